@@ -1,0 +1,312 @@
+//! Where machines come from.
+//!
+//! A driver has a pure half, which `plan` uses, and an effectful half, which `apply` uses. The split is
+//! in the signatures: the pure half gets no `self`, no context and no `async`. One file and one line in
+//! [`DRIVERS`] add a driver; its [`OptionSpec`] table is the only list of its options anywhere.
+
+mod generic;
+mod none;
+mod nspawn;
+pub mod options;
+
+#[cfg(test)]
+mod compliance;
+
+use crate::{
+    name::{FleetName, MachineName},
+    record::{Instance, OptionValues, Power},
+    transport::{Connect, TransportError},
+};
+use async_trait::async_trait;
+use serde::de::DeserializeOwned;
+use std::path::Path;
+use thiserror::Error;
+
+pub use options::{Change, Kind, OptionProblem, OptionSpec, Secrecy, When};
+
+/// Every driver, by name.
+pub static DRIVERS: &[&dyn AnyDriver] = &[&generic::Generic, &none::Known, &nspawn::Nspawn];
+
+/// The driver of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static dyn AnyDriver> {
+    DRIVERS.iter().copied().find(|d| d.name() == name)
+}
+
+/// What ends badly between us and a provider.
+#[derive(Debug, Error)]
+pub enum DriverError {
+    /// The computer we run on lacks something.
+    #[error("{what}")]
+    Unprepared {
+        /// What is missing, as a lowercase fragment.
+        what: String,
+        /// What to do about it; a command to copy stands on a line of its own.
+        help: String,
+    },
+    /// The provider said no, and will say no again.
+    #[error("{doing}: {why}")]
+    Refused {
+        /// What was being done, as `starting the instance`.
+        doing: String,
+        /// What came back.
+        why: String,
+        /// What to do about it.
+        help: String,
+    },
+    /// The answer was lost or the provider is busy: the effect may have happened.
+    #[error("{doing}: {why}")]
+    Lost {
+        /// What was being done.
+        doing: String,
+        /// What came back.
+        why: String,
+    },
+    /// This driver cannot do that at all.
+    #[error("driver `{driver}` cannot {what}")]
+    Cannot {
+        /// The driver.
+        driver: &'static str,
+        /// What was asked, as `start a host`.
+        what: &'static str,
+    },
+    /// The host could not be asked.
+    #[error(transparent)]
+    Transport(TransportError),
+    /// The store could not keep what was learnt, so going on would lose it.
+    #[error("the store could not record the instance: {0}")]
+    Checkpoint(String),
+}
+
+impl DriverError {
+    /// Whether the same call may succeed a little later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Lost { .. } => true,
+            Self::Transport(e) => e.is_transient(),
+            Self::Unprepared { .. } | Self::Refused { .. } | Self::Cannot { .. } | Self::Checkpoint(_) => false,
+        }
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Unprepared { help, .. } | Self::Refused { help, .. } => Some(help.clone()),
+            Self::Transport(e) => Some(e.help()),
+            Self::Lost { .. } => {
+                Some("apply again: what the provider did meanwhile is found and taken over".to_owned())
+            }
+            Self::Cannot { .. } | Self::Checkpoint(_) => None,
+        }
+    }
+}
+
+/// Keeps what a driver has learnt before it goes on, so that a crash cannot lose it.
+pub trait Checkpoint: Send + Sync {
+    /// Records the instance, durably.
+    ///
+    /// # Errors
+    /// Says why it could not be recorded; the driver must then stop.
+    fn instance(&self, instance: &Instance) -> Result<(), DriverError>;
+}
+
+/// What a driver may use to act on the world for one machine.
+#[derive(Clone, Copy)]
+pub struct DriverContext<'a> {
+    /// The machine.
+    pub machine: &'a MachineName,
+    /// The fleet that owns it, for the tag. Machines without a fleet are tagged by store alone.
+    pub fleet: Option<&'a FleetName>,
+    /// Distinguishes this store from all others, for the tag.
+    pub store_id: &'a str,
+    /// Directory of the machine in the store, private to us (0700): keys go here. It exists.
+    pub dir: &'a Path,
+    /// Opens SSH connections.
+    pub connect: &'a dyn Connect,
+    /// Keeps what was learnt.
+    pub checkpoint: &'a dyn Checkpoint,
+    /// Tells a person what is being done, as `building the image (1/3): packages`.
+    pub progress: &'a (dyn Fn(&str) + Send + Sync),
+}
+
+/// What may be done to a running or stopped instance, beside making and removing it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum PowerAction {
+    /// Switch on. Nothing to do when it runs.
+    Start,
+    /// Ask it to switch off, and wait. Nothing to do when it is off.
+    Stop,
+    /// Pull the plug.
+    Kill,
+    /// Start anew, or start when it is off.
+    Restart,
+}
+
+/// Makes and controls instances. Driver authors implement this.
+#[async_trait]
+pub trait Driver: Send + Sync + 'static {
+    /// The name under `driver:` in a fleet file and after `-d` on the command line.
+    const NAME: &'static str;
+    /// What a person is told it is, in one line.
+    const ABOUT: &'static str;
+    /// Every option, in the order help shows them.
+    const OPTIONS: &'static [OptionSpec];
+    /// Whether it makes instances, or only knows where they are.
+    const CREATES: bool;
+    /// The options, typed. Its fields are the keys of [`Self::OPTIONS`] (a test holds it).
+    type Options: DeserializeOwned + Send + Sync;
+
+    /// Pure. Finds what the table cannot express: options that exclude or need each other.
+    #[must_use]
+    fn check(_options: &Self::Options) -> Vec<OptionProblem> {
+        Vec::new()
+    }
+
+    /// Finds the instance by the tag that [`create`](Self::create) gave it, whatever was recorded.
+    async fn find(&self, cx: &DriverContext<'_>, options: &Self::Options) -> Result<Option<Instance>, DriverError>;
+
+    /// Makes the instance and starts it; if it is there already (see [`find`](Self::find)), takes it.
+    /// Checkpoints as soon as there is anything that could be lost.
+    async fn create(&self, cx: &DriverContext<'_>, options: &Self::Options) -> Result<Instance, DriverError>;
+
+    /// Changes what can be changed in place. Called only when [`options::compare`] said so.
+    async fn change(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        options: &Self::Options,
+    ) -> Result<Instance, DriverError>;
+
+    /// Whether it runs. Local and cheap where it can be: many are asked at once.
+    async fn power(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        options: &Self::Options,
+    ) -> Result<Power, DriverError>;
+
+    /// Starts, stops, kills or restarts; returns the instance as it is then, since addresses may change.
+    async fn set_power(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        options: &Self::Options,
+        action: PowerAction,
+    ) -> Result<Instance, DriverError>;
+
+    /// Removes the instance and everything that was made for it. Succeeds when it is already gone.
+    async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, options: &Self::Options)
+    -> Result<(), DriverError>;
+}
+
+/// A [`Driver`] without its type of options: what tables, plans and the world hold.
+#[async_trait]
+pub trait AnyDriver: Send + Sync {
+    /// See [`Driver::NAME`].
+    fn name(&self) -> &'static str;
+    /// See [`Driver::ABOUT`].
+    fn about(&self) -> &'static str;
+    /// See [`Driver::OPTIONS`].
+    fn options(&self) -> &'static [OptionSpec];
+    /// See [`Driver::CREATES`].
+    fn creates(&self) -> bool;
+    /// Pure. All problems of complete, normalised values, beyond those of single options.
+    fn check(&self, values: &OptionValues) -> Vec<OptionProblem>;
+    /// See [`Driver::find`].
+    async fn find(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Option<Instance>, DriverError>;
+    /// See [`Driver::create`].
+    async fn create(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Instance, DriverError>;
+    /// See [`Driver::change`].
+    async fn change(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+    ) -> Result<Instance, DriverError>;
+    /// See [`Driver::power`].
+    async fn power(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+    ) -> Result<Power, DriverError>;
+    /// See [`Driver::set_power`].
+    async fn set_power(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+        action: PowerAction,
+    ) -> Result<Instance, DriverError>;
+    /// See [`Driver::rm`].
+    async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, values: &OptionValues) -> Result<(), DriverError>;
+}
+
+fn typed<D: Driver>(values: &OptionValues) -> Result<D::Options, DriverError> {
+    // A record written by an older version may lack options that have a default now.
+    let complete = options::with_defaults(D::OPTIONS, values);
+    let json = serde_json::Value::Object(complete.into_iter().collect());
+    serde_json::from_value(json).map_err(|e| DriverError::Refused {
+        doing: format!("reading the options of driver `{}`", D::NAME),
+        why: e.to_string(),
+        help: "correct the options in the fleet file, or the machine's record".to_owned(),
+    })
+}
+
+#[async_trait]
+impl<D: Driver> AnyDriver for D {
+    fn name(&self) -> &'static str {
+        D::NAME
+    }
+    fn about(&self) -> &'static str {
+        D::ABOUT
+    }
+    fn options(&self) -> &'static [OptionSpec] {
+        D::OPTIONS
+    }
+    fn creates(&self) -> bool {
+        D::CREATES
+    }
+    fn check(&self, values: &OptionValues) -> Vec<OptionProblem> {
+        match typed::<D>(values) {
+            Ok(options) => D::check(&options),
+            Err(e) => vec![OptionProblem { key: None, message: e.to_string(), help: e.help() }],
+        }
+    }
+    async fn find(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Option<Instance>, DriverError> {
+        Driver::find(self, cx, &typed::<D>(values)?).await
+    }
+    async fn create(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Instance, DriverError> {
+        Driver::create(self, cx, &typed::<D>(values)?).await
+    }
+    async fn change(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+    ) -> Result<Instance, DriverError> {
+        Driver::change(self, cx, instance, &typed::<D>(values)?).await
+    }
+    async fn power(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+    ) -> Result<Power, DriverError> {
+        Driver::power(self, cx, instance, &typed::<D>(values)?).await
+    }
+    async fn set_power(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+        action: PowerAction,
+    ) -> Result<Instance, DriverError> {
+        Driver::set_power(self, cx, instance, &typed::<D>(values)?, action).await
+    }
+    async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, values: &OptionValues) -> Result<(), DriverError> {
+        Driver::rm(self, cx, instance, &typed::<D>(values)?).await
+    }
+}

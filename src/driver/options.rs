@@ -1,0 +1,208 @@
+//! The one table of a driver's options, and what follows from it: reading values, defaults, comparison.
+//!
+//! From this table come fleet-file checks, the schema, `create` flags and help, environment handling
+//! and config.json. There is no second list.
+
+use crate::record::OptionValues;
+use serde_json::Value;
+
+/// What an option's value is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Kind {
+    /// Any text.
+    Text,
+    /// A path on this computer; `~/` is the home directory.
+    Path,
+    /// A whole number.
+    Number,
+    /// A TCP port, 1 to 65535.
+    Port,
+    /// True or false.
+    Flag,
+    /// An amount of bytes, written `512MiB`, `2GiB` or as a number of MiB; kept in bytes.
+    Size,
+    /// A list of texts.
+    List,
+}
+
+/// Whether a value may be shown.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Secrecy {
+    /// It may.
+    Plain,
+    /// It may not: given by reference only, never recorded.
+    Secret,
+}
+
+/// When a changed value takes effect on an instance that exists.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum When {
+    /// The driver changes it in place.
+    InPlace,
+    /// Only a new instance has it.
+    Replace,
+    /// It says how we reach the machine, and is simply recorded.
+    Recorded,
+}
+
+/// One option of a driver.
+#[derive(Clone, Copy, Debug)]
+pub struct OptionSpec {
+    /// Key in a fleet file.
+    pub key: &'static str,
+    /// Flag of `machine create`, without dashes, as docker-machine has it.
+    pub flag: &'static str,
+    /// Environment variable that fills the flag; empty: none.
+    pub env: &'static str,
+    /// What its value is.
+    pub kind: Kind,
+    /// Default as it would be written; `None`: absent unless given.
+    pub default: Option<&'static str>,
+    /// Whether it must be given.
+    pub required: bool,
+    /// One line for help and docs, without a final period.
+    pub help: &'static str,
+    /// Name of the field in config.json's `Driver`; empty: not kept there.
+    pub field: &'static str,
+    /// Whether it may be shown.
+    pub secrecy: Secrecy,
+    /// When a change takes effect.
+    pub when: When,
+}
+
+/// Something wrong with one option, or with several together.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct OptionProblem {
+    /// The option; `None`: the whole.
+    pub key: Option<String>,
+    /// What is wrong, as a lowercase fragment.
+    pub message: String,
+    /// What to do about it.
+    pub help: Option<String>,
+}
+
+/// What a change of options means for an instance that exists.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Change {
+    /// Nothing changes.
+    Nothing,
+    /// Only the record changes.
+    Recorded,
+    /// The driver changes these keys in place.
+    InPlace(Vec<String>),
+    /// These keys need a new instance.
+    Replace(Vec<String>),
+}
+
+/// Fills in the defaults of options that are absent.
+#[must_use]
+pub fn with_defaults(table: &[OptionSpec], values: &OptionValues) -> OptionValues {
+    let mut complete = values.clone();
+    for spec in table {
+        if let (false, Some(default)) = (complete.contains_key(spec.key), spec.default) {
+            let value = read(spec, &Value::String(default.to_owned())).expect("a default is legal, which a test holds");
+            complete.insert(spec.key.to_owned(), value);
+        }
+    }
+    complete
+}
+
+/// Reads one value as a person wrote it (in a file, a flag or a variable) into its normal form.
+///
+/// # Errors
+/// Says what would be legal, as a lowercase fragment.
+pub fn read(spec: &OptionSpec, value: &Value) -> Result<Value, String> {
+    let wrong = |want: &str| Err(format!("`{}` must be {want}", spec.key));
+    match (spec.kind, value) {
+        (Kind::Text | Kind::Path, Value::String(_)) => Ok(value.clone()),
+        (Kind::Text, Value::Number(n)) => Ok(Value::String(n.to_string())),
+        (Kind::Text | Kind::Path, _) => wrong("a text"),
+        (Kind::Number | Kind::Port, Value::Number(_) | Value::String(_)) => {
+            let number = match value {
+                Value::Number(n) => n.as_i64(),
+                other => other.as_str().and_then(|s| s.parse().ok()),
+            };
+            match (spec.kind, number) {
+                (Kind::Port, Some(n)) if !(1..=65_535).contains(&n) => wrong("a port from 1 to 65535"),
+                (_, Some(n)) => Ok(Value::from(n)),
+                (Kind::Port, None) => wrong("a port from 1 to 65535"),
+                (_, None) => wrong("a whole number"),
+            }
+        }
+        (Kind::Number, _) => wrong("a whole number"),
+        (Kind::Port, _) => wrong("a port from 1 to 65535"),
+        (Kind::Flag, Value::Bool(_)) => Ok(value.clone()),
+        (Kind::Flag, Value::String(s)) if s == "true" || s == "false" => Ok(Value::Bool(s == "true")),
+        (Kind::Flag, _) => wrong("true or false"),
+        (Kind::Size, Value::Number(n)) => n
+            .as_u64()
+            .and_then(|mib| mib.checked_mul(1 << 20))
+            .map_or_else(|| wrong("an amount like `512MiB` or `2GiB`"), |b| Ok(Value::from(b))),
+        (Kind::Size, Value::String(s)) => {
+            size(s).map_or_else(|| wrong("an amount like `512MiB` or `2GiB`"), |b| Ok(Value::from(b)))
+        }
+        (Kind::Size, _) => wrong("an amount like `512MiB` or `2GiB`"),
+        (Kind::List, Value::Array(items)) if items.iter().all(Value::is_string) => Ok(value.clone()),
+        (Kind::List, Value::String(s)) => Ok(Value::from(s.split(',').filter(|s| !s.is_empty()).collect::<Vec<_>>())),
+        (Kind::List, _) => wrong("a list of texts"),
+    }
+}
+
+/// `512MiB`, `2GiB`, `2g`, `2048` (MiB), in bytes. Powers of 1024 throughout, as docker has them.
+fn size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let factor = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "m" | "mb" | "mib" => 1 << 20,
+        "b" => 1,
+        "k" | "kb" | "kib" => 1 << 10,
+        "g" | "gb" | "gib" => 1 << 30,
+        "t" | "tb" | "tib" => 1_u64 << 40,
+        _ => return None,
+    };
+    digits.parse::<u64>().ok()?.checked_mul(factor)
+}
+
+/// A value as a person would write it.
+#[must_use]
+pub fn show(spec: &OptionSpec, value: &Value) -> String {
+    match (spec.secrecy, spec.kind, value) {
+        (Secrecy::Secret, ..) => "(secret)".to_owned(),
+        (_, Kind::Size, Value::Number(n)) => show_size(n.as_u64().unwrap_or_default()),
+        (_, _, Value::String(s)) => s.clone(),
+        (_, _, Value::Array(items)) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
+        (_, _, other) => other.to_string(),
+    }
+}
+
+/// Bytes in the largest unit that gives a whole number.
+#[must_use]
+pub fn show_size(bytes: u64) -> String {
+    [("TiB", 40), ("GiB", 30), ("MiB", 20), ("KiB", 10)]
+        .into_iter()
+        .find(|(_, shift)| bytes > 0 && bytes.trailing_zeros() >= *shift)
+        .map_or_else(|| format!("{bytes}B"), |(unit, shift)| format!("{}{unit}", bytes >> shift))
+}
+
+/// What turns `recorded` into `desired`; both may lack defaults.
+#[must_use]
+pub fn compare(table: &[OptionSpec], recorded: &OptionValues, desired: &OptionValues) -> Change {
+    let (recorded, desired) = (with_defaults(table, recorded), with_defaults(table, desired));
+    let changed = |when: When| -> Vec<String> {
+        table
+            .iter()
+            .filter(|s| s.when == when && s.secrecy == Secrecy::Plain && recorded.get(s.key) != desired.get(s.key))
+            .map(|s| s.key.to_owned())
+            .collect()
+    };
+    let (replace, in_place, noted) = (changed(When::Replace), changed(When::InPlace), changed(When::Recorded));
+    if !replace.is_empty() {
+        Change::Replace(replace)
+    } else if !in_place.is_empty() {
+        Change::InPlace(in_place)
+    } else if !noted.is_empty() {
+        Change::Recorded
+    } else {
+        Change::Nothing
+    }
+}

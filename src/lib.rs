@@ -1,0 +1,38 @@
+//! `machine` turns a fleet file into running, reachable, kept-up-to-date Docker hosts.
+//!
+//! The modules below are listed in the order data flows through them. A module may use those
+//! above it, never those below; `tests/layers.rs` holds this. Four states of knowledge are never
+//! mixed: what is *desired* ([`fleet`]), *recorded* ([`record`]), *observed* ([`record::Observed`])
+//! and *planned* ([`plan`]).
+
+// Small nouns everything stands on.
+pub mod clock;
+pub mod graph;
+pub mod name;
+pub mod quote;
+
+// What a host should be and what was found there. Pure.
+pub mod engine;
+pub mod provisioner;
+pub mod record;
+
+// Ways to the outside, as traits that drivers may use.
+pub mod docker;
+pub mod transport;
+
+// Where machines come from, who vouches for them, what is wanted, what to do. Pure but for drivers.
+pub mod driver;
+pub mod fleet;
+pub mod plan;
+pub mod tls;
+
+// Effects.
+pub mod store;
+pub mod world;
+
+pub mod apply;
+pub mod observe;
+
+pub mod report;
+
+pub mod cli;

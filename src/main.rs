@@ -1,0 +1,3 @@
+//! The `machine` binary. Everything is in the library.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Looking at real machines: one connection, one round trip each, in parallel.

@@ -1,0 +1,276 @@
+//! What is known about machines that exist.
+
+use crate::{
+    clock::Timestamp,
+    engine::EngineSpec,
+    name::{FleetName, MachineName},
+    provisioner::Facts,
+};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+/// Option values of a driver, by the key of its table, complete with defaults.
+pub type OptionValues = BTreeMap<String, serde_json::Value>;
+
+/// What a machine is made of, in the order it is made.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// The computer itself, real or virtual.
+    Instance,
+    /// The TLS identity of its engine.
+    Certificate,
+    /// dockerd.
+    Engine,
+}
+
+impl Part {
+    /// All parts, in the order they are made.
+    pub const ALL: [Self; 3] = [Self::Instance, Self::Certificate, Self::Engine];
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Instance => "instance",
+            Self::Certificate => "certificate",
+            Self::Engine => "engine",
+        })
+    }
+}
+
+/// How to log in to a machine.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SshEndpoint {
+    /// Host name or address.
+    pub host: String,
+    /// TCP port.
+    pub port: u16,
+    /// User name.
+    pub user: String,
+    /// Path of the private key; `None`: keys of the agent.
+    pub key: Option<String>,
+    /// A host to go through, as `user@host:port`.
+    pub jump: Option<String>,
+}
+
+/// A machine as its driver made or found it.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Instance {
+    /// The provider's identity for it.
+    pub id: String,
+    /// The address clients use; empty while it has none.
+    pub address: String,
+    /// How to log in; `None` when there is no way (driver `none`).
+    pub ssh: Option<SshEndpoint>,
+    /// Engine URL, for drivers that are told it instead of setting it up (driver `none`).
+    pub url: Option<String>,
+    /// Public host keys, as `ssh-ed25519 AAAA…`. Empty until first contact when the driver cannot tell.
+    pub host_keys: Vec<String>,
+}
+
+/// The TLS identity that was issued for an engine.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct CertificateRecord {
+    /// SHA-256 of the PEM file of the certificate, in hex, as the host is asked for it.
+    pub sha256: String,
+    /// SHA-256 of the PEM file of the authority that signed it, in hex.
+    pub ca_sha256: String,
+    /// Names and addresses in it, sorted.
+    pub names: BTreeSet<String>,
+    /// When it stops being valid.
+    pub not_after: Timestamp,
+}
+
+/// The engine that was set up.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EngineRecord {
+    /// What was applied.
+    pub spec: EngineSpec,
+    /// What is installed, as `28.2.2`.
+    pub version: String,
+    /// Which provisioner did it.
+    pub provisioner: String,
+    /// `PRETTY_NAME` of the host.
+    pub os: String,
+}
+
+/// An effect that was begun and is not known to have ended.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Pending {
+    /// Making the part.
+    Create,
+    /// Changing the part.
+    Upgrade,
+    /// Removing the part.
+    Rm,
+}
+
+impl fmt::Display for Pending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Create => "create",
+            Self::Upgrade => "upgrade",
+            Self::Rm => "rm",
+        })
+    }
+}
+
+/// What the store keeps about one machine.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct MachineRecord {
+    /// Its name.
+    pub name: MachineName,
+    /// The fleet that owns it; `None` for a machine made by `machine create` or docker-machine.
+    pub fleet: Option<FleetName>,
+    /// The driver that made it.
+    pub driver: String,
+    /// The driver's options as applied.
+    pub options: OptionValues,
+    /// Machines that had to be there first; removal goes the other way.
+    pub depends_on: BTreeSet<MachineName>,
+    /// Whether removal is refused.
+    pub protect: bool,
+    /// `None` while there is none.
+    pub instance: Option<Instance>,
+    /// `None` while none was issued.
+    pub certificate: Option<CertificateRecord>,
+    /// `None` while none was set up.
+    pub engine: Option<EngineRecord>,
+    /// At most one for each part.
+    pub pending: BTreeMap<Part, Pending>,
+}
+
+impl MachineRecord {
+    /// A record of a machine of which nothing exists yet.
+    #[must_use]
+    pub fn new(name: MachineName, fleet: Option<FleetName>, driver: &str, options: OptionValues) -> Self {
+        Self {
+            name,
+            fleet,
+            driver: driver.to_owned(),
+            options,
+            depends_on: BTreeSet::new(),
+            protect: false,
+            instance: None,
+            certificate: None,
+            engine: None,
+            pending: BTreeMap::new(),
+        }
+    }
+
+    /// The URL docker clients use, if the machine has an engine with an address.
+    #[must_use]
+    pub fn url(&self) -> Option<String> {
+        let instance = self.instance.as_ref()?;
+        if let Some(url) = &instance.url {
+            return Some(url.clone());
+        }
+        let engine = self.engine.as_ref()?;
+        match engine.spec.api {
+            crate::engine::Api::Tls if !instance.address.is_empty() => {
+                Some(format!("tcp://{}", host_port(&instance.address, engine.spec.port)))
+            }
+            crate::engine::Api::Tls => None,
+            crate::engine::Api::Ssh => {
+                let ssh = instance.ssh.as_ref()?;
+                Some(format!("ssh://{}@{}", ssh.user, host_port(&ssh.host, ssh.port)))
+            }
+        }
+    }
+}
+
+/// `host:port`, with brackets around an IPv6 address (RFC 3986, 3.2.2).
+#[must_use]
+pub fn host_port(host: &str, port: u16) -> String {
+    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Whether a machine runs.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Power {
+    /// It runs.
+    Running,
+    /// It exists and does not run.
+    Stopped,
+    /// It is on its way up.
+    Starting,
+    /// It is on its way down.
+    Stopping,
+    /// The provider says there is no such machine.
+    Gone,
+    /// The driver cannot tell.
+    Unknown,
+}
+
+/// Where a look at a machine ended.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reach {
+    /// The host was not asked (offline, or it does not run).
+    #[default]
+    NotAsked,
+    /// The host answered and this is what it said.
+    Answered(Box<Facts>),
+    /// The host did not answer; why, for a person.
+    Failed(String),
+}
+
+/// What the Docker API said.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ApiFact {
+    /// It was not asked.
+    #[default]
+    NotAsked,
+    /// It answered, and this is the engine's version.
+    Answered(String),
+    /// It did not answer; why, for a person.
+    Failed(String),
+}
+
+/// What a look at a machine found.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Observed {
+    /// What the driver says.
+    pub power: Power,
+    /// The instance as the driver sees it now, when that differs from the record (a new address).
+    pub instance: Option<Instance>,
+    /// What the host says.
+    pub host: Reach,
+    /// What the engine says.
+    pub api: ApiFact,
+    /// SHA-256 of `server.pem` in the store, in hex; `None` when it is not there.
+    pub local_certificate: Option<String>,
+    /// SHA-256 of the authority's certificate in the store, in hex; `None` when it is not there.
+    pub local_ca: Option<String>,
+}
+
+/// A machine and what was found when it was looked at.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Known {
+    /// As recorded.
+    pub record: MachineRecord,
+    /// As observed; `None` when nobody looked.
+    pub observed: Option<Observed>,
+}
+
+/// The whole store, read at one moment.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Snapshot {
+    /// Machines whose records could be read.
+    pub machines: BTreeMap<MachineName, Known>,
+    /// Machines whose records could not be read, and why. They are shown as Error and never touched.
+    pub broken: BTreeMap<String, String>,
+}

@@ -1,0 +1,170 @@
+//! Where records, keys and certificates are kept.
+//!
+//! [`dir`] is docker-machine's directory; [`memory`] is for tests. Every change is durable when the
+//! call returns, and a reader sees the old or the new content, never neither.
+
+pub mod dir;
+pub mod memory;
+
+use crate::{
+    clock::Timestamp,
+    name::{FleetName, MachineName},
+    record::{MachineRecord, Snapshot},
+};
+use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
+use thiserror::Error;
+
+/// What ends badly between us and the store.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// A file or folder could not be read or written.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// What was being done, as `write`.
+        doing: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A record that will not parse. It is left alone.
+    #[error("the record of `{machine}` will not parse: {why}")]
+    Broken {
+        /// The machine's folder.
+        machine: String,
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        why: String,
+    },
+    /// No such machine.
+    #[error(
+        "Docker machine \"{0}\" does not exist. Use \"docker-machine ls\" to list machines. Use \"docker-machine create\" to add a new one."
+    )]
+    Absent(String),
+    /// Another run holds the fleet.
+    #[error("fleet `{fleet}` is being applied by {}", holder.describe())]
+    Locked {
+        /// The fleet.
+        fleet: FleetName,
+        /// Who holds it.
+        holder: Box<Holder>,
+    },
+}
+
+/// Who holds a lock.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Holder {
+    /// The user and host, as `ci@build-7`.
+    pub who: String,
+    /// Process id on that host.
+    pub pid: u32,
+    /// What is running, as `machine apply fleet.yaml`.
+    pub command: String,
+    /// Since when.
+    pub since: Timestamp,
+}
+
+impl Holder {
+    /// For messages.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        format!("{} (pid {}, `{}`, since {})", self.who, self.pid, self.command, self.since)
+    }
+}
+
+/// A folder of the store.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Area<'a> {
+    /// `certs/`: the authority and the client's identity.
+    Certs,
+    /// `machines/NAME/`.
+    Machine(&'a MachineName),
+}
+
+/// Who may read a file.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mode {
+    /// 0644.
+    Public,
+    /// 0600, from the first byte on.
+    Private,
+}
+
+/// Held while a fleet is applied; dropping it gives the fleet free.
+pub trait Lock: Send + Sync {}
+
+/// Keeps records and the files beside them. All calls block; they are short.
+pub trait Store: Send + Sync {
+    /// All records.
+    ///
+    /// # Errors
+    /// When the store cannot be read at all; single records that will not parse are in [`Snapshot::broken`].
+    fn snapshot(&self) -> Result<Snapshot, StoreError>;
+
+    /// Names of all machines, without reading their records, sorted.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn names(&self) -> Result<Vec<String>, StoreError>;
+
+    /// One record.
+    ///
+    /// # Errors
+    /// [`StoreError::Absent`] when there is no such machine.
+    fn get(&self, name: &MachineName) -> Result<MachineRecord, StoreError>;
+
+    /// Writes one record.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old one is still there then.
+    fn put(&self, record: &MachineRecord) -> Result<(), StoreError>;
+
+    /// Removes a machine's record, keys and certificates. Succeeds when there is nothing.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn remove(&self, name: &MachineName) -> Result<(), StoreError>;
+
+    /// Reads a file; `None` when it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn read(&self, area: Area<'_>, file: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Writes a file, atomically and durably.
+    ///
+    /// # Errors
+    /// When it cannot be written; the old content is still there then.
+    fn write(&self, area: Area<'_>, file: &str, content: &[u8], mode: Mode) -> Result<(), StoreError>;
+
+    /// The directory of a machine, made if need be, 0700.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn machine_dir(&self, name: &MachineName) -> Result<PathBuf, StoreError>;
+
+    /// The root of the store, as docker-machine's `--storage-path`.
+    fn root(&self) -> PathBuf;
+
+    /// Distinguishes this store from all others; made at first use, then kept.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn id(&self) -> Result<String, StoreError>;
+
+    /// Takes the lock of a fleet.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another run holds it.
+    fn lock(&self, fleet: &FleetName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError>;
+
+    /// Runs `work` while no other process on this computer runs its `work` on the store's certificates:
+    /// two first runs must not make two authorities.
+    ///
+    /// # Errors
+    /// When the lock cannot be taken.
+    fn with_certs_locked(&self, work: &mut dyn FnMut()) -> Result<(), StoreError>;
+}

@@ -1,0 +1,216 @@
+//! How commands reach a host. The traits; [`ssh`] is the real one.
+//!
+//! It knows nothing of fleets, plans or engines.
+
+pub mod ssh;
+
+use crate::{name::MachineName, quote::Sh, record::SshEndpoint};
+use async_trait::async_trait;
+use std::{pin::Pin, sync::Arc, time::Duration};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A host, and what is known of how to reach it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Target {
+    /// Whom messages name.
+    pub machine: MachineName,
+    /// Where and as whom.
+    pub ssh: SshEndpoint,
+    /// Pinned public host keys; empty: this is the first contact, and what is met is told.
+    pub host_keys: Vec<String>,
+    /// Pinned public keys of the jump host; empty: as for `host_keys`.
+    pub jump_keys: Vec<String>,
+    /// How long one attempt to connect may take.
+    pub connect_timeout: Duration,
+    /// Keep trying until this long has passed, for a host that is booting; zero: one attempt.
+    pub patience: Duration,
+}
+
+/// How a remote command ended.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Output {
+    /// Exit status; `128 + n` when signal `n` ended it, as shells have it.
+    pub status: i32,
+    /// Standard output, lossily decoded.
+    pub stdout: String,
+    /// Standard error, lossily decoded.
+    pub stderr: String,
+}
+
+/// What ends badly between us and a host. Every text says which host, what was tried and what came back.
+#[derive(Debug, Error)]
+pub enum TransportError {
+    /// No TCP connection or no SSH handshake.
+    #[error("`{machine}`: cannot connect to {address}: {why}")]
+    Connect {
+        /// The machine.
+        machine: MachineName,
+        /// `host:port`, and through which jump host.
+        address: String,
+        /// What came back.
+        why: String,
+    },
+    /// The host key is not the pinned one.
+    #[error("`{machine}`: {address} has another host key than the recorded one")]
+    HostKey {
+        /// The machine.
+        machine: MachineName,
+        /// `host:port`.
+        address: String,
+        /// SHA-256 fingerprints that were expected.
+        expected: Vec<String>,
+        /// SHA-256 fingerprint that was met.
+        met: String,
+    },
+    /// No key was accepted.
+    #[error("`{machine}`: {address} refused to log in `{user}` ({tried})")]
+    Auth {
+        /// The machine.
+        machine: MachineName,
+        /// `host:port`.
+        address: String,
+        /// The user.
+        user: String,
+        /// What was tried, as `key /home/u/.ssh/id_ed25519, agent (2 keys)`.
+        tried: String,
+    },
+    /// The private key cannot be used.
+    #[error("`{machine}`: cannot use the key {path}: {why}")]
+    Key {
+        /// The machine.
+        machine: MachineName,
+        /// The file.
+        path: String,
+        /// Not there, encrypted, loose permissions, not a key.
+        why: String,
+    },
+    /// Nothing came back for too long.
+    #[error("`{machine}`: no answer within {limit_s} s while {doing}")]
+    Timeout {
+        /// The machine.
+        machine: MachineName,
+        /// What was being done.
+        doing: String,
+        /// The limit, seconds.
+        limit_s: u64,
+    },
+    /// The connection broke.
+    #[error("`{machine}`: the connection broke while {doing}: {why}")]
+    Broken {
+        /// The machine.
+        machine: MachineName,
+        /// What was being done.
+        doing: String,
+        /// What came back.
+        why: String,
+    },
+}
+
+impl TransportError {
+    /// Whether the same attempt may succeed a little later.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Connect { .. } | Self::Timeout { .. } | Self::Broken { .. })
+    }
+
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> String {
+        match self {
+            Self::Connect { machine, .. } => {
+                format!(
+                    "check that the host is up and that its address and SSH port are right:\n  machine status {machine}"
+                )
+            }
+            Self::HostKey { expected, met, .. } => format!(
+                "expected {}, met {met}. Someone may be in between. If the host was reinstalled by hand, forget the old key:\n  machine trust --forget",
+                expected.join(" or ")
+            ),
+            Self::Auth { user, .. } => {
+                format!("make sure that a key of yours is in the authorized_keys of `{user}` on the host")
+            }
+            Self::Key { .. } => {
+                "give an unencrypted key with mode 0600, or load it into ssh-agent and leave `ssh-key` out".to_owned()
+            }
+            Self::Timeout { .. } | Self::Broken { .. } => {
+                "run the same command again; what was done is recorded".to_owned()
+            }
+        }
+    }
+}
+
+/// A stream to a socket on the host.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
+
+/// Called with each line the host prints on standard output while a command runs.
+pub type LineSink<'a> = &'a mut (dyn FnMut(&str) + Send);
+
+/// How long a command may take.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// In all.
+    pub total: Duration,
+    /// Without a byte from the host.
+    pub idle: Duration,
+}
+
+impl Limits {
+    /// For commands that answer at once.
+    pub const SHORT: Self = Self { total: Duration::from_mins(1), idle: Duration::from_secs(30) };
+    /// For installations.
+    pub const LONG: Self = Self { total: Duration::from_hours(1), idle: Duration::from_mins(10) };
+}
+
+/// An open connection to one host; commands on it are multiplexed.
+#[async_trait]
+pub trait Transport: Send + Sync {
+    /// Runs `command` through the login shell, with `stdin` as standard input.
+    async fn run(
+        &self,
+        command: &Sh,
+        stdin: &[u8],
+        limits: Limits,
+        lines: LineSink<'_>,
+    ) -> Result<Output, TransportError>;
+
+    /// Opens a Unix socket on the host.
+    async fn open_unix(&self, path: &str) -> Result<Pin<Box<dyn Stream>>, TransportError>;
+
+    /// The host's public key, as `ssh-ed25519 AAAA…`.
+    fn host_key(&self) -> String;
+
+    /// The jump host's public key, if there is one in between.
+    fn jump_key(&self) -> Option<String>;
+
+    /// Whether commands must be prefixed to run as root: the login user is not root.
+    fn needs_sudo(&self) -> bool;
+
+    /// Whether the connection is known to be dead, so that a pool opens another.
+    fn is_closed(&self) -> bool;
+}
+
+impl dyn Transport + '_ {
+    /// Runs `script` as root with `sh`, given on standard input so that it shows in no process list.
+    ///
+    /// # Errors
+    /// As [`Transport::run`].
+    pub async fn run_as_root(
+        &self,
+        script: &Sh,
+        limits: Limits,
+        lines: LineSink<'_>,
+    ) -> Result<Output, TransportError> {
+        let shell = if self.needs_sudo() { Sh::text("sudo -n sh -s") } else { Sh::text("sh -s") };
+        // A final newline, so that the last command is complete for shells that read line by line.
+        self.run(&shell, format!("{script}\n").as_bytes(), limits, lines).await
+    }
+}
+
+/// Opens connections.
+#[async_trait]
+pub trait Connect: Send + Sync {
+    /// Connects and logs in.
+    async fn connect(&self, target: &Target) -> Result<Arc<dyn Transport>, TransportError>;
+}

@@ -1,0 +1,1 @@
+//! SSH by russh: host keys pinned, one connection per host, commands multiplexed on it.
