@@ -1,10 +1,7 @@
 //! Everything that can touch the world, in one value. Tests build one from fakes.
 
-use crate::{clock::Clock, docker::DockerApi, driver::AnyDriver, store::Store, transport::Connect};
-use std::{collections::BTreeMap, sync::Arc};
-
-/// Drivers by name.
-pub type Drivers = BTreeMap<&'static str, &'static dyn AnyDriver>;
+use crate::{clock::Clock, docker::DockerApi, driver::Drivers, store::Store, transport::Connect};
+use std::sync::Arc;
 
 /// The outside. Cheap to clone.
 #[derive(Clone)]

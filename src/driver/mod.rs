@@ -27,6 +27,15 @@ pub use options::{Change, Kind, OptionProblem, OptionSpec, Secrecy, When};
 /// Every driver, by name.
 pub static DRIVERS: &[&dyn AnyDriver] = &[&generic::Generic, &none::Known, &nspawn::Nspawn];
 
+/// Drivers by name.
+pub type Drivers = std::collections::BTreeMap<&'static str, &'static dyn AnyDriver>;
+
+/// All of [`DRIVERS`], by name.
+#[must_use]
+pub fn all() -> Drivers {
+    DRIVERS.iter().map(|d| (d.name(), *d)).collect()
+}
+
 /// The driver of this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static dyn AnyDriver> {

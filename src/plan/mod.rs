@@ -2,14 +2,29 @@
 //!
 //! `(Fleet, Snapshot, now) → Plan`. Pure: same input, same bytes. `apply` obeys it and decides nothing.
 
+pub mod audit;
+mod diff;
+mod engine;
+pub mod guard;
+mod order;
+pub mod render;
+pub mod unified;
+
 use crate::{
+    clock::Timestamp,
+    driver::Drivers,
     engine::EngineSpec,
+    fleet::Fleet,
     graph::Graph,
     name::{FleetName, MachineName},
     provisioner::Difference,
-    record::{OptionValues, Part},
+    record::{Instance, OptionValues, Part, Pending, Snapshot},
 };
-use std::{collections::BTreeSet, fmt};
+use serde::Serialize;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// What a step is about. There is at most one step for each.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -29,7 +44,8 @@ impl fmt::Display for StepId {
 }
 
 /// What a step does to its part.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// Nothing.
     Keep,
@@ -57,19 +73,21 @@ pub enum Reason {
     /// The world says otherwise than the record.
     Drifted(Difference),
     /// An earlier run began this and is not known to have ended it.
-    Interrupted(crate::record::Pending),
+    Interrupted(Pending),
     /// It cannot be changed in place.
     NeedsReplacement(Difference),
     /// What it stands on is made anew.
     Rebuilt,
     /// The certificate ends soon, or has.
-    Expires(crate::clock::Timestamp),
+    Expires(Timestamp),
     /// It is in the store and becomes this fleet's.
     Adopted,
     /// It left the file and removal was not asked for.
     NotPruned,
     /// It could not be looked at, so nothing is known of it now.
     NotReached(String),
+    /// It cannot be worked on at all: its record will not parse, or it is another fleet's.
+    Blocked(String),
 }
 
 /// What `apply` does for a step: all it needs but what only exists then (addresses, keys).
@@ -77,8 +95,12 @@ pub enum Reason {
 pub enum Work {
     /// Nothing at all.
     Nothing,
+    /// Nothing can be done; reaching this step fails with the text, so that dependants wait.
+    Blocked(String),
     /// Only the record changes: ownership, order, protection, options that need no effect.
     Record,
+    /// The record takes over what the driver sees now, such as a new address.
+    RecordInstance(Box<Instance>),
     /// The driver makes (or finds) the instance.
     CreateInstance,
     /// The driver changes it in place.
@@ -130,7 +152,91 @@ pub struct Plan {
     /// The fleet whose plan this is.
     pub fleet: FleetName,
     /// Hosts that will be there.
-    pub hosts: std::collections::BTreeMap<MachineName, HostPlan>,
+    pub hosts: BTreeMap<MachineName, HostPlan>,
     /// What to do, and what each waits for.
     pub steps: Graph<StepId, Step>,
+}
+
+/// What a plan is made from, beside the fleet and the snapshot.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The drivers; only their pure half is used.
+    pub drivers: &'a Drivers,
+    /// Now, for certificates that end.
+    pub now: Timestamp,
+    /// Whether hosts that left the file are removed.
+    pub prune: bool,
+}
+
+impl Plan {
+    /// Plans the way from what is known to what is desired.
+    #[must_use]
+    pub fn new(fleet: &Fleet, snapshot: &Snapshot, inputs: &Inputs<'_>) -> Self {
+        let mut steps = BTreeMap::new();
+        for (name, spec) in &fleet.hosts {
+            diff::host(&fleet.name, name, spec, snapshot, &fleet.policy, inputs, &mut steps);
+        }
+        let reason = if inputs.prune { Reason::NotInFleet } else { Reason::NotPruned };
+        for (name, known) in owned(&fleet.name, snapshot) {
+            if !fleet.hosts.contains_key(name) {
+                diff::rm(name, known, &reason, &mut steps);
+            }
+        }
+        let hosts = fleet
+            .hosts
+            .iter()
+            .map(|(name, spec)| {
+                let crate::fleet::HostSpec { driver, options, engine: _, tls_names: _, depends_on, protect, optional } =
+                    spec;
+                let plan = HostPlan {
+                    driver: driver.clone(),
+                    options: options.clone(),
+                    depends_on: depends_on.clone(),
+                    protect: *protect,
+                    optional: *optional,
+                };
+                (name.clone(), plan)
+            })
+            .collect();
+        Self { fleet: fleet.name.clone(), hosts, steps: order::graph(&fleet.hosts, snapshot, steps) }
+    }
+
+    /// Plans the removal of every machine that `fleet` owns.
+    #[must_use]
+    pub fn destroy(fleet: &FleetName, snapshot: &Snapshot) -> Self {
+        let mut steps = BTreeMap::new();
+        for (name, known) in owned(fleet, snapshot) {
+            diff::rm(name, known, &Reason::Destroyed, &mut steps);
+        }
+        Self { fleet: fleet.clone(), hosts: BTreeMap::new(), steps: order::graph(&BTreeMap::new(), snapshot, steps) }
+    }
+
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_noop(&self) -> bool {
+        self.steps.nodes().all(|(_, step)| step.action == Action::Keep)
+    }
+
+    /// How many steps there are of an action.
+    #[must_use]
+    pub fn count(&self, action: Action) -> usize {
+        self.steps.nodes().filter(|(_, step)| step.action == action).count()
+    }
+
+    /// Steps that do something, in the order of their keys.
+    pub fn changes(&self) -> impl Iterator<Item = (&StepId, &Step)> {
+        self.steps.nodes().filter(|(_, step)| step.action != Action::Keep)
+    }
+
+    /// Steps of one machine, in the order they are made.
+    pub fn of<'a>(&'a self, machine: &'a MachineName) -> impl Iterator<Item = (&'a StepId, &'a Step)> {
+        self.steps.nodes().filter(move |(id, _)| id.machine == *machine)
+    }
+}
+
+fn owned<'a>(
+    fleet: &'a FleetName,
+    snapshot: &'a Snapshot,
+) -> impl Iterator<Item = (&'a MachineName, &'a crate::record::Known)> {
+    snapshot.machines.iter().filter(move |(_, known)| known.record.fleet.as_ref() == Some(fleet))
 }

@@ -1,0 +1,321 @@
+//! What has to be done to one host, part by part.
+
+use super::{Action, Inputs, Reason, Step, StepId, Work, engine};
+use crate::{
+    driver::{
+        AnyDriver,
+        options::{Change, compare, show},
+    },
+    engine::{Api, EngineSpec},
+    fleet::{HostSpec, Policy},
+    name::{FleetName, MachineName},
+    provisioner::{CERT_DIR, Difference},
+    record::{CertificateRecord, Known, MachineRecord, Observed, Part, Pending, Power, Reach, Snapshot},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Steps of a plan, by what they are about.
+pub(super) type Steps = BTreeMap<StepId, Step>;
+
+fn id(machine: &MachineName, part: Part) -> StepId {
+    StepId { machine: machine.clone(), part, rm: false }
+}
+
+fn keep(reason: Reason) -> Step {
+    Step { action: Action::Keep, reasons: vec![reason], work: Work::Nothing }
+}
+
+/// Adds the steps of a host that the fleet wants.
+pub(super) fn host(
+    fleet: &FleetName,
+    name: &MachineName,
+    spec: &HostSpec,
+    snapshot: &Snapshot,
+    policy: &Policy,
+    inputs: &Inputs<'_>,
+    steps: &mut Steps,
+) {
+    if let Some(why) = snapshot.broken.get(name.as_str()) {
+        return block(name, format!("its record will not parse: {why}"), steps);
+    }
+    let Some(known) = snapshot.machines.get(name) else {
+        return create(name, spec, &Reason::NotRecorded, steps);
+    };
+    if let Some(other) = known.record.fleet.as_ref().filter(|other| *other != fleet) {
+        return block(name, format!("a machine of this name belongs to fleet `{other}`"), steps);
+    }
+    let Some(driver) = inputs.drivers.get(spec.driver.as_str()) else {
+        return block(name, format!("driver `{}` is not known", spec.driver), steps);
+    };
+    match instance(spec, known, *driver) {
+        Next::Create(reasons) => create_for(name, spec, &reasons, steps),
+        Next::Replace(reasons) => {
+            steps.insert(
+                StepId { machine: name.clone(), part: Part::Instance, rm: true },
+                Step { action: Action::Rm, reasons: reasons.clone(), work: Work::RmInstance },
+            );
+            create_for(name, spec, &reasons, steps);
+        }
+        Next::Step(step) => {
+            steps.insert(id(name, Part::Instance), step);
+            let Some(wanted) = &spec.engine else { return };
+            if wanted.api == Api::Tls {
+                steps.insert(id(name, Part::Certificate), certificate(name, spec, known, policy, inputs));
+            }
+            steps.insert(id(name, Part::Engine), engine_step(wanted, known));
+        }
+    }
+}
+
+/// Adds the removal of a machine, or says why it stays.
+pub(super) fn rm(name: &MachineName, known: &Known, reason: &Reason, steps: &mut Steps) {
+    if *reason == Reason::NotPruned {
+        steps.insert(id(name, Part::Instance), keep(Reason::NotPruned));
+        return;
+    }
+    let mut reasons = vec![reason.clone()];
+    if let Some(pending) = known.record.pending.get(&Part::Instance) {
+        reasons.push(Reason::Interrupted(*pending));
+    }
+    steps.insert(
+        StepId { machine: name.clone(), part: Part::Instance, rm: true },
+        Step { action: Action::Rm, reasons, work: Work::RmInstance },
+    );
+}
+
+fn block(name: &MachineName, why: String, steps: &mut Steps) {
+    let step = Step { action: Action::Keep, reasons: vec![Reason::Blocked(why.clone())], work: Work::Blocked(why) };
+    steps.insert(id(name, Part::Instance), step);
+}
+
+fn create(name: &MachineName, spec: &HostSpec, reason: &Reason, steps: &mut Steps) {
+    create_for(name, spec, std::slice::from_ref(reason), steps);
+}
+
+/// Makes the instance for the given reasons, and the rest because the instance is new.
+fn create_for(name: &MachineName, spec: &HostSpec, reasons: &[Reason], steps: &mut Steps) {
+    let rest = match reasons {
+        [Reason::NotRecorded] => Reason::NotRecorded,
+        _ => Reason::Rebuilt,
+    };
+    let step = |work, reasons: Vec<Reason>| Step { action: Action::Create, reasons, work };
+    steps.insert(id(name, Part::Instance), step(Work::CreateInstance, reasons.to_vec()));
+    let Some(wanted) = &spec.engine else { return };
+    if wanted.api == Api::Tls {
+        let work = Work::Certificate { names: spec.tls_names.clone(), issue: true };
+        steps.insert(id(name, Part::Certificate), step(work, vec![rest.clone()]));
+    }
+    steps.insert(id(name, Part::Engine), step(Work::Engine(Box::new(wanted.clone())), vec![rest]));
+}
+
+/// What becomes of an instance that is recorded.
+enum Next {
+    Step(Step),
+    Create(Vec<Reason>),
+    Replace(Vec<Reason>),
+}
+
+fn instance(spec: &HostSpec, known: &Known, driver: &dyn AnyDriver) -> Next {
+    let record = &known.record;
+    if record.driver != spec.driver {
+        let differs = difference("driver", Some(&record.driver), Some(&spec.driver));
+        return Next::Replace(vec![Reason::NeedsReplacement(differs)]);
+    }
+    let change = compare(driver.options(), &record.options, &spec.options);
+    let pending = record.pending.get(&Part::Instance).copied();
+    match (pending, &change) {
+        (Some(Pending::Rm), _) => return Next::Replace(vec![Reason::Interrupted(Pending::Rm)]),
+        (Some(Pending::Create), Change::Nothing | Change::Recorded) => {
+            return Next::Create(vec![Reason::Interrupted(Pending::Create)]);
+        }
+        // A creation that may have happened with other options: only a new one is known to be right.
+        (Some(Pending::Create), Change::InPlace(_) | Change::Replace(_)) => {
+            return Next::Replace(vec![Reason::Interrupted(Pending::Create)]);
+        }
+        (_, Change::Replace(keys)) => {
+            let reasons = option_differences(keys, record, spec, driver).map(Reason::NeedsReplacement);
+            return Next::Replace(reasons.collect());
+        }
+        _ => {}
+    }
+    if record.instance.is_none() {
+        return Next::Create(vec![Reason::NotRecorded]);
+    }
+    let observed = known.observed.as_ref();
+    if observed.is_some_and(|o| o.power == Power::Gone) {
+        return Next::Create(vec![Reason::Drifted(difference("instance", None, Some("there")))]);
+    }
+    Next::Step(upgrade(spec, record, observed, pending, &change, driver))
+}
+
+/// An instance that stays: what changes in place, in its power, or in its record only.
+fn upgrade(
+    spec: &HostSpec,
+    record: &MachineRecord,
+    observed: Option<&Observed>,
+    pending: Option<Pending>,
+    change: &Change,
+    driver: &dyn AnyDriver,
+) -> Step {
+    let mut reasons = Vec::new();
+    let mut work = Work::Nothing;
+    // From the weakest effect to the strongest; the last one named does the work of all before it.
+    if record.fleet.is_none() {
+        reasons.push(Reason::Adopted);
+        work = Work::Record;
+    }
+    if record.protect != spec.protect {
+        let (old, new) = (record.protect.to_string(), spec.protect.to_string());
+        reasons.push(Reason::Changed(difference("protect", Some(&old), Some(&new))));
+        work = Work::Record;
+    }
+    if record.depends_on != spec.depends_on {
+        let (old, new) = (list(&record.depends_on), list(&spec.depends_on));
+        reasons.push(Reason::Changed(difference("depends_on", old.as_deref(), new.as_deref())));
+        work = Work::Record;
+    }
+    if *change == Change::Recorded {
+        let keys: Vec<String> = driver.options().iter().map(|o| o.key.to_owned()).collect();
+        reasons.extend(option_differences(&keys, record, spec, driver).map(Reason::Changed));
+        work = Work::Record;
+    }
+    if let Some((seen, old)) = observed.and_then(|o| o.instance.as_ref()).zip(record.instance.as_ref()) {
+        reasons.push(Reason::Drifted(difference("address", Some(&seen.address), Some(&old.address))));
+        work = Work::RecordInstance(Box::new(seen.clone()));
+    }
+    if observed.is_some_and(|o| o.power == Power::Stopped) {
+        reasons.push(Reason::Drifted(difference("power", Some("stopped"), Some("running"))));
+        work = Work::StartInstance;
+    }
+    if let Some(pending) = pending {
+        reasons.push(Reason::Interrupted(pending));
+        work = Work::ChangeInstance;
+    }
+    if let Change::InPlace(keys) = change {
+        reasons.extend(option_differences(keys, record, spec, driver).map(Reason::Changed));
+        work = Work::ChangeInstance;
+    }
+    if work == Work::Nothing {
+        return keep(match observed.map(|o| &o.host) {
+            Some(Reach::Failed(why)) => Reason::NotReached(why.clone()),
+            _ => Reason::UpToDate,
+        });
+    }
+    reasons.reverse();
+    Step { action: Action::Upgrade, reasons, work }
+}
+
+fn option_differences<'a>(
+    keys: &'a [String],
+    record: &'a MachineRecord,
+    spec: &'a HostSpec,
+    driver: &'a dyn AnyDriver,
+) -> impl Iterator<Item = Difference> + 'a {
+    driver.options().iter().filter(|o| keys.iter().any(|k| k == o.key)).filter_map(|option| {
+        let text = |values: &crate::record::OptionValues| values.get(option.key).map(|v| show(option, v));
+        let (old, new) = (text(&record.options), text(&spec.options));
+        (old != new).then(|| Difference { what: option.key.to_owned(), found: old, wanted: new })
+    })
+}
+
+/// Every name and address under which the engine of a machine must be able to identify itself.
+#[must_use]
+pub(crate) fn certificate_names(name: &MachineName, address: &str, extra: &BTreeSet<String>) -> BTreeSet<String> {
+    [name.as_str(), address, "localhost", "127.0.0.1"]
+        .into_iter()
+        .filter(|n| !n.is_empty())
+        .map(str::to_owned)
+        .chain(extra.iter().cloned())
+        .collect()
+}
+
+fn certificate(name: &MachineName, spec: &HostSpec, known: &Known, policy: &Policy, inputs: &Inputs<'_>) -> Step {
+    let step = |action, reasons, issue| Step {
+        action,
+        reasons,
+        work: Work::Certificate { names: spec.tls_names.clone(), issue },
+    };
+    let Known { record, observed } = known;
+    let Some(recorded) = &record.certificate else {
+        return step(Action::Create, vec![Reason::NotRecorded], true);
+    };
+    let mut reasons = Vec::new();
+    if let Some(pending) = record.pending.get(&Part::Certificate) {
+        reasons.push(Reason::Interrupted(*pending));
+    }
+    let seen = observed.as_ref().and_then(|o| o.instance.as_ref()).or(record.instance.as_ref());
+    let names = certificate_names(name, seen.map_or("", |i| &i.address), &spec.tls_names);
+    if recorded.names != names {
+        reasons.push(Reason::Changed(difference("names", list(&recorded.names).as_deref(), list(&names).as_deref())));
+    }
+    if recorded.not_after <= inputs.now.plus_days(policy.renew_before_days) {
+        reasons.push(Reason::Expires(recorded.not_after));
+    }
+    if let Some(observed) = observed {
+        reasons.extend(local_drift(recorded, observed).map(Reason::Drifted));
+    }
+    if !reasons.is_empty() {
+        return step(Action::Upgrade, reasons, true);
+    }
+    let drifted: Vec<Reason> =
+        observed.iter().flat_map(|o| host_certificate_drift(recorded, o)).map(Reason::Drifted).collect();
+    if drifted.is_empty() { keep(Reason::UpToDate) } else { step(Action::Upgrade, drifted, false) }
+}
+
+/// How the files in the store differ from what was issued; only a new certificate mends that.
+fn local_drift<'a>(recorded: &'a CertificateRecord, observed: &'a Observed) -> impl Iterator<Item = Difference> + 'a {
+    let pairs = [
+        ("server.pem in the store", &observed.local_certificate, &recorded.sha256),
+        ("ca.pem in the store", &observed.local_ca, &recorded.ca_sha256),
+    ];
+    pairs.into_iter().filter(|(_, found, wanted)| found.as_ref() != Some(*wanted)).map(|(what, found, wanted)| {
+        let found = found.as_deref().map(short);
+        difference(what, found, Some(short(wanted)))
+    })
+}
+
+/// How the files on the host differ from what was issued; putting them back mends that.
+pub(super) fn host_certificate_drift(recorded: &CertificateRecord, observed: &Observed) -> Vec<Difference> {
+    let Reach::Answered(facts) = &observed.host else { return Vec::new() };
+    let mut found = Vec::new();
+    let mut file = |name: &str, wanted: Option<&str>| {
+        let path = format!("{CERT_DIR}/{name}");
+        let sha256 = facts.files.get(&path).map(|f| f.sha256.as_str());
+        if sha256.is_none() || wanted.is_some_and(|w| sha256 != Some(w)) {
+            found.push(difference(&path, sha256.map(short), Some(wanted.map_or("there", short))));
+        }
+    };
+    file("ca.pem", Some(&recorded.ca_sha256));
+    file("server.pem", Some(&recorded.sha256));
+    file("server-key.pem", None);
+    found
+}
+
+/// Enough of a digest for a person.
+fn short(digest: &str) -> &str {
+    digest.get(..12).unwrap_or(digest)
+}
+
+fn engine_step(wanted: &EngineSpec, known: &Known) -> Step {
+    let step = |action, reasons| Step { action, reasons, work: Work::Engine(Box::new(wanted.clone())) };
+    let Known { record, observed } = known;
+    let Some(recorded) = &record.engine else {
+        return step(Action::Create, vec![Reason::NotRecorded]);
+    };
+    let mut reasons: Vec<Reason> = engine::changes(&recorded.spec, wanted).into_iter().map(Reason::Changed).collect();
+    if let Some(pending) = record.pending.get(&Part::Engine) {
+        reasons.push(Reason::Interrupted(*pending));
+    }
+    if let Some(observed) = observed {
+        reasons.extend(engine::drift(record, recorded, observed).into_iter().map(Reason::Drifted));
+    }
+    if reasons.is_empty() { keep(Reason::UpToDate) } else { step(Action::Upgrade, reasons) }
+}
+
+pub(super) fn difference(what: &str, found: Option<&str>, wanted: Option<&str>) -> Difference {
+    Difference { what: what.to_owned(), found: found.map(str::to_owned), wanted: wanted.map(str::to_owned) }
+}
+
+fn list<T: ToString>(items: &BTreeSet<T>) -> Option<String> {
+    (!items.is_empty()).then(|| items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))
+}

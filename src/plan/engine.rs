@@ -1,0 +1,113 @@
+//! How two engines differ, field by field; and how an engine differs from what was applied to it.
+
+use super::diff::{difference, host_certificate_drift};
+use crate::{
+    engine::{Api, EngineSpec},
+    provisioner::{self, Difference},
+    record::{ApiFact, EngineRecord, MachineRecord, Observed, Power, Reach},
+};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// What the fleet file says otherwise than the record, under the names the file has.
+pub(super) fn changes(recorded: &EngineSpec, wanted: &EngineSpec) -> Vec<Difference> {
+    // Both by name, so that a new field of the spec is compared or does not compile.
+    let EngineSpec {
+        version,
+        source,
+        mirror,
+        api,
+        port,
+        labels,
+        registry_mirrors,
+        insecure_registries,
+        daemon,
+        open_firewall,
+    } = wanted;
+    let mut found = Vec::new();
+    let mut field = |what: &str, old: Option<String>, new: Option<String>| {
+        if old != new {
+            found.push(Difference { what: what.to_owned(), found: old, wanted: new });
+        }
+    };
+    let text = |v: &dyn erased::Show| v.show();
+    field("version", text(&recorded.version), text(version));
+    field("source", text(&recorded.source), text(source));
+    field("mirror", recorded.mirror.clone(), mirror.clone());
+    field("api", text(&recorded.api), text(api));
+    field("port", Some(recorded.port.to_string()), Some(port.to_string()));
+    for key in keys(recorded.labels.keys(), labels.keys()) {
+        field(&format!("labels.{key}"), recorded.labels.get(key).cloned(), labels.get(key).cloned());
+    }
+    let list = |items: &[String]| (!items.is_empty()).then(|| items.join(", "));
+    field("registry-mirrors", list(&recorded.registry_mirrors), list(registry_mirrors));
+    field("insecure-registries", list(&recorded.insecure_registries), list(insecure_registries));
+    for key in keys(recorded.daemon.keys(), daemon.keys()) {
+        field(
+            &format!("daemon.{key}"),
+            recorded.daemon.get(key).map(Value::to_string),
+            daemon.get(key).map(Value::to_string),
+        );
+    }
+    field("open-firewall", Some(recorded.open_firewall.to_string()), Some(open_firewall.to_string()));
+    found
+}
+
+fn keys<'a>(a: impl Iterator<Item = &'a String>, b: impl Iterator<Item = &'a String>) -> BTreeSet<&'a String> {
+    a.chain(b).collect()
+}
+
+/// Texts of values that a fleet file writes as one word.
+mod erased {
+    use crate::engine::{Api, Source, VersionPin};
+
+    pub(super) trait Show {
+        fn show(&self) -> Option<String>;
+    }
+
+    impl Show for Option<VersionPin> {
+        fn show(&self) -> Option<String> {
+            self.as_ref().map(ToString::to_string)
+        }
+    }
+
+    impl Show for Source {
+        fn show(&self) -> Option<String> {
+            word(self)
+        }
+    }
+
+    impl Show for Api {
+        fn show(&self) -> Option<String> {
+            word(self)
+        }
+    }
+
+    fn word(value: &impl serde::Serialize) -> Option<String> {
+        serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned))
+    }
+}
+
+/// What the world says otherwise than the record. Names causes, not their consequences: an engine that
+/// is stopped is not also reported as not answering.
+pub(super) fn drift(record: &MachineRecord, recorded: &EngineRecord, observed: &Observed) -> Vec<Difference> {
+    if observed.power == Power::Stopped {
+        return Vec::new();
+    }
+    let Reach::Answered(facts) = &observed.host else { return Vec::new() };
+    let provisioner = facts.os.as_ref().and_then(provisioner::detect);
+    let found = provisioner.map(|p| p.differences(facts, &recorded.spec)).unwrap_or_default();
+    if !found.is_empty() {
+        return found;
+    }
+    let certificate_drifted = record.certificate.as_ref().is_some_and(|c| {
+        recorded.spec.api == Api::Tls
+            && (!host_certificate_drift(c, observed).is_empty()
+                || observed.local_certificate.as_ref() != Some(&c.sha256)
+                || observed.local_ca.as_ref() != Some(&c.ca_sha256))
+    });
+    match &observed.api {
+        ApiFact::Failed(why) if !certificate_drifted => vec![difference("api", Some(why), Some("answers"))],
+        _ => Vec::new(),
+    }
+}

@@ -1,0 +1,102 @@
+//! What a plan may not do unless it was said so. Refusals are about harm, not about correctness.
+
+use super::{Action, Plan, Reason, StepId};
+use crate::{
+    name::MachineName,
+    record::{Part, Snapshot},
+};
+use thiserror::Error;
+
+/// What the user said in so many words.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Consent {
+    /// `--allow-replace`.
+    pub replace: bool,
+    /// `--allow-delete=N`.
+    pub delete: Option<usize>,
+    /// The whole fleet is to go: its number of machines is no surprise.
+    pub destroy: bool,
+}
+
+/// Why a plan is refused.
+#[derive(Clone, Debug, Eq, Error, PartialEq)]
+pub enum Refusal {
+    /// A machine that is protected would be removed.
+    #[error("`{0}` is protected and would be removed")]
+    Protected(MachineName),
+    /// A machine would be removed and made anew.
+    #[error("`{machine}` would be replaced: {because}")]
+    Replacement {
+        /// The machine.
+        machine: MachineName,
+        /// Which change needs it.
+        because: String,
+    },
+    /// More machines would be removed than `max_delete` allows.
+    #[error("{removals} machines would be removed, which is more than `max_delete: {max}`")]
+    TooMany {
+        /// How many would be.
+        removals: usize,
+        /// How many may be.
+        max: usize,
+    },
+    /// `--allow-delete` names another number.
+    #[error("{removals} machines would be removed, but `--allow-delete={allowed}` was given")]
+    OtherNumber {
+        /// How many would be.
+        removals: usize,
+        /// How many were named.
+        allowed: usize,
+    },
+}
+
+impl Refusal {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> String {
+        match self {
+            Self::Protected(name) => {
+                format!("set `protect: false` for `{name}` in the fleet file and apply that first")
+            }
+            Self::Replacement { .. } => {
+                "everything on the machine would be lost; if that is wanted, say so:\n  --allow-replace".to_owned()
+            }
+            Self::TooMany { removals, .. } | Self::OtherNumber { removals, .. } => {
+                format!("if that is wanted, name the exact number:\n  --allow-delete={removals}")
+            }
+        }
+    }
+}
+
+/// Everything in a plan that needs a consent which was not given.
+#[must_use]
+pub fn refusals(plan: &Plan, snapshot: &Snapshot, max_delete: usize, consent: Consent) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    let mut removals = 0;
+    for (id, step) in plan.steps.nodes().filter(|(_, s)| s.action == Action::Rm) {
+        let recorded = snapshot.machines.get(&id.machine).map(|k| &k.record);
+        if recorded.is_some_and(|r| r.protect) {
+            found.push(Refusal::Protected(id.machine.clone()));
+        }
+        let again = StepId { machine: id.machine.clone(), part: Part::Instance, rm: false };
+        if plan.steps.get(&again).is_none() {
+            removals += 1;
+            continue;
+        }
+        // What an interrupted run left half made or half removed holds nothing that could be lost.
+        let half = step.reasons.iter().all(|r| matches!(r, Reason::Interrupted(_)));
+        if !consent.replace && !half {
+            let because = step.reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            found.push(Refusal::Replacement { machine: id.machine.clone(), because });
+        }
+    }
+    if consent.destroy {
+        return found;
+    }
+    match consent.delete {
+        Some(allowed) if allowed != removals => found.push(Refusal::OtherNumber { removals, allowed }),
+        None if removals > max_delete => found.push(Refusal::TooMany { removals, max: max_delete }),
+        _ => {}
+    }
+    found
+}
