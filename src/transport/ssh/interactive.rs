@@ -83,6 +83,7 @@ impl Drop for Raw {
 struct Polled(AsyncFd<Stdin>);
 
 impl Polled {
+    #[expect(deprecated, reason = "its successor is unsafe for owners that may close early; standard input stays open")]
     fn stdin() -> io::Result<Self> {
         AsyncFd::with_interest(io::stdin(), tokio::io::Interest::READABLE).map(Self)
     }

@@ -89,9 +89,10 @@ impl Jumps {
         let (link, room) = {
             let mut slot = slot.lock().await;
             slot.links.retain(|link| !link.hop.handle.is_closed());
-            let free = slot.links.iter().find_map(|link| {
-                Some((Arc::clone(link), Arc::clone(&link.room).try_acquire_owned().ok()?))
-            });
+            let free = slot
+                .links
+                .iter()
+                .find_map(|link| Some((Arc::clone(link), Arc::clone(&link.room).try_acquire_owned().ok()?)));
             match free {
                 Some(found) => found,
                 None => {

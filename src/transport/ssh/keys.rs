@@ -77,8 +77,7 @@ impl Credentials {
     }
 
     async fn given(config: &SshConfig, target: &Target, path: &str) -> Result<Self, TransportError> {
-        let error =
-            |why: String| TransportError::Key { machine: target.machine.clone(), path: path.to_owned(), why };
+        let error = |why: String| TransportError::Key { machine: target.machine.clone(), path: path.to_owned(), why };
         let file = expand(path, config.home.as_deref()).ok_or_else(|| error("there is no home directory".into()))?;
         let identity = match read_key(&file).await.map_err(error)? {
             Found::Plain(key) => Identity::File { path: path.to_owned(), key: Arc::new(*key) },
@@ -89,7 +88,9 @@ impl Credentials {
                         Identity::Agent { key: public, path: Some(path.to_owned()) }
                     }
                     (_, Ok(_)) => return Err(error("it is encrypted, and the agent does not hold it".into())),
-                    (_, Err(why)) => return Err(error(format!("it is encrypted, and there is no agent for it ({why})"))),
+                    (_, Err(why)) => {
+                        return Err(error(format!("it is encrypted, and there is no agent for it ({why})")));
+                    }
                 }
             }
             Found::Public(public) => {
@@ -238,7 +239,9 @@ mod tests {
         assert!(same(KEY, &key));
         assert!(same(&line(&key), &key));
         assert!(line(&key).ends_with("FSqti"));
-        for other in ["", "ssh-ed25519", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti"] {
+        for other in
+            ["", "ssh-ed25519", "ssh-rsa AAAAC3NzaC1lZDI1NTE5AAAAIILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti"]
+        {
             assert!(!same(other, &key), "{other}");
         }
     }

@@ -152,7 +152,9 @@ async fn tcp(peer: &Peer, host: &str, port: u16, limit: Duration) -> Result<Pin<
     let host = host.trim_start_matches('[').trim_end_matches(']');
     let addresses: Vec<_> = match timeout(limit, lookup_host((host, port))).await {
         Ok(Ok(found)) => found.collect(),
-        Ok(Err(e)) => return Err(Failure::Final(peer.connect(format!("the name cannot be resolved: {}", io_text(&e))))),
+        Ok(Err(e)) => {
+            return Err(Failure::Final(peer.connect(format!("the name cannot be resolved: {}", io_text(&e)))));
+        }
         Err(_) => return Err(Failure::Transient(peer.timeout(format!("resolving {host}"), limit))),
     };
     let mut last = Failure::Final(peer.connect("the name has no address"));
@@ -204,7 +206,9 @@ mod tests {
 
     #[test]
     fn addresses_are_written_as_clients_take_them() {
-        for (host, want) in [("h", "h:22"), ("10.0.0.1", "10.0.0.1:22"), ("fe80::1", "[fe80::1]:22"), ("[::1]", "[::1]:22")] {
+        for (host, want) in
+            [("h", "h:22"), ("10.0.0.1", "10.0.0.1:22"), ("fe80::1", "[fe80::1]:22"), ("[::1]", "[::1]:22")]
+        {
             assert_eq!(address(host, 22), want);
         }
     }
@@ -217,7 +221,9 @@ mod tests {
 
     #[test]
     fn only_what_a_booting_host_does_is_transient() {
-        for (number, want) in [(111, true), (104, true), (110, true), (113, true), (101, true), (13, false), (99, false)] {
+        for (number, want) in
+            [(111, true), (104, true), (110, true), (113, true), (101, true), (13, false), (99, false)]
+        {
             assert_eq!(is_transient(&io::Error::from_raw_os_error(number)), want, "{number}");
         }
     }

@@ -131,7 +131,8 @@ impl Drop for Session {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         let running = self.running;
         runtime.spawn(async move {
-            // Closing alone would let the command run on: OpenSSH only closes its pipes. Errors: it is gone already.
+            // Closing alone lets a silent command run on: OpenSSH only closes its pipes. It passes signals to all
+            // but root's commands; those end at their next write. Errors: it is gone already.
             if running {
                 let _ = write.signal(Sig::TERM).await;
             }
