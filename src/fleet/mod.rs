@@ -29,6 +29,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use schema::schema;
 pub use problem::{Code, FleetProblems, Problem};
 
 /// A checked fleet. After this no `Option` means "default".

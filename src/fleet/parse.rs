@@ -60,9 +60,18 @@ pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
 
 fn syntax(error: &ScanError, places: &Places) -> Problem {
     let at = places.byte(error.marker().index());
+    if error.info().contains("recursion limit") {
+        return too_deep(Place::new(at, places.byte(error.marker().index() + 1)));
+    }
     Problem::new(Code::Syntax, format!("this is not YAML: {}", error.info()))
         .at(Place::new(at, places.byte(error.marker().index() + 1)), "it cannot be read from here")
         .help("look at the indentation, quotes and brackets here and on the line before")
+}
+
+fn too_deep(at: Place) -> Problem {
+    Problem::new(Code::TooDeep, format!("this is nested more than {MAX_DEPTH} deep"))
+        .at(at, "one too many")
+        .help("a fleet file is about six levels deep: look for brackets that are not closed")
 }
 
 /// The parser counts characters, everybody else counts bytes.
@@ -93,6 +102,35 @@ impl Places {
     fn of(&self, span: Span) -> Place {
         Place::new(self.byte(span.start.index()), self.byte(span.end.index()))
     }
+}
+
+/// What stands in a text, in order, for who moves it around without changing it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Token {
+    /// A scalar in one of the inline styles, or an alias.
+    Scalar,
+    /// A scalar after `|` or `>`.
+    Block,
+    /// Begins a list.
+    List,
+    /// Begins a mapping.
+    Map,
+    /// Ends what was begun last.
+    Close,
+}
+
+/// The tokens of a text that parses, and their places. Empty scalars have a length of zero.
+pub(super) fn tokens(text: &str) -> Vec<(Token, Place)> {
+    let places = Places::new(text, 0);
+    let token = |event: &Event<'_>| match event {
+        Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..) => Some(Token::Block),
+        Event::Scalar(..) | Event::Alias(_) => Some(Token::Scalar),
+        Event::SequenceStart(..) => Some(Token::List),
+        Event::MappingStart(..) => Some(Token::Map),
+        Event::SequenceEnd | Event::MappingEnd => Some(Token::Close),
+        _ => None,
+    };
+    Parser::new_from_str(text).map_while(Result::ok).filter_map(|(e, span)| Some((token(&e)?, places.of(span)))).collect()
 }
 
 /// A collection that is not closed yet.
@@ -167,9 +205,7 @@ impl Builder<'_> {
             self.unknown_tag(tag, start);
         }
         if self.open.len() >= MAX_DEPTH {
-            return Err(Problem::new(Code::TooDeep, format!("this is nested more than {MAX_DEPTH} deep"))
-                .at(Place { len: 1, ..start }, "one too many")
-                .help("a fleet file is about six levels deep: look for brackets that are not closed"));
+            return Err(too_deep(Place { len: 1, ..start }));
         }
         if anchor != 0 {
             self.anchors.insert(anchor, None);
@@ -396,7 +432,7 @@ mod tests {
             ("? [a, b]\n: 1\n", "bad_key"),
             ("a: ${var.x\n", ""),
             ("a: [1\n", "syntax"),
-            ("\ta: 1\n", "syntax"),
+            ("a:\n\tb: 1\n", "syntax"),
             ("a: &a [*a]\n", "bad_alias"),
             ("a: *nothing\n", "syntax"),
             ("a: {<<: 1}\n", "bad_alias"),
@@ -406,6 +442,13 @@ mod tests {
             let want: Vec<&str> = [want].into_iter().filter(|w| !w.is_empty()).collect();
             assert_eq!(problems(text), want, "{text:?}");
         }
+    }
+
+    #[test]
+    fn show_tokens() {
+        let t = "a:\n- b: 1\n  c: |\n    x\n\n- {d: [e, *f]}\ng: 'h\n  i'\n#c\nk:\nl: &x\n   m: 1\n";
+        for (k, p) in tokens(t) { println!("{k:?} {}..{} {:?}", p.start, p.start+p.len, &t[p.start..p.start+p.len]); }
+        panic!()
     }
 
     #[test]

@@ -10,10 +10,11 @@ use std::{
     num::{NonZeroU16, NonZeroUsize},
 };
 
-/// The top of a fleet file. Its sections are read one by one, hosts one by one.
+/// A fleet: hosts, and how to make and keep them.
+// Its sections are read one by one, hosts one by one.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-#[schemars(title = "Fleet", rename = "fleet")]
+#[schemars(title = "Fleet", rename = "fleet", extend("required" = ["hosts"]))]
 pub(super) struct RawFleet {
     /// Name of the fleet: it owns the machines made for it. Absent: the name of the file's directory.
     pub(super) fleet: Option<String>,
@@ -27,7 +28,7 @@ pub(super) struct RawFleet {
     #[schemars(with = "RawDefaults")]
     pub(super) defaults: Section,
     /// Hosts by name. The name is the machine's name.
-    #[schemars(with = "BTreeMap<String, Option<RawHost>>", required)]
+    #[schemars(with = "BTreeMap<String, Option<RawHost>>")]
     pub(super) hosts: Section,
     /// How the fleet is applied.
     #[schemars(with = "RawPolicy")]
@@ -37,23 +38,18 @@ pub(super) struct RawFleet {
 /// A part of the file that is read by itself.
 pub(super) type Section = serde::de::IgnoredAny;
 
-/// A value of a variable.
+/// A text, or what is taken as one.
+// Only its schema is used.
 #[derive(JsonSchema)]
-#[serde(untagged)]
-#[expect(dead_code, reason = "only its schema is used: variables are read before everything else")]
-pub(super) enum Scalar {
-    Text(String),
-    Number(f64),
-    Flag(bool),
-}
+#[schemars(inline, extend("type" = ["string", "number", "boolean"]))]
+pub(super) struct Scalar(());
 
 /// A driver and options for it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
-#[schemars(rename = "configuration")]
+#[schemars(rename = "configuration", extend("required" = ["driver"]))]
 pub(super) struct RawConfiguration {
     /// The driver that makes and controls these machines.
-    #[schemars(required)]
     pub(super) driver: Option<String>,
 }
 
@@ -102,6 +98,7 @@ pub(super) struct RawHost {
 #[schemars(rename = "engine")]
 pub(super) struct RawEngine {
     /// Version, exact (`28.2.1`) or a prefix (`28`, `28.2`). Absent: the newest at creation, then kept.
+    #[schemars(with = "String", extend("type" = ["string", "number"]))]
     pub(super) version: Option<VersionPin>,
     /// Where packages come from: `docker-ce`, or the distribution's own (`distro`, the default).
     pub(super) source: Option<Source>,
@@ -112,6 +109,7 @@ pub(super) struct RawEngine {
     /// TCP port for `api: tls`; 2376 unless given.
     pub(super) port: Option<NonZeroU16>,
     /// Labels of the engine.
+    #[schemars(with = "BTreeMap<String, Scalar>")]
     pub(super) labels: BTreeMap<String, String>,
     /// URLs of mirrors of the public registry.
     pub(super) registry_mirrors: Option<Vec<String>>,

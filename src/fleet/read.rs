@@ -341,6 +341,7 @@ impl<'a> de::MapAccess<'a> for Entries<'a, '_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde::Deserialize;
     use std::collections::BTreeMap;
 
     #[derive(Debug, Default, Deserialize, PartialEq)]
