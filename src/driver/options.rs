@@ -113,6 +113,9 @@ pub fn with_defaults(table: &[OptionSpec], values: &OptionValues) -> OptionValue
 /// Says what would be legal, as a lowercase fragment.
 pub fn read(spec: &OptionSpec, value: &Value) -> Result<Value, String> {
     let wrong = |want: &str| Err(format!("`{}` must be {want}", spec.key));
+    if spec.secrecy == Secrecy::Secret {
+        return if is_reference(value) { Ok(value.clone()) } else { wrong("a reference: one of `env`, `file` and `command`") };
+    }
     match (spec.kind, value) {
         (Kind::Text | Kind::Path, Value::String(_)) => Ok(value.clone()),
         (Kind::Text, Value::Number(n)) => Ok(Value::String(n.to_string())),
@@ -146,6 +149,14 @@ pub fn read(spec: &OptionSpec, value: &Value) -> Result<Value, String> {
         (Kind::List, Value::String(s)) => Ok(Value::from(s.split(',').filter(|s| !s.is_empty()).collect::<Vec<_>>())),
         (Kind::List, _) => wrong("a list of texts"),
     }
+}
+
+/// Whether it says where a secret is: `{ env: NAME }`, `{ file: PATH }` or `{ command: COMMAND }`.
+fn is_reference(value: &Value) -> bool {
+    let only = value.as_object().filter(|map| map.len() == 1).and_then(|map| map.iter().next());
+    only.is_some_and(|(key, value)| {
+        matches!(key.as_str(), "env" | "file" | "command") && value.as_str().is_some_and(|text| !text.is_empty())
+    })
 }
 
 /// `512MiB`, `2GiB`, `2g`, `2048` (MiB), in bytes. Powers of 1024 throughout, as docker has them.

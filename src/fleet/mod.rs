@@ -1,16 +1,36 @@
 //! The desired state: from a fleet file as people write it to a [`Fleet`] with nothing left open.
 //!
 //! ```text
-//! text ─parse─▶ RawFleet + spans ─resolve─▶ Fleet
+//! text ─parse─▶ Node ─vars─▶ Node ─read─▶ RawFleet, RawHost, … ─resolve─▶ Fleet
+//!       YAML    a tree that knows where everything stands
 //! ```
 //! All problems of a file are reported at once, in file order. It looks at no host and no record.
+
+mod configuration;
+mod engine;
+mod fmt;
+mod node;
+mod order;
+mod parse;
+mod problem;
+mod raw;
+mod read;
+mod resolve;
+mod schema;
+mod suggest;
+mod vars;
 
 use crate::{
     engine::EngineSpec,
     name::{FleetName, MachineName},
     record::OptionValues,
 };
+use schemars::JsonSchema;
+use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
+
+pub use schema::schema;
+pub use problem::{Code, FleetProblems, Problem};
 
 /// A checked fleet. After this no `Option` means "default".
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +63,8 @@ pub struct HostSpec {
 }
 
 /// What happens after a failure.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
+#[serde(rename_all = "kebab-case")]
 pub enum OnError {
     /// What depends on it is skipped; the rest goes on.
     #[default]
@@ -52,6 +73,30 @@ pub enum OnError {
     FailFast,
     /// Even dependants are tried.
     KeepGoing,
+}
+
+/// What a fleet file may refer to, and does not hold.
+#[derive(Clone, Debug, Default)]
+pub struct Inputs {
+    /// Variables given on the command line. They override those of the file.
+    pub vars: BTreeMap<String, String>,
+    /// The environment, for `${env.NAME}`.
+    pub env: BTreeMap<String, String>,
+    /// The fleet's name if the file gives none, as the name of its directory.
+    pub default_name: Option<String>,
+}
+
+/// Reads a fleet file. `file_name` is for messages only.
+///
+/// # Errors
+/// All problems of the file, in file order.
+pub fn load(file_name: &str, text: &str, inputs: &Inputs) -> Result<Fleet, FleetProblems> {
+    let mut problems = problem::Problems::default();
+    let fleet = parse::parse(text, &mut problems).and_then(|mut root| {
+        vars::expand(&mut root, inputs, &mut problems);
+        resolve::resolve(&root, inputs, &mut problems)
+    });
+    fleet.filter(|_| problems.is_empty()).ok_or_else(|| FleetProblems::new(file_name, text, problems))
 }
 
 /// How a fleet is applied.

@@ -1,0 +1,276 @@
+//! Drivers and their options: named configurations, what hosts add to them, defaults, and what is missing.
+
+use super::{
+    node::{Entry, Node, Scalar, Value},
+    problem::{Code, Problem, Problems},
+    raw::RawConfiguration,
+    read::{Strange, read},
+    resolve::unsupported,
+    suggest,
+};
+use crate::{
+    driver::{self, AnyDriver, Kind, OptionSpec, Secrecy, options},
+    record::OptionValues,
+};
+use std::collections::BTreeMap;
+
+/// A driver, and options some hosts share.
+pub(super) struct Configuration<'a> {
+    pub(super) driver: &'static dyn AnyDriver,
+    /// As given, in normal form, without defaults.
+    options: OptionValues,
+    /// Where they stand; `None`: a driver without a configuration.
+    node: Option<&'a Node>,
+    /// Whether an option was wrong: then nothing can be said about what is missing.
+    broken: bool,
+}
+
+/// All configurations by name. A driver's own name is one without options.
+pub(super) struct Configurations<'a> {
+    /// `None`: it is there, and wrong, which has been said.
+    by_name: BTreeMap<&'a str, Option<Configuration<'a>>>,
+    /// Defaults of each driver, read once.
+    defaults: BTreeMap<&'static str, OptionValues>,
+}
+
+impl<'a> Configurations<'a> {
+    /// Reads the section `drivers`.
+    pub(super) fn read(section: Option<&'a Node>, problems: &mut Problems) -> Self {
+        let bare = |d: &&'static dyn AnyDriver| {
+            let options = OptionValues::new();
+            (d.name(), Some(Configuration { driver: *d, options, node: None, broken: false }))
+        };
+        let mut by_name: BTreeMap<&str, Option<Configuration<'_>>> = driver::DRIVERS.iter().map(bare).collect();
+        for entry in section.map(Node::entries).unwrap_or_default() {
+            by_name.insert(&entry.key, configuration(entry, problems));
+        }
+        let defaults = driver::DRIVERS.iter().map(|d| (d.name(), options::with_defaults(d.options(), &OptionValues::new())));
+        Self { by_name, defaults: defaults.collect() }
+    }
+
+    /// The configuration a host or `defaults` names at `place`. `None`: there is none, which has been said.
+    pub(super) fn find(&self, name: &str, at: &Node, problems: &mut Problems) -> Option<&Configuration<'a>> {
+        if let Some(found) = self.by_name.get(name) {
+            return found.as_ref();
+        }
+        let meant = problems.did_you_mean(name, self.by_name.keys().copied());
+        let known = suggest::list(self.by_name.keys().copied());
+        let problem = Problem::new(Code::UnknownDriver, format!("unknown driver `{name}`"))
+            .at(at.at, "no driver and no configuration has this name")
+            .suggest(meant, format!("there are {known}"));
+        problems.push(problem);
+        None
+    }
+
+    /// Names that `driver:` can have, for help.
+    pub(super) fn names(&self) -> String {
+        suggest::list(self.by_name.keys().copied())
+    }
+
+    /// All options of a host: its own, its configuration's, the driver's defaults. `None`: problems.
+    pub(super) fn options(
+        &self,
+        configuration: &Configuration<'_>,
+        host: &Entry,
+        own: &[Strange<'_>],
+        problems: &mut Problems,
+    ) -> Option<OptionValues> {
+        let driver = configuration.driver;
+        let mut values = configuration.options.clone();
+        let fine = read_options(driver, own, &mut values, problems);
+        if !fine || configuration.broken {
+            return None;
+        }
+        for (key, value) in &self.defaults[driver.name()] {
+            if !values.contains_key(key) {
+                values.insert(key.clone(), value.clone());
+            }
+        }
+        let missing = driver.options().iter().filter(|spec| spec.required && !values.contains_key(spec.key));
+        let mut complete = true;
+        for spec in missing {
+            complete = false;
+            let message = format!("host `{}` needs `{}`: {}", host.key, spec.key, lower_first(spec.help));
+            let problem = Problem::new(Code::MissingOption, message)
+                .at(host.key_at, format!("driver `{}` cannot do without it", driver.name()))
+                .help(format!("add `{}: …` to the host", spec.key));
+            problems.push(problem);
+        }
+        if !complete {
+            return None;
+        }
+        for wrong in driver.check(&values) {
+            complete = false;
+            let key = wrong.key.as_deref();
+            let shared = |key| configuration.node.and_then(|node| node.entry(key));
+            let place = key.and_then(|key| host.node.entry(key).or_else(|| shared(key))).map_or(host.key_at, |e| e.node.at);
+            let problem = Problem::new(Code::BadOption, wrong.message)
+                .at(place, format!("driver `{}` cannot take this", driver.name()))
+                .suggest(None, wrong.help.unwrap_or_default());
+            problems.push(problem);
+        }
+        complete.then_some(values)
+    }
+}
+
+fn configuration<'a>(entry: &'a Entry, problems: &mut Problems) -> Option<Configuration<'a>> {
+    let (raw, own): (RawConfiguration, _) = read(&entry.node, problems);
+    if !matches!(entry.node.value, Value::Map(_)) && !entry.node.is_null() {
+        return None;
+    }
+    let Some(name) = raw.driver else {
+        if entry.node.entry("driver").is_none() {
+            let problem = Problem::new(Code::MissingKey, format!("configuration `{}` has no `driver`", entry.key))
+                .at(entry.key_at, "which driver are these options for?")
+                .help(format!("add `driver: …`; there are {}", suggest::list(drivers())));
+            problems.push(problem);
+        }
+        return None;
+    };
+    let place = entry.node.entry("driver").map_or(entry.key_at, |e| e.node.at);
+    let Some(driver) = driver::find(&name) else {
+        let meant = problems.did_you_mean(&name, drivers());
+        let problem = Problem::new(Code::UnknownDriver, format!("unknown driver `{name}`"))
+            .at(place, "no driver has this name")
+            .suggest(meant, format!("there are {}", suggest::list(drivers())));
+        problems.push(problem);
+        return None;
+    };
+    if entry.key != driver.name() && driver::find(&entry.key).is_some() {
+        let problem =
+            Problem::new(Code::HiddenDriver, format!("configuration `{}` hides the driver of that name", entry.key))
+                .at(entry.key_at, format!("this is driver `{}`", driver.name()))
+                .help("give the configuration another name");
+        problems.push(problem);
+    }
+    let mut options = OptionValues::new();
+    let broken = !read_options(driver, &own, &mut options, problems);
+    Some(Configuration { driver, options, node: Some(&entry.node), broken })
+}
+
+fn drivers() -> impl Iterator<Item = &'static str> {
+    driver::DRIVERS.iter().map(|d| d.name())
+}
+
+/// Reads the keys that are a driver's. Gives whether all of them are right.
+fn read_options(
+    driver: &'static dyn AnyDriver,
+    own: &[Strange<'_>],
+    values: &mut OptionValues,
+    problems: &mut Problems,
+) -> bool {
+    let mut fine = true;
+    for strange in own.iter().filter(|s| s.top) {
+        let entry = strange.entry;
+        let result = match driver.options().iter().find(|spec| spec.key == entry.key) {
+            Some(spec) => read_option(spec, entry),
+            None if unsupported(entry, problems) => continue,
+            None => Err(unknown_option(driver, strange, problems)),
+        };
+        match result {
+            Ok(value) => {
+                values.insert(entry.key.clone(), value);
+            }
+            Err(problem) => {
+                fine = false;
+                problems.push(problem);
+            }
+        }
+    }
+    fine
+}
+
+fn read_option(spec: &OptionSpec, entry: &Entry) -> Result<serde_json::Value, Problem> {
+    let node = &entry.node;
+    let value = match (&node.value, spec.kind) {
+        // As it was written: `image: 12.10` keeps its zero.
+        (Value::Scalar(Scalar { text, .. }), Kind::Text | Kind::Path | Kind::List)
+            if matches!(node.noun(), "a number" | "a text") =>
+        {
+            serde_json::Value::from(text.as_str())
+        }
+        _ => node.to_json(),
+    };
+    if spec.secrecy == Secrecy::Secret && !value.is_object() {
+        return Err(Problem::new(Code::SecretInFile, format!("`{}` is a secret and cannot stand in a fleet file", spec.key))
+            .at(node.at, "anybody who reads the file reads this")
+            .help(format!("say where it is: `{0}: {{ env: NAME }}`, `{0}: {{ file: PATH }}` or `{0}: {{ command: COMMAND }}`", spec.key)));
+    }
+    options::read(spec, &value).map_err(|message| {
+        let label = if node.is_null() { "there is no value".to_owned() } else { format!("this is {}", node.noun()) };
+        Problem::new(Code::BadOption, message).at(node.at, label).help(format!("`{}`: {}", spec.key, lower_first(spec.help)))
+    })
+}
+
+fn unknown_option(driver: &'static dyn AnyDriver, strange: &Strange<'_>, problems: &mut Problems) -> Problem {
+    let key = &strange.entry.key;
+    let keys = || driver.options().iter().map(|spec| spec.key);
+    let meant = problems.did_you_mean(key, keys().chain(strange.known.iter().copied()));
+    let elsewhere: Vec<&str> = driver::DRIVERS
+        .iter()
+        .filter(|d| d.options().iter().any(|spec| spec.key == *key))
+        .map(|d| d.name())
+        .collect();
+    let otherwise = if elsewhere.is_empty() || meant.is_some() {
+        format!("options of `{}` are {}", driver.name(), suggest::list(keys()))
+    } else {
+        format!("it is an option of driver {}", suggest::list(elsewhere))
+    };
+    Problem::new(Code::UnknownOption, format!("driver `{}` has no option `{key}`", driver.name()))
+        .at(strange.entry.key_at, "not known")
+        .suggest(meant, otherwise)
+}
+
+/// Help of an option as the end of a sentence. `SSH` stays as it is.
+fn lower_first(help: &str) -> String {
+    let mut rest = help.chars();
+    match rest.next() {
+        Some(first) if !rest.as_str().starts_with(char::is_uppercase) => {
+            first.to_lowercase().chain(rest).collect()
+        }
+        _ => help.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::When;
+
+    const TOKEN: OptionSpec = OptionSpec {
+        key: "token",
+        flag: "x-token",
+        env: "X_TOKEN",
+        kind: Kind::Text,
+        default: None,
+        required: true,
+        help: "Token of the API",
+        field: "",
+        secrecy: Secrecy::Secret,
+        when: When::Recorded,
+    };
+
+    fn token(value: &str) -> Result<serde_json::Value, Problem> {
+        let mut problems = Problems::default();
+        let node = super::super::parse::parse(&format!("token: {value}"), &mut problems).unwrap();
+        read_option(&TOKEN, &node.entries()[0])
+    }
+
+    #[test]
+    fn a_secret_is_a_reference_and_never_a_text() {
+        for reference in ["{ env: A_TOKEN }", "{ file: ~/.token }", "{ command: pass token }"] {
+            assert!(token(reference).unwrap().is_object(), "{reference}");
+        }
+        for (plain, code) in [
+            ("hunter2", Code::SecretInFile),
+            ("[hunter2]", Code::SecretInFile),
+            ("{ value: hunter2 }", Code::BadOption),
+            ("{ env: hunter2, file: x }", Code::BadOption),
+            ("{ env: [hunter2] }", Code::BadOption),
+        ] {
+            let problem = token(plain).unwrap_err();
+            assert_eq!(problem.code, code, "{plain}");
+            assert!(!format!("{problem:?}").contains("hunter2"), "{problem:?}");
+        }
+    }
+}

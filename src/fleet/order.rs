@@ -1,0 +1,126 @@
+//! Which host waits for which: groups become their members, and nothing may wait for itself.
+
+use super::{
+    node::{Entry, Node, Value},
+    problem::{Code, Problem, Problems},
+};
+use crate::{graph::Graph, name::MachineName};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// A host of the file: one machine, or the `count` it stands for.
+pub(super) struct Group<'a> {
+    /// Where it stands.
+    pub(super) entry: &'a Entry,
+    /// The machines.
+    pub(super) members: Vec<MachineName>,
+}
+
+/// Edges between machines that a file may ask for: a full mesh of 1,000.
+const MAX_EDGES: usize = 1_000_000;
+
+/// For each group, the machines each of its members waits for.
+pub(super) fn resolve(groups: &[Group<'_>], problems: &mut Problems) -> Vec<BTreeSet<MachineName>> {
+    let names = Names::new(groups);
+    let mut edges: Vec<BTreeMap<usize, &Node>> = Vec::with_capacity(groups.len());
+    let mut count = 0_usize;
+    let mut waits = Vec::with_capacity(groups.len());
+    for (n, group) in groups.iter().enumerate() {
+        let mut on = BTreeMap::new();
+        let mut machines = BTreeSet::new();
+        let listed = group.entry.node.entry("depends_on").map(|e| e.node.items()).unwrap_or_default();
+        for at in listed {
+            // What is not a text has been refused already.
+            let Value::Scalar(scalar) = &at.value else { continue };
+            if at.is_null() {
+                continue;
+            }
+            match names.find(&scalar.text) {
+                None => {
+                    let problem = names.unknown(&scalar.text, at, problems);
+                    problems.push(problem);
+                }
+                Some((target, _)) if target == n => problems.push(itself(group, &scalar.text, at)),
+                Some((target, members)) => {
+                    on.insert(target, at);
+                    machines.extend(members.iter().cloned());
+                }
+            }
+        }
+        count = count.saturating_add(machines.len().saturating_mul(group.members.len()));
+        if count > MAX_EDGES {
+            let problem =
+                Problem::new(Code::TooLarge, format!("hosts wait for each other in more than {MAX_EDGES} ways"))
+                    .at(group.entry.key_at, "here it becomes too much")
+                    .help("let large groups depend on one host instead of on each other");
+            problems.push(problem);
+            return vec![BTreeSet::new(); groups.len()];
+        }
+        edges.push(on);
+        waits.push(machines);
+    }
+    cycles(groups, &edges, problems);
+    waits
+}
+
+/// What `depends_on` can name.
+struct Names<'a> {
+    groups: &'a [Group<'a>],
+    by_key: HashMap<&'a str, usize>,
+    by_member: HashMap<&'a str, (usize, &'a MachineName)>,
+}
+
+impl<'a> Names<'a> {
+    fn new(groups: &'a [Group<'a>]) -> Self {
+        let numbered = || groups.iter().enumerate();
+        Self {
+            groups,
+            by_key: numbered().map(|(n, g)| (g.entry.key.as_str(), n)).collect(),
+            by_member: numbered().flat_map(|(n, g)| g.members.iter().map(move |m| (m.as_str(), (n, m)))).collect(),
+        }
+    }
+
+    /// The group of a name, and the machines it means: all of the group, or one.
+    fn find(&self, name: &str) -> Option<(usize, &'a [MachineName])> {
+        if let Some(&n) = self.by_key.get(name) {
+            return Some((n, &self.groups[n].members));
+        }
+        self.by_member.get(name).map(|&(n, member)| (n, std::slice::from_ref(member)))
+    }
+
+    fn unknown(&self, name: &str, at: &Node, problems: &mut Problems) -> Problem {
+        let candidates = self.groups.iter().map(|g| g.entry.key.as_str()).chain(self.by_member.keys().copied());
+        let among: BTreeSet<&str> = candidates.collect();
+        let meant = problems.did_you_mean(name, among);
+        Problem::new(Code::UnknownHost, format!("there is no host `{name}` to depend on"))
+            .at(at.at, "not a host of this fleet")
+            .suggest(meant, "`depends_on` names hosts of the same file")
+    }
+}
+
+fn itself(group: &Group<'_>, name: &str, at: &Node) -> Problem {
+    Problem::new(Code::SelfDependency, format!("host `{}` depends on itself", group.entry.key))
+        .at(at.at, if name == group.entry.key { "this is the host itself" } else { "this is one of the host's own" })
+        .help("remove it from `depends_on`")
+}
+
+/// Refuses what waits in a circle, with a label under every edge of it. All members of a group wait for the
+/// same, so a circle of groups is one of machines.
+fn cycles(groups: &[Group<'_>], edges: &[BTreeMap<usize, &Node>], problems: &mut Problems) {
+    let nodes: BTreeMap<&str, usize> = groups.iter().enumerate().map(|(n, g)| (g.entry.key.as_str(), n)).collect();
+    let key = |n: usize| groups[n].entry.key.as_str();
+    let after = edges.iter().enumerate().flat_map(|(n, on)| on.keys().map(move |&target| (key(n), key(target))));
+    let Err(found) = Graph::build(nodes.clone(), after) else {
+        return;
+    };
+    for cycle in found {
+        let members: BTreeSet<usize> = cycle.0.iter().map(|name| nodes[name]).collect();
+        let mut problem = Problem::new(Code::DependencyCycle, format!("hosts wait for each other: {}", cycle.path()))
+            .help("remove one of these dependencies");
+        for &n in &members {
+            for (&target, at) in edges[n].iter().filter(|(target, _)| members.contains(target)) {
+                problem = problem.at(at.at, format!("`{}` waits for `{}`", key(n), key(target)));
+            }
+        }
+        problems.push(problem);
+    }
+}

@@ -1,0 +1,481 @@
+//! YAML text to a tree of [`Node`]s. Alone in knowing YAML: another format would make the same tree.
+//!
+//! One parser gives values and places, so that both cannot disagree. It resolves aliases and merge keys,
+//! refuses a key that is there twice, and bounds what a small file can unfold into.
+
+use super::{
+    node::{Entry, Node, Place, Scalar, Style, Value},
+    problem::{Code, Problem, Problems},
+};
+use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
+use std::collections::HashMap;
+
+/// A fleet file is six deep; daemon.json a few more.
+const MAX_DEPTH: usize = 64;
+/// Values that aliases may copy: 10,000 hosts with ten options each, five times over.
+const MAX_COPIED: usize = 500_000;
+
+/// Reads the only document of a text. `None`: the problems say why there is no tree.
+pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
+    let offset = text.len() - text.trim_start_matches('\u{feff}').len();
+    let places = Places::new(text, offset);
+    let mut builder = Builder { places: &places, text, open: Vec::new(), anchors: HashMap::new(), copied: 0, problems };
+    let mut root = None;
+    let mut documents = 0;
+    for event in Parser::new_from_str(&text[offset..]) {
+        let (event, span) = match event {
+            Ok(event) => event,
+            Err(error) => {
+                builder.problems.push(syntax(&error, &places));
+                return None;
+            }
+        };
+        match event {
+            Event::DocumentStart(_) if documents > 0 => {
+                let problem = Problem::new(Code::SeveralDocuments, "there is a second document")
+                    .at(places.of(span), "a new document starts here")
+                    .help("a fleet file holds one fleet: put the other into a file of its own");
+                builder.problems.push(problem);
+                return None;
+            }
+            Event::DocumentStart(_) => documents += 1,
+            event => match builder.take(event, span) {
+                Ok(Some(done)) => root = Some(done),
+                Ok(None) => {}
+                Err(problem) => {
+                    builder.problems.push(problem);
+                    return None;
+                }
+            },
+        }
+    }
+    if root.as_ref().is_none_or(Node::is_null) {
+        let problem = Problem::new(Code::Empty, "the fleet file is empty")
+            .help("a fleet needs a name and hosts, for example:\nfleet: shop\nhosts: { web: { driver: nspawn } }");
+        builder.problems.push(problem);
+        return None;
+    }
+    root
+}
+
+fn syntax(error: &ScanError, places: &Places) -> Problem {
+    let at = places.byte(error.marker().index());
+    if error.info().contains("recursion limit") {
+        return too_deep(Place::new(at, places.byte(error.marker().index() + 1)));
+    }
+    Problem::new(Code::Syntax, format!("this is not YAML: {}", error.info()))
+        .at(Place::new(at, places.byte(error.marker().index() + 1)), "it cannot be read from here")
+        .help("look at the indentation, quotes and brackets here and on the line before")
+}
+
+fn too_deep(at: Place) -> Problem {
+    Problem::new(Code::TooDeep, format!("this is nested more than {MAX_DEPTH} deep"))
+        .at(at, "one too many")
+        .help("a fleet file is about six levels deep: look for brackets that are not closed")
+}
+
+/// The parser counts characters, everybody else counts bytes.
+struct Places {
+    /// Byte of each character; empty: all characters are one byte.
+    bytes: Vec<usize>,
+    offset: usize,
+    end: usize,
+}
+
+impl Places {
+    fn new(text: &str, offset: usize) -> Self {
+        let bytes = if text[offset..].is_ascii() {
+            Vec::new()
+        } else {
+            text[offset..].char_indices().map(|(byte, _)| byte).collect()
+        };
+        Self { bytes, offset, end: text.len() }
+    }
+
+    fn byte(&self, character: usize) -> usize {
+        if self.bytes.is_empty() {
+            return (self.offset + character).min(self.end);
+        }
+        self.bytes.get(character).map_or(self.end, |byte| self.offset + byte)
+    }
+
+    fn of(&self, span: Span) -> Place {
+        Place::new(self.byte(span.start.index()), self.byte(span.end.index()))
+    }
+}
+
+/// What stands in a text, in order, for who moves it around without changing it.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Token {
+    /// A scalar in one of the inline styles, or an alias.
+    Scalar,
+    /// A scalar after `|` or `>`.
+    Block,
+    /// Begins a list.
+    List,
+    /// Begins a mapping.
+    Map,
+    /// Ends what was begun last.
+    Close,
+}
+
+/// The tokens of a text that parses, and their places. Empty scalars have a length of zero.
+pub(super) fn tokens(text: &str) -> Vec<(Token, Place)> {
+    let places = Places::new(text, 0);
+    let token = |event: &Event<'_>| match event {
+        Event::Scalar(_, ScalarStyle::Literal | ScalarStyle::Folded, ..) => Some(Token::Block),
+        Event::Scalar(..) | Event::Alias(_) => Some(Token::Scalar),
+        Event::SequenceStart(..) => Some(Token::List),
+        Event::MappingStart(..) => Some(Token::Map),
+        Event::SequenceEnd | Event::MappingEnd => Some(Token::Close),
+        _ => None,
+    };
+    Parser::new_from_str(text).map_while(Result::ok).filter_map(|(e, span)| Some((token(&e)?, places.of(span)))).collect()
+}
+
+/// A collection that is not closed yet.
+struct Open {
+    anchor: usize,
+    start: Place,
+    kind: OpenKind,
+}
+
+enum OpenKind {
+    List(Vec<Node>),
+    Map { entries: Vec<Entry>, merges: Vec<Node>, key: Option<Key> },
+}
+
+struct Key {
+    text: String,
+    at: Place,
+    merge: bool,
+}
+
+struct Builder<'a> {
+    places: &'a Places,
+    text: &'a str,
+    open: Vec<Open>,
+    /// `None`: the anchor's value is not complete yet.
+    anchors: HashMap<usize, Option<Node>>,
+    copied: usize,
+    problems: &'a mut Problems,
+}
+
+impl Builder<'_> {
+    /// Takes one event. Gives the root when it is complete.
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<Option<Node>, Problem> {
+        let place = self.places.of(span);
+        match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                let style = self.style(style, tag.as_deref(), place);
+                if style != Style::Quoted && text.contains('\0') {
+                    return Err(Problem::new(Code::Syntax, "a null byte is no text").at(place, ""));
+                }
+                let node = Node { at: place, value: Value::Scalar(Scalar { text: text.into_owned(), style }) };
+                Ok(self.place(node, anchor))
+            }
+            Event::Alias(id) => {
+                let node = self.copy(id, place)?;
+                Ok(self.place(node, 0))
+            }
+            Event::SequenceStart(anchor, tag) => {
+                self.begin(OpenKind::List(Vec::new()), anchor, tag.as_deref(), place)?;
+                Ok(None)
+            }
+            Event::MappingStart(anchor, tag) => {
+                let kind = OpenKind::Map { entries: Vec::new(), merges: Vec::new(), key: None };
+                self.begin(kind, anchor, tag.as_deref(), place)?;
+                Ok(None)
+            }
+            Event::SequenceEnd | Event::MappingEnd => {
+                let open = self.open.pop().expect("the parser ends what it began");
+                let (anchor, node) = (open.anchor, self.close(open, place));
+                Ok(self.place(node, anchor))
+            }
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd => Ok(None),
+        }
+    }
+
+    fn begin(&mut self, kind: OpenKind, anchor: usize, tag: Option<&Tag>, start: Place) -> Result<(), Problem> {
+        if let (Some(tag), false) = (tag, matches!(tag, Some(t) if t.is_yaml_core_schema())) {
+            self.unknown_tag(tag, start);
+        }
+        if self.open.len() >= MAX_DEPTH {
+            return Err(too_deep(Place { len: 1, ..start }));
+        }
+        if anchor != 0 {
+            self.anchors.insert(anchor, None);
+        }
+        self.open.push(Open { anchor, start, kind });
+        Ok(())
+    }
+
+    fn style(&mut self, style: ScalarStyle, tag: Option<&Tag>, place: Place) -> Style {
+        match tag {
+            Some(tag) if tag.is_yaml_core_schema() && tag.suffix == "str" => return Style::Quoted,
+            Some(tag) if !tag.is_yaml_core_schema() => self.unknown_tag(tag, place),
+            Some(_) | None => {}
+        }
+        if style == ScalarStyle::Plain { Style::Plain } else { Style::Quoted }
+    }
+
+    fn unknown_tag(&mut self, tag: &Tag, place: Place) {
+        let problem = Problem::new(Code::UnknownTag, format!("the tag `{tag}` means nothing here"))
+            .at(place, "this value has the tag")
+            .help("remove the tag; a variable is written `${var.name}`, the environment `${env.NAME}`");
+        self.problems.push(problem);
+    }
+
+    /// What an alias stands for.
+    fn copy(&mut self, id: usize, place: Place) -> Result<Node, Problem> {
+        let Some(Some(node)) = self.anchors.get(&id) else {
+            return Err(Problem::new(Code::BadAlias, "this alias stands for something that contains it")
+                .at(place, "it never ends")
+                .help("write out what is meant instead of the alias"));
+        };
+        self.copied += node.size();
+        if self.copied > MAX_COPIED {
+            return Err(Problem::new(Code::TooLarge, format!("aliases copy more than {MAX_COPIED} values"))
+                .at(place, "here it becomes too much")
+                .help("use fewer aliases, or `count` for hosts that are alike"));
+        }
+        Ok(node.clone())
+    }
+
+    /// Puts a complete value where it belongs; gives it back when it is the root.
+    fn place(&mut self, mut node: Node, anchor: usize) -> Option<Node> {
+        if anchor != 0 {
+            self.anchors.insert(anchor, Some(node.clone()));
+        }
+        let Some(open) = self.open.last_mut() else {
+            return Some(node);
+        };
+        match &mut open.kind {
+            OpenKind::List(items) => items.push(node),
+            OpenKind::Map { entries, merges, key } => match key.take() {
+                None => *key = Some(read_key(node, self.problems)),
+                Some(Key { merge: true, .. }) => merges.push(node),
+                Some(Key { text, at, merge: false }) => {
+                    if node.at.len == 0 {
+                        node.at = at;
+                    }
+                    entries.push(Entry { key: text, key_at: at, node });
+                }
+            },
+        }
+        None
+    }
+
+    fn close(&mut self, open: Open, end: Place) -> Node {
+        let flow = self.text[open.start.start..].starts_with(['{', '[']);
+        match open.kind {
+            OpenKind::List(items) => {
+                let at = items.first().map_or(open.start, |first| first.at);
+                Node { at: whole(flow, open.start, end, at), value: Value::List(items) }
+            }
+            OpenKind::Map { mut entries, merges, key: _ } => {
+                let at = entries.first().map_or(open.start, |first| first.key_at);
+                self.refuse_duplicates(&mut entries);
+                for merge in merges {
+                    self.merge(&mut entries, merge);
+                }
+                Node { at: whole(flow, open.start, end, at), value: Value::Map(entries) }
+            }
+        }
+    }
+
+    fn refuse_duplicates(&mut self, entries: &mut Vec<Entry>) {
+        let mut first: HashMap<&str, Place> = HashMap::with_capacity(entries.len());
+        let mut again = Vec::new();
+        for (n, entry) in entries.iter().enumerate() {
+            if let Some(&place) = first.get(entry.key.as_str()) {
+                let problem = Problem::new(Code::DuplicateKey, format!("`{}` is here twice", entry.key))
+                    .at(entry.key_at, "again here")
+                    .at(place, "first here")
+                    .help("rename or remove one: only one of them could count");
+                self.problems.push(problem);
+                again.push(n);
+            } else {
+                first.insert(&entry.key, entry.key_at);
+            }
+        }
+        for n in again.into_iter().rev() {
+            entries.remove(n);
+        }
+    }
+
+    /// `<<: *a` and `<<: [*a, *b]`: what is already there counts, then the first that has a key.
+    fn merge(&mut self, entries: &mut Vec<Entry>, from: Node) {
+        let at = from.at;
+        match from.value {
+            Value::Map(more) => {
+                for entry in more {
+                    if !entries.iter().any(|e| e.key == entry.key) {
+                        entries.push(entry);
+                    }
+                }
+            }
+            Value::List(list) if list.iter().all(|n| matches!(n.value, Value::Map(_))) => {
+                for node in list {
+                    self.merge(entries, node);
+                }
+            }
+            Value::List(_) | Value::Scalar(_) => {
+                let problem = Problem::new(Code::BadAlias, "`<<` can only merge mappings")
+                    .at(at, "this is not a mapping")
+                    .help("write `<<: *name` or `<<: [*one, *two]`, where each name anchors a mapping");
+                self.problems.push(problem);
+            }
+        }
+    }
+}
+
+/// The place of a collection: all of it between brackets, else where it begins, since a label under many
+/// lines helps nobody.
+fn whole(flow: bool, start: Place, end: Place, first: Place) -> Place {
+    if flow { Place::new(start.start, end.start + end.len) } else { first }
+}
+
+fn read_key(node: Node, problems: &mut Problems) -> Key {
+    let at = node.at;
+    match node.value {
+        Value::Scalar(Scalar { text, style }) => {
+            let merge = style == Style::Plain && text == "<<";
+            Key { text, at, merge }
+        }
+        Value::List(_) | Value::Map(_) => {
+            let problem = Problem::new(Code::BadKey, "a key must be a text")
+                .at(at, "this is a list or mapping")
+                .help("put values that hold `{` or `[` in quotes, as in `\"${var.name}\"`");
+            problems.push(problem);
+            Key { text: String::new(), at, merge: false }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value as Json, json};
+
+    fn tree(text: &str) -> Node {
+        let mut problems = Problems::default();
+        let node = parse(text, &mut problems);
+        assert!(problems.is_empty(), "{problems:?}");
+        node.unwrap()
+    }
+
+    fn problems(text: &str) -> Vec<&'static str> {
+        let mut problems = Problems::default();
+        parse(text, &mut problems);
+        let all = super::super::FleetProblems::new("x", text, problems);
+        all.problems().iter().map(|p| p.code.as_str().rsplit("::").next().unwrap()).collect()
+    }
+
+    fn at<'a>(text: &'a str, node: &Node) -> &'a str {
+        &text[node.at.start..node.at.start + node.at.len]
+    }
+
+    /// Every key and every scalar is where its place says, whatever the encoding.
+    fn places_are_true(text: &str, node: &Node) {
+        match &node.value {
+            Value::Scalar(scalar) if scalar.style == Style::Plain && !scalar.text.is_empty() => {
+                assert_eq!(at(text, node), scalar.text);
+            }
+            Value::Scalar(_) => {}
+            Value::List(items) => items.iter().for_each(|n| places_are_true(text, n)),
+            Value::Map(entries) => {
+                for e in entries {
+                    assert_eq!(text[e.key_at.start..e.key_at.start + e.key_at.len], e.key);
+                    places_are_true(text, &e.node);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn places_are_bytes_whatever_the_encoding() {
+        let text = "# ü\nfleet: 日本\nhosts:\n  wéb: {a: [1, zwei], b: é}\n  db:\n    - x\n    - yß: 1\n";
+        for text in [text.to_owned(), format!("\u{feff}{text}"), text.replace('\n', "\r\n")] {
+            let node = tree(&text);
+            places_are_true(&text, &node);
+            let host = node.entry("hosts").unwrap().node.entry("wéb").unwrap();
+            assert_eq!(at(&text, &host.node), "{a: [1, zwei], b: é}");
+            assert_eq!(host.node.to_json(), json!({"a": [1, "zwei"], "b": "é"}));
+        }
+    }
+
+    #[test]
+    fn aliases_and_merges_copy_and_the_explicit_wins() {
+        let text = "a: &a {x: 1, y: 2}\nb: &b {y: 3, z: 4}\nc: {<<: *a, y: 9}\nd: {<<: [*b, *a], w: 0}\ne: *a\n";
+        let node = tree(text).to_json();
+        assert_eq!(node["c"], json!({"y": 9, "x": 1}));
+        assert_eq!(node["d"], json!({"w": 0, "y": 3, "z": 4, "x": 1}));
+        assert_eq!(node["e"], json!({"x": 1, "y": 2}));
+        assert_eq!(tree("\"<<\": 1").to_json(), json!({"<<": 1}), "a quoted `<<` is a key like any other");
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for (text, want) in [
+            ("", "empty"),
+            ("# nothing\n", "empty"),
+            ("\u{feff}", "empty"),
+            ("~", "empty"),
+            ("a: 1\n---\nb: 2\n", "several_documents"),
+            ("a: 1\na: 2\n", "duplicate_key"),
+            ("a: {b: 1, b: 2}\n", "duplicate_key"),
+            ("? [a, b]\n: 1\n", "bad_key"),
+            ("a: ${var.x\n", ""),
+            ("a: [1\n", "syntax"),
+            ("a:\n\tb: 1\n", "syntax"),
+            ("a: &a [*a]\n", "bad_alias"),
+            ("a: *nothing\n", "syntax"),
+            ("a: {<<: 1}\n", "bad_alias"),
+            ("a: !secret x\n", "unknown_tag"),
+            ("a: !!int 3\n", ""),
+        ] {
+            let want: Vec<&str> = [want].into_iter().filter(|w| !w.is_empty()).collect();
+            assert_eq!(problems(text), want, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn show_tokens() {
+        let t = "a:\n- b: 1\n  c: |\n    x\n\n- {d: [e, *f]}\ng: 'h\n  i'\n#c\nk:\nl: &x\n   m: 1\n";
+        for (k, p) in tokens(t) { println!("{k:?} {}..{} {:?}", p.start, p.start+p.len, &t[p.start..p.start+p.len]); }
+        panic!()
+    }
+
+    #[test]
+    fn depth_and_aliases_are_bounded() {
+        assert_eq!(problems(&"[".repeat(100_000)), ["too_deep"]);
+        assert_eq!(problems(&"{a: ".repeat(100_000)), ["too_deep"]);
+        assert_eq!(problems(&format!("{}1", "- ".repeat(100_000))), ["too_deep"]);
+        let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+        for n in 1..20 {
+            use std::fmt::Write as _;
+            let last = format!("*a{}", n - 1);
+            writeln!(bomb, "a{n}: &a{n} [{}]", [last.as_str(); 10].join(", ")).unwrap();
+        }
+        assert_eq!(problems(&bomb), ["too_large"]);
+    }
+
+    /// A second YAML implementation agrees on what documents mean.
+    #[test]
+    fn another_parser_reads_the_same_values() {
+        for text in [
+            "a: 1\nb: [true, ~, 'x', \"y\\n\", 1.5, 0x1f]\nc: |\n  one\n   two\n\nd: >-\n  folded\n  text\n",
+            "? a\n: b\nlist:\n- x\n- - y\n  - z\n- k: v\n  l: w\n",
+            "plain: several words # comment\nurl: https://example.org/a#b\nempty:\nquoted: 'it''s'\n",
+            "multi: one\n  two\n  three\nflow: {a: [1, {b: c}], 'd': e,}\n",
+        ] {
+            let other: Json = serde_yaml::from_str(text).unwrap();
+            assert_eq!(tree(text).to_json(), other, "{text}");
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! A fleet file as people write it. These types are the file's reference: what they say is checked when a
+//! file is read, and is in the schema that editors use. A driver's own keys are in its options table instead.
+
+use crate::engine::{Api, Source, VersionPin};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use std::{
+    collections::BTreeMap,
+    num::{NonZeroU16, NonZeroUsize},
+};
+
+/// A fleet: hosts, and how to make and keep them.
+// Its sections are read one by one, hosts one by one.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(title = "Fleet", rename = "fleet", extend("required" = ["hosts"]))]
+pub(super) struct RawFleet {
+    /// Name of the fleet: it owns the machines made for it. Absent: the name of the file's directory.
+    pub(super) fleet: Option<String>,
+    /// Variables, used as `${var.NAME}`. `--var NAME=VALUE` overrides. The environment is `${env.NAME}`.
+    #[schemars(with = "BTreeMap<String, Scalar>")]
+    pub(super) vars: Section,
+    /// Driver configurations by name, for hosts to share.
+    #[schemars(with = "BTreeMap<String, RawConfiguration>")]
+    pub(super) drivers: Section,
+    /// What every host has unless it says otherwise.
+    #[schemars(with = "RawDefaults")]
+    pub(super) defaults: Section,
+    /// Hosts by name. The name is the machine's name.
+    #[schemars(with = "BTreeMap<String, Option<RawHost>>")]
+    pub(super) hosts: Section,
+    /// How the fleet is applied.
+    #[schemars(with = "RawPolicy")]
+    pub(super) policy: Section,
+}
+
+/// A part of the file that is read by itself.
+pub(super) type Section = serde::de::IgnoredAny;
+
+/// A text, or what is taken as one.
+// Only its schema is used.
+#[derive(JsonSchema)]
+#[schemars(inline, extend("type" = ["string", "number", "boolean"]))]
+pub(super) struct Scalar(());
+
+/// A driver and options for it.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(rename = "configuration", extend("required" = ["driver"]))]
+pub(super) struct RawConfiguration {
+    /// The driver that makes and controls these machines.
+    pub(super) driver: Option<String>,
+}
+
+/// What every host has unless it says otherwise.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "defaults")]
+pub(super) struct RawDefaults {
+    /// A configuration from `drivers`, or a driver.
+    pub(super) driver: Option<String>,
+    /// The Docker engine on the hosts.
+    pub(super) engine: RawEngine,
+    /// Removal is refused while this is true, also when the host has left the file.
+    pub(super) protect: Option<bool>,
+    /// The failure of an optional host does not fail the run.
+    pub(super) optional: Option<bool>,
+    /// Further names and addresses in the certificates of the engines.
+    pub(super) tls_names: Vec<String>,
+}
+
+/// One host, or `count` hosts that are alike. Keys that are not listed here are options of its driver.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(rename = "host")]
+pub(super) struct RawHost {
+    /// A configuration from `drivers`, or a driver. Absent: the default one.
+    pub(super) driver: Option<String>,
+    /// Makes hosts NAME-1 to NAME-count instead of one.
+    pub(super) count: Option<usize>,
+    /// Hosts that must be complete first. The name of a host with `count` means all of them.
+    pub(super) depends_on: Vec<String>,
+    /// The Docker engine; what is absent comes from `defaults`.
+    pub(super) engine: Option<RawEngine>,
+    /// Removal is refused while this is true, also when the host has left the file.
+    pub(super) protect: Option<bool>,
+    /// The failure of an optional host does not fail the run.
+    pub(super) optional: Option<bool>,
+    /// Further names and addresses in the certificate of the engine.
+    #[serde(rename = "tls-names")]
+    pub(super) tls_names: Option<Vec<String>>,
+}
+
+/// The Docker engine. Mappings of a host are merged with those of `defaults`, lists replace them.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "engine")]
+pub(super) struct RawEngine {
+    /// Version, exact (`28.2.1`) or a prefix (`28`, `28.2`). Absent: the newest at creation, then kept.
+    #[schemars(with = "String", extend("type" = ["string", "number"]))]
+    pub(super) version: Option<VersionPin>,
+    /// Where packages come from: `docker-ce`, or the distribution's own (`distro`, the default).
+    pub(super) source: Option<Source>,
+    /// Base URL where Docker's packages are mirrored, for `source: docker-ce`.
+    pub(super) mirror: Option<String>,
+    /// How clients reach it: TCP with mutual TLS (`tls`, the default), or through SSH with no port open (`ssh`).
+    pub(super) api: Option<Api>,
+    /// TCP port for `api: tls`; 2376 unless given.
+    pub(super) port: Option<NonZeroU16>,
+    /// Labels of the engine.
+    #[schemars(with = "BTreeMap<String, Scalar>")]
+    pub(super) labels: BTreeMap<String, String>,
+    /// URLs of mirrors of the public registry.
+    pub(super) registry_mirrors: Option<Vec<String>>,
+    /// Registries (`host`, `host:port` or a network) that may be spoken to without TLS.
+    pub(super) insecure_registries: Option<Vec<String>>,
+    /// Further keys of daemon.json. They are merged into what is on the host.
+    pub(super) daemon: Map<String, Value>,
+    /// Whether a firewall on the host may be told to let the port through; false unless given.
+    pub(super) open_firewall: Option<bool>,
+}
+
+/// How the fleet is applied.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "policy")]
+pub(super) struct RawPolicy {
+    /// How many hosts are worked on at once; 16 unless given.
+    pub(super) parallel: Option<NonZeroUsize>,
+    /// What a failure stops: its dependants (the default), every further step, or nothing.
+    pub(super) on_error: Option<super::OnError>,
+    /// Whether machines whose hosts left the file are removed without `--prune`; false unless given.
+    pub(super) prune: Option<bool>,
+    /// More removals than this need `--allow-delete=N`; 1 unless given.
+    pub(super) max_delete: Option<usize>,
+    /// Certificates that end within this many days are renewed; 30 unless given.
+    pub(super) renew_before_days: Option<u32>,
+}

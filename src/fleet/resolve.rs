@@ -1,0 +1,350 @@
+//! From a document to a [`Fleet`] with nothing left open, or to everything that is wrong with it.
+
+use super::{
+    Fleet, HostSpec, Inputs, Policy,
+    configuration::{Configuration, Configurations},
+    engine,
+    node::{Entry, Node, Value},
+    order::{self, Group},
+    problem::{Code, Problem, Problems},
+    raw::{RawDefaults, RawEngine, RawFleet, RawHost, RawPolicy},
+    read::{Strange, read},
+    suggest,
+};
+use crate::{
+    driver,
+    engine::EngineSpec,
+    name::{FleetName, MachineName, NameError},
+    record::OptionValues,
+};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+/// Machines a fleet may have.
+const MAX_MACHINES: usize = 100_000;
+/// The driver that is told an engine's URL and sets nothing up.
+const NO_ENGINE: &str = "none";
+
+/// Resolves a document whose variables are expanded. `None`: the problems say why.
+pub(super) fn resolve(root: &Node, inputs: &Inputs, problems: &mut Problems) -> Option<Fleet> {
+    if !matches!(root.value, Value::Map(_)) {
+        let problem = Problem::new(Code::WrongType, "a fleet file must be a mapping")
+            .at(root.at, format!("this is {}", root.noun()))
+            .help("write keys and values, for example:\nfleet: shop\nhosts: { web: { driver: nspawn } }");
+        problems.push(problem);
+        return None;
+    }
+    let (raw, strange): (RawFleet, _) = read(root, problems);
+    refuse(&strange, "", problems);
+    let name = fleet_name(raw.fleet, root, inputs, problems);
+
+    let section = |key: &str| root.entry(key).map(|e| &e.node);
+    for key in ["drivers", "hosts"] {
+        mapping_only(root.entry(key), problems);
+    }
+    let configurations = Configurations::read(section("drivers"), problems);
+    let defaults = Defaults::read(section("defaults"), &configurations, problems);
+    let policy = policy(section("policy"), problems);
+    let hosts = match root.entry("hosts") {
+        Some(entry) => hosts(&entry.node, &configurations, &defaults, problems),
+        None => {
+            let problem = Problem::new(Code::MissingKey, "the fleet has no `hosts`")
+                .at(root.at, "the file has other keys")
+                .help("add `hosts:` with a host by name, as `hosts: { web: {} }`; for none at all write `hosts: {}`");
+            problems.push(problem);
+            BTreeMap::new()
+        }
+    };
+    Some(Fleet { name: name?, hosts, policy }).filter(|_| problems.is_empty())
+}
+
+fn mapping_only(entry: Option<&Entry>, problems: &mut Problems) {
+    let Some(entry) = entry.filter(|e| !matches!(e.node.value, Value::Map(_))) else {
+        return;
+    };
+    let key = &entry.key;
+    if entry.node.is_null() && key != "hosts" {
+        return;
+    }
+    // An empty `hosts` is more likely a mistake than a wish to have none.
+    let (label, help) = if entry.node.is_null() {
+        ("there is no value".to_owned(), format!("for none at all write `{key}: {{}}`"))
+    } else {
+        (format!("this is {}", entry.node.noun()), format!("write `{key}: {{ name: {{ … }} }}`"))
+    };
+    problems.push(Problem::new(Code::WrongType, format!("`{key}` must be a mapping")).at(entry.node.at, label).help(help));
+}
+
+fn fleet_name(given: Option<String>, root: &Node, inputs: &Inputs, problems: &mut Problems) -> Option<FleetName> {
+    let entry = root.entry("fleet");
+    match (given, entry) {
+        (Some(name), Some(entry)) => FleetName::new(name).map_err(|e| problems.push(bad_name(&e, &entry.node))).ok(),
+        (_, Some(_)) => None,
+        (_, None) => {
+            let default = inputs.default_name.as_deref().map(FleetName::new);
+            if let Some(Ok(name)) = default {
+                return Some(name);
+            }
+            let help = match default {
+                Some(Err(why)) => format!("add `fleet: NAME`; the name of the file cannot serve: {why}"),
+                _ => "add `fleet: NAME`; the name owns the machines that are made".to_owned(),
+            };
+            let problem = Problem::new(Code::MissingKey, "the fleet has no name").at(root.at, "the file has other keys");
+            problems.push(problem.help(help));
+            None
+        }
+    }
+}
+
+fn bad_name(error: &NameError, at: &Node) -> Problem {
+    Problem::new(Code::BadName, error.to_string())
+        .at(at.at, "not a name")
+        .help("a name is part of hostnames and paths: letters, digits, `-` and `.`, at most 63")
+}
+
+/// What is planned and not there yet. Says so, and whether it did.
+pub(super) fn unsupported(entry: &Entry, problems: &mut Problems) -> bool {
+    if entry.key != "swarm" {
+        return false;
+    }
+    let problem = Problem::new(Code::NotSupported, "`swarm` is not supported yet")
+        .at(entry.key_at, "not in this release")
+        .help("remove it, and form the swarm with `docker swarm init` and `docker swarm join` on the hosts");
+    problems.push(problem);
+    true
+}
+
+/// Refuses keys that nothing reads. `section` is where they are, for those at its top; empty: the file itself.
+fn refuse(strange: &[Strange<'_>], section: &str, problems: &mut Problems) {
+    for Strange { entry, known, top } in strange {
+        if unsupported(entry, problems) {
+            continue;
+        }
+        let is_option = driver::DRIVERS.iter().any(|d| d.options().iter().any(|spec| spec.key == entry.key));
+        let otherwise = if *top && section == "defaults" && is_option {
+            "options of a driver belong to a configuration in `drivers`, or to a host".to_owned()
+        } else {
+            format!("known here are {}", suggest::list(known.iter().copied()))
+        };
+        let meant = problems.did_you_mean(&entry.key, known.iter().copied());
+        let problem = Problem::new(Code::UnknownKey, format!("unknown key `{}`", entry.key))
+            .at(entry.key_at, "nothing reads this")
+            .suggest(meant, otherwise);
+        problems.push(problem);
+    }
+}
+
+fn inner<'a>(strange: &[Strange<'a>]) -> Vec<Strange<'a>> {
+    strange.iter().filter(|s| !s.top).copied().collect()
+}
+
+/// What hosts have unless they say otherwise.
+struct Defaults {
+    /// `None`: none is named, or it is wrong.
+    driver: Option<String>,
+    /// Whether a wrong one is named, so that hosts need not complain about having none.
+    driver_is_wrong: bool,
+    raw_engine: RawEngine,
+    engine: EngineSpec,
+    protect: bool,
+    optional: bool,
+    tls_names: BTreeSet<String>,
+}
+
+impl Defaults {
+    fn read(section: Option<&Node>, configurations: &Configurations<'_>, problems: &mut Problems) -> Self {
+        let (raw, strange): (RawDefaults, _) = section.map(|node| read(node, problems)).unwrap_or_default();
+        refuse(&strange, "defaults", problems);
+        let named = section.and_then(|node| node.entry("driver"));
+        let driver = raw.driver.filter(|name| named.is_some_and(|e| configurations.find(name, &e.node, problems).is_some()));
+        if let Some(entry) = section.and_then(|node| node.entry("engine")) {
+            engine::check(&raw.engine, raw.engine.source, &entry.node, problems);
+        }
+        Self {
+            driver_is_wrong: driver.is_none() && named.is_some(),
+            driver,
+            engine: engine::complete(raw.engine.clone()),
+            raw_engine: raw.engine,
+            protect: raw.protect.unwrap_or_default(),
+            optional: raw.optional.unwrap_or_default(),
+            tls_names: tls_names(raw.tls_names, section, problems),
+        }
+    }
+}
+
+fn tls_names(names: Vec<String>, section: Option<&Node>, problems: &mut Problems) -> BTreeSet<String> {
+    let items = section.and_then(|node| node.entry("tls-names")).map(|e| e.node.items()).unwrap_or_default();
+    for (name, item) in names.iter().zip(items) {
+        if !engine::is_tls_name(name) {
+            let problem = Problem::new(Code::BadValue, "`tls-names` must be hostnames or addresses")
+                .at(item.at, "neither")
+                .help("write names as a client uses them: `db.example.org`, `192.0.2.10`, without scheme or port");
+            problems.push(problem);
+        }
+    }
+    names.into_iter().collect()
+}
+
+fn policy(section: Option<&Node>, problems: &mut Problems) -> Policy {
+    let (raw, strange): (RawPolicy, _) = section.map(|node| read(node, problems)).unwrap_or_default();
+    refuse(&strange, "policy", problems);
+    let RawPolicy { parallel, on_error, prune, max_delete, renew_before_days } = raw;
+    let default = Policy::default();
+    Policy {
+        parallel: parallel.map_or(default.parallel, Into::into),
+        on_error: on_error.unwrap_or(default.on_error),
+        prune: prune.unwrap_or(default.prune),
+        max_delete: max_delete.unwrap_or(default.max_delete),
+        renew_before_days: renew_before_days.map_or(default.renew_before_days, i64::from),
+    }
+}
+
+fn hosts(
+    section: &Node,
+    configurations: &Configurations<'_>,
+    defaults: &Defaults,
+    problems: &mut Problems,
+) -> BTreeMap<MachineName, HostSpec> {
+    let mut groups = Vec::with_capacity(section.entries().len());
+    let mut specs = Vec::with_capacity(section.entries().len());
+    let mut machines = 0;
+    for entry in section.entries() {
+        let (raw, strange): (RawHost, _) = read(&entry.node, problems);
+        refuse(&inner(&strange), "", problems);
+        let members = members(entry, raw.count, &mut machines, problems);
+        specs.push(host(entry, raw, &strange, configurations, defaults, problems));
+        groups.push(Group { entry, members });
+    }
+    refuse_same_names(&groups, problems);
+    let waits = order::resolve(&groups, problems);
+    if !problems.is_empty() {
+        return BTreeMap::new();
+    }
+    let mut hosts = BTreeMap::new();
+    for ((group, spec), depends_on) in groups.into_iter().zip(specs).zip(waits) {
+        let Some(spec) = spec else { continue };
+        let spec = HostSpec { depends_on, ..spec };
+        let mut members = group.members;
+        // The last takes the specification itself: most hosts are alone.
+        let last = members.pop();
+        hosts.extend(members.into_iter().map(|name| (name, spec.clone())));
+        hosts.extend(last.map(|name| (name, spec)));
+    }
+    hosts
+}
+
+/// Names of the machines a host stands for.
+fn members(entry: &Entry, count: Option<usize>, machines: &mut usize, problems: &mut Problems) -> Vec<MachineName> {
+    let at = Node { at: entry.key_at, value: Value::List(Vec::new()) };
+    *machines = machines.saturating_add(count.unwrap_or(1));
+    if *machines > MAX_MACHINES {
+        let place = entry.node.entry("count").map_or(entry.key_at, |e| e.node.at);
+        let problem = Problem::new(Code::TooLarge, format!("a fleet has at most {MAX_MACHINES} machines"))
+            .at(place, "here it becomes too many")
+            .help("split the fleet");
+        *machines = 0;
+        problems.push(problem);
+        return Vec::new();
+    }
+    let names: Result<Vec<_>, _> = match count {
+        None => MachineName::new(&entry.key).map(|name| vec![name]),
+        Some(count) => {
+            // Also when there are none: the name must be one that others can be made of.
+            let first = MachineName::new(&entry.key).map(|_| ());
+            first.and_then(|()| (1..=count).map(|n| MachineName::new(format!("{}-{n}", entry.key))).collect())
+        }
+    };
+    names.map_err(|e| problems.push(bad_name(&e, &at))).unwrap_or_default()
+}
+
+/// Two hosts of one name: `web-1` beside `web` with a count.
+fn refuse_same_names(groups: &[Group<'_>], problems: &mut Problems) {
+    let mut owners: HashMap<&str, usize> = HashMap::new();
+    let mut told = BTreeSet::new();
+    for (n, group) in groups.iter().enumerate() {
+        for member in &group.members {
+            let first = *owners.entry(member.as_str()).or_insert(n);
+            if first == n || !told.insert((first, n)) {
+                continue;
+            }
+            let what = |g: &Group<'_>| match g.entry.key == member.as_str() {
+                true => format!("this is `{member}`"),
+                false => format!("this makes `{}-1` to `{}-{}`", g.entry.key, g.entry.key, g.members.len()),
+            };
+            let problem = Problem::new(Code::SameName, format!("two hosts are called `{member}`"))
+                .at(group.entry.key_at, what(group))
+                .at(groups[first].entry.key_at, what(&groups[first]))
+                .help("rename one of them");
+            problems.push(problem);
+        }
+    }
+}
+
+/// What each machine of a host is, but for what it waits for. `None`: the problems say why.
+fn host(
+    entry: &Entry,
+    raw: RawHost,
+    strange: &[Strange<'_>],
+    configurations: &Configurations<'_>,
+    defaults: &Defaults,
+    problems: &mut Problems,
+) -> Option<HostSpec> {
+    let RawHost { driver, count: _, depends_on: _, engine: own_engine, protect, optional, tls_names: own_names } = raw;
+    let configuration = configuration(entry, driver, configurations, defaults, problems);
+    let names = own_names.map(|names| tls_names(names, Some(&entry.node), problems));
+    let engine = host_engine(entry, own_engine, defaults, problems);
+    let configuration = configuration?;
+    let options: Option<OptionValues> = configurations.options(configuration, entry, strange, problems);
+    let sets_up = configuration.driver.name() != NO_ENGINE;
+    if !sets_up {
+        for key in ["engine", "tls-names"] {
+            if let Some(wrong) = entry.node.entry(key) {
+                let problem =
+                    Problem::new(Code::EngineNotOurs, format!("host `{}` cannot have `{key}`", entry.key))
+                        .at(wrong.key_at, format!("driver `{NO_ENGINE}` only knows the URL of an engine, and sets nothing up"))
+                        .help("remove it, or use a driver that reaches the host, as `generic` does through SSH");
+                problems.push(problem);
+            }
+        }
+    }
+    Some(HostSpec {
+        driver: configuration.driver.name().to_owned(),
+        options: options?,
+        engine: sets_up.then_some(engine),
+        tls_names: names.unwrap_or_else(|| defaults.tls_names.clone()),
+        depends_on: BTreeSet::new(),
+        protect: protect.unwrap_or(defaults.protect),
+        optional: optional.unwrap_or(defaults.optional),
+    })
+}
+
+fn configuration<'c, 'a>(
+    entry: &Entry,
+    own: Option<String>,
+    configurations: &'c Configurations<'a>,
+    defaults: &Defaults,
+    problems: &mut Problems,
+) -> Option<&'c Configuration<'a>> {
+    match (own, entry.node.entry("driver"), &defaults.driver) {
+        (Some(name), Some(at), _) => configurations.find(&name, &at.node, problems),
+        (_, Some(_), _) => None,
+        (_, None, Some(name)) => configurations.find(name, &entry.node, problems),
+        (_, None, None) => {
+            if !defaults.driver_is_wrong {
+                let problem = Problem::new(Code::NoDriver, format!("host `{}` has no driver", entry.key))
+                    .at(entry.key_at, "what makes this machine?")
+                    .help(format!("add `driver: …` to the host or to `defaults`; there are {}", configurations.names()));
+                problems.push(problem);
+            }
+            None
+        }
+    }
+}
+
+fn host_engine(entry: &Entry, own: Option<RawEngine>, defaults: &Defaults, problems: &mut Problems) -> EngineSpec {
+    let (Some(own), Some(at)) = (own, entry.node.entry("engine")) else {
+        return defaults.engine.clone();
+    };
+    let merged = engine::merge(&defaults.raw_engine, &own);
+    engine::check(&own, merged.source, &at.node, problems);
+    engine::complete(merged)
+}
