@@ -6,12 +6,21 @@
 
 mod debian;
 pub mod facts;
+mod firewall;
+mod os_release;
 pub mod script;
+mod systemd;
+mod unit;
+
+#[cfg(test)]
+mod compliance;
 
 use crate::engine::EngineSpec;
 use serde::{Deserialize, Serialize};
 
-pub use facts::{Facts, OsRelease};
+pub use facts::Facts;
+pub use firewall::firewall_advice;
+pub use os_release::OsRelease;
 pub use script::{Op, Script};
 
 /// Every provisioner, the most particular first: the first match wins.
@@ -23,7 +32,7 @@ pub const CERT_DIR: &str = "/etc/docker";
 /// One way in which a host is not as it should be.
 #[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 pub struct Difference {
-    /// What differs: `labels.tier`, `service`, `file /etc/docker/server.pem`, `version`, …
+    /// What differs: `engine`, `version`, `daemon.json labels`, `service`, …
     pub what: String,
     /// How it is; `None` when it is absent.
     pub found: Option<String>,
