@@ -2,6 +2,7 @@
 //!
 //! It knows nothing of fleets, plans or engines.
 
+pub mod pool;
 pub mod ssh;
 
 use crate::{

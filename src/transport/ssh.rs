@@ -1,1 +1,0 @@
-//! SSH by russh: host keys pinned, one connection per host, commands multiplexed on it.

@@ -1,0 +1,269 @@
+//! A real `sshd` and `ssh-agent`, each with keys and files of its own.
+
+use machine::{name::MachineName, record::SshEndpoint, transport::Target};
+use std::{
+    fs,
+    io::Write,
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+use tempfile::TempDir;
+
+const SSHD: &str = "/usr/sbin/sshd";
+
+#[expect(clippy::disallowed_methods, reason = "the fixture runs OpenSSH's programs")]
+fn command(program: &str) -> Command {
+    Command::new(program)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a fixture's files need not survive a crash")]
+fn write(path: &Path, text: impl AsRef<[u8]>) {
+    fs::write(path, text).unwrap();
+}
+
+/// A port nobody listens on at the moment.
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// Makes a key pair with `ssh-keygen`; returns the public key without its comment.
+pub(crate) fn new_key(path: &Path, kind: &str, passphrase: &str) -> String {
+    new_key_as(path, kind, passphrase, "RFC4716")
+}
+
+/// As [`new_key`], in this format of private keys.
+pub(crate) fn new_key_as(path: &Path, kind: &str, passphrase: &str, format: &str) -> String {
+    let mut keygen = command("ssh-keygen");
+    keygen.args(["-q", "-t", kind, "-N", passphrase, "-C", "", "-m", format, "-f"]).arg(path);
+    if kind == "rsa" {
+        keygen.args(["-b", "2048"]);
+    }
+    assert!(keygen.status().unwrap().success());
+    public(path)
+}
+
+fn public(path: &Path) -> String {
+    let mut file = path.as_os_str().to_owned();
+    file.push(".pub");
+    let line = fs::read_to_string(file).unwrap();
+    line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+}
+
+/// A client's key.
+pub(crate) struct Keys(TempDir);
+
+impl Keys {
+    pub(crate) fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        new_key(&dir.path().join("id"), "ed25519", "");
+        Self(dir)
+    }
+
+    pub(crate) fn path(&self) -> PathBuf {
+        self.0.path().join("id")
+    }
+}
+
+/// A target where nobody listens.
+pub(crate) fn nobody_there(key: &Path) -> Target {
+    target(free_port(), key)
+}
+
+fn target(port: u16, key: &Path) -> Target {
+    Target {
+        machine: MachineName::new("m1").unwrap(),
+        ssh: SshEndpoint {
+            host: "127.0.0.1".into(),
+            port,
+            user: user(),
+            key: Some(key.display().to_string()),
+            jump: None,
+        },
+        host_keys: Vec::new(),
+        jump_keys: Vec::new(),
+        connect_timeout: Duration::from_secs(10),
+        patience: Duration::ZERO,
+    }
+}
+
+fn user() -> String {
+    let id = command("id").arg("-un").output().unwrap();
+    String::from_utf8(id.stdout).unwrap().trim().to_owned()
+}
+
+/// An OpenSSH server on loopback with host keys of three kinds.
+pub(crate) struct Server {
+    pub(crate) port: u16,
+    dir: TempDir,
+    child: Option<Child>,
+    key: PathBuf,
+}
+
+impl Server {
+    /// Starts one; `None`, having said why, when there is no `sshd`. `config` is added to its configuration;
+    /// `key`: the client's key to let in, instead of a new one.
+    pub(crate) fn start_for(config: &str, key: Option<&Path>) -> Option<Self> {
+        let mut server = Self::prepare(config, key)?;
+        server.boot();
+        Some(server)
+    }
+
+    /// Makes everything but the process.
+    pub(crate) fn prepare(config: &str, key: Option<&Path>) -> Option<Self> {
+        if !Path::new(SSHD).exists() {
+            assert!(std::env::var_os("MACHINE_LAB").is_none_or(|v| v != "required"), "{SSHD} is not installed");
+            println!("SKIPPED: {SSHD} is not installed");
+            return None;
+        }
+        // Where sshd, run as root, wants an empty directory to be.
+        let _ = fs::create_dir_all("/run/sshd");
+        let dir = tempfile::tempdir().unwrap();
+        for kind in ["ed25519", "ecdsa", "rsa"] {
+            new_key(&dir.path().join(kind), kind, "");
+        }
+        let key = key.map_or_else(
+            || {
+                let own = dir.path().join("client");
+                new_key(&own, "ed25519", "");
+                own
+            },
+            Path::to_path_buf,
+        );
+        let port = free_port();
+        let at = dir.path().display();
+        write(
+            &dir.path().join("sshd_config"),
+            format!(
+                "ListenAddress 127.0.0.1:{port}\nHostKey {at}/ed25519\nHostKey {at}/ecdsa\nHostKey {at}/rsa\n\
+                 AuthorizedKeysFile {at}/authorized_keys\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n\
+                 KbdInteractiveAuthentication no\nPermitRootLogin yes\nPidFile none\nLogLevel VERBOSE\n{config}"
+            ),
+        );
+        let server = Self { port, dir, child: None, key };
+        server.allow_only(&public(&server.key));
+        Some(server)
+    }
+
+    /// Starts the process and waits until it answers.
+    pub(crate) fn boot(&mut self) {
+        let log = fs::File::create(self.dir.path().join("log")).unwrap();
+        let config = self.dir.path().join("sshd_config");
+        let mut sshd = command(SSHD);
+        sshd.args(["-D", "-e", "-f"]).arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.child = Some(sshd.spawn().unwrap());
+        let started = Instant::now();
+        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+            assert!(started.elapsed() < Duration::from_secs(10), "sshd does not start: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// How to reach it, with nothing pinned.
+    pub(crate) fn target(&self) -> Target {
+        target(self.port, &self.key)
+    }
+
+    /// The key it lets in.
+    pub(crate) fn key(&self) -> &Path {
+        &self.key
+    }
+
+    pub(crate) fn user(&self) -> String {
+        user()
+    }
+
+    /// Lets one more key in.
+    pub(crate) fn allow(&self, key: &str) {
+        let path = self.dir.path().join("authorized_keys");
+        let mut file = fs::OpenOptions::new().append(true).open(path).unwrap();
+        writeln!(file, "{key}").unwrap();
+    }
+
+    /// Lets this key in and no other.
+    pub(crate) fn allow_only(&self, key: &str) {
+        write(&self.dir.path().join("authorized_keys"), format!("{key}\n"));
+    }
+
+    pub(crate) fn host_key(&self, kind: &str) -> String {
+        public(&self.dir.path().join(kind))
+    }
+
+    /// As OpenSSH itself prints it.
+    pub(crate) fn fingerprint(&self, kind: &str) -> String {
+        let printed = command("ssh-keygen").arg("-lf").arg(self.dir.path().join(kind)).output().unwrap();
+        let printed = String::from_utf8(printed.stdout).unwrap();
+        printed.split_whitespace().nth(1).unwrap().to_owned()
+    }
+
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap_or_default()
+    }
+
+    /// How many logins succeeded.
+    pub(crate) fn logins(&self) -> usize {
+        self.log().lines().filter(|l| l.starts_with("Accepted publickey")).count()
+    }
+
+    /// Pulls the plug: the listener and every connection, at once.
+    pub(crate) fn kill(&self) {
+        let listener = self.child.as_ref().unwrap().id().to_string();
+        let children = command("pgrep").args(["-P", &listener]).output().unwrap();
+        let mut pids = vec![listener];
+        for child in String::from_utf8(children.stdout).unwrap().split_whitespace() {
+            let grand = command("pgrep").args(["-P", child]).output().unwrap();
+            pids.push(child.to_owned());
+            pids.extend(String::from_utf8(grand.stdout).unwrap().split_whitespace().map(str::to_owned));
+        }
+        command("kill").arg("-KILL").args(pids).status().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.child {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// An SSH agent.
+pub(crate) struct Agent {
+    pub(crate) socket: PathBuf,
+    child: Child,
+}
+
+impl Agent {
+    pub(crate) fn start(dir: &Path) -> Self {
+        let socket = dir.join("agent.sock");
+        let mut agent = command("ssh-agent");
+        agent.arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = agent.spawn().unwrap();
+        let started = Instant::now();
+        while !socket.exists() {
+            assert!(started.elapsed() < Duration::from_secs(10), "ssh-agent does not start");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self { socket, child }
+    }
+
+    /// Loads a key.
+    pub(crate) fn add(&self, key: &Path, passphrase: &str) {
+        let ask = key.with_extension("askpass");
+        write(&ask, format!("#!/bin/sh\necho '{passphrase}'\n"));
+        assert!(command("chmod").arg("700").arg(&ask).status().unwrap().success());
+        let mut add = command("ssh-add");
+        add.arg("-q").arg(key).env("SSH_AUTH_SOCK", &self.socket).env("SSH_ASKPASS", &ask);
+        add.env("SSH_ASKPASS_REQUIRE", "force").stdin(Stdio::null()).stderr(Stdio::null());
+        assert!(add.status().unwrap().success());
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
