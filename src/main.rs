@@ -1,3 +1,5 @@
 //! The `machine` binary. Everything is in the library.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    machine::cli::main(std::env::args_os())
+}

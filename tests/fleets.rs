@@ -119,7 +119,9 @@ fn the_quickstart_is_three_hosts() {
 #[test]
 fn groups_become_their_members() {
     let fleet = load("groups.yaml", &example("groups.yaml"));
-    insta::assert_debug_snapshot!(fleet.hosts.iter().map(|(name, h)| (name.as_str(), &h.depends_on)).collect::<Vec<_>>());
+    insta::assert_debug_snapshot!(
+        fleet.hosts.iter().map(|(name, h)| (name.as_str(), &h.depends_on)).collect::<Vec<_>>()
+    );
 }
 
 #[test]

@@ -1,1 +1,268 @@
-//! The command line.
+//! The command line: one file per command, one line per command in [`COMMANDS`].
+//!
+//! Commands read arguments, call the layers below and write words. They decide nothing about machines. Called
+//! by the name `docker-machine`, the program speaks as docker-machine 0.16 does.
+
+mod active;
+mod config;
+mod document;
+mod env;
+mod error;
+mod exit;
+mod filter;
+mod help;
+mod inspect;
+mod ip;
+mod ls;
+mod machine;
+mod names;
+mod out;
+mod pattern;
+mod power;
+mod prompt;
+mod rm;
+mod row;
+mod shell;
+mod ssh;
+mod status;
+mod table;
+mod template;
+mod url;
+mod version;
+mod words;
+mod world;
+
+use crate::world::World;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command};
+use std::{
+    ffi::OsString,
+    future::Future,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+pub use error::CliError;
+pub use exit::Exit;
+use out::Out;
+
+/// Where a command stands in `--help`.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Group {
+    /// Works on all machines of a fleet file.
+    Fleet,
+    /// Works on machines by name, as docker-machine does.
+    Machine,
+}
+
+/// A command: its arguments, and what it does with them. The first line of the type's doc comment is its help.
+trait Run: Args {
+    /// What is typed.
+    const NAME: &'static str;
+    /// Where help lists it.
+    const GROUP: Group;
+    /// Does it.
+    fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError>;
+}
+
+/// A [`Run`] without its type.
+struct Entry {
+    name: &'static str,
+    group: Group,
+    define: fn(Command) -> Command,
+    run: fn(&ArgMatches, &Cx, &mut Out) -> Result<Exit, CliError>,
+}
+
+impl Entry {
+    const fn of<C: Run>() -> Self {
+        Self { name: C::NAME, group: C::GROUP, define: C::augment_args, run: run::<C> }
+    }
+
+    fn command(&self) -> Command {
+        (self.define)(Command::new(self.name)).disable_version_flag(true)
+    }
+}
+
+fn run<C: Run>(matches: &ArgMatches, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
+    C::from_arg_matches(matches).map_err(CliError::Usage)?.run(cx, out)
+}
+
+/// Every command, in the order help lists them. A command is one file and one line here.
+const COMMANDS: &[Entry] = &[
+    Entry::of::<active::Active>(),
+    Entry::of::<config::Config>(),
+    Entry::of::<env::Env>(),
+    Entry::of::<inspect::Inspect>(),
+    Entry::of::<ip::Ip>(),
+    Entry::of::<power::Kill>(),
+    Entry::of::<ls::Ls>(),
+    Entry::of::<power::Restart>(),
+    Entry::of::<rm::Rm>(),
+    Entry::of::<ssh::Ssh>(),
+    Entry::of::<power::Start>(),
+    Entry::of::<status::Status>(),
+    Entry::of::<power::Stop>(),
+    Entry::of::<url::Url>(),
+    Entry::of::<version::Version>(),
+    Entry::of::<help::Help>(),
+];
+
+/// What every command is given: how the program was called, and from where.
+struct Cx {
+    /// Base name of the program, as `machine` or `docker-machine`.
+    program: String,
+    /// All words of the command line, the program first.
+    words: Vec<String>,
+    /// Root of the store, as given: a relative path stays relative.
+    storage: PathBuf,
+}
+
+impl Cx {
+    /// Whether we stand in for docker-machine and must speak as it does.
+    fn drop_in(&self) -> bool {
+        drop_in(&self.program)
+    }
+
+    /// A variable of the environment. An empty one counts as unset, as docker-machine has it.
+    #[expect(clippy::unused_self, reason = "the environment is part of how the program was called")]
+    fn var(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok().filter(|value| !value.is_empty())
+    }
+
+    /// Everything outside.
+    fn world(&self) -> Result<World, CliError> {
+        world::open(&self.storage)
+    }
+
+    /// Waits for something outside. The only place in the program where async begins.
+    #[expect(clippy::unused_self, reason = "only a command that was given its context may reach out")]
+    fn block_on<T>(&self, work: impl Future<Output = T>) -> Result<T, CliError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::Runtime)?;
+        let result = runtime.block_on(work);
+        // A name that is still being looked up must not hold the program up.
+        runtime.shutdown_background();
+        Ok(result)
+    }
+
+    /// The folder of a machine as docker-machine prints it. It is not made.
+    fn machine_dir(&self, name: &str) -> PathBuf {
+        self.storage.join("machines").join(name)
+    }
+}
+
+fn drop_in(program: &str) -> bool {
+    program.starts_with("docker-machine")
+}
+
+/// The whole program: from the words of the command line to an exit code.
+pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
+    let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
+    let program = program(words.first().map_or("machine", String::as_str));
+    let mut out = Out::new();
+    let result = dispatch(&program, &words, &mut out).and_then(|exit| out.flush().map(|()| exit));
+    match result {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            // Best effort: where the words of an error cannot go, its code still does.
+            let _ = out.flush();
+            error.print(drop_in(&program));
+            Exit::of(&error).into()
+        }
+    }
+}
+
+/// Base name of the program, without `.exe`.
+fn program(word: &str) -> String {
+    let name = Path::new(word).file_stem().map(|name| name.to_string_lossy().into_owned());
+    name.filter(|name| !name.is_empty()).unwrap_or_else(|| "machine".to_owned())
+}
+
+fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliError> {
+    let root = root(program);
+    let matches = match root.clone().try_get_matches_from(words::normal(&root, words)) {
+        Ok(matches) => matches,
+        Err(error) if !error.use_stderr() => {
+            out.text(&error.render().ansi().to_string())?;
+            return Ok(Exit::Done);
+        }
+        Err(error) => return Err(error::usage(error, program, words)),
+    };
+    let storage = matches.get_one::<String>("storage-path").map(PathBuf::from);
+    let cx =
+        Cx { program: program.to_owned(), words: words.to_vec(), storage: storage.map_or_else(default_storage, Ok)? };
+    let Some((name, matches)) = matches.subcommand() else {
+        out.text(&root.clone().render_help().ansi().to_string())?;
+        return Ok(Exit::Done);
+    };
+    let entry = COMMANDS.iter().find(|entry| entry.name == name).expect("clap knows only commands of the table");
+    (entry.run)(matches, &cx, out)
+}
+
+/// The store, when no option says where it is.
+fn default_storage() -> Result<PathBuf, CliError> {
+    if let Some(path) = std::env::var_os("MACHINE_STORAGE_PATH").filter(|path| !path.is_empty()) {
+        return Ok(path.into());
+    }
+    let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty()).ok_or(CliError::NoHome)?;
+    Ok(home.join(".docker").join("machine"))
+}
+
+/// The program's options and commands.
+fn root(program: &str) -> Command {
+    let given = |name: &'static str, value: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name(value).help(help)
+    };
+    // Options that docker-machine has and that mean nothing here are taken, so that scripts go on working.
+    let ignored = |name: &'static str| Arg::new(name).long(name).hide(true);
+    Command::new(program.to_owned())
+        .about("Turns a list of hosts into running, reachable, kept-up-to-date Docker hosts")
+        .version(version::PHRASE)
+        .override_usage(format!("{program} [OPTIONS] COMMAND [arg...]"))
+        .disable_help_subcommand(true)
+        .disable_version_flag(true)
+        .subcommand_required(false)
+        .args_override_self(true)
+        .help_template(help::template(program))
+        .arg(
+            given("storage-path", "DIR", "Where machines are recorded [$MACHINE_STORAGE_PATH, else ~/.docker/machine]")
+                .short('s'),
+        )
+        .arg(Arg::new("debug").long("debug").short('D').action(ArgAction::SetTrue).hide(true))
+        .arg(ignored("native-ssh").action(ArgAction::SetTrue))
+        .args(["tls-ca-cert", "tls-ca-key", "tls-client-cert", "tls-client-key"].map(ignored))
+        .args(["github-api-token", "bugsnag-api-token"].map(ignored))
+        .arg(Arg::new("version").long("version").short('v').action(ArgAction::Version).help("Print the version"))
+        .subcommands(COMMANDS.iter().map(Entry::command))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        root("machine").debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_one_name_and_one_line_of_help() {
+        let names: BTreeSet<_> = COMMANDS.iter().map(|entry| entry.name).collect();
+        assert_eq!(names.len(), COMMANDS.len());
+        for entry in COMMANDS {
+            let about = entry.command().get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty() && !about.contains('\n') && !about.ends_with('.'), "{}: {about}", entry.name);
+        }
+    }
+
+    #[test]
+    fn the_program_is_called_what_it_was_called() {
+        for (word, want) in [
+            ("machine", "machine"),
+            ("/usr/bin/docker-machine", "docker-machine"),
+            ("./docker-machine.exe", "docker-machine"),
+            ("", "machine"),
+        ] {
+            assert_eq!(program(word), want, "{word}");
+        }
+    }
+}

@@ -1,49 +1,152 @@
-use super::{Driver, DriverContext, DriverError, Kind, OptionSpec, PowerAction, Secrecy, When};
-use crate::record::{Instance, Power};
+//! Driver `generic`: a host that exists already and is reached over SSH.
+//!
+//! It makes, renames and removes nothing on the host; it only knows where the host is.
+
+use super::{Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction, Secrecy, When};
+use crate::{
+    quote::Sh,
+    record::{Instance, Power, SshEndpoint},
+    transport::{Limits, Target, Transport, TransportError},
+};
 use async_trait::async_trait;
 use serde::Deserialize;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use tokio::{net::TcpStream, time::Instant};
 
 pub(super) struct Generic;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[expect(dead_code, reason = "read by the driver that takes this file's place")]
+/// How long a host has to accept a TCP connection before it counts as stopped.
+const REACH: Duration = Duration::from_secs(5);
+/// How long a host has to come back after a restart. Servers with much memory take minutes to test it.
+const REBOOT: Duration = Duration::from_mins(10);
+/// Between two looks at a host that restarts.
+const POLL: Duration = Duration::from_secs(1);
+
+/// The defaults of all options; each names only what is different.
+const OPTION: OptionSpec = OptionSpec {
+    key: "",
+    flag: "",
+    env: "",
+    kind: Kind::Text,
+    default: None,
+    required: false,
+    help: "",
+    field: "",
+    secrecy: Secrecy::Plain,
+    when: When::InPlace,
+};
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Options {
     ip: String,
     ssh_user: String,
     ssh_port: u16,
     ssh_key: Option<String>,
     jump: Option<String>,
+    #[serde(rename = "engine-port")]
+    _engine_port: u16,
+}
+
+impl Options {
+    /// The endpoint as it is recorded. The key's path is made absolute, so that it means the same in every
+    /// directory the program is started from.
+    fn endpoint(&self) -> Result<SshEndpoint, DriverError> {
+        let key = self.ssh_key.as_deref().filter(|key| !key.is_empty()).map(key_path).transpose()?;
+        Ok(SshEndpoint {
+            host: self.ip.clone(),
+            port: self.ssh_port,
+            user: self.ssh_user.clone(),
+            key,
+            jump: self.jump.clone().filter(|jump| !jump.is_empty()),
+        })
+    }
+
+    fn instance(&self) -> Result<Instance, DriverError> {
+        Ok(Instance {
+            id: self.ip.clone(),
+            address: self.ip.clone(),
+            ssh: Some(self.endpoint()?),
+            url: None,
+            host_keys: Vec::new(),
+        })
+    }
+}
+
+/// The absolute path of a key file that exists.
+fn key_path(text: &str) -> Result<String, DriverError> {
+    let path = match (text.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        (Some(_), None) => {
+            return Err(DriverError::Unprepared {
+                what: format!("`~` in `{text}` cannot be replaced: there is no home directory"),
+                help: "write the whole path of the key".to_owned(),
+            });
+        }
+        (None, _) => PathBuf::from(text),
+    };
+    let path = std::path::absolute(&path).unwrap_or(path);
+    if !path.is_file() {
+        return Err(DriverError::Unprepared {
+            what: format!("SSH key does not exist: \"{}\"", path.display()),
+            help: "correct `ssh-key`, or leave it out to use the keys in ssh-agent".to_owned(),
+        });
+    }
+    path.into_os_string().into_string().map_err(|path| DriverError::Unprepared {
+        what: format!("the path of the SSH key is not UTF-8: {}", Path::new(&path).display()),
+        help: "move the key to a path that is".to_owned(),
+    })
+}
+
+/// `user@host:port`, user and port optional.
+fn jump_is_legal(text: &str) -> bool {
+    let (user, place) = text.split_once('@').map_or((None, text), |(user, place)| (Some(user), place));
+    let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((host, "")) => (host, None),
+        Some((host, rest)) => (host, Some(rest.strip_prefix(':').unwrap_or("bad"))),
+        None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
+    };
+    user.is_none_or(plain) && plain(host) && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
+}
+
+/// Whether a text can be a host or a user: not empty, no option, no blank.
+fn plain(text: &str) -> bool {
+    !text.is_empty()
+        && !text.starts_with('-')
+        && !text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '/' || c == '@')
+}
+
+fn problem(key: &str, message: String, help: &str) -> OptionProblem {
+    OptionProblem { key: Some(key.to_owned()), message, help: Some(help.to_owned()) }
 }
 
 #[async_trait]
 impl Driver for Generic {
     const NAME: &'static str = "generic";
-    const ABOUT: &'static str = "hosts that exist already, reached through SSH";
+    const ABOUT: &'static str = "a host that exists already, reached over SSH";
     const OPTIONS: &'static [OptionSpec] = &[
         OptionSpec {
             key: "ip",
             flag: "generic-ip-address",
             env: "GENERIC_IP_ADDRESS",
-            kind: Kind::Text,
-            default: None,
             required: true,
-            help: "Address or name of the host",
+            help: "address or name of the host",
             field: "IPAddress",
-            secrecy: Secrecy::Plain,
+            // Another address is another host.
             when: When::Replace,
+            ..OPTION
         },
         OptionSpec {
             key: "ssh-user",
             flag: "generic-ssh-user",
             env: "GENERIC_SSH_USER",
-            kind: Kind::Text,
             default: Some("root"),
-            required: false,
-            help: "User to log in as",
+            help: "user to log in as; root, or one who may run sudo without a password",
             field: "SSHUser",
-            secrecy: Secrecy::Plain,
-            when: When::Recorded,
+            ..OPTION
         },
         OptionSpec {
             key: "ssh-port",
@@ -51,61 +154,219 @@ impl Driver for Generic {
             env: "GENERIC_SSH_PORT",
             kind: Kind::Port,
             default: Some("22"),
-            required: false,
-            help: "Port of the SSH server",
+            help: "TCP port of the SSH server",
             field: "SSHPort",
-            secrecy: Secrecy::Plain,
-            when: When::Recorded,
+            ..OPTION
         },
         OptionSpec {
             key: "ssh-key",
             flag: "generic-ssh-key",
             env: "GENERIC_SSH_KEY",
             kind: Kind::Path,
-            default: None,
-            required: false,
-            help: "Private key to log in with",
+            help: "private key to log in with; without it, the keys in ssh-agent",
             field: "SSHKey",
-            secrecy: Secrecy::Plain,
-            when: When::Recorded,
+            ..OPTION
         },
         OptionSpec {
             key: "jump",
             flag: "generic-jump",
             env: "GENERIC_JUMP",
-            kind: Kind::Text,
-            default: None,
-            required: false,
-            help: "Host to go through, as `user@host:port`",
-            field: "",
-            secrecy: Secrecy::Plain,
+            help: "host to go through, as user@host:port",
+            ..OPTION
+        },
+        OptionSpec {
+            key: "engine-port",
+            flag: "generic-engine-port",
+            env: "GENERIC_ENGINE_PORT",
+            kind: Kind::Port,
+            default: Some("2376"),
+            help: "TCP port of the engine",
+            field: "EnginePort",
             when: When::Recorded,
+            ..OPTION
         },
     ];
-    const CREATES: bool = true;
+    const CREATES: bool = false;
     type Options = Options;
-    async fn find(&self, _: &DriverContext<'_>, _: &Options) -> Result<Option<Instance>, DriverError> {
-        Ok(None)
+
+    fn check(options: &Options) -> Vec<OptionProblem> {
+        let mut problems = Vec::new();
+        if !plain(&options.ip) {
+            problems.push(problem("ip", format!("`{}` is not an address", options.ip), "write an address or a name"));
+        }
+        if !plain(&options.ssh_user) {
+            problems.push(problem("ssh-user", format!("`{}` is not a user", options.ssh_user), "write a login name"));
+        }
+        if let Some(jump) = options.jump.as_deref().filter(|jump| !jump.is_empty() && !jump_is_legal(jump)) {
+            problems.push(problem("jump", format!("`{jump}` is not a host"), "write it as `user@host:port`"));
+        }
+        problems
     }
-    async fn create(&self, _: &DriverContext<'_>, _: &Options) -> Result<Instance, DriverError> {
-        Err(DriverError::Cannot { driver: "generic", what: "x" })
+
+    /// The host is there whether we know it or not.
+    async fn find(&self, _: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {
+        options.instance().map(Some)
     }
-    async fn change(&self, _: &DriverContext<'_>, i: &Instance, _: &Options) -> Result<Instance, DriverError> {
-        Ok(i.clone())
+
+    async fn create(&self, _: &DriverContext<'_>, options: &Options) -> Result<Instance, DriverError> {
+        options.instance()
     }
-    async fn power(&self, _: &DriverContext<'_>, _: &Instance, _: &Options) -> Result<Power, DriverError> {
-        Ok(Power::Unknown)
-    }
-    async fn set_power(
+
+    async fn change(
         &self,
         _: &DriverContext<'_>,
-        i: &Instance,
-        _: &Options,
-        _: PowerAction,
+        instance: &Instance,
+        options: &Options,
     ) -> Result<Instance, DriverError> {
-        Ok(i.clone())
+        Ok(Instance { ssh: Some(options.endpoint()?), ..instance.clone() })
     }
+
+    /// A host whose SSH port answers runs; one that does not, counts as stopped.
+    async fn power(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        options: &Options,
+    ) -> Result<Power, DriverError> {
+        let behind_jump = instance.ssh.as_ref().is_some_and(|ssh| ssh.jump.is_some());
+        if behind_jump && let Some(target) = Target::of(cx.machine, instance, cx.dir) {
+            return Ok(match cx.connect.connect(&target).await {
+                Ok(_) | Err(TransportError::Auth { .. } | TransportError::HostKey { .. }) => Power::Running,
+                Err(TransportError::Key { .. }) => Power::Unknown,
+                Err(_) => Power::Stopped,
+            });
+        }
+        let place =
+            instance.ssh.as_ref().map_or((options.ip.as_str(), options.ssh_port), |ssh| (ssh.host.as_str(), ssh.port));
+        let answered = tokio::time::timeout(REACH, TcpStream::connect(place)).await;
+        Ok(if matches!(answered, Ok(Ok(_))) { Power::Running } else { Power::Stopped })
+    }
+
+    async fn set_power(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        _: &Options,
+        action: PowerAction,
+    ) -> Result<Instance, DriverError> {
+        match action {
+            PowerAction::Start | PowerAction::Stop | PowerAction::Kill => {
+                Err(DriverError::Cannot { driver: "generic", what: action.what() })
+            }
+            PowerAction::Restart => {
+                let target = Target::of(cx.machine, instance, cx.dir)
+                    .ok_or(DriverError::Cannot { driver: "generic", what: "restart" })?;
+                reboot(cx, &target).await?;
+                Ok(instance.clone())
+            }
+        }
+    }
+
     async fn rm(&self, _: &DriverContext<'_>, _: &Instance, _: &Options) -> Result<(), DriverError> {
         Ok(())
+    }
+}
+
+/// Restarts a host and waits until it has started anew, which its boot id tells.
+async fn reboot(cx: &DriverContext<'_>, target: &Target) -> Result<(), DriverError> {
+    let transport = cx.connect.connect(target).await.map_err(DriverError::Transport)?;
+    let before = boot_id(&*transport).await.map_err(DriverError::Transport)?;
+    // In the background of the init system, so that the answer is not lost with the connection.
+    match transport.run_as_root(&Sh::text("systemctl reboot"), Limits::SHORT, &mut |_| ()).await {
+        Ok(output) if output.status != 0 && output.status < 128 => {
+            return Err(DriverError::Refused {
+                doing: "restarting the host".to_owned(),
+                why: format!("`systemctl reboot` ended with status {}: {}", output.status, output.stderr.trim()),
+                help: "log in and restart it by hand".to_owned(),
+            });
+        }
+        // A broken connection is what a restart looks like from here.
+        Ok(_) | Err(TransportError::Broken { .. } | TransportError::Timeout { .. }) => {}
+        Err(e) => return Err(DriverError::Transport(e)),
+    }
+    drop(transport);
+    (cx.progress)("waiting for the host to come back");
+    let deadline = Instant::now() + REBOOT;
+    let mut last = "it still answers as before".to_owned();
+    while Instant::now() < deadline {
+        tokio::time::sleep(POLL).await;
+        let look = async { boot_id(&*cx.connect.connect(target).await?).await };
+        match tokio::time::timeout(REACH + target.connect_timeout, look).await {
+            Ok(Ok(now)) if now != before => return Ok(()),
+            Ok(Err(e)) if !e.is_transient() => return Err(DriverError::Transport(e)),
+            Ok(Err(e)) => last = e.to_string(),
+            Ok(Ok(_)) | Err(_) => {}
+        }
+    }
+    Err(DriverError::Lost { doing: "waiting for the host to come back after a restart".to_owned(), why: last })
+}
+
+async fn boot_id(transport: &dyn Transport) -> Result<String, TransportError> {
+    let ask = Sh::text("cat /proc/sys/kernel/random/boot_id");
+    Ok(transport.run(&ask, b"", Limits::SHORT, &mut |_| ()).await?.stdout.trim().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options {
+            ip: "192.0.2.10".to_owned(),
+            ssh_user: "root".to_owned(),
+            ssh_port: 22,
+            ssh_key: None,
+            jump: None,
+            _engine_port: 2376,
+        }
+    }
+
+    #[test]
+    fn a_missing_key_is_named_with_its_whole_path() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("id_none");
+        let error = Options { ssh_key: Some(path.display().to_string()), ..options() }.instance().unwrap_err();
+        assert_eq!(error.to_string(), format!("SSH key does not exist: \"{}\"", path.display()));
+        assert!(error.help().unwrap().contains("ssh-agent"));
+    }
+
+    #[test]
+    fn a_key_is_recorded_by_its_absolute_path() {
+        let key = Options { ssh_key: Some("Cargo.toml".to_owned()), ..options() }.instance().unwrap().ssh.unwrap().key;
+        assert!(Path::new(&key.unwrap()).is_absolute());
+    }
+
+    #[test]
+    fn what_could_be_an_option_or_two_words_is_no_host() {
+        for bad in ["", "-oProxyCommand=x", "a b", "a\n", "u@h"] {
+            assert_eq!(Generic::check(&Options { ip: bad.to_owned(), ..options() }).len(), 1, "{bad:?}");
+        }
+        for good in ["192.0.2.10", "2001:db8::1", "web.example"] {
+            assert!(Generic::check(&Options { ip: good.to_owned(), ..options() }).is_empty(), "{good}");
+        }
+    }
+
+    #[test]
+    fn a_jump_host_is_user_host_and_port() {
+        for good in ["h", "u@h", "u@h:22", "[2001:db8::1]:22", "u@[::1]"] {
+            assert!(jump_is_legal(good), "{good}");
+        }
+        for bad in ["@h", "u@", "h:0", "h:port", "-h", "u@h:22 -x", "[::1]x"] {
+            assert!(!jump_is_legal(bad), "{bad}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_host_runs_while_its_ssh_port_accepts() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let options = Options { ip: "127.0.0.1".to_owned(), ssh_port: port, ..options() };
+        let instance = options.instance().unwrap();
+        super::super::compliance::with_context(async |cx| {
+            assert_eq!(Generic.power(cx, &instance, &options).await.unwrap(), Power::Running);
+            drop(listener);
+            assert_eq!(Generic.power(cx, &instance, &options).await.unwrap(), Power::Stopped);
+        })
+        .await;
     }
 }

@@ -76,7 +76,7 @@ pub enum DriverError {
     Cannot {
         /// The driver.
         driver: &'static str,
-        /// What was asked, as `start a host`.
+        /// What was asked, as `start`.
         what: &'static str,
     },
     /// The host could not be asked.
@@ -151,6 +151,19 @@ pub enum PowerAction {
     Kill,
     /// Start anew, or start when it is off.
     Restart,
+}
+
+impl PowerAction {
+    /// What a person calls it.
+    #[must_use]
+    pub fn what(self) -> &'static str {
+        match self {
+            Self::Start => "start",
+            Self::Stop => "stop",
+            Self::Kill => "kill",
+            Self::Restart => "restart",
+        }
+    }
 }
 
 /// Makes and controls instances. Driver authors implement this.

@@ -1,21 +1,42 @@
-use super::{Driver, DriverContext, DriverError, Kind, OptionSpec, PowerAction, Secrecy, When};
+//! Driver `none`: an engine that somebody else set up, known by its URL. Nothing is ever done to it.
+
+use super::{Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction, Secrecy, When};
 use crate::record::{Instance, Power};
 use async_trait::async_trait;
 use serde::Deserialize;
 
 pub(super) struct Known;
 
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[expect(dead_code, reason = "read by the driver that takes this file's place")]
+/// Schemes a docker client takes in `DOCKER_HOST`.
+const SCHEMES: [&str; 6] = ["tcp://", "unix://", "ssh://", "npipe://", "http://", "https://"];
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Options {
     url: String,
+}
+
+/// Host and port of a URL, as docker-machine keeps them in `IPAddress`: the port included.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+}
+
+fn instance(url: &str) -> Instance {
+    Instance {
+        id: url.to_owned(),
+        address: authority(url).to_owned(),
+        ssh: None,
+        url: Some(url.to_owned()),
+        host_keys: Vec::new(),
+    }
 }
 
 #[async_trait]
 impl Driver for Known {
     const NAME: &'static str = "none";
-    const ABOUT: &'static str = "engines that exist already, known by URL";
+    const ABOUT: &'static str = "an engine that is set up already, known by its URL";
     const OPTIONS: &'static [OptionSpec] = &[OptionSpec {
         key: "url",
         flag: "url",
@@ -23,35 +44,82 @@ impl Driver for Known {
         kind: Kind::Text,
         default: None,
         required: true,
-        help: "URL of the engine, as `tcp://192.0.2.10:2376`",
+        help: "URL of the engine",
         field: "URL",
         secrecy: Secrecy::Plain,
-        when: When::Recorded,
+        when: When::InPlace,
     }];
-    const CREATES: bool = true;
+    const CREATES: bool = false;
     type Options = Options;
-    async fn find(&self, _: &DriverContext<'_>, _: &Options) -> Result<Option<Instance>, DriverError> {
-        Ok(None)
+
+    fn check(options: &Options) -> Vec<OptionProblem> {
+        let rest = SCHEMES.iter().find_map(|scheme| options.url.strip_prefix(scheme));
+        if rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(|c: char| c.is_control() || c == ' ')) {
+            return Vec::new();
+        }
+        vec![OptionProblem {
+            key: Some("url".to_owned()),
+            message: format!("`{}` is not the URL of an engine", options.url.escape_default()),
+            help: Some("write it as a docker client takes it: `tcp://192.0.2.10:2376`".to_owned()),
+        }]
     }
-    async fn create(&self, _: &DriverContext<'_>, _: &Options) -> Result<Instance, DriverError> {
-        Err(DriverError::Cannot { driver: "none", what: "x" })
+
+    async fn find(&self, _: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {
+        Ok(Some(instance(&options.url)))
     }
-    async fn change(&self, _: &DriverContext<'_>, i: &Instance, _: &Options) -> Result<Instance, DriverError> {
-        Ok(i.clone())
+
+    async fn create(&self, _: &DriverContext<'_>, options: &Options) -> Result<Instance, DriverError> {
+        Ok(instance(&options.url))
     }
+
+    async fn change(&self, _: &DriverContext<'_>, _: &Instance, options: &Options) -> Result<Instance, DriverError> {
+        Ok(instance(&options.url))
+    }
+
+    /// Always running, as docker-machine has it: nobody can be asked but the engine itself.
     async fn power(&self, _: &DriverContext<'_>, _: &Instance, _: &Options) -> Result<Power, DriverError> {
-        Ok(Power::Unknown)
+        Ok(Power::Running)
     }
+
     async fn set_power(
         &self,
         _: &DriverContext<'_>,
-        i: &Instance,
+        _: &Instance,
         _: &Options,
-        _: PowerAction,
+        action: PowerAction,
     ) -> Result<Instance, DriverError> {
-        Ok(i.clone())
+        Err(DriverError::Cannot { driver: "none", what: action.what() })
     }
+
     async fn rm(&self, _: &DriverContext<'_>, _: &Instance, _: &Options) -> Result<(), DriverError> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_is_host_and_port_of_the_url() {
+        for (url, want) in [
+            ("tcp://127.0.0.1:2376", "127.0.0.1:2376"),
+            ("tcp://[::1]:2376/x", "[::1]:2376"),
+            ("ssh://root@web.example:22", "web.example:22"),
+            ("unix:///var/run/docker.sock", ""),
+        ] {
+            assert_eq!(instance(url).address, want, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_no_docker_client_takes_is_refused() {
+        let problems = |url: &str| Known::check(&Options { url: url.to_owned() }).len();
+        for good in ["tcp://192.0.2.10:2376", "unix:///run/docker.sock", "ssh://u@h"] {
+            assert_eq!(problems(good), 0, "{good}");
+        }
+        for bad in ["", "192.0.2.10", "tcp://", "ftp://x", "tcp://a b", "tcp://a\nexport X=1"] {
+            assert_eq!(problems(bad), 1, "{bad:?}");
+        }
     }
 }

@@ -29,8 +29,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use schema::schema;
 pub use problem::{Code, FleetProblems, Problem};
+pub use schema::schema;
 
 /// A checked fleet. After this no `Option` means "default".
 #[derive(Clone, Debug, PartialEq)]

@@ -130,7 +130,10 @@ pub(super) fn tokens(text: &str) -> Vec<(Token, Place)> {
         Event::SequenceEnd | Event::MappingEnd => Some(Token::Close),
         _ => None,
     };
-    Parser::new_from_str(text).map_while(Result::ok).filter_map(|(e, span)| Some((token(&e)?, places.of(span)))).collect()
+    Parser::new_from_str(text)
+        .map_while(Result::ok)
+        .filter_map(|(e, span)| Some((token(&e)?, places.of(span))))
+        .collect()
 }
 
 /// A collection that is not closed yet.
@@ -192,11 +195,9 @@ impl Builder<'_> {
                 let (anchor, node) = (open.anchor, self.close(open, place));
                 Ok(self.place(node, anchor))
             }
-            Event::Nothing
-            | Event::StreamStart
-            | Event::StreamEnd
-            | Event::DocumentStart(_)
-            | Event::DocumentEnd => Ok(None),
+            Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentStart(_) | Event::DocumentEnd => {
+                Ok(None)
+            }
         }
     }
 
@@ -447,7 +448,9 @@ mod tests {
     #[test]
     fn show_tokens() {
         let t = "a:\n- b: 1\n  c: |\n    x\n\n- {d: [e, *f]}\ng: 'h\n  i'\n#c\nk:\nl: &x\n   m: 1\n";
-        for (k, p) in tokens(t) { println!("{k:?} {}..{} {:?}", p.start, p.start+p.len, &t[p.start..p.start+p.len]); }
+        for (k, p) in tokens(t) {
+            println!("{k:?} {}..{} {:?}", p.start, p.start + p.len, &t[p.start..p.start + p.len]);
+        }
         panic!()
     }
 

@@ -5,9 +5,13 @@
 pub mod pool;
 pub mod ssh;
 
-use crate::{name::MachineName, quote::Sh, record::SshEndpoint};
+use crate::{
+    name::MachineName,
+    quote::Sh,
+    record::{Instance, SshEndpoint},
+};
 use async_trait::async_trait;
-use std::{pin::Pin, sync::Arc, time::Duration};
+use std::{path::Path, pin::Pin, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -26,6 +30,25 @@ pub struct Target {
     pub connect_timeout: Duration,
     /// Keep trying until this long has passed, for a host that is booting; zero: one attempt.
     pub patience: Duration,
+}
+
+impl Target {
+    /// How to reach a recorded instance, with one attempt of ten seconds; `None` when there is no way to log
+    /// in. A key that is not an absolute path lies in `dir`, the machine's folder in the store.
+    #[must_use]
+    pub fn of(machine: &MachineName, instance: &Instance, dir: &Path) -> Option<Self> {
+        let mut ssh = instance.ssh.clone()?;
+        // Joining an absolute path gives that path.
+        ssh.key = ssh.key.filter(|key| !key.is_empty()).map(|key| dir.join(key).to_string_lossy().into_owned());
+        Some(Self {
+            machine: machine.clone(),
+            ssh,
+            host_keys: instance.host_keys.clone(),
+            jump_keys: Vec::new(),
+            connect_timeout: Duration::from_secs(10),
+            patience: Duration::ZERO,
+        })
+    }
 }
 
 /// How a remote command ended.

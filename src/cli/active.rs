@@ -1,0 +1,36 @@
+//! `active`: which machine the docker client speaks to now.
+
+use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, row};
+use std::time::Duration;
+
+/// Print the machine that the docker client is pointed to
+#[derive(clap::Args)]
+pub(super) struct Active {
+    /// Seconds to wait for an answer
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 10)]
+    timeout: u64,
+    #[arg(hide = true)]
+    names: Vec<String>,
+}
+
+impl Run for Active {
+    const NAME: &'static str = "active";
+    const GROUP: Group = Group::Machine;
+
+    fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
+        if !self.names.is_empty() {
+            return Err(CliError::Names(NamesError::None));
+        }
+        let world = cx.world()?;
+        let snapshot = world.store.snapshot().map_err(CliError::Store)?;
+        let look =
+            row::Look { timeout: Duration::from_secs(self.timeout), docker_host: cx.var("DOCKER_HOST"), engine: false };
+        let rows = cx.block_on(row::look(&world, snapshot, &look))?;
+        if let Some(row) = rows.iter().find(|row| row.is_active()) {
+            out.line(&row.name)?;
+            return Ok(Exit::Done);
+        }
+        let timed_out = rows.iter().any(|row| row.state == row::TIMEOUT);
+        Err(CliError::said(if timed_out { "Error getting active host: timeout" } else { "No active host found" }))
+    }
+}

@@ -1,0 +1,121 @@
+//! `env`: what points a docker client to a machine, for the shell that reads it.
+
+use super::{
+    CliError, Cx, Exit, Group, Out, Run, config::reachable_url, error::NamesError, machine::Machine, names,
+    shell::Shell,
+};
+
+/// Print the commands that point a docker client to a machine
+#[derive(clap::Args)]
+pub(super) struct Env {
+    /// Point to the swarm master instead of the engine
+    #[arg(long)]
+    swarm: bool,
+    /// bash, zsh, sh, fish, tcsh, powershell, cmd or emacs; default: that of $SHELL
+    #[arg(long, value_name = "SHELL")]
+    shell: Option<String>,
+    /// Unset the variables instead
+    #[arg(short, long)]
+    unset: bool,
+    /// Add the machine's address to those that no proxy is used for
+    #[arg(long)]
+    no_proxy: bool,
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+/// In the order they are printed.
+const VARIABLES: [&str; 4] = ["DOCKER_TLS_VERIFY", "DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_MACHINE_NAME"];
+
+impl Run for Env {
+    const NAME: &'static str = "env";
+    const GROUP: Group = Group::Machine;
+
+    fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
+        // All lines or none: what is evaluated must not be cut off by an error.
+        let (shell, lines) = if self.unset { self.unset_lines(cx)? } else { self.set_lines(cx)? };
+        out.text(&format!("{}\n{}", lines.join("\n"), shell.hint(&cx.words)))?;
+        Ok(Exit::Done)
+    }
+}
+
+impl Env {
+    fn set_lines(&self, cx: &Cx) -> Result<(Shell, Vec<String>), CliError> {
+        let world = cx.world()?;
+        let machine = Machine::load(&world, &names::one(&*world.store, &self.names)?)?;
+        let url = cx.block_on(reachable_url(&machine, self.swarm))?;
+        let url = url.map_err(|e| e.doing("Error checking TLS connection"))?;
+        let shell = self.shell(cx)?;
+        let dir = cx.machine_dir(machine.name().as_str()).to_string_lossy().into_owned();
+        let values = ["1", &url, &dir, machine.name().as_str()];
+        let mut lines = Vec::new();
+        for (name, value) in VARIABLES.into_iter().zip(values) {
+            lines.push(shell.set(name, value)?);
+        }
+        if cfg!(windows) {
+            lines.push(shell.set("COMPOSE_CONVERT_WINDOWS_PATHS", "true")?);
+        }
+        if self.no_proxy {
+            let address = machine.address().map_err(|e| e.doing("Error getting host IP"))?;
+            let (name, old) = proxy_variable(cx);
+            lines.push(shell.set(name, &without_proxy(&old, address))?);
+        }
+        Ok((shell, lines))
+    }
+
+    fn unset_lines(&self, cx: &Cx) -> Result<(Shell, Vec<String>), CliError> {
+        if !self.names.is_empty() {
+            return Err(CliError::Names(NamesError::Unset));
+        }
+        let shell = self.shell(cx)?;
+        let mut lines: Vec<String> = VARIABLES.iter().map(|name| shell.unset(name)).collect();
+        if self.no_proxy {
+            lines.push(shell.unset(proxy_variable(cx).0));
+        }
+        Ok((shell, lines))
+    }
+
+    fn shell(&self, cx: &Cx) -> Result<Shell, CliError> {
+        if let Some(word) = self.shell.as_deref().filter(|word| !word.is_empty()) {
+            return Ok(Shell::named(word));
+        }
+        match cx.var("SHELL") {
+            Some(path) => Ok(Shell::named(path.rsplit(['/', '\\']).next().unwrap_or_default())),
+            None if cfg!(windows) => Ok(Shell::Cmd),
+            None => Err(CliError::Said {
+                what: "Error: Unknown shell".to_owned(),
+                help: Some("say which it is, with `--shell`".to_owned()),
+            }),
+        }
+    }
+}
+
+/// The variable in use, and its value.
+fn proxy_variable(cx: &Cx) -> (&'static str, String) {
+    match cx.var("no_proxy") {
+        Some(value) => ("no_proxy", value),
+        None => ("NO_PROXY", cx.var("NO_PROXY").unwrap_or_default()),
+    }
+}
+
+fn without_proxy(old: &str, address: &str) -> String {
+    if old.is_empty() {
+        address.to_owned()
+    } else if old.contains(address) {
+        old.to_owned()
+    } else {
+        format!("{old},{address}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_added_once() {
+        for (old, want) in [("", "192.0.2.1"), ("a", "a,192.0.2.1"), ("a,192.0.2.1", "a,192.0.2.1")] {
+            assert_eq!(without_proxy(old, "192.0.2.1"), want);
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! What a command can end with, and how it is told: to a person, or in the words of docker-machine.
+
+use crate::{
+    docker::DockerError, driver::DriverError, name::MachineName, store::StoreError, transport::TransportError,
+};
+use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use std::{fmt, io, io::Write};
+use thiserror::Error;
+
+/// Names on the command line that do not fit the command.
+#[derive(Clone, Copy, Debug, Eq, Error, PartialEq)]
+pub enum NamesError {
+    /// None was given, and there is no machine called `default`.
+    #[error("No machine name(s) specified and no \"default\" machine exists")]
+    NoDefault,
+    /// More than one was given.
+    #[error("Expected one machine name as an argument")]
+    One,
+    /// None was given where one must be.
+    #[error("Expected to get one or more machine names as arguments")]
+    Some,
+    /// One was given where none may be.
+    #[error("Too many arguments given")]
+    None,
+    /// One was given to `env --unset`.
+    #[error("Expected no machine name when the -u flag is present")]
+    Unset,
+}
+
+/// What a command ends with when it does not end well.
+#[derive(Debug, Error)]
+pub enum CliError {
+    /// The words of the command line make no sense.
+    #[error("{}", .0.render().to_string().trim_end().trim_start_matches("error: "))]
+    Usage(clap::Error),
+    /// No such command.
+    #[error("{program}: '{word}' is not a {program} command. See '{argv0} --help'.")]
+    UnknownCommand {
+        /// Base name of the program.
+        program: String,
+        /// What was typed.
+        word: String,
+        /// The program as it was called.
+        argv0: String,
+    },
+    /// Too few or too many names.
+    #[error("{0}")]
+    Names(NamesError),
+    /// Something that is said once, where it happens.
+    #[error("{what}")]
+    Said {
+        /// What is wrong.
+        what: String,
+        /// What to do about it.
+        help: Option<String>,
+    },
+    /// What was being done when `cause` came.
+    #[error("{doing}")]
+    Doing {
+        /// What was being done, as docker-machine says it: `Error getting IP address`.
+        doing: String,
+        /// Why it failed.
+        #[source]
+        cause: Box<CliError>,
+    },
+    /// Several, one for each machine.
+    #[error("{} machines failed", .0.len())]
+    Many(Vec<CliError>),
+    /// A machine that must not be removed.
+    #[error("`{0}` is protected")]
+    Protected(MachineName),
+    /// A question that nobody is there to answer.
+    #[error("{what} needs a confirmation, and there is no terminal to ask on")]
+    Unconfirmed {
+        /// What was to be done, as `removing web-1`.
+        what: String,
+    },
+    /// A record of a driver that this program does not have.
+    #[error("Driver {0:?} not found. Do you have the plugin binary accessible in your PATH?")]
+    NoDriver(String),
+    /// The store.
+    #[error(transparent)]
+    Store(StoreError),
+    /// The driver.
+    #[error(transparent)]
+    Driver(DriverError),
+    /// SSH.
+    #[error(transparent)]
+    Transport(TransportError),
+    /// The engine.
+    #[error(transparent)]
+    Docker(DockerError),
+    /// Neither an option nor the environment says where the store is.
+    #[error("there is no home directory to find the machine store in")]
+    NoHome,
+    /// The system gives us no threads.
+    #[error("cannot start the runtime")]
+    Runtime(#[source] io::Error),
+    /// Standard output cannot be written.
+    #[error("cannot write to standard output")]
+    Stdout(#[source] io::Error),
+}
+
+impl CliError {
+    /// Something that is said once, without advice.
+    pub(super) fn said(what: impl Into<String>) -> Self {
+        Self::Said { what: what.into(), help: None }
+    }
+
+    /// The same, with what was being done.
+    pub(super) fn doing(self, doing: impl Into<String>) -> Self {
+        Self::Doing { doing: doing.into(), cause: Box::new(self) }
+    }
+
+    /// One for several; the only one for itself.
+    pub(super) fn all(mut errors: Vec<Self>) -> Result<(), Self> {
+        match errors.len() {
+            0 => Ok(()),
+            1 => Err(errors.remove(0)),
+            _ => Err(Self::Many(errors)),
+        }
+    }
+
+    /// What to do about it.
+    fn advice(&self) -> Option<String> {
+        match self {
+            Self::Said { help, .. } => help.clone(),
+            Self::Protected(_) => {
+                Some("set `protect: false` in its fleet file and apply that, or remove it there".to_owned())
+            }
+            Self::Unconfirmed { .. } => Some("say so beforehand with `-y`".to_owned()),
+            Self::NoHome => Some("say where it is, with `--storage-path` or MACHINE_STORAGE_PATH".to_owned()),
+            Self::Driver(e) => e.help(),
+            Self::Transport(e) => Some(e.help()),
+            Self::Store(StoreError::Locked { .. }) => Some("wait until that run has ended".to_owned()),
+            Self::Store(StoreError::Broken { machine, path, .. }) => Some(format!(
+                "correct {}, or remove the machine from the store:\n  machine rm -f {machine}",
+                path.display()
+            )),
+            Self::Usage(_)
+            | Self::UnknownCommand { .. }
+            | Self::Names(_)
+            | Self::Doing { .. }
+            | Self::Many(_)
+            | Self::NoDriver(_)
+            | Self::Docker(_)
+            | Self::Store(_)
+            | Self::Runtime(_)
+            | Self::Stdout(_) => None,
+        }
+    }
+
+    /// In docker-machine's words: one line for each error, what was being done in front.
+    fn drop_in_text(&self) -> String {
+        match self {
+            Self::Names(names) => format!("Error: {names}"),
+            Self::Many(errors) => errors.iter().map(Self::drop_in_text).collect::<Vec<_>>().join("\n"),
+            Self::Doing { doing, cause } => format!("{doing}: {}", cause.drop_in_text()),
+            Self::Driver(DriverError::Cannot { driver: "none", what }) => {
+                let done = match *what {
+                    "stop" => "stopped".to_owned(),
+                    verb => format!("{verb}ed"),
+                };
+                format!("hosts without a driver cannot be {done}")
+            }
+            Self::Driver(DriverError::Cannot { driver, what }) => format!("{driver} driver does not support {what}"),
+            other => chain(other).join(": "),
+        }
+    }
+
+    /// Tells it on standard error.
+    pub(super) fn print(&self, drop_in: bool) {
+        if matches!(self, Self::Stdout(e) if e.kind() == io::ErrorKind::BrokenPipe) {
+            return;
+        }
+        let mut text = String::new();
+        if drop_in {
+            text.push_str(&self.drop_in_text());
+            text.push('\n');
+        } else {
+            tell(&mut text, self).expect("a string can be written to");
+        }
+        // Where standard error is closed there is nobody to tell.
+        let _ = anstream::stderr().write_all(text.as_bytes());
+    }
+}
+
+impl Diagnostic for CliError {
+    fn help<'a>(&'a self) -> Option<Box<dyn fmt::Display + 'a>> {
+        Some(Box::new(self.advice()?))
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        match self {
+            Self::Many(errors) => Some(Box::new(errors.iter().map(|error| error as &dyn Diagnostic))),
+            _ => None,
+        }
+    }
+
+    fn diagnostic_source(&self) -> Option<&dyn Diagnostic> {
+        match self {
+            Self::Doing { cause, .. } => Some(&**cause),
+            _ => None,
+        }
+    }
+}
+
+/// What clap says, or that there is no such command.
+pub(super) fn usage(error: clap::Error, program: &str, words: &[String]) -> CliError {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
+        (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) => CliError::UnknownCommand {
+            program: program.to_owned(),
+            word: word.clone(),
+            argv0: words.first().cloned().unwrap_or_else(|| program.to_owned()),
+        },
+        _ => CliError::Usage(error),
+    }
+}
+
+/// An error and what caused it, the outermost first. A cause that only repeats is left out.
+fn chain(error: &dyn std::error::Error) -> Vec<String> {
+    let mut texts = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let text = cause.to_string();
+        if texts.last() != Some(&text) {
+            texts.push(text);
+        }
+        source = cause.source();
+    }
+    texts
+}
+
+/// Narrow: `error:`, what caused it, `help:`. Places in files are shown as miette shows them.
+pub(super) fn tell(w: &mut dyn fmt::Write, error: &dyn Diagnostic) -> fmt::Result {
+    if error.labels().is_some() {
+        let mut text = String::new();
+        GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
+            .with_width(100)
+            .render_report(&mut text, error)?;
+        return w.write_str(&text);
+    }
+    if let Some(related) = error.related() {
+        for each in related {
+            tell(w, each)?;
+        }
+        return Ok(());
+    }
+    let error_style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
+    let help_style = anstyle::Style::new().bold();
+    let mut texts = causes(error).into_iter();
+    writeln!(w, "{error_style}error:{error_style:#} {}", indented(&texts.next().unwrap_or_default()))?;
+    for cause in texts {
+        writeln!(w, "  caused by: {}", indented(&cause))?;
+    }
+    let mut at = Some(error);
+    while let Some(each) = at {
+        if let Some(help) = each.help() {
+            writeln!(w, "  {help_style}help:{help_style:#} {}", indented(&help.to_string()))?;
+        }
+        at = each.diagnostic_source();
+    }
+    Ok(())
+}
+
+fn causes(error: &dyn Diagnostic) -> Vec<String> {
+    let mut texts = vec![error.to_string()];
+    match (error.diagnostic_source(), error.source()) {
+        (Some(cause), _) => texts.extend(causes(cause)),
+        (None, Some(cause)) => texts.extend(chain(cause)),
+        (None, None) => {}
+    }
+    texts.dedup();
+    texts
+}
+
+/// Further lines stand below the first; a command to copy keeps a line of its own.
+fn indented(text: &str) -> String {
+    text.trim_end().replace('\n', "\n    ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(error: &CliError) -> String {
+        let mut text = String::new();
+        tell(&mut text, error).unwrap();
+        anstream::adapter::strip_str(&text).to_string()
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_cause_and_what_to_do() {
+        let error = CliError::Transport(TransportError::Connect {
+            machine: MachineName::new("web-1").unwrap(),
+            address: "192.0.2.10:22".to_owned(),
+            why: "connection refused".to_owned(),
+        })
+        .doing("Error getting IP address");
+        insta::assert_snapshot!(told(&error), @r"
+        error: Error getting IP address
+          caused by: `web-1`: cannot connect to 192.0.2.10:22: connection refused
+          help: check that the host is up and that its address and SSH port are right:
+              machine status web-1
+        ");
+        assert_eq!(
+            error.drop_in_text(),
+            "Error getting IP address: `web-1`: cannot connect to 192.0.2.10:22: connection refused"
+        );
+    }
+
+    #[test]
+    fn several_errors_are_told_one_by_one() {
+        let absent = |name: &str| CliError::Store(StoreError::Absent(name.to_owned()));
+        let error = CliError::Many(vec![absent("a"), absent("b")]);
+        assert_eq!(told(&error).matches("error: Docker machine").count(), 2);
+        assert_eq!(error.drop_in_text().lines().count(), 2);
+    }
+
+    #[test]
+    fn refusals_of_drivers_are_docker_machines_words() {
+        for (driver, what, want) in [
+            ("none", "stop", "hosts without a driver cannot be stopped"),
+            ("none", "kill", "hosts without a driver cannot be killed"),
+            ("generic", "start", "generic driver does not support start"),
+        ] {
+            assert_eq!(CliError::Driver(DriverError::Cannot { driver, what }).drop_in_text(), want);
+        }
+    }
+}

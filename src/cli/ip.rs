@@ -1,0 +1,30 @@
+//! `ip`: where machines are.
+
+use super::{CliError, Cx, Exit, Group, Out, Run, machine::Machine, names};
+
+/// Print the address of machines
+#[derive(clap::Args)]
+pub(super) struct Ip {
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+impl Run for Ip {
+    const NAME: &'static str = "ip";
+    const GROUP: Group = Group::Machine;
+
+    /// As recorded; docker-machine's own drivers ask nobody either, but for those of local VMs, and theirs
+    /// is recorded when a machine starts.
+    fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
+        let world = cx.world()?;
+        let machines = Machine::load_all(&world, &names::any(&*world.store, &self.names)?)?;
+        let mut errors = Vec::new();
+        for machine in machines {
+            match machine.address() {
+                Ok(address) => out.line(address)?,
+                Err(e) => errors.push(e.doing("Error getting IP address")),
+            }
+        }
+        CliError::all(errors).map(|()| Exit::Done)
+    }
+}

@@ -1,0 +1,273 @@
+//! One recorded machine, together with what is needed to ask and to switch it.
+
+use super::{CliError, document::Document, names};
+use crate::{
+    docker::{DockerError, Endpoint, EngineVersion},
+    driver::{AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction},
+    engine::{Api, spec::TLS_PORT},
+    name::MachineName,
+    record::{Instance, MachineRecord, Power, host_port},
+    store::{Area, StoreError},
+    transport::{Target, Transport},
+    world::{self, World},
+};
+use std::{path::PathBuf, sync::Arc, time::Duration};
+
+/// Where an engine that is reached over SSH listens on its host.
+const SOCKET: &str = "/var/run/docker.sock";
+
+/// A machine of the store.
+pub(super) struct Machine {
+    world: World,
+    /// As recorded.
+    pub(super) record: MachineRecord,
+    dir: PathBuf,
+}
+
+/// Keeps in the record what a driver has learnt.
+struct Keep<'a>(&'a Machine);
+
+impl Checkpoint for Keep<'_> {
+    fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
+        self.0.keep(instance).map_err(|e| DriverError::Checkpoint(e.to_string()))
+    }
+}
+
+impl Machine {
+    /// Reads the record of a machine.
+    pub(super) fn load(world: &World, name: &str) -> Result<Self, CliError> {
+        let record = world.store.get(&names::parse(name)?).map_err(CliError::Store)?;
+        Self::of(world, record)
+    }
+
+    /// A machine whose record is known.
+    pub(super) fn of(world: &World, record: MachineRecord) -> Result<Self, CliError> {
+        let dir = world.store.machine_dir(&record.name).map_err(CliError::Store)?;
+        Ok(Self { world: world.clone(), record, dir })
+    }
+
+    /// All these machines, or what is wrong with any of them: nothing is begun if one cannot be read.
+    pub(super) fn load_all(world: &World, names: &[String]) -> Result<Vec<Self>, CliError> {
+        let (mut machines, mut errors) = (Vec::new(), Vec::new());
+        for name in names {
+            match Self::load(world, name) {
+                Ok(machine) => machines.push(machine),
+                Err(e) => errors.push(e),
+            }
+        }
+        CliError::all(errors).map(|()| machines)
+    }
+
+    /// Its name.
+    pub(super) fn name(&self) -> &MachineName {
+        &self.record.name
+    }
+
+    fn driver(&self) -> Result<&'static dyn AnyDriver, CliError> {
+        let driver = self.world.drivers.get(self.record.driver.as_str());
+        driver.copied().ok_or_else(|| CliError::NoDriver(self.record.driver.clone()))
+    }
+
+    fn instance(&self) -> Result<&Instance, CliError> {
+        let missing = || CliError::said(format!("`{}` has no instance yet", self.record.name));
+        self.record.instance.as_ref().ok_or_else(missing)
+    }
+
+    /// The instance's address as docker-machine tells it.
+    pub(super) fn address(&self) -> Result<&str, CliError> {
+        let address = self.record.instance.as_ref().map_or("", |instance| &instance.address);
+        if address.is_empty() { Err(CliError::said("IP address is not set")) } else { Ok(address) }
+    }
+
+    /// URL of the engine, running or not. Machines that docker-machine made have one by their address alone.
+    pub(super) fn url(&self) -> Option<String> {
+        if let Some(url) = self.record.url() {
+            return Some(url);
+        }
+        let address = self.address().ok()?;
+        if self.record.engine.is_some() || self.record.fleet.is_some() {
+            return None;
+        }
+        let told = self.record.options.get("engine-port").and_then(serde_json::Value::as_u64);
+        Some(format!("tcp://{}", host_port(address, told.and_then(|p| u16::try_from(p).ok()).unwrap_or(TLS_PORT))))
+    }
+
+    /// Whether it runs. Of a driver that this program does not have, nothing is known.
+    pub(super) async fn power(&self) -> Result<Power, CliError> {
+        let (driver, instance) = (self.driver()?, self.instance()?);
+        self.with_context(&|_| (), async |cx| driver.power(cx, instance, &self.record.options).await).await
+    }
+
+    /// Switches it, and records how it is then.
+    pub(super) async fn set_power(
+        &mut self,
+        action: PowerAction,
+        progress: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<(), CliError> {
+        let (driver, instance) = (self.driver()?, self.instance()?);
+        let work = async |cx: &DriverContext<'_>| driver.set_power(cx, instance, &self.record.options, action).await;
+        let instance = self.with_context(progress, work).await?;
+        self.keep(&instance).map_err(CliError::Store)?;
+        self.record.instance = Some(instance);
+        Ok(())
+    }
+
+    /// Removes the instance. Succeeds when it is gone already, or never was.
+    pub(super) async fn rm(&self, progress: &(dyn Fn(&str) + Send + Sync)) -> Result<(), CliError> {
+        let driver = self.driver()?;
+        let work = async |cx: &DriverContext<'_>| {
+            // What a creation that was cut off left behind is found by its tag.
+            let found = match &self.record.instance {
+                Some(instance) => Some(instance.clone()),
+                None => driver.find(cx, &self.record.options).await?,
+            };
+            match found {
+                Some(instance) => driver.rm(cx, &instance, &self.record.options).await,
+                None => Ok(()),
+            }
+        };
+        self.with_context(progress, work).await
+    }
+
+    async fn with_context<T>(
+        &self,
+        progress: &(dyn Fn(&str) + Send + Sync),
+        work: impl AsyncFnOnce(&DriverContext<'_>) -> Result<T, DriverError>,
+    ) -> Result<T, CliError> {
+        let store_id = self.world.store.id().map_err(CliError::Store)?;
+        let checkpoint = Keep(self);
+        let cx = DriverContext {
+            machine: &self.record.name,
+            fleet: self.record.fleet.as_ref(),
+            store_id: &store_id,
+            dir: &self.dir,
+            connect: &*self.world.connect,
+            checkpoint: &checkpoint,
+            progress,
+        };
+        work(&cx).await.map_err(CliError::Driver)
+    }
+
+    /// Records the instance in the record as it is *now*: others may have changed the rest of it.
+    fn keep(&self, instance: &Instance) -> Result<(), StoreError> {
+        let mut record = self.world.store.get(&self.record.name)?;
+        if record.instance.as_ref() == Some(instance) {
+            return Ok(());
+        }
+        record.instance = Some(instance.clone());
+        self.world.store.put(&record)
+    }
+
+    /// How to log in.
+    pub(super) fn target(&self) -> Result<Target, CliError> {
+        world::target(&self.record, &self.dir).ok_or_else(|| CliError::Said {
+            what: format!("nobody can log in to `{}`", self.record.name),
+            help: Some(format!("driver `{}` knows no SSH endpoint of it", self.record.driver)),
+        })
+    }
+
+    /// Logs in. Whom we meet at first contact is whom we expect from then on.
+    pub(super) async fn connect(&self, patience: Duration) -> Result<Arc<dyn Transport>, CliError> {
+        let target = Target { patience, ..self.target()? };
+        let transport = self.world.connect.connect(&target).await.map_err(CliError::Transport)?;
+        if target.host_keys.is_empty() {
+            self.pin(transport.host_key()).map_err(CliError::Store)?;
+        }
+        Ok(transport)
+    }
+
+    /// Records the host key of the first contact.
+    pub(super) fn pin(&self, key: String) -> Result<(), StoreError> {
+        let Some(instance) = &self.record.instance else { return Ok(()) };
+        self.keep(&Instance { host_keys: vec![key], ..instance.clone() })
+    }
+
+    /// Asks the engine its version.
+    pub(super) async fn engine_version(&self, timeout: Duration) -> Result<EngineVersion, CliError> {
+        let url = self.url().ok_or_else(|| CliError::said("Host is not running"))?;
+        self.engine_version_at(&url, timeout).await
+    }
+
+    /// Asks the engine at `url`, which may be that of a swarm, its version.
+    pub(super) async fn engine_version_at(&self, url: &str, timeout: Duration) -> Result<EngineVersion, CliError> {
+        let ask = async {
+            let endpoint = self.endpoint(url).await?;
+            self.world.docker.version(self.name(), &endpoint, timeout).await.map_err(CliError::Docker)
+        };
+        // Logging in is bounded as well.
+        tokio::time::timeout(timeout, ask).await.unwrap_or_else(|_| {
+            Err(CliError::Docker(DockerError::Unreachable {
+                machine: self.name().clone(),
+                address: url.to_owned(),
+                why: format!("no answer within {} s", timeout.as_secs()),
+            }))
+        })
+    }
+
+    async fn endpoint(&self, url: &str) -> Result<Endpoint, CliError> {
+        if self.record.engine.as_ref().is_some_and(|engine| engine.spec.api == Api::Ssh) {
+            let transport = self.connect(Duration::ZERO).await?;
+            return Ok(Endpoint::Ssh { transport, socket: SOCKET.to_owned() });
+        }
+        if let Some((host, port)) = url.strip_prefix("tcp://").and_then(split_host_port)
+            && let (Some(ca), Some(cert), Some(key)) =
+                (self.pem("ca.pem")?, self.pem("cert.pem")?, self.pem("key.pem")?)
+        {
+            return Ok(Endpoint::Tls { host: host.to_owned(), port, ca, cert, key });
+        }
+        Ok(Endpoint::Plain(url.to_owned()))
+    }
+
+    /// A file of the client's identity: the machine's own copy, which is what docker clients are pointed to,
+    /// else the store's.
+    fn pem(&self, file: &str) -> Result<Option<String>, CliError> {
+        let read = |area| self.world.store.read(area, file).map_err(CliError::Store);
+        let bytes = match read(Area::Machine(self.name()))? {
+            Some(bytes) => Some(bytes),
+            None => read(Area::Certs)?,
+        };
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// docker-machine's document of it.
+    pub(super) fn document(&self) -> Result<Document, CliError> {
+        Ok(Document::read(&*self.world.store, self.name())?.unwrap_or_default())
+    }
+}
+
+/// `host:port`, with brackets around an IPv6 address.
+pub(super) fn split_host_port(text: &str) -> Option<(&str, u16)> {
+    let (host, port) = text.split('/').next()?.rsplit_once(':')?;
+    let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    Some((host, port.parse().ok()?))
+}
+
+/// The word docker-machine has for it.
+pub(super) fn state(power: Power) -> &'static str {
+    match power {
+        Power::Running => "Running",
+        Power::Stopped => "Stopped",
+        Power::Starting => "Starting",
+        Power::Stopping => "Stopping",
+        Power::Gone => "Not Found",
+        Power::Unknown => "",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_split_at_its_last_colon() {
+        for (text, want) in [
+            ("192.0.2.1:2376", Some(("192.0.2.1", 2376))),
+            ("[2001:db8::1]:2376", Some(("2001:db8::1", 2376))),
+            ("h:2376/", Some(("h", 2376))),
+            ("h", None),
+            ("h:x", None),
+        ] {
+            assert_eq!(split_host_port(text), want, "{text}");
+        }
+    }
+}

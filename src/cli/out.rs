@@ -1,0 +1,28 @@
+//! Standard output, with its errors: a reader that leaves early must end the program quietly.
+
+use super::CliError;
+use std::io::{self, Write};
+
+/// Where data goes. Messages of failure go to standard error.
+pub(super) struct Out(anstream::AutoStream<io::Stdout>);
+
+impl Out {
+    pub(super) fn new() -> Self {
+        Self(anstream::stdout())
+    }
+
+    /// A text as it is.
+    pub(super) fn text(&mut self, text: &str) -> Result<(), CliError> {
+        self.0.write_all(text.as_bytes()).map_err(CliError::Stdout)
+    }
+
+    /// A text and the end of its line.
+    pub(super) fn line(&mut self, text: &str) -> Result<(), CliError> {
+        self.text(&format!("{text}\n"))
+    }
+
+    /// Makes sure that what was written is seen, as a question must be.
+    pub(super) fn flush(&mut self) -> Result<(), CliError> {
+        self.0.flush().map_err(CliError::Stdout)
+    }
+}

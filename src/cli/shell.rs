@@ -1,0 +1,196 @@
+//! Shells: how each sets and unsets a variable, and what makes it do so.
+//!
+//! Values come from paths and URLs that other people chose, and what is printed is meant for `eval`: no value
+//! can become syntax. A plain value is printed byte for byte as docker-machine prints it.
+
+use super::CliError;
+
+/// A family of shells that read the same syntax.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Shell {
+    /// bash, zsh, sh and whatever is not known.
+    Posix,
+    Fish,
+    Tcsh,
+    /// `PowerShell`.
+    Power,
+    Cmd,
+    Emacs,
+}
+
+impl Shell {
+    /// By the word that `--shell` takes; docker-machine takes unknown words for a POSIX shell.
+    pub(super) fn named(word: &str) -> Self {
+        match word {
+            "fish" => Self::Fish,
+            "tcsh" => Self::Tcsh,
+            "powershell" | "pwsh" => Self::Power,
+            "cmd" => Self::Cmd,
+            "emacs" => Self::Emacs,
+            _ => Self::Posix,
+        }
+    }
+
+    /// A line that sets a variable.
+    ///
+    /// # Errors
+    /// When the shell has no way to write the value.
+    pub(super) fn set(self, name: &str, value: &str) -> Result<String, CliError> {
+        if value.contains('\0') {
+            return Err(unwritable(name));
+        }
+        Ok(match self {
+            Self::Posix => format!("export {name}=\"{}\"", escaped(value, r#"\"$`"#, '\\')),
+            // In double quotes fish knows no more than these three.
+            Self::Fish => format!("set -gx {name} \"{}\";", escaped(value, r#"\"$"#, '\\')),
+            Self::Tcsh => format!("setenv {name} {};", tcsh(value)),
+            // PowerShell takes typographic quotes for quotes (about_Quoting_Rules).
+            Self::Power => format!("$Env:{name} = \"{}\"", escaped(value, "`\"$\u{201c}\u{201d}\u{201e}", '`')),
+            Self::Cmd => cmd(name, value)?,
+            Self::Emacs => format!("(setenv \"{name}\" \"{}\")", escaped(value, r#"\""#, '\\')),
+        })
+    }
+
+    /// A line that unsets a variable.
+    pub(super) fn unset(self, name: &str) -> String {
+        match self {
+            Self::Posix => format!("unset {name}"),
+            Self::Fish => format!("set -e {name};"),
+            Self::Tcsh => format!("unsetenv {name};"),
+            // docker-machine prints two backslashes, and PowerShell takes them for one.
+            Self::Power => format!("Remove-Item Env:\\\\{name}"),
+            Self::Cmd => format!("SET {name}="),
+            Self::Emacs => format!("(setenv \"{name}\" nil)"),
+        }
+    }
+
+    /// Two lines of comment that say how to make the shell read what stands before them.
+    pub(super) fn hint(self, words: &[String]) -> String {
+        let command = command(words);
+        let (comment, usage) = match self {
+            Self::Posix => ("#", format!("eval $({command})")),
+            Self::Fish => ("#", format!("eval ({command})")),
+            Self::Tcsh => (":", format!("eval `{command}`")),
+            Self::Power => ("#", format!("& {command} | Invoke-Expression")),
+            Self::Cmd => ("REM", format!("\t@FOR /f \"tokens=*\" %i IN ('{command}') DO @%i")),
+            Self::Emacs => {
+                (";;", format!("(with-temp-buffer (shell-command \"{command}\" (current-buffer)) (eval-buffer))"))
+            }
+        };
+        format!("{comment} Run this command to configure your shell: \n{comment} {usage}\n")
+    }
+}
+
+fn unwritable(name: &str) -> CliError {
+    CliError::said(format!("the value of {name} cannot be written for this shell"))
+}
+
+fn escaped(value: &str, special: &str, escape: char) -> String {
+    let mut text = String::with_capacity(value.len());
+    for c in value.chars() {
+        if special.contains(c) {
+            text.push(escape);
+        }
+        text.push(c);
+    }
+    text
+}
+
+/// In double quotes tcsh has no escape for `$`; in single quotes only history and line ends mean something.
+fn tcsh(value: &str) -> String {
+    if !value.contains(|c| "$`\"\\!'\n".contains(c)) {
+        return format!("\"{value}\"");
+    }
+    let mut text = String::from("'");
+    for c in value.chars() {
+        match c {
+            '\'' => text.push_str(r"'\''"),
+            '!' => text.push_str(r"\!"),
+            '\n' => text.push_str("\\\n"),
+            c => text.push(c),
+        }
+    }
+    text.push('\'');
+    text
+}
+
+/// Quotes around the whole assignment keep `& | < > ^` from meaning anything.
+fn cmd(name: &str, value: &str) -> Result<String, CliError> {
+    if value.contains(['"', '\n', '\r', '%']) {
+        return Err(unwritable(name));
+    }
+    let plain = !value.contains(|c| "&|<>^()!".contains(c));
+    Ok(if plain { format!("SET {name}={value}") } else { format!("SET \"{name}={value}\"") })
+}
+
+/// The words of the command line, as docker-machine repeats them. It stands in a comment, or in what the
+/// whole output is evaluated as, so nothing in it may end a line; and it is there to be copied, so words
+/// that are not plain are quoted.
+fn command(words: &[String]) -> String {
+    let mut shown = Vec::new();
+    for (position, word) in words.iter().enumerate() {
+        let word: String = word.chars().filter(|c| !c.is_control()).collect();
+        shown.push(if position == 0 && word.contains([' ', '\\']) { format!("\"{word}\"") } else { quoted(&word) });
+    }
+    shown.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_alphanumeric() || r"_-./:=,@%+~\".contains(c);
+    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { crate::quote::quote(word) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_values_are_printed_as_docker_machine_prints_them() {
+        for (word, set, unset) in [
+            ("bash", "export V=\"/a b\"", "unset V"),
+            ("/bin/zsh", "export V=\"/a b\"", "unset V"),
+            ("fish", "set -gx V \"/a b\";", "set -e V;"),
+            ("tcsh", "setenv V \"/a b\";", "unsetenv V;"),
+            ("powershell", "$Env:V = \"/a b\"", "Remove-Item Env:\\\\V"),
+            ("cmd", "SET V=/a b", "SET V="),
+            ("emacs", "(setenv \"V\" \"/a b\")", "(setenv \"V\" nil)"),
+        ] {
+            let shell = Shell::named(word);
+            assert_eq!(
+                (shell.set("V", "/a b").unwrap(), shell.unset("V")),
+                (set.to_owned(), unset.to_owned()),
+                "{word}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_cannot_become_syntax() {
+        let hostile = "$(x)`y`\"\\!'";
+        for (shell, want) in [
+            (Shell::Posix, r#"export V="\$(x)\`y\`\"\\!'""#),
+            (Shell::Fish, r#"set -gx V "\$(x)`y`\"\\!'";"#),
+            (Shell::Tcsh, r#"setenv V '$(x)`y`"\\!'\''';"#),
+            (Shell::Power, "$Env:V = \"`$(x)``y```\"\\!'\""),
+            (Shell::Emacs, r#"(setenv "V" "$(x)`y`\"\\!'")"#),
+        ] {
+            assert_eq!(shell.set("V", hostile).unwrap(), want, "{shell:?}");
+        }
+        assert_eq!(Shell::Cmd.set("V", "a&calc").unwrap(), "SET \"V=a&calc\"");
+        assert!(Shell::Cmd.set("V", "a\" & calc").is_err() && Shell::Cmd.set("V", "%PATH%").is_err());
+    }
+
+    #[test]
+    fn the_hint_repeats_the_command_line_on_one_line() {
+        let words = |line: &[&str]| line.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        assert_eq!(
+            Shell::Posix.hint(&words(&["docker-machine", "-s", "/home/u/.docker/machine", "env", "default"])),
+            "# Run this command to configure your shell: \n\
+             # eval $(docker-machine -s /home/u/.docker/machine env default)\n"
+        );
+        assert_eq!(Shell::Posix.hint(&words(&["m", "-s", "/x\ntouch y\n", "env"])).lines().count(), 2);
+        assert!(
+            Shell::Cmd.hint(&words(&["m", "env"])).ends_with("REM \t@FOR /f \"tokens=*\" %i IN ('m env') DO @%i\n")
+        );
+    }
+}

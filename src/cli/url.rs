@@ -1,0 +1,33 @@
+//! `url`: where the engine of a machine listens.
+
+use super::{CliError, Cx, Exit, Group, Out, Run, machine::Machine, names};
+use crate::record::Power;
+
+/// Print the URL of a machine's engine
+#[derive(clap::Args)]
+pub(super) struct Url {
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+impl Run for Url {
+    const NAME: &'static str = "url";
+    const GROUP: Group = Group::Machine;
+
+    fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
+        let world = cx.world()?;
+        let machine = Machine::load(&world, &names::one(&*world.store, &self.names)?)?;
+        let url = cx.block_on(running(&machine))??;
+        out.line(&url)?;
+        Ok(Exit::Done)
+    }
+}
+
+/// The URL of a machine that runs. A machine whose driver we lack is believed to.
+pub(super) async fn running(machine: &Machine) -> Result<String, CliError> {
+    let power = match machine.power().await {
+        Err(CliError::NoDriver(_)) => Power::Running,
+        other => other?,
+    };
+    machine.url().filter(|_| power == Power::Running).ok_or_else(|| CliError::said("Host is not running"))
+}

@@ -1,0 +1,32 @@
+//! `version`: of this program, or of a machine's engine.
+
+use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, machine::Machine};
+use std::time::Duration;
+
+/// What follows the program's name, in docker-machine's form.
+pub(super) const PHRASE: &str = concat!("version ", env!("CARGO_PKG_VERSION"), ", build HEAD");
+
+/// Print the version of this program, or of a machine's engine
+#[derive(clap::Args)]
+pub(super) struct Version {
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+impl Run for Version {
+    const NAME: &'static str = "version";
+    const GROUP: Group = Group::Machine;
+
+    fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
+        match self.names.as_slice() {
+            [] => out.line(&format!("{} {PHRASE}", cx.program))?,
+            [name] => {
+                let machine = Machine::load(&cx.world()?, name)?;
+                let version = cx.block_on(machine.engine_version(Duration::from_secs(30)))?;
+                out.line(&version.map_err(|e| e.doing("Unable to query docker version"))?.version)?;
+            }
+            _ => return Err(CliError::Names(NamesError::One)),
+        }
+        Ok(Exit::Done)
+    }
+}
