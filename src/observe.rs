@@ -1,1 +1,143 @@
-//! Looking at real machines: one connection, one round trip each, in parallel.
+//! Looking at real machines: in parallel, one SSH connection and one round trip each, the engine's API at
+//! the same time. It changes nothing, and never fails as a whole: what cannot be looked at says why.
+
+use crate::{
+    driver::{Checkpoint, DriverContext, DriverError},
+    engine::spec::TLS_PORT,
+    name::{FleetName, MachineName},
+    provisioner::facts,
+    record::{ApiFact, Instance, Known, MachineRecord, Observed, Power, Reach, Snapshot},
+    store::{Area, Store, authority::sha256_hex},
+    transport::{Limits, TransportError},
+    world::{self, World},
+};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::{sync::Semaphore, task::JoinSet};
+
+/// How long an engine may take to answer.
+const QUESTION: Duration = Duration::from_secs(10);
+
+/// Fills in what is observed of the machines that `wanted` picks; calls `seen` for each as it answers.
+pub async fn observe(
+    world: &World,
+    mut snapshot: Snapshot,
+    parallel: usize,
+    wanted: impl Fn(&Known) -> bool,
+    mut seen: impl FnMut(&MachineName, usize, usize),
+) -> Snapshot {
+    let permits = Arc::new(Semaphore::new(parallel.max(1)));
+    let store_id = Arc::new(world.store.id().unwrap_or_default());
+    let local_ca = digest(&*world.store, Area::Certs, "ca.pem");
+    let mut looking = JoinSet::new();
+    for (name, known) in snapshot.machines.iter().filter(|(_, known)| wanted(known)) {
+        let (world, permits, store_id) = (world.clone(), permits.clone(), store_id.clone());
+        let (name, record, local_ca) = (name.clone(), known.record.clone(), local_ca.clone());
+        looking.spawn(async move {
+            let _permit = permits.acquire_owned().await.expect("the semaphore is never closed");
+            let observed = look(&world, &record, &store_id, local_ca).await;
+            (name, observed)
+        });
+    }
+    let total = looking.len();
+    let mut found = BTreeMap::new();
+    while let Some(joined) = looking.join_next().await {
+        let (name, observed) = joined.expect("looking at a machine does not panic");
+        seen(&name, found.len() + 1, total);
+        found.insert(name, observed);
+    }
+    for (name, observed) in found {
+        if let Some(known) = snapshot.machines.get_mut(&name) {
+            known.observed = Some(observed);
+        }
+    }
+    snapshot
+}
+
+/// Picks the machines of a fleet and the hosts it names.
+pub fn of_fleet<'a>(
+    fleet: &'a FleetName,
+    hosts: &'a std::collections::BTreeSet<MachineName>,
+) -> impl Fn(&Known) -> bool + 'a {
+    move |known| known.record.fleet.as_ref() == Some(fleet) || hosts.contains(&known.record.name)
+}
+
+fn digest(store: &dyn Store, area: Area<'_>, file: &str) -> Option<String> {
+    store.read(area, file).ok().flatten().map(|bytes| sha256_hex(&bytes))
+}
+
+async fn look(world: &World, record: &MachineRecord, store_id: &str, local_ca: Option<String>) -> Observed {
+    let local_certificate = digest(&*world.store, Area::Machine(&record.name), "server.pem");
+    let mut observed = Observed {
+        power: Power::Unknown,
+        instance: None,
+        host: Reach::NotAsked,
+        api: ApiFact::NotAsked,
+        local_certificate,
+        local_ca,
+    };
+    let Some(driver) = world.drivers.get(record.driver.as_str()) else { return observed };
+    let Some(instance) = &record.instance else { return observed };
+    // A driver that only knows where hosts are has nothing to add to what the host says itself.
+    if driver.creates() {
+        let dir = world::machine_dir(world, &record.name);
+        let cx = DriverContext {
+            machine: &record.name,
+            fleet: record.fleet.as_ref(),
+            store_id,
+            dir: &dir,
+            connect: &*world.connect,
+            checkpoint: &Nothing,
+            progress: &|_| {},
+        };
+        match driver.power(&cx, instance, &record.options).await {
+            Ok(power) => observed.power = power,
+            Err(e) => observed.host = Reach::Failed(e.to_string()),
+        }
+        if matches!(observed.power, Power::Stopped | Power::Gone) || matches!(observed.host, Reach::Failed(_)) {
+            return observed;
+        }
+    }
+    let (host, api) = tokio::join!(ask_host(world, record), ask_api(world, record));
+    (observed.host, observed.api) = (host, api);
+    observed
+}
+
+async fn ask_host(world: &World, record: &MachineRecord) -> Reach {
+    // A machine without anything of ours on it (driver `none`) has nothing we would compare.
+    if record.engine.is_none() && record.certificate.is_none() {
+        return Reach::NotAsked;
+    }
+    let port = record.engine.as_ref().map_or(TLS_PORT, |e| e.spec.port);
+    let dir = world::machine_dir(world, &record.name);
+    let Some(target) = world::target(record, &dir) else { return Reach::NotAsked };
+    let asked = async {
+        let transport = world.connect.connect(&target).await?;
+        transport.run(&facts::probe(port), b"", Limits::SHORT, &mut |_| {}).await
+    };
+    match asked.await.map(|output| facts::parse(&output.stdout)) {
+        Ok(Ok(facts)) => Reach::Answered(Box::new(facts)),
+        Ok(Err(why)) => Reach::Failed(format!("`{}`: the host's answer could not be read: {why}", record.name)),
+        Err(e) => Reach::Failed(describe(&e)),
+    }
+}
+
+fn describe(error: &TransportError) -> String {
+    error.to_string()
+}
+
+async fn ask_api(world: &World, record: &MachineRecord) -> ApiFact {
+    let Some(engine) = &record.engine else { return ApiFact::NotAsked };
+    match world::ask_engine(world, record, engine, QUESTION).await {
+        Ok(version) => ApiFact::Answered(version.version),
+        Err(e) => ApiFact::Failed(e.to_string()),
+    }
+}
+
+/// Looking makes nothing, so there is nothing to keep.
+struct Nothing;
+
+impl Checkpoint for Nothing {
+    fn instance(&self, _: &Instance) -> Result<(), DriverError> {
+        Ok(())
+    }
+}

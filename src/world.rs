@@ -1,20 +1,34 @@
-//! Everything that can touch the world, in one value. Tests build one from fakes.
+//! Everything that can touch the world, in one value, and the two questions all users of it ask: how is a
+//! machine reached, and does its engine answer. Tests build a world from fakes.
 
 use crate::{
     clock::Clock,
-    docker::DockerApi,
+    docker::{DockerApi, DockerError, Endpoint, EngineVersion},
     driver::Drivers,
-    record::MachineRecord,
-    store::Store,
-    transport::{Connect, Target},
+    engine::Api,
+    name::MachineName,
+    provisioner::Provisioners,
+    record::{EngineRecord, MachineRecord},
+    store::{
+        Store,
+        authority::{self, AuthorityError},
+    },
+    transport::{Connect, Target, TransportError},
 };
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+use thiserror::Error;
 
 /// The outside. Cheap to clone.
 #[derive(Clone)]
 pub struct World {
     /// Makes and controls instances.
     pub drivers: Arc<Drivers>,
+    /// Know what to do on hosts.
+    pub provisioners: Provisioners,
     /// Opens SSH connections; the real one keeps one for each host and run.
     pub connect: Arc<dyn Connect>,
     /// Asks engines.
@@ -25,61 +39,77 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
 }
 
-/// How to reach a recorded machine over SSH, its key's path resolved in `machine_dir`; `None` when there is no
-/// instance yet or no way to log in.
+/// Where engines listen on their host, unless told otherwise.
+const SOCKET: &str = "/var/run/docker.sock";
+
+/// How to reach a recorded machine over SSH; `None` when there is no instance yet or no way to log in. A key
+/// that is not an absolute path lies in `dir`, the machine's folder in the store.
 #[must_use]
-pub fn target(record: &MachineRecord, machine_dir: &Path) -> Option<Target> {
-    Target::of(&record.name, record.instance.as_ref()?, machine_dir)
+pub fn target(record: &MachineRecord, dir: &Path) -> Option<Target> {
+    Target::of(&record.name, record.instance.as_ref()?, dir)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{
-        name::MachineName,
-        record::{Instance, OptionValues, SshEndpoint},
-    };
+/// Why an engine could not be asked, or did not answer.
+#[derive(Debug, Error)]
+pub enum AskError {
+    /// It did not answer.
+    #[error(transparent)]
+    Docker(DockerError),
+    /// Its host, through which it is asked, did not answer.
+    #[error(transparent)]
+    Transport(TransportError),
+    /// We have no identity to ask with.
+    #[error(transparent)]
+    Authority(AuthorityError),
+    /// Nobody knows where it is.
+    #[error("the machine has no address")]
+    NoAddress,
+}
 
-    fn record(key: Option<&str>) -> MachineRecord {
-        let mut record = MachineRecord::new(MachineName::new("web-1").unwrap(), None, "generic", OptionValues::new());
-        record.instance = Some(Instance {
-            id: "192.0.2.10".to_owned(),
-            address: "192.0.2.10".to_owned(),
-            ssh: Some(SshEndpoint {
-                host: "192.0.2.10".to_owned(),
-                port: 22,
-                user: "root".to_owned(),
-                key: key.map(str::to_owned),
-                jump: None,
-            }),
-            url: None,
-            host_keys: vec!["ssh-ed25519 AAAA".to_owned()],
-        });
-        record
+/// Asks the engine of a machine which version it is.
+///
+/// # Errors
+/// Says at which of the steps it ended.
+pub async fn ask_engine(
+    world: &World,
+    record: &MachineRecord,
+    engine: &EngineRecord,
+    timeout: Duration,
+) -> Result<EngineVersion, AskError> {
+    let endpoint = endpoint(world, record, engine).await?;
+    world.docker.version(&record.name, &endpoint, timeout).await.map_err(AskError::Docker)
+}
+
+async fn endpoint(world: &World, record: &MachineRecord, engine: &EngineRecord) -> Result<Endpoint, AskError> {
+    let instance = record.instance.as_ref().ok_or(AskError::NoAddress)?;
+    if let Some(url) = &instance.url {
+        return Ok(Endpoint::Plain(url.clone()));
     }
-
-    #[test]
-    fn a_relative_key_lies_in_the_folder_of_the_machine() {
-        let dir = Path::new("/store/machines/web-1");
-        for (key, want) in [
-            (Some("id_ed25519"), Some("/store/machines/web-1/id_ed25519")),
-            (Some("/home/u/.ssh/id_rsa"), Some("/home/u/.ssh/id_rsa")),
-            // Joining nothing would name the folder itself.
-            (Some(""), None),
-            (None, None),
-        ] {
-            let target = target(&record(key), dir).unwrap();
-            assert_eq!(target.ssh.key.as_deref(), want);
-            assert_eq!(target.host_keys, ["ssh-ed25519 AAAA"], "pinned keys go along");
+    match engine.spec.api {
+        Api::Tls => {
+            if instance.address.is_empty() {
+                return Err(AskError::NoAddress);
+            }
+            let identity = authority::ensure(&*world.store, &*world.clock).map_err(AskError::Authority)?;
+            Ok(Endpoint::Tls {
+                host: instance.address.clone(),
+                port: engine.spec.port,
+                ca: identity.ca_pem,
+                cert: identity.cert_pem,
+                key: identity.key_pem,
+            })
+        }
+        Api::Ssh => {
+            let dir = machine_dir(world, &record.name);
+            let target = target(record, &dir).ok_or(AskError::NoAddress)?;
+            let transport = world.connect.connect(&target).await.map_err(AskError::Transport)?;
+            Ok(Endpoint::Ssh { transport, socket: SOCKET.to_owned() })
         }
     }
+}
 
-    #[test]
-    fn a_machine_without_a_login_is_no_target() {
-        let mut record = record(None);
-        record.instance.as_mut().unwrap().ssh = None;
-        assert_eq!(target(&record, Path::new("/")), None);
-        record.instance = None;
-        assert_eq!(target(&record, Path::new("/")), None);
-    }
+/// The folder of a machine, without making it.
+#[must_use]
+pub fn machine_dir(world: &World, name: &MachineName) -> PathBuf {
+    world.store.root().join("machines").join(name.as_str())
 }

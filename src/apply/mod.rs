@@ -1,1 +1,276 @@
-//! Carries out a plan.
+//! Carries out a plan, and decides nothing: each step after those it needs, a bounded number of hosts at
+//! once, intent recorded before every effect.
+//!
+//! One task owns what waits, runs and has ended; steps run in tasks of their own. Nothing is undone: a
+//! failed or killed run is repaired by planning again.
+
+mod certificate;
+mod engine;
+mod error;
+mod host;
+mod instance;
+mod step;
+
+use crate::{
+    fleet::OnError,
+    plan::{Action, Plan, StepId, Work},
+    world::World,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+use tokio::{
+    sync::{Notify, Semaphore, mpsc::UnboundedSender},
+    task::JoinSet,
+    time::Instant,
+};
+
+pub use error::StepError;
+pub(crate) use host::LOG;
+
+/// What happens, as it happens. Whoever receives this can do nothing else.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A step begins.
+    Started {
+        /// Which.
+        step: StepId,
+        /// What it does.
+        action: Action,
+    },
+    /// A step says where it is.
+    Progress {
+        /// Which.
+        step: StepId,
+        /// What it does now, for a person.
+        text: String,
+    },
+    /// A step ended.
+    Finished {
+        /// Which.
+        step: StepId,
+        /// What it did.
+        action: Action,
+        /// Whether it did it.
+        result: Result<(), Arc<StepError>>,
+        /// How long it took.
+        elapsed: Duration,
+    },
+    /// A step is not begun because one it needs failed.
+    Skipped {
+        /// Which.
+        step: StepId,
+        /// The failed one.
+        because_of: StepId,
+    },
+    /// A step is not begun because the run was told to end.
+    NotStarted {
+        /// Which.
+        step: StepId,
+    },
+}
+
+/// How a step ended.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// As planned (also when nothing was to do).
+    Done,
+    /// Not as planned.
+    Failed(Arc<StepError>),
+    /// Not begun, because of this one.
+    Skipped(StepId),
+    /// Not begun, because the run was told to end.
+    NotStarted,
+    /// Begun and cut off by a second interrupt; its intent is recorded.
+    CutOff,
+}
+
+/// How every step ended.
+pub type Outcome = BTreeMap<StepId, End>;
+
+/// Told by Ctrl-C, or a test: once, no new step starts; twice, running ones are cut off.
+#[derive(Clone, Debug, Default)]
+pub struct Interrupt(Arc<(AtomicU8, Notify)>);
+
+impl Interrupt {
+    /// Asks once more.
+    pub fn ask(&self) {
+        self.0.0.fetch_add(1, Ordering::SeqCst);
+        self.0.1.notify_one();
+    }
+
+    /// How often it was asked.
+    #[must_use]
+    pub fn asked(&self) -> u8 {
+        self.0.0.load(Ordering::SeqCst)
+    }
+
+    async fn next(&self) {
+        self.0.1.notified().await;
+    }
+}
+
+/// How a run behaves.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// How many hosts are worked on at once.
+    pub parallel: usize,
+    /// What happens after a failure.
+    pub on_error: OnError,
+    /// How often a lost answer of a driver is asked again within the run.
+    pub retries: u32,
+}
+
+/// Runs every step of `plan`.
+pub async fn apply(
+    plan: &Plan,
+    world: &World,
+    options: &Options,
+    interrupt: &Interrupt,
+    events: &UnboundedSender<Event>,
+) -> Outcome {
+    let mut run = Run::new(plan, options.on_error, events);
+    let permits = Arc::new(Semaphore::new(options.parallel.max(1)));
+    let mut running: JoinSet<(StepId, Result<(), StepError>, Duration)> = JoinSet::new();
+    let mut in_flight = BTreeSet::new();
+    loop {
+        while let Some(id) = run.next(interrupt.asked() > 0) {
+            let step = plan.steps.get(&id).expect("only steps of the plan become ready").clone();
+            if step.work == Work::Nothing {
+                run.end(&id, End::Done);
+                continue;
+            }
+            let task = step::Task {
+                world: world.clone(),
+                fleet: plan.fleet.clone(),
+                host: plan.hosts.get(&id.machine).cloned(),
+                id: id.clone(),
+                step,
+                retries: options.retries,
+                events: events.clone(),
+            };
+            let permits = permits.clone();
+            in_flight.insert(id.clone());
+            running.spawn(async move {
+                let _permit = permits.acquire_owned().await.expect("the semaphore is never closed");
+                events_started(&task);
+                let begun = Instant::now();
+                let result = task.perform().await;
+                (task.id, result, begun.elapsed())
+            });
+        }
+        if interrupt.asked() > 1 {
+            running.abort_all();
+        }
+        tokio::select! {
+            joined = running.join_next() => match joined {
+                None => break,
+                Some(Ok((id, result, elapsed))) => {
+                    in_flight.remove(&id);
+                    run.finish(&id, result, elapsed);
+                }
+                Some(Err(e)) if e.is_cancelled() => {}
+                Some(Err(e)) => std::panic::resume_unwind(e.into_panic()),
+            },
+            () = interrupt.next() => {}
+        }
+    }
+    for id in in_flight {
+        run.end(&id, End::CutOff);
+    }
+    run.outcome()
+}
+
+fn events_started(task: &step::Task) {
+    task.events.send(Event::Started { step: task.id.clone(), action: task.step.action }).ok();
+}
+
+/// What waits and what has ended.
+struct Run<'a> {
+    plan: &'a Plan,
+    on_error: OnError,
+    events: &'a UnboundedSender<Event>,
+    /// How many steps each waiting one still waits for.
+    waits: BTreeMap<StepId, usize>,
+    ready: BTreeSet<StepId>,
+    ended: Outcome,
+    stopped: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(plan: &'a Plan, on_error: OnError, events: &'a UnboundedSender<Event>) -> Self {
+        let waits: BTreeMap<StepId, usize> =
+            plan.steps.nodes().map(|(id, _)| (id.clone(), plan.steps.needs(id).count())).collect();
+        let ready = waits.iter().filter(|(_, n)| **n == 0).map(|(id, _)| id.clone()).collect();
+        Self { plan, on_error, events, waits, ready, ended: Outcome::new(), stopped: false }
+    }
+
+    /// The next step that may begin, or nothing when none may now.
+    fn next(&mut self, interrupted: bool) -> Option<StepId> {
+        if interrupted || self.stopped {
+            return None;
+        }
+        let id = self.ready.pop_first()?;
+        self.waits.remove(&id);
+        Some(id)
+    }
+
+    fn finish(&mut self, id: &StepId, result: Result<(), StepError>, elapsed: Duration) {
+        let action = self.plan.steps.get(id).map_or(Action::Keep, |s| s.action);
+        let result = result.map_err(Arc::new);
+        self.events.send(Event::Finished { step: id.clone(), action, result: result.clone(), elapsed }).ok();
+        match result {
+            Ok(()) => self.end(id, End::Done),
+            Err(error) => {
+                self.stopped |= self.on_error == OnError::FailFast;
+                self.end(id, End::Failed(error));
+            }
+        }
+    }
+
+    /// Notes how a step ended, and what that means for those that wait for it.
+    fn end(&mut self, id: &StepId, end: End) {
+        let failed = match &end {
+            End::Failed(_) => Some(id.clone()),
+            End::Skipped(root) => Some(root.clone()),
+            End::Done | End::NotStarted | End::CutOff => None,
+        };
+        self.ended.insert(id.clone(), end);
+        for later in self.plan.steps.needed_by(id) {
+            let Some(waits) = self.waits.get_mut(later) else { continue };
+            *waits -= 1;
+            // Told to keep going, another host may still be tried; the same machine's next part may not.
+            let blocked =
+                failed.as_ref().filter(|_| self.on_error != OnError::KeepGoing || later.machine == id.machine);
+            if let Some(root) = blocked {
+                self.skip(later, root);
+            } else if *waits == 0 {
+                self.ready.insert(later.clone());
+            }
+        }
+    }
+
+    fn skip(&mut self, id: &StepId, root: &StepId) {
+        if self.waits.remove(id).is_none() {
+            return;
+        }
+        self.ready.remove(id);
+        self.events.send(Event::Skipped { step: id.clone(), because_of: root.clone() }).ok();
+        self.end(id, End::Skipped(root.clone()));
+    }
+
+    fn outcome(mut self) -> Outcome {
+        for id in std::mem::take(&mut self.waits).into_keys() {
+            if self.plan.steps.get(&id).is_some_and(|s| s.action != Action::Keep) {
+                self.events.send(Event::NotStarted { step: id.clone() }).ok();
+            }
+            self.ended.insert(id, End::NotStarted);
+        }
+        self.ended
+    }
+}

@@ -1,7 +1,8 @@
 //! What a command can end with, and how it is told: to a person, or in the words of docker-machine.
 
 use crate::{
-    docker::DockerError, driver::DriverError, name::MachineName, store::StoreError, transport::TransportError,
+    docker::DockerError, driver::DriverError, fleet::FleetProblems, name::MachineName, plan::guard::Refusal,
+    store::StoreError, transport::TransportError,
 };
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use std::{fmt, io, io::Write};
@@ -66,6 +67,12 @@ pub enum CliError {
     /// Several, one for each machine.
     #[error("{} machines failed", .0.len())]
     Many(Vec<CliError>),
+    /// A fleet file with problems.
+    #[error("{0}")]
+    Fleet(Box<FleetProblems>),
+    /// A plan that a guard refuses.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
+    Refused(Vec<Refusal>),
     /// A machine that must not be removed.
     #[error("`{0}` is protected")]
     Protected(MachineName),
@@ -130,6 +137,11 @@ impl CliError {
             }
             Self::Unconfirmed { .. } => Some("say so beforehand with `-y`".to_owned()),
             Self::NoHome => Some("say where it is, with `--storage-path` or MACHINE_STORAGE_PATH".to_owned()),
+            Self::Refused(refusals) => {
+                let mut helps: Vec<String> = refusals.iter().map(Refusal::help).collect();
+                helps.dedup();
+                Some(helps.join("\n"))
+            }
             Self::Driver(e) => e.help(),
             Self::Transport(e) => Some(e.help()),
             Self::Store(StoreError::Locked { .. }) => Some("wait until that run has ended".to_owned()),
@@ -142,6 +154,7 @@ impl CliError {
             | Self::Names(_)
             | Self::Doing { .. }
             | Self::Many(_)
+            | Self::Fleet(_)
             | Self::NoDriver(_)
             | Self::Docker(_)
             | Self::Store(_)
@@ -178,7 +191,11 @@ impl CliError {
             text.push_str(&self.drop_in_text());
             text.push('\n');
         } else {
-            tell(&mut text, self).expect("a string can be written to");
+            match self {
+                Self::Fleet(problems) => told_in_place(&mut text, &**problems),
+                other => tell(&mut text, other),
+            }
+            .expect("a string can be written to");
         }
         // Where standard error is closed there is nobody to tell.
         let _ = anstream::stderr().write_all(text.as_bytes());
@@ -262,6 +279,17 @@ pub(super) fn tell(w: &mut dyn fmt::Write, error: &dyn Diagnostic) -> fmt::Resul
         at = each.diagnostic_source();
     }
     Ok(())
+}
+
+/// Every problem of a file with its place, then how many there are.
+fn told_in_place(w: &mut String, problems: &FleetProblems) -> fmt::Result {
+    let theme = if anstream::AutoStream::choice(&io::stderr()) == anstream::ColorChoice::Never {
+        GraphicalTheme::unicode_nocolor()
+    } else {
+        GraphicalTheme::unicode()
+    };
+    let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
+    handler.render_report(w, problems)
 }
 
 fn causes(error: &dyn Diagnostic) -> Vec<String> {

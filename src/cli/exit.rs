@@ -58,7 +58,7 @@ impl Exit {
             // The reader of our output has gone, which is no error of ours: `machine ls | head -1`.
             CliError::Stdout(e) if e.kind() == io::ErrorKind::BrokenPipe => Self::Done,
             CliError::Store(StoreError::Locked { .. }) => Self::Locked,
-            CliError::Protected(_) | CliError::Unconfirmed { .. } => Self::Refused,
+            CliError::Protected(_) | CliError::Refused(_) | CliError::Unconfirmed { .. } => Self::Refused,
             CliError::Doing { cause, .. } => Self::of(cause),
             CliError::Many(errors) => {
                 let mut ends = errors.iter().map(Self::of);
@@ -71,6 +71,7 @@ impl Exit {
             | CliError::Usage(_)
             | CliError::UnknownCommand { .. }
             | CliError::Names(_)
+            | CliError::Fleet(_)
             | CliError::Said { .. }
             | CliError::NoDriver(_)
             | CliError::Driver(_)

@@ -9,7 +9,9 @@ mod document;
 mod env;
 mod error;
 mod exit;
+mod file;
 mod filter;
+mod fleet;
 mod help;
 mod inspect;
 mod ip;
@@ -88,6 +90,15 @@ fn run<C: Run>(matches: &ArgMatches, cx: &Cx, out: &mut Out) -> Result<Exit, Cli
 
 /// Every command, in the order help lists them. A command is one file and one line here.
 const COMMANDS: &[Entry] = &[
+    Entry::of::<fleet::validate::Validate>(),
+    Entry::of::<fleet::plan::Plan>(),
+    Entry::of::<fleet::diff::Diff>(),
+    Entry::of::<fleet::apply::Apply>(),
+    Entry::of::<fleet::drift::Drift>(),
+    Entry::of::<fleet::destroy::Destroy>(),
+    Entry::of::<fleet::graph::Graph>(),
+    //FMT
+    Entry::of::<fleet::schema::Schema>(),
     Entry::of::<active::Active>(),
     Entry::of::<config::Config>(),
     Entry::of::<env::Env>(),
@@ -133,10 +144,15 @@ impl Cx {
         world::open(&self.storage)
     }
 
-    /// Waits for something outside. The only place in the program where async begins.
+    /// What async work runs on. The only place in the program where async begins.
     #[expect(clippy::unused_self, reason = "only a command that was given its context may reach out")]
+    fn runtime(&self) -> Result<tokio::runtime::Runtime, CliError> {
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::Runtime)
+    }
+
+    /// Waits for something outside.
     fn block_on<T>(&self, work: impl Future<Output = T>) -> Result<T, CliError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::Runtime)?;
+        let runtime = self.runtime()?;
         let result = runtime.block_on(work);
         // A name that is still being looked up must not hold the program up.
         runtime.shutdown_background();

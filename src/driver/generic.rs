@@ -72,6 +72,7 @@ impl Options {
             ssh: Some(self.endpoint()?),
             url: None,
             host_keys: Vec::new(),
+            jump_keys: Vec::new(),
         })
     }
 }

@@ -30,6 +30,7 @@ fn instance(url: &str) -> Instance {
         ssh: None,
         url: Some(url.to_owned()),
         host_keys: Vec::new(),
+        jump_keys: Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@
 //! All problems of a file are reported at once, in file order. It looks at no host and no record.
 
 mod configuration;
+pub mod draw;
 mod engine;
 mod fmt;
 mod node;
@@ -117,5 +118,24 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self { parallel: 16, on_error: OnError::default(), prune: false, max_delete: 1, renew_before_days: 30 }
+    }
+}
+
+impl HostSpec {
+    /// What would be desired of a machine if nothing had changed since it was applied.
+    #[must_use]
+    pub fn recorded(record: &crate::record::MachineRecord) -> Self {
+        let address = record.instance.as_ref().map_or("", |i| i.address.as_str());
+        let own = crate::record::certificate_names(&record.name, address, &BTreeSet::new());
+        let names = record.certificate.iter().flat_map(|c| &c.names);
+        Self {
+            driver: record.driver.clone(),
+            options: record.options.clone(),
+            engine: record.engine.as_ref().map(|e| e.spec.clone()),
+            tls_names: names.filter(|n| !own.contains(*n)).cloned().collect(),
+            depends_on: record.depends_on.clone(),
+            protect: record.protect,
+            optional: false,
+        }
     }
 }

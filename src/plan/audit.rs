@@ -35,7 +35,7 @@ pub fn audit(plan: &Plan) -> Vec<Note> {
             notes.push(Note::CreatesBeforeRm(id.clone()));
         }
         let stands_on = Part::ALL.into_iter().filter(|p| *p < id.part);
-        let before = stands_on.map(|part| StepId { part, ..id.clone() }).filter(|s| plan.steps.get(s).is_some()).last();
+        let before = stands_on.map(|part| StepId { part, ..id.clone() }).rfind(|s| plan.steps.get(s).is_some());
         if before.is_some_and(|before| !plan.steps.needs(id).any(|need| *need == before)) {
             notes.push(Note::OutOfOrder(id.clone()));
         }
@@ -58,7 +58,7 @@ fn fits(id: &StepId, action: Action, work: &Work) -> bool {
         (Part::Instance, true, Action::Rm) => matches!(work, Work::RmInstance),
         (Part::Instance, false, Action::Create) => matches!(work, Work::CreateInstance),
         (Part::Instance, false, Action::Upgrade) => {
-            matches!(work, Work::Record | Work::RecordInstance(_) | Work::ChangeInstance | Work::StartInstance)
+            matches!(work, Work::Record | Work::RecordInstance(_) | Work::ChangeInstance { .. } | Work::StartInstance)
         }
         (Part::Certificate, false, Action::Create | Action::Upgrade) => matches!(work, Work::Certificate { .. }),
         (Part::Engine, false, Action::Create | Action::Upgrade) => matches!(work, Work::Engine(_)),

@@ -10,7 +10,7 @@ use crate::{
     fleet::{HostSpec, Policy},
     name::{FleetName, MachineName},
     provisioner::{CERT_DIR, Difference},
-    record::{CertificateRecord, Known, MachineRecord, Observed, Part, Pending, Power, Reach, Snapshot},
+    record::{self, CertificateRecord, Known, MachineRecord, Observed, Part, Pending, Power, Reach, Snapshot},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -62,7 +62,7 @@ pub(super) fn host(
             if wanted.api == Api::Tls {
                 steps.insert(id(name, Part::Certificate), certificate(name, spec, known, policy, inputs));
             }
-            steps.insert(id(name, Part::Engine), engine_step(wanted, known));
+            steps.insert(id(name, Part::Engine), engine_step(wanted, known, inputs));
         }
     }
 }
@@ -187,13 +187,14 @@ fn upgrade(
         reasons.push(Reason::Drifted(difference("power", Some("stopped"), Some("running"))));
         work = Work::StartInstance;
     }
+    let start = work == Work::StartInstance;
     if let Some(pending) = pending {
         reasons.push(Reason::Interrupted(pending));
-        work = Work::ChangeInstance;
+        work = Work::ChangeInstance { start };
     }
     if let Change::InPlace(keys) = change {
         reasons.extend(option_differences(keys, record, spec, driver).map(Reason::Changed));
-        work = Work::ChangeInstance;
+        work = Work::ChangeInstance { start };
     }
     if work == Work::Nothing {
         return keep(match observed.map(|o| &o.host) {
@@ -218,17 +219,6 @@ fn option_differences<'a>(
     })
 }
 
-/// Every name and address under which the engine of a machine must be able to identify itself.
-#[must_use]
-pub(crate) fn certificate_names(name: &MachineName, address: &str, extra: &BTreeSet<String>) -> BTreeSet<String> {
-    [name.as_str(), address, "localhost", "127.0.0.1"]
-        .into_iter()
-        .filter(|n| !n.is_empty())
-        .map(str::to_owned)
-        .chain(extra.iter().cloned())
-        .collect()
-}
-
 fn certificate(name: &MachineName, spec: &HostSpec, known: &Known, policy: &Policy, inputs: &Inputs<'_>) -> Step {
     let step = |action, reasons, issue| Step {
         action,
@@ -244,7 +234,7 @@ fn certificate(name: &MachineName, spec: &HostSpec, known: &Known, policy: &Poli
         reasons.push(Reason::Interrupted(*pending));
     }
     let seen = observed.as_ref().and_then(|o| o.instance.as_ref()).or(record.instance.as_ref());
-    let names = certificate_names(name, seen.map_or("", |i| &i.address), &spec.tls_names);
+    let names = record::certificate_names(name, seen.map_or("", |i| &i.address), &spec.tls_names);
     if recorded.names != names {
         reasons.push(Reason::Changed(difference("names", list(&recorded.names).as_deref(), list(&names).as_deref())));
     }
@@ -296,7 +286,7 @@ fn short(digest: &str) -> &str {
     digest.get(..12).unwrap_or(digest)
 }
 
-fn engine_step(wanted: &EngineSpec, known: &Known) -> Step {
+fn engine_step(wanted: &EngineSpec, known: &Known, inputs: &Inputs<'_>) -> Step {
     let step = |action, reasons| Step { action, reasons, work: Work::Engine(Box::new(wanted.clone())) };
     let Known { record, observed } = known;
     let Some(recorded) = &record.engine else {
@@ -307,7 +297,10 @@ fn engine_step(wanted: &EngineSpec, known: &Known) -> Step {
         reasons.push(Reason::Interrupted(*pending));
     }
     if let Some(observed) = observed {
-        reasons.extend(engine::drift(record, recorded, observed).into_iter().map(Reason::Drifted));
+        reasons.extend(engine::drift(record, recorded, observed, inputs.provisioners).into_iter().map(Reason::Drifted));
+    }
+    if observed.as_ref().is_some_and(|o| o.power == Power::Stopped) {
+        reasons.push(Reason::Restarted);
     }
     if reasons.is_empty() { keep(Reason::UpToDate) } else { step(Action::Upgrade, reasons) }
 }

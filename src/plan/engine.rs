@@ -3,7 +3,7 @@
 use super::diff::{difference, host_certificate_drift};
 use crate::{
     engine::{Api, EngineSpec},
-    provisioner::{self, Difference},
+    provisioner::{self, Difference, Provisioners},
     record::{ApiFact, EngineRecord, MachineRecord, Observed, Power, Reach},
 };
 use serde_json::Value;
@@ -90,12 +90,17 @@ mod erased {
 
 /// What the world says otherwise than the record. Names causes, not their consequences: an engine that
 /// is stopped is not also reported as not answering.
-pub(super) fn drift(record: &MachineRecord, recorded: &EngineRecord, observed: &Observed) -> Vec<Difference> {
+pub(super) fn drift(
+    record: &MachineRecord,
+    recorded: &EngineRecord,
+    observed: &Observed,
+    table: Provisioners,
+) -> Vec<Difference> {
     if observed.power == Power::Stopped {
         return Vec::new();
     }
     let Reach::Answered(facts) = &observed.host else { return Vec::new() };
-    let provisioner = facts.os.as_ref().and_then(provisioner::detect);
+    let provisioner = facts.os.as_ref().and_then(|os| provisioner::detect(table, os));
     let found = provisioner.map(|p| p.differences(facts, &recorded.spec)).unwrap_or_default();
     if !found.is_empty() {
         return found;

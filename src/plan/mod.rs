@@ -17,7 +17,7 @@ use crate::{
     fleet::Fleet,
     graph::Graph,
     name::{FleetName, MachineName},
-    provisioner::Difference,
+    provisioner::{Difference, Provisioners},
     record::{Instance, OptionValues, Part, Pending, Snapshot},
 };
 use serde::Serialize;
@@ -78,6 +78,8 @@ pub enum Reason {
     NeedsReplacement(Difference),
     /// What it stands on is made anew.
     Rebuilt,
+    /// What it stands on was off and is switched on.
+    Restarted,
     /// The certificate ends soon, or has.
     Expires(Timestamp),
     /// It is in the store and becomes this fleet's.
@@ -104,7 +106,10 @@ pub enum Work {
     /// The driver makes (or finds) the instance.
     CreateInstance,
     /// The driver changes it in place.
-    ChangeInstance,
+    ChangeInstance {
+        /// And switches it on, for it was found off.
+        start: bool,
+    },
     /// The driver switches it on.
     StartInstance,
     /// The driver removes it, then the record goes.
@@ -162,6 +167,8 @@ pub struct Plan {
 pub struct Inputs<'a> {
     /// The drivers; only their pure half is used.
     pub drivers: &'a Drivers,
+    /// The provisioners.
+    pub provisioners: Provisioners,
     /// Now, for certificates that end.
     pub now: Timestamp,
     /// Whether hosts that left the file are removed.

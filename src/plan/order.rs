@@ -52,8 +52,8 @@ fn inside(step: &StepId, steps: &Steps, edges: &mut Vec<(StepId, StepId)>) {
         }
         return;
     }
-    let earlier = Part::ALL.into_iter().filter(|p| *p < step.part).map(|p| id(&step.machine, p, false));
-    if let Some(before) = earlier.filter(|s| steps.contains_key(s)).last() {
+    let mut earlier = Part::ALL.into_iter().filter(|p| *p < step.part).map(|p| id(&step.machine, p, false));
+    if let Some(before) = earlier.rfind(|s| steps.contains_key(s)) {
         edges.push((step.clone(), before));
     }
 }

@@ -24,7 +24,10 @@ pub use os_release::OsRelease;
 pub use script::{Op, Script};
 
 /// Every provisioner, the most particular first: the first match wins.
-pub static PROVISIONERS: &[&dyn Provisioner] = &[&debian::Debian];
+pub static PROVISIONERS: Provisioners = &[&debian::Debian];
+
+/// A table of provisioners, in the order they are asked.
+pub type Provisioners = &'static [&'static dyn Provisioner];
 
 /// Where the files of an engine's TLS identity lie on a host, as docker-machine has them.
 pub const CERT_DIR: &str = "/etc/docker";
@@ -95,9 +98,9 @@ pub trait Provisioner: Send + Sync {
     }
 }
 
-/// The first provisioner in [`PROVISIONERS`] that knows `ID`, else the first that knows a word of
+/// The first provisioner of a table that knows `ID`, else the first that knows a word of
 /// `ID_LIKE`, in the order written there (os-release(5): closest relative first).
 #[must_use]
-pub fn detect(os: &OsRelease) -> Option<&'static dyn Provisioner> {
-    std::iter::once(&os.id).chain(&os.id_like).find_map(|id| PROVISIONERS.iter().copied().find(|p| p.knows(id)))
+pub fn detect(table: Provisioners, os: &OsRelease) -> Option<&'static dyn Provisioner> {
+    std::iter::once(&os.id).chain(&os.id_like).find_map(|id| table.iter().copied().find(|p| p.knows(id)))
 }

@@ -72,6 +72,9 @@ pub struct Instance {
     pub url: Option<String>,
     /// Public host keys, as `ssh-ed25519 AAAA…`. Empty until first contact when the driver cannot tell.
     pub host_keys: Vec<String>,
+    /// Public keys of the jump host, pinned at first contact.
+    #[serde(default)]
+    pub jump_keys: Vec<String>,
 }
 
 /// The TLS identity that was issued for an engine.
@@ -193,6 +196,17 @@ impl MachineRecord {
 #[must_use]
 pub fn host_port(host: &str, port: u16) -> String {
     if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
+}
+
+/// Every name and address under which the engine of a machine must be able to identify itself.
+#[must_use]
+pub fn certificate_names(name: &MachineName, address: &str, extra: &BTreeSet<String>) -> BTreeSet<String> {
+    [name.as_str(), address, "localhost", "127.0.0.1"]
+        .into_iter()
+        .filter(|n| !n.is_empty())
+        .map(str::to_owned)
+        .chain(extra.iter().cloned())
+        .collect()
 }
 
 /// Whether a machine runs.

@@ -44,7 +44,7 @@ impl Target {
             machine: machine.clone(),
             ssh,
             host_keys: instance.host_keys.clone(),
-            jump_keys: Vec::new(),
+            jump_keys: instance.jump_keys.clone(),
             connect_timeout: Duration::from_secs(10),
             patience: Duration::ZERO,
         })

@@ -231,6 +231,7 @@ fn instance(cx: &DriverContext<'_>, id: &str, record: &Record) -> Instance {
         }),
         url: None,
         host_keys: vec![record.host_key.clone()],
+        jump_keys: Vec::new(),
     }
 }
 

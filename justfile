@@ -1,0 +1,31 @@
+# What is done often. `just` alone lists it.
+
+default:
+    @just --list
+
+# Build and make the three hosts of the quickstart.
+quickstart *ARGS:
+    sh scripts/quickstart.sh {{ARGS}}
+
+# All tests, the lab on real hosts included.
+test *ARGS:
+    sh scripts/test.sh {{ARGS}}
+
+# Only what needs neither root nor other programs.
+quick:
+    cargo test --locked --lib --test convergence --test fleets --test problems --test layers --test cli
+
+# Form and lints, as CI has them.
+check:
+    cargo fmt --check
+    cargo clippy --locked --all-targets -- -D warnings
+
+# The figures of the README, in one run.
+bench:
+    sh scripts/setup.sh tests
+    cargo bench --locked --bench figures
+
+# Bring generated files up to date: the schema, the snapshots of what people read.
+regenerate:
+    UPDATE_SCHEMA=1 cargo test --locked --test fleets
+    INSTA_UPDATE=always cargo test --locked --lib --test problems --test fleets --test cli

@@ -1,0 +1,40 @@
+#!/bin/sh
+# Installs what `machine` and its tests need on a Debian-like system. Runs as root; does nothing twice.
+#   sh scripts/setup.sh          what it needs to build and to run the embedded local driver
+#   sh scripts/setup.sh tests    and what the tests need
+set -eu
+
+missing=
+need() { # program, package
+    command -v "$1" >/dev/null 2>&1 || missing="$missing $2"
+}
+
+need cc gcc
+need systemd-nspawn systemd-container
+need mmdebstrap mmdebstrap
+need iptables iptables
+need ip iproute2
+if [ "${1-}" = tests ]; then
+    need docker docker.io
+    need sshd openssh-server
+    need ssh openssh-client
+    need openssl openssl
+    need busybox busybox-static
+    need tmux tmux
+    need dpkg-deb dpkg
+fi
+if [ -n "$missing" ]; then
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "setup: needs root to install:$missing" >&2
+        exit 1
+    fi
+    echo "setup: installing$missing" >&2
+    apt-get update -q >&2
+    # The services of these packages are not wanted here, only their programs.
+    # shellcheck disable=SC2086 # a list of words
+    DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y --no-install-recommends $missing >&2
+fi
+if ! command -v cargo >/dev/null 2>&1; then
+    echo "setup: cargo is missing; install Rust 1.95 or newer, as https://rustup.rs says" >&2
+    exit 1
+fi

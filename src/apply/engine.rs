@@ -1,0 +1,71 @@
+//! Steps on an engine: what differs is mended, then checked the way it was found, then asked through its API.
+
+use super::{StepError, host::Host, step::Task};
+use crate::{
+    docker::{DockerError, EngineVersion},
+    engine::EngineSpec,
+    provisioner,
+    record::{EngineRecord, MachineRecord},
+    world,
+};
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How long an engine that was just started may take to answer.
+const ANSWER: Duration = Duration::from_mins(1);
+/// How long one question may take.
+const QUESTION: Duration = Duration::from_secs(10);
+
+pub(super) async fn perform(task: &Task, spec: &EngineSpec) -> Result<(), StepError> {
+    let mut record = task.load()?;
+    let intent = task.intent(&record);
+    task.intend(&mut record, intent)?;
+    let mut host = Host::reach(task, &mut record, spec.port).await?;
+    let script = host.provisioner.engine(&host.facts, spec).map_err(StepError::Unsupported)?;
+    if !script.0.is_empty() {
+        host.run(task, &script).await?;
+        host.look().await?;
+    }
+    let left = host.provisioner.differences(&host.facts, spec);
+    if !left.is_empty() {
+        return Err(StepError::NotAsWanted(left));
+    }
+    task.progress("asking the engine");
+    let applied = EngineRecord {
+        spec: spec.clone(),
+        version: host.facts.engine_version.clone().unwrap_or_default(),
+        provisioner: host.provisioner.name().to_owned(),
+        os: host.facts.os.as_ref().map(|os| os.pretty_name.clone()).unwrap_or_default(),
+    };
+    let version = ask(task, &record, &applied).await.map_err(|e| advise(e, &host, spec))?;
+    record.engine = Some(EngineRecord { version: version.version, ..applied });
+    task.done(&mut record)
+}
+
+/// Asks until the engine answers, for it may only just have been started.
+async fn ask(task: &Task, record: &MachineRecord, engine: &EngineRecord) -> Result<EngineVersion, StepError> {
+    let deadline = Instant::now() + ANSWER;
+    let mut pause = Duration::from_millis(100);
+    loop {
+        let answer = world::ask_engine(&task.world, record, engine, QUESTION).await;
+        let transient = matches!(&answer, Err(world::AskError::Docker(DockerError::Unreachable { .. })));
+        if !transient || Instant::now() + pause > deadline {
+            return answer.map_err(|e| match e {
+                world::AskError::Docker(e) => StepError::Docker(e),
+                world::AskError::Transport(e) => StepError::Transport(e),
+                world::AskError::Authority(e) => StepError::Authority(e),
+                world::AskError::NoAddress => StepError::Bug("an engine of a machine without an address"),
+            });
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(Duration::from_secs(2));
+    }
+}
+
+/// An engine that runs and cannot be reached is most often behind a firewall: names it if one is there.
+fn advise(error: StepError, host: &Host, spec: &EngineSpec) -> StepError {
+    match (error, provisioner::firewall_advice(&host.facts, spec)) {
+        (StepError::Docker(error), Some(help)) => StepError::Firewall { error, help },
+        (error, _) => error,
+    }
+}

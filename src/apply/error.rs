@@ -1,0 +1,143 @@
+//! What can end badly in a step.
+
+use crate::{
+    docker::DockerError,
+    driver::DriverError,
+    provisioner::{Difference, Unsupported},
+    store::{StoreError, authority::AuthorityError},
+    transport::TransportError,
+};
+use thiserror::Error;
+
+/// Why a step failed. The report adds host, step, elapsed time and the log's path.
+#[derive(Debug, Error)]
+pub enum StepError {
+    /// The driver failed.
+    #[error(transparent)]
+    Driver(DriverError),
+    /// The record names a driver this program does not have.
+    #[error("driver `{0}` is not known to this program")]
+    UnknownDriver(String),
+    /// The host could not be reached.
+    #[error(transparent)]
+    Transport(TransportError),
+    /// The engine does not answer as it should.
+    #[error(transparent)]
+    Docker(DockerError),
+    /// The engine runs, but a firewall on the host may be in the way.
+    #[error("{error}")]
+    Firewall {
+        /// What the client saw.
+        error: DockerError,
+        /// The firewall, and the command that opens the port.
+        help: String,
+    },
+    /// The record could not be read or written.
+    #[error(transparent)]
+    Store(StoreError),
+    /// No certificate could be issued.
+    #[error(transparent)]
+    Authority(AuthorityError),
+    /// The host has no os-release file, so nothing can be known of it.
+    #[error("the host has no /etc/os-release, so its distribution cannot be known")]
+    NoOsRelease,
+    /// No provisioner knows the distribution.
+    #[error("no provisioner knows `{0}`")]
+    UnknownDistribution(String),
+    /// The distribution cannot offer what is wanted.
+    #[error(transparent)]
+    Unsupported(Unsupported),
+    /// What the host printed is no answer to what was asked.
+    #[error("the host's answer could not be read: {0}")]
+    Facts(String),
+    /// A command on the host failed.
+    #[error("`{title}` failed with exit status {status}")]
+    Op {
+        /// What was being done, as `install docker.io`.
+        title: String,
+        /// Its exit status.
+        status: i32,
+        /// The last lines of its standard error.
+        stderr: String,
+        /// What to do about it, when the cause is known.
+        help: Option<String>,
+    },
+    /// Everything ran, and still the host is not as it should be.
+    #[error("the engine is not as wanted after all was done: {}", list(.0))]
+    NotAsWanted(Vec<Difference>),
+    /// The plan said so.
+    #[error("{0}")]
+    Blocked(String),
+    /// There is no way to log in to a machine of this driver.
+    #[error("machines of driver `{0}` cannot be logged in to")]
+    NoLogin(String),
+    /// The user may not become root on the host.
+    #[error("`{0}` is neither root nor may become root without a password")]
+    NoRoot(String),
+    /// A plan that contradicts itself: a mistake in this program.
+    #[error("this is a mistake in machine: {0}")]
+    Bug(&'static str),
+}
+
+fn list(differences: &[Difference]) -> String {
+    differences.iter().map(|d| d.what.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+impl StepError {
+    /// What to do about it; a command to copy stands on a line of its own.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Driver(e) => e.help(),
+            Self::Transport(e) => Some(e.help()),
+            Self::Store(e) => e.help(),
+            Self::Authority(e) => e.help(),
+            Self::Unsupported(e) => Some(e.help.clone()),
+            Self::Op { help, .. } => help.clone(),
+            Self::Firewall { help, .. } => Some(help.clone()),
+            Self::UnknownDriver(_) => {
+                Some("install the version of machine that made it, or remove it with:\n  machine rm -f NAME".to_owned())
+            }
+            Self::NoOsRelease | Self::UnknownDistribution(_) => Some(format!(
+                "known are: {}; and whatever names one of them in ID_LIKE of /etc/os-release",
+                crate::provisioner::PROVISIONERS.iter().map(|p| p.name()).collect::<Vec<_>>().join(", ")
+            )),
+            Self::NoRoot(user) => Some(format!("let `{user}` run sudo without a password, or set `ssh-user: root`")),
+            Self::NotAsWanted(_) => {
+                Some("look at the engine's own log on the host:\n  journalctl -u docker -n 50".to_owned())
+            }
+            Self::Docker(_) => Some(
+                "apply again; if it stays so, look at the engine's own log on the host:\n  journalctl -u docker -n 50"
+                    .to_owned(),
+            ),
+            Self::Facts(_) | Self::Blocked(_) | Self::NoLogin(_) | Self::Bug(_) => None,
+        }
+    }
+
+    /// The last lines the host printed on standard error, if the failure is one of a command there.
+    #[must_use]
+    pub fn stderr(&self) -> Option<&str> {
+        match self {
+            Self::Op { stderr, .. } if !stderr.trim().is_empty() => Some(stderr.trim_end()),
+            _ => None,
+        }
+    }
+}
+
+impl From<StoreError> for StepError {
+    fn from(e: StoreError) -> Self {
+        Self::Store(e)
+    }
+}
+
+impl From<TransportError> for StepError {
+    fn from(e: TransportError) -> Self {
+        Self::Transport(e)
+    }
+}
+
+impl From<AuthorityError> for StepError {
+    fn from(e: AuthorityError) -> Self {
+        Self::Authority(e)
+    }
+}

@@ -1,0 +1,118 @@
+//! What certificate and engine steps do on a host: connect, look, run a script.
+
+use super::{StepError, step::Task};
+use crate::{
+    provisioner::{
+        self, Facts, Provisioner, Script, facts,
+        script::{self, Failure, Outcome, Progress},
+    },
+    record::MachineRecord,
+    store::{Area, Mode},
+    transport::{Limits, Transport},
+    world,
+};
+use std::{sync::Arc, time::Duration};
+
+/// How long a host may take to answer after it was made or started.
+const BOOT: Duration = Duration::from_mins(3);
+
+/// A host that answered, and what was found on it.
+pub(super) struct Host {
+    pub(super) transport: Arc<dyn Transport>,
+    pub(super) facts: Facts,
+    pub(super) provisioner: &'static dyn Provisioner,
+    port: u16,
+}
+
+impl Host {
+    /// Connects, pins the host key at first contact, and looks.
+    pub(super) async fn reach(task: &Task, record: &mut MachineRecord, port: u16) -> Result<Self, StepError> {
+        let dir = task.world.store.machine_dir(&record.name)?;
+        let mut target = world::target(record, &dir).ok_or_else(|| StepError::NoLogin(record.driver.clone()))?;
+        target.patience = BOOT;
+        task.progress("connecting");
+        let transport = task.world.connect.connect(&target).await?;
+        if pin(record, &*transport) {
+            task.save(record)?;
+        }
+        let facts = look(&*transport, port).await?;
+        if !facts.root {
+            return Err(StepError::NoRoot(target.ssh.user));
+        }
+        let os = facts.os.as_ref().ok_or(StepError::NoOsRelease)?;
+        let provisioner = provisioner::detect(task.world.provisioners, os)
+            .ok_or_else(|| StepError::UnknownDistribution(os.id.clone()))?;
+        Ok(Self { transport, facts, provisioner, port })
+    }
+
+    /// Looks again.
+    pub(super) async fn look(&mut self) -> Result<(), StepError> {
+        self.facts = look(&*self.transport, self.port).await?;
+        Ok(())
+    }
+
+    /// Runs a script as root; nothing at all when it is empty.
+    pub(super) async fn run(&self, task: &Task, script: &Script) -> Result<(), StepError> {
+        if script.is_empty() {
+            return Ok(());
+        }
+        let mut progress = |line: &str| match script::progress(line) {
+            Some(Progress::Start { index, total, title }) => task.progress(&format!("{title} ({index}/{total})")),
+            Some(Progress::Note(note)) => task.progress(&note),
+            Some(Progress::Failed { .. } | Progress::Done) | None => {}
+        };
+        let output = self.transport.run_as_root(&script.render(), Limits::LONG, &mut progress).await?;
+        let Outcome::Failed(failure) = script.outcome(output.status, &output.stdout, &output.stderr) else {
+            return Ok(());
+        };
+        // The whole of it is kept for whoever wants more than the last lines.
+        let log = format!("{}\n{}", output.stdout, output.stderr);
+        task.world.store.write(Area::Machine(&task.id.machine), LOG, log.as_bytes(), Mode::Private)?;
+        let Failure { title, status, said } = failure;
+        let title = title.unwrap_or_else(|| "starting a script".to_owned());
+        Err(StepError::Op { title, status, help: advice(&said), stderr: said })
+    }
+}
+
+/// File in a machine's folder with everything the last failed script printed.
+pub(crate) const LOG: &str = "last-failure.log";
+
+/// What to do about causes that are met often, told by what the host printed.
+fn advice(said: &str) -> Option<String> {
+    let known = [
+        ("No space left on device", "the host's disk is full: free some space there, then apply again"),
+        (
+            "dpkg was interrupted",
+            "the host's package system was cut off: mend it there, then apply again:\n  dpkg --configure -a",
+        ),
+        (
+            "Unable to correct problems, you have held broken packages",
+            "the host holds broken packages; look at them there:\n  apt-get -f install",
+        ),
+        ("Temporary failure resolving", "the host cannot resolve names: check its /etc/resolv.conf and its network"),
+        ("Could not resolve", "the host cannot resolve names: check its /etc/resolv.conf and its network"),
+        ("Failed to fetch", "the host cannot reach its package mirror: check its network and its apt sources"),
+        ("Read-only file system", "a file system of the host is read-only: look at its kernel log, then apply again"),
+    ];
+    known.iter().find(|(mark, _)| said.contains(mark)).map(|(_, help)| (*help).to_owned())
+}
+
+async fn look(transport: &dyn Transport, port: u16) -> Result<Facts, StepError> {
+    let output = transport.run(&facts::probe(port), b"", Limits::SHORT, &mut |_| {}).await?;
+    facts::parse(&output.stdout).map_err(|why| StepError::Facts(format!("{why}; {}", output.stderr.trim())))
+}
+
+/// Pins the keys that were met, if none were pinned. Whether anything changed.
+fn pin(record: &mut MachineRecord, transport: &dyn Transport) -> bool {
+    let Some(instance) = record.instance.as_mut() else { return false };
+    let mut changed = false;
+    if instance.host_keys.is_empty() {
+        instance.host_keys = vec![transport.host_key()];
+        changed = true;
+    }
+    if let Some(key) = transport.jump_key().filter(|_| instance.jump_keys.is_empty()) {
+        instance.jump_keys = vec![key];
+        changed = true;
+    }
+    changed
+}

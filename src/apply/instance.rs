@@ -1,0 +1,202 @@
+//! Steps on an instance: made, changed, switched on, removed, or only recorded.
+
+use super::{StepError, step::Task};
+use crate::{
+    driver::{Checkpoint, DriverContext, DriverError, PowerAction},
+    name::FleetName,
+    record::{Instance, MachineRecord, OptionValues, Pending},
+    store::{Store, StoreError},
+};
+use std::{path::PathBuf, sync::Mutex, time::Duration};
+
+/// The record takes over ownership, order, protection and options.
+pub(super) fn record(task: &Task) -> Result<(), StepError> {
+    let mut record = task.load()?;
+    adopt(task, &mut record)?;
+    task.save(&record)
+}
+
+/// The record takes over what the driver sees now.
+pub(super) fn take_over(task: &Task, seen: &Instance) -> Result<(), StepError> {
+    let mut record = task.load()?;
+    adopt(task, &mut record)?;
+    settle(&mut record, seen.clone());
+    task.save(&record)
+}
+
+/// Makes the instance, or finds the one an earlier run made.
+pub(super) async fn create(task: &Task) -> Result<(), StepError> {
+    let host = task.host()?;
+    let mut record = match task.world.store.get(&task.id.machine) {
+        Ok(record) => record,
+        Err(StoreError::Absent(_)) => {
+            MachineRecord::new(task.id.machine.clone(), Some(task.fleet.clone()), &host.driver, host.options.clone())
+        }
+        Err(e) => return Err(e.into()),
+    };
+    adopt(task, &mut record)?;
+    record.driver.clone_from(&host.driver);
+    // What stood on an instance that is gone went with it.
+    record.certificate = None;
+    record.engine = None;
+    task.intend(&mut record, Pending::Create)?;
+    let place = Place::new(task, &record)?;
+    let instance = place.instance(&host.driver, &host.options, Call::Create).await?;
+    settle(&mut record, instance);
+    task.done(&mut record)
+}
+
+/// Changes the instance in place.
+pub(super) async fn change(task: &Task, start: bool) -> Result<(), StepError> {
+    let host = task.host()?;
+    let mut record = task.load()?;
+    let old = record.instance.clone().ok_or(StepError::Bug("a change of an instance that is not recorded"))?;
+    task.intend(&mut record, Pending::Upgrade)?;
+    let place = Place::new(task, &record)?;
+    let mut instance = place.instance(&host.driver, &host.options, Call::Change(&old)).await?;
+    if start {
+        let before = instance.clone();
+        instance = place.instance(&host.driver, &host.options, Call::Power(&before, PowerAction::Start)).await?;
+    }
+    adopt(task, &mut record)?;
+    settle(&mut record, instance);
+    task.done(&mut record)
+}
+
+/// Switches the instance on.
+pub(super) async fn start(task: &Task) -> Result<(), StepError> {
+    let mut record = task.load()?;
+    let old = record.instance.clone().ok_or(StepError::Bug("a start of an instance that is not recorded"))?;
+    adopt(task, &mut record)?;
+    let place = Place::new(task, &record)?;
+    let instance = place.instance(&record.driver, &record.options, Call::Power(&old, PowerAction::Start)).await?;
+    settle(&mut record, instance);
+    task.save(&record)
+}
+
+/// Removes the instance, then its record.
+pub(super) async fn rm(task: &Task) -> Result<(), StepError> {
+    let mut record = match task.load() {
+        Err(StepError::Store(StoreError::Absent(_))) => return Ok(()),
+        other => other?,
+    };
+    task.intend(&mut record, Pending::Rm)?;
+    let place = Place::new(task, &record)?;
+    // An interrupted creation left no instance in the record, but maybe one in the world.
+    let instance = match record.instance.clone() {
+        Some(instance) => Some(instance),
+        None => place.call(&record.driver, &record.options, Call::Find).await?,
+    };
+    if let Some(instance) = instance {
+        place.call(&record.driver, &record.options, Call::Rm(&instance)).await?;
+    }
+    task.world.store.remove(&task.id.machine)?;
+    Ok(())
+}
+
+/// Writes into the record what the fleet says of the host and no driver needs to know.
+fn adopt(task: &Task, record: &mut MachineRecord) -> Result<(), StepError> {
+    let host = task.host()?;
+    record.fleet = Some(task.fleet.clone());
+    record.depends_on.clone_from(&host.depends_on);
+    record.protect = host.protect;
+    record.options.clone_from(&host.options);
+    Ok(())
+}
+
+/// Takes an instance into the record; keys that were pinned stay pinned unless the driver knows better.
+fn settle(record: &mut MachineRecord, mut instance: Instance) {
+    if let Some(old) = record.instance.take().filter(|old| old.id == instance.id && instance.host_keys.is_empty()) {
+        instance.host_keys = old.host_keys;
+    }
+    record.instance = Some(instance);
+}
+
+/// Keeps an instance in the record as soon as the driver knows of it.
+struct Saved<'a> {
+    store: &'a dyn Store,
+    record: Mutex<MachineRecord>,
+}
+
+impl Checkpoint for Saved<'_> {
+    fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
+        let mut record = self.record.lock().expect("no thread panics while it holds this lock");
+        record.instance = Some(instance.clone());
+        self.store.put(&record).map_err(|e| DriverError::Checkpoint(e.to_string()))
+    }
+}
+
+/// What is asked of a driver.
+#[derive(Clone, Copy)]
+enum Call<'a> {
+    Find,
+    Create,
+    Change(&'a Instance),
+    Power(&'a Instance, PowerAction),
+    Rm(&'a Instance),
+}
+
+/// Where a driver works: what its context is made of.
+struct Place<'a> {
+    task: &'a Task,
+    dir: PathBuf,
+    store_id: String,
+    fleet: Option<FleetName>,
+    saved: Saved<'a>,
+}
+
+impl<'a> Place<'a> {
+    fn new(task: &'a Task, record: &MachineRecord) -> Result<Self, StepError> {
+        let store = &*task.world.store;
+        Ok(Self {
+            task,
+            dir: store.machine_dir(&task.id.machine)?,
+            store_id: store.id()?,
+            fleet: record.fleet.clone(),
+            saved: Saved { store, record: Mutex::new(record.clone()) },
+        })
+    }
+
+    /// As [`Self::call`], for calls that always answer with an instance.
+    async fn instance(&self, driver: &str, options: &OptionValues, call: Call<'_>) -> Result<Instance, StepError> {
+        self.call(driver, options, call).await?.ok_or(StepError::Bug("a driver made an instance and did not say which"))
+    }
+
+    /// Calls a driver, and again after a pause when its answer was lost: the one place with retries.
+    async fn call(&self, name: &str, options: &OptionValues, call: Call<'_>) -> Result<Option<Instance>, StepError> {
+        let driver = *self.task.world.drivers.get(name).ok_or_else(|| StepError::UnknownDriver(name.to_owned()))?;
+        let progress = |text: &str| self.task.progress(text);
+        let cx = DriverContext {
+            machine: &self.task.id.machine,
+            fleet: self.fleet.as_ref(),
+            store_id: &self.store_id,
+            dir: &self.dir,
+            connect: &*self.task.world.connect,
+            checkpoint: &self.saved,
+            progress: &progress,
+        };
+        let mut left = self.task.retries;
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let answer = match call {
+                Call::Find => driver.find(&cx, options).await,
+                Call::Create => driver.create(&cx, options).await.map(Some),
+                Call::Change(instance) => driver.change(&cx, instance, options).await.map(Some),
+                Call::Power(instance, action) => driver.set_power(&cx, instance, options, action).await.map(Some),
+                Call::Rm(instance) => driver.rm(&cx, instance, options).await.map(|()| None),
+            };
+            match answer {
+                Err(e) if e.is_transient() && left > 0 => {
+                    left -= 1;
+                    progress(&format!("{e}; trying again"));
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                other => return other.map_err(StepError::Driver),
+            }
+        }
+    }
+}
+
+/// Before the first retry; doubled for each one after.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);

@@ -1,0 +1,77 @@
+//! One step: which function does its work.
+
+use super::{Event, StepError, certificate, engine, instance};
+use crate::{
+    name::FleetName,
+    plan::{HostPlan, Step, StepId, Work},
+    record::{MachineRecord, Part, Pending},
+    world::World,
+};
+use tokio::sync::mpsc::UnboundedSender;
+
+/// A step with all it needs.
+pub(super) struct Task {
+    pub(super) world: World,
+    pub(super) fleet: FleetName,
+    pub(super) host: Option<HostPlan>,
+    pub(super) id: StepId,
+    pub(super) step: Step,
+    pub(super) retries: u32,
+    pub(super) events: UnboundedSender<Event>,
+}
+
+impl Task {
+    pub(super) async fn perform(&self) -> Result<(), StepError> {
+        match &self.step.work {
+            Work::Nothing => Ok(()),
+            Work::Blocked(why) => Err(StepError::Blocked(why.clone())),
+            Work::Record => instance::record(self),
+            Work::RecordInstance(seen) => instance::take_over(self, seen),
+            Work::CreateInstance => instance::create(self).await,
+            Work::ChangeInstance { start } => instance::change(self, *start).await,
+            Work::StartInstance => instance::start(self).await,
+            Work::RmInstance => instance::rm(self).await,
+            Work::Certificate { names, issue } => certificate::perform(self, names, *issue).await,
+            Work::Engine(spec) => engine::perform(self, spec).await,
+        }
+    }
+
+    /// Tells a person what is being done now.
+    pub(super) fn progress(&self, text: &str) {
+        self.events.send(Event::Progress { step: self.id.clone(), text: text.to_owned() }).ok();
+    }
+
+    pub(super) fn host(&self) -> Result<&HostPlan, StepError> {
+        self.host.as_ref().ok_or(StepError::Bug("a step for a host that the plan does not have"))
+    }
+
+    pub(super) fn load(&self) -> Result<MachineRecord, StepError> {
+        Ok(self.world.store.get(&self.id.machine)?)
+    }
+
+    pub(super) fn save(&self, record: &MachineRecord) -> Result<(), StepError> {
+        Ok(self.world.store.put(record)?)
+    }
+
+    /// Records that the step's part is about to be touched.
+    pub(super) fn intend(&self, record: &mut MachineRecord, pending: Pending) -> Result<(), StepError> {
+        record.pending.insert(self.id.part, pending);
+        self.save(record)
+    }
+
+    /// Records that the step's part is as the record now says.
+    pub(super) fn done(&self, record: &mut MachineRecord) -> Result<(), StepError> {
+        record.pending.remove(&self.id.part);
+        self.save(record)
+    }
+
+    /// What is intended: a part that was never finished is still being made.
+    pub(super) fn intent(&self, record: &MachineRecord) -> Pending {
+        let exists = match self.id.part {
+            Part::Instance => record.instance.is_some(),
+            Part::Certificate => record.certificate.is_some(),
+            Part::Engine => record.engine.is_some(),
+        };
+        if exists { Pending::Upgrade } else { Pending::Create }
+    }
+}

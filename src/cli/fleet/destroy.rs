@@ -1,0 +1,62 @@
+//! `destroy`: removes every machine of a fleet.
+
+use super::{
+    FleetFile, count,
+    perform::{How, perform},
+};
+use crate::{
+    cli::{CliError, Cx, Exit, Group, Out, Run, prompt, rm::holder},
+    plan::{Action, Plan, guard},
+    report::Style,
+};
+
+/// Remove every machine of a fleet
+#[derive(clap::Args)]
+pub(in crate::cli) struct Destroy {
+    #[command(flatten)]
+    fleet: FleetFile,
+    /// Do not ask
+    #[arg(short, long)]
+    yes: bool,
+    /// Print events as JSON, one a line
+    #[arg(long)]
+    json: bool,
+}
+
+impl Run for Destroy {
+    const NAME: &'static str = "destroy";
+    const GROUP: Group = Group::Fleet;
+
+    fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
+        let fleet = self.fleet.load()?;
+        let world = cx.world()?;
+        let _lock = world.store.lock(&fleet.name, &holder(cx, &world)).map_err(CliError::Store)?;
+        let snapshot = world.store.snapshot().map_err(CliError::Store)?;
+        let plan = Plan::destroy(&fleet.name, &snapshot);
+        let consent = guard::Consent { destroy: true, ..guard::Consent::default() };
+        let refusals = guard::refusals(&plan, &snapshot, fleet.policy.max_delete, consent);
+        if !refusals.is_empty() {
+            out.line(&plan.to_string())?;
+            return Err(CliError::Refused(refusals));
+        }
+        if plan.is_noop() {
+            out.line(&format!("Nothing to do: fleet `{}` has no machines.", fleet.name))?;
+            return Ok(Exit::Done);
+        }
+        if !self.yes {
+            out.line(&plan.to_string())?;
+            let machines = count(plan.count(Action::Rm), "machine");
+            let question = format!("Remove {machines} of fleet `{}` and all that is on them? (y/n): ", fleet.name);
+            if !prompt::confirmed(cx, out, &question, "destroying a fleet")? {
+                out.line("Nothing was changed.")?;
+                return Ok(Exit::Done);
+            }
+        }
+        let style = if self.json { Style::Json } else { Style::Human };
+        let how = How { parallel: fleet.policy.parallel, on_error: fleet.policy.on_error, style };
+        let runtime = cx.runtime()?;
+        let exit = runtime.block_on(perform(&world, &plan, &how, out))?;
+        runtime.shutdown_background();
+        Ok(exit)
+    }
+}

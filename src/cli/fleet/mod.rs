@@ -1,0 +1,154 @@
+//! Commands that work on a whole fleet, and what they share: reading the file, looking at machines, asking.
+
+pub(super) mod apply;
+pub(super) mod destroy;
+pub(super) mod diff;
+pub(super) mod drift;
+//FMT pub(super) mod fmt;
+pub(super) mod graph;
+mod perform;
+pub(super) mod plan;
+pub(super) mod schema;
+pub(super) mod validate;
+
+use super::{CliError, Cx};
+use crate::{
+    fleet::{self, Fleet},
+    name::MachineName,
+    observe::{self, observe},
+    plan::Inputs,
+    record::Snapshot,
+    world::World,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io::{IsTerminal, Read, Write},
+    path::{Path, PathBuf},
+};
+
+/// How many machines are looked at together. Looking costs little on either side.
+const LOOKING: usize = 64;
+
+/// Which fleet a command is about.
+#[derive(clap::Args)]
+pub(super) struct FleetFile {
+    /// The fleet file; `-` reads standard input
+    #[arg(value_name = "FILE", default_value = "fleet.yaml")]
+    file: PathBuf,
+    /// Set a variable of the file
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    vars: Vec<(String, String)>,
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl FleetFile {
+    /// The file as messages name it.
+    fn name(&self) -> String {
+        if self.is_stdin() { "standard input".to_owned() } else { self.file.display().to_string() }
+    }
+
+    fn is_stdin(&self) -> bool {
+        self.file == Path::new("-")
+    }
+
+    /// The text of the file.
+    fn text(&self) -> Result<String, CliError> {
+        let mut text = String::new();
+        let read = if self.is_stdin() {
+            std::io::stdin().lock().read_to_string(&mut text).map(|_| ())
+        } else {
+            std::fs::read_to_string(&self.file).map(|read| text = read)
+        };
+        read.map_err(|e| CliError::Said {
+            what: format!("cannot read {}: {e}", self.name()),
+            help: Some("name the fleet file, as in:\n  machine plan examples/fleets/quickstart.yaml".to_owned()),
+        })?;
+        Ok(text)
+    }
+
+    /// The checked fleet.
+    fn load(&self) -> Result<Fleet, CliError> {
+        let text = self.text()?;
+        let inputs = fleet::Inputs {
+            vars: self.vars.iter().cloned().collect(),
+            env: std::env::vars_os()
+                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+                .collect(),
+            default_name: self.default_name(),
+        };
+        fleet::load(&self.name(), &text, &inputs).map_err(|e| CliError::Fleet(Box::new(e)))
+    }
+
+    /// What a fleet without a name is called: its file, or its folder when the file is just `fleet.yaml`.
+    fn default_name(&self) -> Option<String> {
+        let stem = self.file.file_stem()?.to_string_lossy().into_owned();
+        if stem != "fleet" {
+            return Some(stem);
+        }
+        let folder = std::path::absolute(&self.file).ok()?;
+        Some(folder.parent()?.file_name()?.to_string_lossy().into_owned())
+    }
+}
+
+/// Reads the store, and looks at the machines of a fleet unless told not to.
+fn look(cx: &Cx, world: &World, fleet: &Fleet, offline: bool) -> Result<Snapshot, CliError> {
+    let hosts: BTreeSet<MachineName> = fleet.hosts.keys().cloned().collect();
+    let snapshot = world.store.snapshot().map_err(CliError::Store)?;
+    if offline {
+        return Ok(snapshot);
+    }
+    cx.block_on(look_at(world, snapshot, fleet, hosts))
+}
+
+async fn look_at(world: &World, snapshot: Snapshot, fleet: &Fleet, hosts: BTreeSet<MachineName>) -> Snapshot {
+    let counter = Counter::new();
+    let picked = observe::of_fleet(&fleet.name, &hosts);
+    let looked = observe(world, snapshot, LOOKING, picked, |_, seen, total| counter.show(seen, total)).await;
+    counter.clear();
+    looked
+}
+
+/// `looking at 3 of 20 machines`, on a terminal only.
+struct Counter {
+    shown: bool,
+}
+
+impl Counter {
+    fn new() -> Self {
+        Self { shown: std::io::stderr().is_terminal() }
+    }
+
+    fn show(&self, seen: usize, total: usize) {
+        if self.shown {
+            write!(std::io::stderr(), "\rlooking at machines: {seen} of {total} answered ").ok();
+        }
+    }
+
+    fn clear(&self) {
+        if self.shown {
+            write!(std::io::stderr(), "\r\x1b[K").ok();
+        }
+    }
+}
+
+/// What a plan is made from, beside fleet and snapshot.
+fn inputs(world: &World, prune: bool) -> Inputs<'_> {
+    Inputs { drivers: &world.drivers, provisioners: world.provisioners, now: world.clock.now(), prune }
+}
+
+/// A number of things of a kind in words, for messages.
+fn count(n: usize, noun: &str) -> String {
+    format!("{n} {noun}{}", if n == 1 { "" } else { "s" })
+}
+
+/// The record of every machine of the fleet as a fleet: what would be desired if nothing had changed.
+fn recorded(fleet: &Fleet, snapshot: &Snapshot) -> Fleet {
+    let known: BTreeMap<_, _> =
+        snapshot.machines.iter().filter(|(_, k)| k.record.fleet.as_ref() == Some(&fleet.name)).collect();
+    let hosts = known.into_iter().map(|(name, k)| (name.clone(), fleet::HostSpec::recorded(&k.record))).collect();
+    Fleet { name: fleet.name.clone(), hosts, policy: fleet.policy.clone() }
+}

@@ -1,0 +1,81 @@
+//! Applying a plan for a person who watches and may press Ctrl-C.
+
+use crate::{
+    apply::{Event, Interrupt, Options, apply},
+    cli::{CliError, Exit, Out},
+    fleet::OnError,
+    name::MachineName,
+    plan::Plan,
+    report::{Style, reporter, summary},
+    world::{self, World},
+};
+use std::{io::Write as _, path::PathBuf};
+use tokio::{signal::unix::SignalKind, sync::mpsc::unbounded_channel};
+
+/// How a lost answer is met within a run.
+const RETRIES: u32 = 2;
+
+/// How a plan is applied.
+pub(super) struct How {
+    pub(super) parallel: usize,
+    pub(super) on_error: OnError,
+    pub(super) style: Style,
+}
+
+/// Applies the plan, reports as it goes, and says at the end how it ended for every host.
+pub(super) async fn perform(world: &World, plan: &Plan, how: &How, out: &mut Out) -> Result<Exit, CliError> {
+    let (events, mut inbox) = unbounded_channel::<Event>();
+    let interrupt = Interrupt::default();
+    let listening = tokio::spawn(listen(interrupt.clone()));
+    let mut reporter = reporter(how.style, plan);
+    let reporting = tokio::spawn(async move {
+        while let Some(event) = inbox.recv().await {
+            reporter.event(&event);
+        }
+        reporter.finish();
+    });
+    let options = Options { parallel: how.parallel, on_error: how.on_error, retries: RETRIES };
+    let outcome = apply(plan, world, &options, &interrupt, &events).await;
+    drop(events);
+    reporting.await.expect("a reporter does not panic");
+    listening.abort();
+    let log_of = |name: &MachineName| -> Option<PathBuf> {
+        let path = world::machine_dir(world, name).join(crate::apply::LOG);
+        path.exists().then_some(path)
+    };
+    if how.style == Style::Human {
+        if plan.is_noop() && summary::verdict(plan, &outcome) == summary::Verdict::Complete {
+            out.line(&plan.summary())?;
+        } else {
+            out.text(&summary::render(plan, &outcome, &log_of))?;
+        }
+    } else {
+        let hosts: serde_json::Map<String, serde_json::Value> = summary::hosts(plan, &outcome)
+            .into_iter()
+            .map(|(name, end)| (name.to_string(), end.to_string().into()))
+            .collect();
+        out.line(&serde_json::json!({ "event": "ended", "hosts": hosts }).to_string())?;
+    }
+    Ok(match summary::verdict(plan, &outcome) {
+        summary::Verdict::Complete => Exit::Done,
+        summary::Verdict::Partial => Exit::PartlyApplied,
+        summary::Verdict::Nothing => Exit::Error,
+    })
+}
+
+/// Ctrl-C or SIGTERM: once, no new step starts; twice, running ones are cut off.
+async fn listen(interrupt: Interrupt) {
+    let Ok(mut terminate) = tokio::signal::unix::signal(SignalKind::terminate()) else { return };
+    loop {
+        tokio::select! {
+            result = tokio::signal::ctrl_c() => if result.is_err() { return },
+            _ = terminate.recv() => {}
+        }
+        interrupt.ask();
+        let said = match interrupt.asked() {
+            1 => "\nNo new step starts; those under way are finished. Once more stops at once.",
+            _ => "\nStopping at once; the next plan knows what was under way.",
+        };
+        writeln!(std::io::stderr(), "{said}").ok();
+    }
+}

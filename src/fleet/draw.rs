@@ -1,0 +1,81 @@
+//! A fleet with its order as a graph: DOT for Graphviz, Mermaid for Markdown, SVG to look at.
+
+use super::Fleet;
+use crate::{graph::Graph, name::MachineName};
+use std::collections::BTreeMap;
+
+/// Hosts that are drawn one by one; the layout of more takes seconds, and nobody can read it.
+const MOST: usize = 300;
+
+fn order(fleet: &Fleet) -> Graph<MachineName, &str> {
+    let nodes: BTreeMap<MachineName, &str> = fleet.hosts.iter().map(|(n, h)| (n.clone(), h.driver.as_str())).collect();
+    let edges = fleet.hosts.iter().flat_map(|(n, h)| h.depends_on.iter().map(move |d| (n.clone(), d.clone())));
+    Graph::build(nodes, edges).expect("`load` refuses a fleet with a cycle")
+}
+
+/// Hosts with when they come (1 is first), and their edges from earlier to later.
+fn parts(fleet: &Fleet) -> (Vec<(MachineName, usize, String)>, Vec<(MachineName, MachineName)>) {
+    let graph = order(fleet);
+    let mut nodes = Vec::new();
+    for (wave, names) in graph.waves().into_iter().enumerate() {
+        for name in names {
+            let driver = graph.get(&name).copied().unwrap_or_default().to_owned();
+            nodes.push((name, wave + 1, driver));
+        }
+    }
+    let edges = nodes.iter().flat_map(|(n, ..)| graph.needs(n).map(|e| (e.clone(), n.clone())).collect::<Vec<_>>());
+    let edges = edges.collect();
+    (nodes, edges)
+}
+
+/// The fleet in the DOT language (graphviz.org).
+#[must_use]
+pub fn dot(fleet: &Fleet) -> String {
+    let (nodes, edges) = parts(fleet);
+    let mut out = format!("digraph \"{}\" {{\n  rankdir=LR;\n  node [shape=box];\n", fleet.name);
+    for (name, wave, driver) in &nodes {
+        out.push_str(&format!("  \"{name}\" [label=\"{wave}. {name}\\n{driver}\"];\n"));
+    }
+    for (earlier, later) in &edges {
+        out.push_str(&format!("  \"{earlier}\" -> \"{later}\";\n"));
+    }
+    out.push_str("}\n");
+    out
+}
+
+/// The fleet as a Mermaid flowchart (mermaid.js.org), which Markdown viewers draw.
+#[must_use]
+pub fn mermaid(fleet: &Fleet) -> String {
+    let (nodes, edges) = parts(fleet);
+    // Names may hold dots and dashes, which identifiers of Mermaid may not.
+    let ids: BTreeMap<&MachineName, String> =
+        nodes.iter().enumerate().map(|(i, (n, ..))| (n, format!("n{i}"))).collect();
+    let mut out = "flowchart LR\n".to_owned();
+    for (name, wave, driver) in &nodes {
+        out.push_str(&format!("  {}[\"{wave}. {name}<br/>{driver}\"]\n", ids[name]));
+    }
+    for (earlier, later) in &edges {
+        out.push_str(&format!("  {} --> {}\n", ids[earlier], ids[later]));
+    }
+    out
+}
+
+/// The fleet as a picture.
+///
+/// # Errors
+/// When there are too many hosts for one.
+pub fn svg(fleet: &Fleet) -> Result<String, String> {
+    use layout::{backends::svg::SVGWriter, gv};
+    if fleet.hosts.len() > MOST {
+        return Err(format!(
+            "{} hosts are too many for a picture (at most {MOST}); use --format dot",
+            fleet.hosts.len()
+        ));
+    }
+    let parsed = gv::DotParser::new(&dot(fleet)).process().map_err(|e| format!("cannot lay out the graph: {e}"))?;
+    let mut builder = gv::GraphBuilder::new();
+    builder.visit_graph(&parsed);
+    let mut writer = SVGWriter::new();
+    builder.get().do_it(false, false, false, &mut writer);
+    Ok(writer.finalize())
+}

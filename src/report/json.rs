@@ -1,0 +1,42 @@
+//! One JSON object per event and line, on standard output.
+
+use super::Reporter;
+use crate::{apply::Event, plan::StepId};
+use serde_json::json;
+use std::io::Write as _;
+
+pub(super) struct Json;
+
+fn step(id: &StepId) -> serde_json::Value {
+    json!({ "machine": id.machine, "part": id.part, "rm": id.rm })
+}
+
+/// The event for programs; `version` is that of [`crate::plan::render::JSON_VERSION`].
+pub(super) fn object(event: &Event) -> serde_json::Value {
+    match event {
+        Event::Started { step: id, action } => json!({ "event": "started", "step": step(id), "action": action }),
+        Event::Progress { step: id, text } => json!({ "event": "progress", "step": step(id), "text": text }),
+        Event::Finished { step: id, action, result, elapsed } => json!({
+            "event": "finished",
+            "step": step(id),
+            "action": action,
+            "ok": result.is_ok(),
+            "error": result.as_ref().err().map(ToString::to_string),
+            "help": result.as_ref().err().and_then(|e| e.help()),
+            "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
+        }),
+        Event::Skipped { step: id, because_of } => {
+            json!({ "event": "skipped", "step": step(id), "because_of": step(because_of) })
+        }
+        Event::NotStarted { step: id } => json!({ "event": "not-started", "step": step(id) }),
+    }
+}
+
+impl Reporter for Json {
+    fn event(&mut self, event: &Event) {
+        // A reader that went away must not end the run: what is under way goes on.
+        writeln!(std::io::stdout(), "{}", object(event)).ok();
+    }
+
+    fn finish(&mut self) {}
+}

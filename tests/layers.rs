@@ -1,0 +1,175 @@
+//! The rules of ARCHITECTURE.md that a compiler does not check.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+/// Modules that are values and functions from values to values.
+const PURE: &[&str] = &["name", "graph", "quote", "engine", "provisioner", "record", "fleet", "plan", "tls"];
+
+/// What a pure module must not know.
+const EFFECTS: &[&str] = &[
+    "async ",
+    ".await",
+    "tokio::",
+    "std::fs",
+    "std::net",
+    "std::env",
+    "std::process",
+    "SystemTime",
+    "now_utc",
+    "Instant::now",
+    "println!",
+];
+
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+    found.sort();
+    found
+}
+
+/// `src/plan/diff.rs` is of module `plan`.
+fn module(path: &Path) -> String {
+    let rest = path.strip_prefix("src").unwrap();
+    rest.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned()
+}
+
+/// Code without comments, and without the tests at its foot.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    let body = text.split("#[cfg(test)]\nmod ").next().unwrap();
+    body.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// The modules in the order `lib.rs` lists them.
+fn order() -> Vec<String> {
+    let text = fs::read_to_string("src/lib.rs").unwrap();
+    text.lines().filter_map(|l| l.strip_prefix("pub mod ")).map(|l| l.trim_end_matches(';').to_owned()).collect()
+}
+
+/// Every module that `use crate::{…}` trees and `crate::…` paths name.
+fn used(code: &str) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    for (at, _) in code.match_indices("crate::") {
+        let rest = &code[at + "crate::".len()..];
+        if let Some(tree) = rest.strip_prefix('{') {
+            found.extend(heads(tree));
+        } else {
+            found.insert(rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect());
+        }
+    }
+    found
+}
+
+/// The first words of the branches of a use tree, up to its closing brace.
+fn heads(tree: &str) -> Vec<String> {
+    let (mut heads, mut word, mut depth, mut at_head) = (Vec::new(), String::new(), 0, true);
+    for c in tree.chars() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => {
+                heads.push(std::mem::take(&mut word));
+                at_head = true;
+            }
+            c if at_head && depth == 0 && (c.is_alphanumeric() || c == '_') => word.push(c),
+            c if !c.is_whitespace() => at_head = false,
+            _ => {}
+        }
+    }
+    heads.push(word);
+    heads.retain(|w| !w.is_empty());
+    heads
+}
+
+#[test]
+fn use_trees_are_understood() {
+    let code = "use crate::{\n    a::{b, c},\n    d,\n    e::f::{g},\n};\nlet x = crate::h::i();";
+    assert_eq!(used(code), ["a", "d", "e", "h"].map(str::to_owned).into());
+}
+
+#[test]
+fn modules_use_only_those_above_them() {
+    let order = order();
+    assert!(order.len() > 15, "lib.rs lists the modules: {order:?}");
+    let mut wrong = Vec::new();
+    for path in files(Path::new("src")) {
+        let Some(own) = order.iter().position(|m| *m == module(&path)) else { continue };
+        let used = used(&code(&path));
+        for below in order.iter().skip(own + 1).filter(|m| used.contains(*m)) {
+            wrong.push(format!("{} uses {below}", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn pure_modules_have_no_effects() {
+    let mut wrong = Vec::new();
+    for path in files(Path::new("src")).into_iter().filter(|p| PURE.contains(&module(p).as_str())) {
+        let code = code(&path);
+        wrong.extend(EFFECTS.iter().filter(|e| code.contains(**e)).map(|e| format!("{}: {e}", path.display())));
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn remote_commands_are_never_built_by_format() {
+    // `Sh` can only be made from fixed text and quoted words; nobody may reach around it.
+    let mut wrong = Vec::new();
+    for path in files(Path::new("src")).into_iter().filter(|p| module(p) != "quote") {
+        let code = code(&path);
+        if code.contains(".leak()") || code.contains("Box::leak") {
+            wrong.push(format!("{} makes static text at run time", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[test]
+fn every_driver_and_provisioner_file_is_in_its_table() {
+    for (dir, names) in [
+        ("src/driver", machine::driver::DRIVERS.iter().map(|d| d.name()).collect::<BTreeSet<_>>()),
+        ("src/provisioner", machine::provisioner::PROVISIONERS.iter().map(|p| p.name()).collect()),
+    ] {
+        let text = fs::read_to_string(format!("{dir}/mod.rs")).unwrap();
+        for name in &names {
+            assert!(text.contains(&format!("mod {name};")), "{dir}: `{name}` has no file of its own");
+        }
+    }
+}
+
+#[test]
+fn files_can_be_held_in_the_head() {
+    let mut long = Vec::new();
+    for path in files(Path::new("src")) {
+        let text = fs::read_to_string(&path).unwrap();
+        let lines = text.split("#[cfg(test)]").next().unwrap().lines().count();
+        if lines > 500 {
+            long.push(format!("{}: {lines} lines before its tests", path.display()));
+        }
+    }
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn there_is_one_crypto_backend() {
+    let lock = fs::read_to_string("Cargo.lock").unwrap();
+    for banned in ["ring", "openssl-sys", "native-tls", "serde_yml"] {
+        assert!(!lock.contains(&format!("name = \"{banned}\"\n")), "{banned} is in Cargo.lock");
+    }
+    for single in ["rustls", "tokio", "hyper", "russh", "aws-lc-sys"] {
+        assert_eq!(lock.matches(&format!("name = \"{single}\"\n")).count(), 1, "one version of {single}");
+    }
+}

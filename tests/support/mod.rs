@@ -1,0 +1,394 @@
+//! A world that exists only in memory, stricter than reality, and that fails on request: a second machine of
+//! one name, a command nobody wrote or a login to a machine that is off are mistakes, not answers. What can
+//! be lost is lost *after* the effect, the worst moment.
+
+use async_trait::async_trait;
+use machine::{
+    clock::{FixedClock, Timestamp},
+    docker::{DockerApi, DockerError, Endpoint, EngineVersion},
+    driver::{AnyDriver, Driver, DriverContext, DriverError, Drivers, Kind, OptionSpec, PowerAction, Secrecy, When},
+    engine::EngineSpec,
+    name::MachineName,
+    provisioner::{CERT_DIR, Difference, Facts, HostCertificate, Op, Provisioner, Provisioners, Script, Unsupported},
+    quote::Sh,
+    record::{Instance, Power, SshEndpoint},
+    store::{authority::sha256_hex, memory::MemoryStore},
+    transport::{Connect, Limits, LineSink, Output, Stream, Target, Transport, TransportError},
+    world::World,
+};
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    pin::Pin,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+/// When everything in these tests happens.
+pub(crate) const NOW: Timestamp = Timestamp(1_800_000_000);
+
+/// A machine at the provider.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) struct FakeMachine {
+    pub(crate) size: i64,
+    pub(crate) region: String,
+    pub(crate) serial: u64,
+    pub(crate) on: bool,
+    /// The engine's configuration as it was last applied, and whether it runs.
+    pub(crate) engine: Option<(EngineSpec, bool)>,
+    /// Files by name, as PEM texts.
+    pub(crate) files: BTreeMap<String, String>,
+}
+
+/// The provider's side.
+#[derive(Debug, Default)]
+pub(crate) struct Cloud {
+    pub(crate) machines: BTreeMap<String, FakeMachine>,
+    /// Effects left before the answer to one is lost.
+    pub(crate) fuse: Option<usize>,
+    /// How many effects there were in all.
+    pub(crate) effects: usize,
+    serial: u64,
+}
+
+impl Cloud {
+    /// Notes an effect that has happened; its answer may be lost.
+    fn effect(&mut self) -> Result<(), ()> {
+        self.effects += 1;
+        match &mut self.fuse {
+            Some(0) => {
+                self.fuse = None;
+                Err(())
+            }
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+pub(crate) type Shared = Arc<Mutex<Cloud>>;
+
+fn lock(cloud: &Shared) -> MutexGuard<'_, Cloud> {
+    cloud.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// What the tests' fleets may say of an instance.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Options {
+    size: i64,
+    region: String,
+    note: String,
+}
+
+const fn option(key: &'static str, kind: Kind, default: &'static str, when: When) -> OptionSpec {
+    OptionSpec {
+        key,
+        flag: key,
+        env: "",
+        kind,
+        default: Some(default),
+        required: false,
+        help: "for tests",
+        field: "",
+        secrecy: Secrecy::Plain,
+        when,
+    }
+}
+
+pub(crate) struct FakeDriver(pub(crate) Shared);
+
+fn lost(doing: &str) -> DriverError {
+    DriverError::Lost { doing: doing.to_owned(), why: "the connection closed".to_owned() }
+}
+
+fn instance(name: &str, machine: &FakeMachine) -> Instance {
+    Instance {
+        id: format!("i-{}", machine.serial),
+        address: format!("10.9.0.{}", machine.serial % 250),
+        ssh: Some(SshEndpoint { host: name.to_owned(), port: 22, user: "root".to_owned(), key: None, jump: None }),
+        url: None,
+        host_keys: vec![format!("ssh-ed25519 {}", machine.serial)],
+        jump_keys: Vec::new(),
+    }
+}
+
+#[async_trait]
+impl Driver for FakeDriver {
+    const NAME: &'static str = "fake";
+    const ABOUT: &'static str = "machines in memory";
+    const OPTIONS: &'static [OptionSpec] = &[
+        option("size", Kind::Number, "1", When::InPlace),
+        option("region", Kind::Text, "a", When::Replace),
+        option("note", Kind::Text, "x", When::Recorded),
+    ];
+    const CREATES: bool = true;
+    type Options = Options;
+
+    async fn find(&self, cx: &DriverContext<'_>, _: &Options) -> Result<Option<Instance>, DriverError> {
+        let cloud = lock(&self.0);
+        Ok(cloud.machines.get(cx.machine.as_str()).map(|m| instance(cx.machine.as_str(), m)))
+    }
+
+    async fn create(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Instance, DriverError> {
+        assert!(!options.note.is_empty());
+        let name = cx.machine.to_string();
+        let made = {
+            let mut cloud = lock(&self.0);
+            if let Some(machine) = cloud.machines.get_mut(&name) {
+                assert_eq!(machine.region, options.region, "{name}: a creation found a machine that needs replacement");
+                machine.size = options.size;
+                machine.on = true;
+                instance(&name, machine)
+            } else {
+                cloud.serial += 1;
+                let machine = FakeMachine {
+                    size: options.size,
+                    region: options.region.clone(),
+                    serial: cloud.serial,
+                    on: true,
+                    engine: None,
+                    files: BTreeMap::new(),
+                };
+                let made = instance(&name, &machine);
+                cloud.machines.insert(name, machine);
+                made
+            }
+        };
+        cx.checkpoint.instance(&made)?;
+        lock(&self.0).effect().map_err(|()| lost("creating the instance"))?;
+        Ok(made)
+    }
+
+    async fn change(&self, cx: &DriverContext<'_>, old: &Instance, options: &Options) -> Result<Instance, DriverError> {
+        let mut cloud = lock(&self.0);
+        let machine = cloud.machines.get_mut(cx.machine.as_str()).expect("a change of a machine that is not there");
+        let now = instance(cx.machine.as_str(), machine);
+        assert_eq!(now.id, old.id, "a change of another machine than the recorded one");
+        machine.size = options.size;
+        cloud.effect().map_err(|()| lost("changing the instance"))?;
+        Ok(now)
+    }
+
+    async fn power(&self, cx: &DriverContext<'_>, old: &Instance, _: &Options) -> Result<Power, DriverError> {
+        let cloud = lock(&self.0);
+        Ok(match cloud.machines.get(cx.machine.as_str()) {
+            Some(m) if instance(cx.machine.as_str(), m).id == old.id && m.on => Power::Running,
+            Some(m) if instance(cx.machine.as_str(), m).id == old.id => Power::Stopped,
+            _ => Power::Gone,
+        })
+    }
+
+    async fn set_power(
+        &self,
+        cx: &DriverContext<'_>,
+        _: &Instance,
+        _: &Options,
+        action: PowerAction,
+    ) -> Result<Instance, DriverError> {
+        let mut cloud = lock(&self.0);
+        let machine = cloud.machines.get_mut(cx.machine.as_str()).expect("a start of a machine that is not there");
+        machine.on = matches!(action, PowerAction::Start | PowerAction::Restart);
+        let now = instance(cx.machine.as_str(), machine);
+        cloud.effect().map_err(|()| lost("starting the instance"))?;
+        Ok(now)
+    }
+
+    async fn rm(&self, cx: &DriverContext<'_>, _: &Instance, _: &Options) -> Result<(), DriverError> {
+        let mut cloud = lock(&self.0);
+        cloud.machines.remove(cx.machine.as_str());
+        cloud.effect().map_err(|()| lost("removing the instance"))
+    }
+}
+
+/// A distribution that exists only here: its engine is one value, its commands are two.
+pub(crate) struct FakeProvisioner;
+
+static FAKE_PROVISIONER: FakeProvisioner = FakeProvisioner;
+pub(crate) static PROVISIONERS: Provisioners = &[&FAKE_PROVISIONER];
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|i| u8::from_str_radix(&text[i..i + 2], 16).expect("hex")).collect()
+}
+
+impl Provisioner for FakeProvisioner {
+    fn name(&self) -> &'static str {
+        "fake"
+    }
+    fn knows(&self, id: &str) -> bool {
+        id == "fake"
+    }
+    fn differences(&self, facts: &Facts, want: &EngineSpec) -> Vec<Difference> {
+        let found = facts.daemon_json.clone();
+        let wanted = serde_json::to_string(&(want, true)).ok();
+        if found == wanted { Vec::new() } else { vec![Difference { what: "engine".to_owned(), found, wanted }] }
+    }
+    fn engine(&self, facts: &Facts, want: &EngineSpec) -> Result<Script, Unsupported> {
+        if self.differences(facts, want).is_empty() {
+            return Ok(Script::default());
+        }
+        let payload = hex(&serde_json::to_vec(want).expect("plain data"));
+        Ok(Script(vec![Op { title: "set the engine".to_owned(), run: Sh::words(["fake-engine", &payload]) }]))
+    }
+    fn certificate(&self, _: &Facts, certificate: &HostCertificate) -> Script {
+        let HostCertificate { ca, cert, key } = certificate;
+        let payload = hex(&serde_json::to_vec(&[ca, cert, key]).expect("plain data"));
+        Script(vec![Op { title: "put the certificate".to_owned(), run: Sh::words(["fake-certificate", &payload]) }])
+    }
+    fn firewall_advice(&self, _: &Facts, _: &EngineSpec) -> Option<String> {
+        None
+    }
+}
+
+pub(crate) struct FakeConnect(pub(crate) Shared);
+
+struct FakeHost {
+    cloud: Shared,
+    machine: MachineName,
+    key: String,
+}
+
+#[async_trait]
+impl Connect for FakeConnect {
+    async fn connect(&self, target: &Target) -> Result<Arc<dyn Transport>, TransportError> {
+        let cloud = lock(&self.0);
+        let address = format!("{}:22", target.ssh.host);
+        let machine = cloud.machines.get(target.machine.as_str()).filter(|m| m.on).ok_or_else(|| {
+            TransportError::Connect { machine: target.machine.clone(), address, why: "no route to host".to_owned() }
+        })?;
+        let key = format!("ssh-ed25519 {}", machine.serial);
+        assert!(target.host_keys.contains(&key), "{}: not the machine that was recorded", target.machine);
+        Ok(Arc::new(FakeHost { cloud: self.0.clone(), machine: target.machine.clone(), key }))
+    }
+}
+
+impl FakeHost {
+    fn broken(&self, doing: &str) -> TransportError {
+        TransportError::Broken {
+            machine: self.machine.clone(),
+            doing: doing.to_owned(),
+            why: "the connection closed".to_owned(),
+        }
+    }
+
+    fn probe(machine: &FakeMachine) -> String {
+        let mut out =
+            "@machine-probe 1\n@os-release\n|ID=fake\n|PRETTY_NAME=Fake\n@root\n|0\n@systemd\n|yes\n".to_owned();
+        if let Some(engine) = &machine.engine {
+            let state = serde_json::to_string(engine).expect("plain data");
+            out.push_str(&format!("@daemon.json\n|{state}\n"));
+        }
+        out.push_str("@sha256\n");
+        for (name, text) in &machine.files {
+            out.push_str(&format!("|{}  {CERT_DIR}/{name}\n", sha256_hex(text.as_bytes())));
+        }
+        out.push_str("@modes\n");
+        for name in machine.files.keys() {
+            out.push_str(&format!("|600 {CERT_DIR}/{name}\n"));
+        }
+        out.push_str("@end\n");
+        out
+    }
+
+    /// Does what the fake provisioner's commands say; anything else is a command nobody wrote.
+    fn perform(machine: &mut FakeMachine, script: &str) {
+        let mut known = 0;
+        for line in script.lines() {
+            if let Some(payload) = line.trim().strip_prefix("fake-engine ") {
+                let spec: EngineSpec = serde_json::from_slice(&unhex(payload)).expect("our own payload");
+                machine.engine = Some((spec, true));
+                known += 1;
+            } else if let Some(payload) = line.trim().strip_prefix("fake-certificate ") {
+                let [ca, cert, key]: [String; 3] = serde_json::from_slice(&unhex(payload)).expect("our own payload");
+                for (name, text) in [("ca.pem", ca), ("server.pem", cert), ("server-key.pem", key)] {
+                    machine.files.insert(name.to_owned(), text);
+                }
+                known += 1;
+            }
+        }
+        assert_eq!(known, 1, "a script nobody wrote: {script}");
+    }
+}
+
+#[async_trait]
+impl Transport for FakeHost {
+    async fn run(&self, command: &Sh, stdin: &[u8], _: Limits, _: LineSink<'_>) -> Result<Output, TransportError> {
+        let mut cloud = lock(&self.cloud);
+        let machine = cloud.machines.get_mut(self.machine.as_str()).filter(|m| m.on);
+        let machine = machine.ok_or_else(|| self.broken("running a command"))?;
+        let stdout = if command.as_str() == "sh -s" && !stdin.is_empty() {
+            let script = std::str::from_utf8(stdin).expect("scripts are text");
+            Self::perform(machine, script);
+            cloud.effect().map_err(|()| self.broken("running a script"))?;
+            "\u{1e}machine done\n".to_owned()
+        } else {
+            Self::probe(machine)
+        };
+        Ok(Output { status: 0, stdout, stderr: String::new() })
+    }
+
+    async fn open_unix(&self, path: &str) -> Result<Pin<Box<dyn Stream>>, TransportError> {
+        panic!("nobody opens {path}")
+    }
+    fn host_key(&self) -> String {
+        self.key.clone()
+    }
+    fn jump_key(&self) -> Option<String> {
+        None
+    }
+    fn needs_sudo(&self) -> bool {
+        false
+    }
+    fn is_closed(&self) -> bool {
+        false
+    }
+}
+
+/// Engines answer when they run, and when both sides hold certificates of one authority.
+pub(crate) struct FakeDocker(pub(crate) Shared);
+
+#[async_trait]
+impl DockerApi for FakeDocker {
+    async fn version(&self, name: &MachineName, at: &Endpoint, _: Duration) -> Result<EngineVersion, DockerError> {
+        let Endpoint::Tls { host, ca, .. } = at else { panic!("only TLS endpoints in these tests") };
+        let unreachable =
+            |why: &str| DockerError::Unreachable { machine: name.clone(), address: host.clone(), why: why.to_owned() };
+        let cloud = lock(&self.0);
+        let machine = cloud.machines.get(name.as_str()).filter(|m| m.on).ok_or_else(|| unreachable("no route"))?;
+        match &machine.engine {
+            Some((_, true)) if machine.files.get("ca.pem") == Some(ca) => {
+                Ok(EngineVersion { version: "28.2.2".to_owned(), api: "1.50".to_owned() })
+            }
+            Some((_, true)) => Err(DockerError::Tls {
+                machine: name.clone(),
+                address: host.clone(),
+                why: "unknown authority".to_owned(),
+            }),
+            _ => Err(unreachable("connection refused")),
+        }
+    }
+}
+
+/// A world of fakes, its provider and its store.
+pub(crate) fn world() -> (World, Shared, Arc<MemoryStore>) {
+    let cloud = Shared::default();
+    // The driver table holds drivers for the life of the program; a test's is short.
+    let driver: &'static dyn AnyDriver = Box::leak(Box::new(FakeDriver(cloud.clone())));
+    let store = Arc::new(MemoryStore::default());
+    let world = World {
+        drivers: Arc::new(Drivers::from([("fake", driver)])),
+        provisioners: PROVISIONERS,
+        connect: Arc::new(FakeConnect(cloud.clone())),
+        docker: Arc::new(FakeDocker(cloud.clone())),
+        store: store.clone(),
+        clock: Arc::new(FixedClock(NOW)),
+    };
+    (world, cloud, store)
+}
