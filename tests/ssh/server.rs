@@ -88,7 +88,8 @@ fn target(port: u16, key: &Path) -> Target {
     }
 }
 
-fn user() -> String {
+/// Who runs the tests, and logs in.
+pub(crate) fn user() -> String {
     let id = command("id").arg("-un").output().unwrap();
     String::from_utf8(id.stdout).unwrap().trim().to_owned()
 }
@@ -170,10 +171,6 @@ impl Server {
         &self.key
     }
 
-    pub(crate) fn user(&self) -> String {
-        user()
-    }
-
     /// Lets one more key in.
     pub(crate) fn allow(&self, key: &str) {
         let path = self.dir.path().join("authorized_keys");
@@ -204,6 +201,30 @@ impl Server {
     /// How many logins succeeded.
     pub(crate) fn logins(&self) -> usize {
         self.log().lines().filter(|l| l.starts_with("Accepted publickey")).count()
+    }
+
+    /// Runs the test of this name, one that is ignored otherwise, on a terminal of 33 rows and 101 columns, types
+    /// `input`, and returns all that was printed. `None`, having said why, without `script` of util-linux.
+    pub(crate) fn on_a_terminal(&self, test: &str, input: &str) -> Option<String> {
+        if command("script").arg("--version").stdout(Stdio::null()).status().is_err() {
+            println!("SKIPPED: `script` is not installed");
+            return None;
+        }
+        let exe = std::env::current_exe().unwrap();
+        let inner = format!(
+            "stty rows 33 cols 101; echo settings=$(stty -g); {} --exact {test} --ignored --nocapture; echo settings=$(stty -g)",
+            exe.display()
+        );
+        let mut script = command("script");
+        script.args(["-q", "-e", "-c", &inner, "/dev/null"]);
+        script.env("TEST_KEY", &self.key).env("TEST_PORT", self.port.to_string());
+        let mut child = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(input.as_bytes()).unwrap();
+        // Open until it has ended: the end of input would end the terminal.
+        let output = child.wait_with_output().unwrap();
+        drop(stdin);
+        Some(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// Pulls the plug: the listener and every connection, at once.

@@ -13,7 +13,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::{
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
 
@@ -55,11 +55,14 @@ impl fmt::Display for JumpHost {
     }
 }
 
-/// Connections to jump hosts, by jump host and key.
+/// Connections to jump hosts.
 #[derive(Default)]
 pub(super) struct Jumps {
-    slots: Mutex<BTreeMap<(JumpHost, Option<String>), Arc<tokio::sync::Mutex<Slot>>>>,
+    slots: Mutex<BTreeMap<Route, Arc<tokio::sync::Mutex<Slot>>>>,
 }
+
+/// A jump host, and the key that opens it.
+type Route = (JumpHost, Option<String>);
 
 /// All connections to one jump host.
 #[derive(Default)]
@@ -74,7 +77,46 @@ struct Link {
     room: Arc<Semaphore>,
 }
 
+impl Slot {
+    /// A connection with room for one more host.
+    fn free(&mut self) -> Option<(Arc<Link>, OwnedSemaphorePermit)> {
+        self.links.retain(|link| !link.hop.handle.is_closed());
+        self.links.iter().find_map(|link| Some((Arc::clone(link), Arc::clone(&link.room).try_acquire_owned().ok()?)))
+    }
+}
+
 impl Jumps {
+    /// The connection to use, opened if need be; those who ask meanwhile wait for it.
+    async fn link(
+        &self,
+        target: &Target,
+        jump: &JumpHost,
+        peer: &Peer,
+        credentials: &Credentials,
+    ) -> Result<(Arc<Link>, OwnedSemaphorePermit), Failure> {
+        let asked = Instant::now();
+        let route = (jump.clone(), target.ssh.key.clone());
+        let slot = Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(route).or_default());
+        let mut slot = slot.lock().await;
+        if let Some(free) = slot.free() {
+            return Ok(free);
+        }
+        if let Some((at, address, why)) = &slot.failed
+            && *at > asked
+        {
+            let at_jump = Peer { machine: peer.machine.clone(), address: address.clone() };
+            return Err(Failure::Transient(at_jump.connect(why)));
+        }
+        let opened = open(target, jump, peer, credentials).await;
+        if let Err(Failure::Transient(TransportError::Connect { address, why, .. })) = &opened {
+            slot.failed = Some((Instant::now(), address.clone(), why.clone()));
+        }
+        let link = Arc::new(Link { hop: opened?, room: Arc::new(Semaphore::new(HOSTS_PER_LINK)) });
+        let room = Arc::clone(&link.room).try_acquire_owned();
+        slot.links.push(Arc::clone(&link));
+        Ok((link, room.expect("a semaphore that is new and not closed has room")))
+    }
+
     /// A stream to `target` through `jump`, and the jump host's key.
     pub(super) async fn reach(
         &self,
@@ -83,36 +125,7 @@ impl Jumps {
         peer: &Peer,
         credentials: &Credentials,
     ) -> Result<(Pin<Box<dyn Stream>>, String), Failure> {
-        let asked = Instant::now();
-        let key = (jump.clone(), target.ssh.key.clone());
-        let slot = Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
-        let (link, room) = {
-            let mut slot = slot.lock().await;
-            slot.links.retain(|link| !link.hop.handle.is_closed());
-            let free = slot
-                .links
-                .iter()
-                .find_map(|link| Some((Arc::clone(link), Arc::clone(&link.room).try_acquire_owned().ok()?)));
-            match free {
-                Some(found) => found,
-                None => {
-                    if let Some((at, address, why)) = &slot.failed
-                        && *at > asked
-                    {
-                        let at_jump = Peer { machine: peer.machine.clone(), address: address.clone() };
-                        return Err(Failure::Transient(at_jump.connect(why)));
-                    }
-                    let opened = open(target, jump, peer, credentials).await;
-                    if let Err(Failure::Transient(TransportError::Connect { address, why, .. })) = &opened {
-                        slot.failed = Some((Instant::now(), address.clone(), why.clone()));
-                    }
-                    let link = Arc::new(Link { hop: opened?, room: Arc::new(Semaphore::new(HOSTS_PER_LINK)) });
-                    let room = Arc::clone(&link.room).try_acquire_owned();
-                    slot.links.push(Arc::clone(&link));
-                    (link, room.expect("a semaphore that is new and not closed has room"))
-                }
-            }
-        };
+        let (link, room) = self.link(target, jump, peer, credentials).await?;
         // The connection may be older than this target, and opened for one that pinned nothing.
         let met = &link.hop.key;
         if !target.jump_keys.is_empty() {
