@@ -114,7 +114,11 @@ pub fn with_defaults(table: &[OptionSpec], values: &OptionValues) -> OptionValue
 pub fn read(spec: &OptionSpec, value: &Value) -> Result<Value, String> {
     let wrong = |want: &str| Err(format!("`{}` must be {want}", spec.key));
     if spec.secrecy == Secrecy::Secret {
-        return if is_reference(value) { Ok(value.clone()) } else { wrong("a reference: one of `env`, `file` and `command`") };
+        return if is_reference(value) {
+            Ok(value.clone())
+        } else {
+            wrong("a reference: one of `env`, `file` and `command`")
+        };
     }
     match (spec.kind, value) {
         (Kind::Text | Kind::Path, Value::String(_)) => Ok(value.clone()),

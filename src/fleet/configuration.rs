@@ -44,7 +44,8 @@ impl<'a> Configurations<'a> {
         for entry in section.map(Node::entries).unwrap_or_default() {
             by_name.insert(&entry.key, configuration(entry, problems));
         }
-        let defaults = driver::DRIVERS.iter().map(|d| (d.name(), options::with_defaults(d.options(), &OptionValues::new())));
+        let defaults =
+            driver::DRIVERS.iter().map(|d| (d.name(), options::with_defaults(d.options(), &OptionValues::new())));
         Self { by_name, defaults: defaults.collect() }
     }
 
@@ -103,7 +104,8 @@ impl<'a> Configurations<'a> {
             complete = false;
             let key = wrong.key.as_deref();
             let shared = |key| configuration.node.and_then(|node| node.entry(key));
-            let place = key.and_then(|key| host.node.entry(key).or_else(|| shared(key))).map_or(host.key_at, |e| e.node.at);
+            let place =
+                key.and_then(|key| host.node.entry(key).or_else(|| shared(key))).map_or(host.key_at, |e| e.node.at);
             let problem = Problem::new(Code::BadOption, wrong.message)
                 .at(place, format!("driver `{}` cannot take this", driver.name()))
                 .suggest(None, wrong.help.unwrap_or_default());
@@ -192,13 +194,23 @@ fn read_option(spec: &OptionSpec, entry: &Entry) -> Result<serde_json::Value, Pr
         _ => node.to_json(),
     };
     if spec.secrecy == Secrecy::Secret && !value.is_object() {
-        return Err(Problem::new(Code::SecretInFile, format!("`{}` is a secret and cannot stand in a fleet file", spec.key))
-            .at(node.at, "anybody who reads the file reads this")
-            .help(format!("say where it is: `{0}: {{ env: NAME }}`, `{0}: {{ file: PATH }}` or `{0}: {{ command: COMMAND }}`", spec.key)));
+        return Err(Problem::new(
+            Code::SecretInFile,
+            format!("`{}` is a secret and cannot stand in a fleet file", spec.key),
+        )
+        .at(node.at, "anybody who reads the file reads this")
+        .help(format!(
+            "say where it is: `{0}: {{ env: NAME }}`, `{0}: {{ file: PATH }}` or `{0}: {{ command: COMMAND }}`",
+            spec.key
+        )));
     }
     options::read(spec, &value).map_err(|message| {
         let label = if node.is_null() { "there is no value".to_owned() } else { format!("this is {}", node.noun()) };
-        Problem::new(Code::BadOption, message).at(node.at, label).help(format!("`{}`: {}", spec.key, lower_first(spec.help)))
+        Problem::new(Code::BadOption, message).at(node.at, label).help(format!(
+            "`{}`: {}",
+            spec.key,
+            lower_first(spec.help)
+        ))
     })
 }
 
@@ -206,11 +218,8 @@ fn unknown_option(driver: &'static dyn AnyDriver, strange: &Strange<'_>, problem
     let key = &strange.entry.key;
     let keys = || driver.options().iter().map(|spec| spec.key);
     let meant = problems.did_you_mean(key, keys().chain(strange.known.iter().copied()));
-    let elsewhere: Vec<&str> = driver::DRIVERS
-        .iter()
-        .filter(|d| d.options().iter().any(|spec| spec.key == *key))
-        .map(|d| d.name())
-        .collect();
+    let elsewhere: Vec<&str> =
+        driver::DRIVERS.iter().filter(|d| d.options().iter().any(|spec| spec.key == *key)).map(|d| d.name()).collect();
     let otherwise = if elsewhere.is_empty() || meant.is_some() {
         format!("options of `{}` are {}", driver.name(), suggest::list(keys()))
     } else {
@@ -225,9 +234,7 @@ fn unknown_option(driver: &'static dyn AnyDriver, strange: &Strange<'_>, problem
 fn lower_first(help: &str) -> String {
     let mut rest = help.chars();
     match rest.next() {
-        Some(first) if !rest.as_str().starts_with(char::is_uppercase) => {
-            first.to_lowercase().chain(rest).collect()
-        }
+        Some(first) if !rest.as_str().starts_with(char::is_uppercase) => first.to_lowercase().chain(rest).collect(),
         _ => help.to_owned(),
     }
 }

@@ -5,10 +5,7 @@ use super::{
     problem::{Code, Problem, Problems},
     raw::RawEngine,
 };
-use crate::engine::{
-    EngineSpec, Source,
-    spec::TLS_PORT,
-};
+use crate::engine::{EngineSpec, Source, spec::TLS_PORT};
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, net::IpAddr};
 

@@ -29,8 +29,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use schema::schema;
+pub use fmt::format;
 pub use problem::{Code, FleetProblems, Problem};
+pub use schema::schema;
 
 /// A checked fleet. After this no `Option` means "default".
 #[derive(Clone, Debug, PartialEq)]

@@ -166,7 +166,11 @@ impl Diagnostic for Problem {
             let span = SourceSpan::from((place.start, place.len));
             let label = (!label.is_empty()).then(|| label.clone());
             // The primary label is the one whose line and column head the excerpt.
-            if n == 0 { LabeledSpan::new_primary_with_span(label, span) } else { LabeledSpan::new_with_span(label, span) }
+            if n == 0 {
+                LabeledSpan::new_primary_with_span(label, span)
+            } else {
+                LabeledSpan::new_with_span(label, span)
+            }
         })))
     }
 }
@@ -246,11 +250,7 @@ impl Problems {
     }
 
     /// What `word` was probably meant to be.
-    pub(super) fn did_you_mean<'a>(
-        &mut self,
-        word: &str,
-        among: impl IntoIterator<Item = &'a str>,
-    ) -> Option<String> {
+    pub(super) fn did_you_mean<'a>(&mut self, word: &str, among: impl IntoIterator<Item = &'a str>) -> Option<String> {
         self.suggested += 1;
         if self.suggested > Self::SUGGESTIONS {
             return None;

@@ -171,11 +171,7 @@ impl<'a, 'r> From<'a, 'r> {
         visitor.visit_seq(Items { items: items.iter(), reading: self.reading })
     }
 
-    fn map<V: Visitor<'a>>(
-        self,
-        known: Option<&'static [&'static str]>,
-        visitor: V,
-    ) -> Result<V::Value, ReadError> {
+    fn map<V: Visitor<'a>>(self, known: Option<&'static [&'static str]>, visitor: V) -> Result<V::Value, ReadError> {
         let entries = self.node.entries().iter();
         let top = ptr::eq(self.node, self.reading.root);
         visitor.visit_map(Entries { entries, known, top, value: None, reading: self.reading })
@@ -269,9 +265,9 @@ impl<'a> de::Deserializer<'a> for From<'a, '_> {
         visitor: V,
     ) -> Result<V::Value, ReadError> {
         match &self.node.value {
-            Value::Scalar(scalar) => {
-                visitor.visit_enum(scalar.text.as_str().into_deserializer()).map_err(|e: ReadError| e.on(self.node, None))
-            }
+            Value::Scalar(scalar) => visitor
+                .visit_enum(scalar.text.as_str().into_deserializer())
+                .map_err(|e: ReadError| e.on(self.node, None)),
             Value::List(_) | Value::Map(_) => {
                 Err(ReadError::new(Code::WrongType, format!("must be {}", one_of(variants))).on(self.node, None))
             }
@@ -379,8 +375,9 @@ mod tests {
 
     #[test]
     fn every_wrong_value_is_named_and_the_rest_is_read() {
-        let (thing, strange, messages) =
-            thing("text: [x]\ncount: -1\ninner: {flag: maybe, odd: 1}\nlist: [a, {}, b]\nlabels: {n: 1, f: true}\nnew: 1\n");
+        let (thing, strange, messages) = thing(
+            "text: [x]\ncount: -1\ninner: {flag: maybe, odd: 1}\nlist: [a, {}, b]\nlabels: {n: 1, f: true}\nnew: 1\n",
+        );
         assert_eq!(
             messages,
             [

@@ -71,7 +71,8 @@ fn mapping_only(entry: Option<&Entry>, problems: &mut Problems) {
     } else {
         (format!("this is {}", entry.node.noun()), format!("write `{key}: {{ name: {{ … }} }}`"))
     };
-    problems.push(Problem::new(Code::WrongType, format!("`{key}` must be a mapping")).at(entry.node.at, label).help(help));
+    problems
+        .push(Problem::new(Code::WrongType, format!("`{key}` must be a mapping")).at(entry.node.at, label).help(help));
 }
 
 fn fleet_name(given: Option<String>, root: &Node, inputs: &Inputs, problems: &mut Problems) -> Option<FleetName> {
@@ -88,7 +89,8 @@ fn fleet_name(given: Option<String>, root: &Node, inputs: &Inputs, problems: &mu
                 Some(Err(why)) => format!("add `fleet: NAME`; the name of the file cannot serve: {why}"),
                 _ => "add `fleet: NAME`; the name owns the machines that are made".to_owned(),
             };
-            let problem = Problem::new(Code::MissingKey, "the fleet has no name").at(root.at, "the file has other keys");
+            let problem =
+                Problem::new(Code::MissingKey, "the fleet has no name").at(root.at, "the file has other keys");
             problems.push(problem.help(help));
             None
         }
@@ -155,7 +157,8 @@ impl Defaults {
         let (raw, strange): (RawDefaults, _) = section.map(|node| read(node, problems)).unwrap_or_default();
         refuse(&strange, "defaults", problems);
         let named = section.and_then(|node| node.entry("driver"));
-        let driver = raw.driver.filter(|name| named.is_some_and(|e| configurations.find(name, &e.node, problems).is_some()));
+        let driver =
+            raw.driver.filter(|name| named.is_some_and(|e| configurations.find(name, &e.node, problems).is_some()));
         if let Some(entry) = section.and_then(|node| node.entry("engine")) {
             engine::check(&raw.engine, raw.engine.source, &entry.node, problems);
         }
@@ -298,10 +301,12 @@ fn host(
     if !sets_up {
         for key in ["engine", "tls-names"] {
             if let Some(wrong) = entry.node.entry(key) {
-                let problem =
-                    Problem::new(Code::EngineNotOurs, format!("host `{}` cannot have `{key}`", entry.key))
-                        .at(wrong.key_at, format!("driver `{NO_ENGINE}` only knows the URL of an engine, and sets nothing up"))
-                        .help("remove it, or use a driver that reaches the host, as `generic` does through SSH");
+                let problem = Problem::new(Code::EngineNotOurs, format!("host `{}` cannot have `{key}`", entry.key))
+                    .at(
+                        wrong.key_at,
+                        format!("driver `{NO_ENGINE}` only knows the URL of an engine, and sets nothing up"),
+                    )
+                    .help("remove it, or use a driver that reaches the host, as `generic` does through SSH");
                 problems.push(problem);
             }
         }
@@ -332,7 +337,10 @@ fn configuration<'c, 'a>(
             if !defaults.driver_is_wrong {
                 let problem = Problem::new(Code::NoDriver, format!("host `{}` has no driver", entry.key))
                     .at(entry.key_at, "what makes this machine?")
-                    .help(format!("add `driver: …` to the host or to `defaults`; there are {}", configurations.names()));
+                    .help(format!(
+                        "add `driver: …` to the host or to `defaults`; there are {}",
+                        configurations.names()
+                    ));
                 problems.push(problem);
             }
             None

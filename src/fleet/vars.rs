@@ -56,10 +56,12 @@ fn declared(node: &Node, problems: &mut Problems) -> BTreeMap<String, Scalar> {
                 vars.insert(entry.key.clone(), scalar.clone());
             }
             _ => {
-                let problem =
-                    Problem::new(Code::WrongType, format!("variable `{}` must be a text, a number, true or false", entry.key))
-                        .at(entry.node.at, format!("this is {}", entry.node.noun()))
-                        .help("a variable holds one value; for no text at all write `\"\"`");
+                let problem = Problem::new(
+                    Code::WrongType,
+                    format!("variable `{}` must be a text, a number, true or false", entry.key),
+                )
+                .at(entry.node.at, format!("this is {}", entry.node.noun()))
+                .help("a variable holds one value; for no text at all write `\"\"`");
                 problems.push(problem);
                 // Known, so that its uses are not problems of their own.
                 vars.insert(entry.key.clone(), Scalar { text: String::new(), style: Style::Given });
