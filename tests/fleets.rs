@@ -67,6 +67,13 @@ fn every_example_loads_and_pleases_the_schema() {
 }
 
 #[test]
+fn every_example_is_formatted() {
+    for (file, text) in examples() {
+        assert_eq!(fleet::format(&file, &text).unwrap(), text, "{file}: run `machine fmt`");
+    }
+}
+
+#[test]
 fn the_schema_refuses_what_an_editor_should_underline() {
     let validator = jsonschema::validator_for(&fleet::schema()).unwrap();
     for (text, why) in [

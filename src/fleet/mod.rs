@@ -24,12 +24,13 @@ mod vars;
 use crate::{
     engine::EngineSpec,
     name::{FleetName, MachineName},
-    record::OptionValues,
+    record::{MachineRecord, OptionValues, certificate_names},
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
+pub use fmt::format;
 pub use problem::{Code, FleetProblems, Problem};
 pub use schema::schema;
 
@@ -124,9 +125,9 @@ impl Default for Policy {
 impl HostSpec {
     /// What would be desired of a machine if nothing had changed since it was applied.
     #[must_use]
-    pub fn recorded(record: &crate::record::MachineRecord) -> Self {
+    pub fn recorded(record: &MachineRecord) -> Self {
         let address = record.instance.as_ref().map_or("", |i| i.address.as_str());
-        let own = crate::record::certificate_names(&record.name, address, &BTreeSet::new());
+        let own = certificate_names(&record.name, address, &BTreeSet::new());
         let names = record.certificate.iter().flat_map(|c| &c.names);
         Self {
             driver: record.driver.clone(),
