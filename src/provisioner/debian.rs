@@ -58,14 +58,18 @@ impl Provisioner for Debian {
         if install == Some(Install::New) {
             ops.extend(wait_for_cloud_init(facts));
         }
+        if install.is_some() {
+            // What cannot be had is found out before anything is changed.
+            if want.source == Source::DockerCe {
+                ops.push(add_layout(facts, want)?);
+            }
+            ops.extend(find_version(facts, want));
+        }
         let restarts = install.is_some() || config.must_restart(facts, want);
         ops.extend(systemd::spare_containers(facts, want).filter(|_| restarts));
         // Before the packages: their own first start of the service then finds everything in place.
         ops.extend(config.write(facts, want));
         if install.is_some() {
-            if want.source == Source::DockerCe {
-                ops.push(add_layout(facts, want)?);
-            }
             ops.push(install_op(facts, want));
             ops.extend(config.fit_drop_in());
             ops.push(Op::new("start docker", Sh::text("engine_start")));
@@ -240,6 +244,20 @@ fi";
     Ok(Op::new(format!("add {layout} to apt"), run))
 }
 
+/// Sets `exact` to `=` and the version that the pin chooses on this host.
+fn choose(facts: &Facts, want: &EngineSpec) -> Option<Sh> {
+    // What upstream writes with a hyphen is compared with a hyphen.
+    let pin = want.version.as_ref()?.as_str().replace('~', "-");
+    let os = facts.os.as_ref().map(|os| format!("{} {}", os.id, os.codename)).unwrap_or_default();
+    let choose = "exact=$(apt_pinned {} {} {})\nexact=\"=$exact\"";
+    Some(Sh::template(choose, &[package(want.source), &pin, os.trim_end()]))
+}
+
+fn find_version(facts: &Facts, want: &EngineSpec) -> Option<Op> {
+    let run = Sh::text(include_str!("apt.sh").trim_ascii_end()).then(&choose(facts, want)?);
+    Some(Op::new(format!("look for {}", wanted_version(want)), run))
+}
+
 /// Installs, upgrades or downgrades.
 fn install_op(facts: &Facts, want: &EngineSpec) -> Op {
     const DOCKER_CE: &str = "set -- \"docker-ce$exact\" \"docker-ce-cli$exact\" containerd.io";
@@ -254,17 +272,10 @@ if [ \"$(cat /sys/module/apparmor/parameters/enabled 2>/dev/null)\" = Y ]; then 
 before=$(main_pid)
 apt_install \"$@\"
 case $before in MainPID=0 | '') ;; \"$(main_pid)\") engine_restart ;; esac";
-    let name = package(want.source);
     let mut run = Sh::text(include_str!("apt.sh").trim_ascii_end());
-    run = match &want.version {
-        None => run.then(&Sh::text("apt_fresh || apt_update\nexact=")),
-        Some(pin) => {
-            let os = facts.os.as_ref().map(|os| format!("{} {}", os.id, os.codename)).unwrap_or_default();
-            let choose = "exact=$(apt_pinned {} {} {})\nexact=\"=$exact\"";
-            // What upstream writes with a hyphen is compared with a hyphen.
-            let pin = pin.as_str().replace('~', "-");
-            run.then(&Sh::template(choose, &[name, &pin, os.trim_end()]))
-        }
+    run = match choose(facts, want) {
+        None => run.then(&Sh::text("exact=")),
+        Some(choose) => run.then(&choose),
     };
     let packages = match want.source {
         Source::DockerCe => DOCKER_CE,

@@ -47,14 +47,33 @@ engine_valid() {
     return 1
 }
 engine_journal() { journalctl -u docker.service -n 20 --no-pager -o cat >&2 2>/dev/null || :; }
+# SIGHUP is answered in the journal, some time later.
 engine_reload() {
-    if engine_valid && systemctl reload docker.service; then
+    cursor=$(journalctl -u docker.service -n 0 --show-cursor 2>/dev/null | sed -n 's/^-- cursor: //p')
+    if engine_valid && systemctl reload docker.service && engine_heard "$cursor"; then
         engine_settled
         return 0
     fi
     engine_restore
     systemctl reload docker.service || :
     return 1
+}
+engine_heard() {
+    [ -n "$1" ] || return 0
+    tries=0
+    # An engine whose log level is `error` says nothing: five seconds are enough for it.
+    while [ $tries -lt 50 ]; do
+        said=$(journalctl -u docker.service --after-cursor "$1" -o cat 2>/dev/null)
+        case $said in
+            *'unable to configure the Docker daemon'* | *'Error reconfiguring'*)
+                printf '%s\n' "$said" >&2
+                return 1
+                ;;
+            *'Reloaded configuration'*) return 0 ;;
+        esac
+        sleep 0.1
+        tries=$((tries + 1))
+    done
 }
 engine_restart() {
     systemctl daemon-reload
