@@ -3,7 +3,7 @@
 //! The group in the unified hierarchy (version 2) is what says whether a machine runs; its name is ours
 //! alone. Where controllers are still in hierarchies of version 1, there are groups of the same name.
 
-use super::files;
+use super::{event, files};
 use crate::driver::DriverError;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
     time::Duration,
 };
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::Interest;
 
 /// Where control groups are mounted on this computer.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -160,7 +160,7 @@ impl Cgroup {
         let wait = async {
             let file = fs::File::open(self.unified.join("cgroup.events"))?;
             // The kernel reports a change of this file as urgent data (cgroups(7)).
-            let events = AsyncFd::register_with_interest(file, Interest::PRIORITY)?;
+            let events = event::watch(file, Interest::PRIORITY)?;
             while self.populated() {
                 events.ready(Interest::PRIORITY).await?.clear_ready();
             }

@@ -5,6 +5,7 @@
 
 mod cgroup;
 mod computer;
+mod event;
 mod files;
 mod image;
 mod keys;

@@ -4,7 +4,7 @@
 
 use super::{
     cgroup::Cgroup,
-    files, network,
+    event, files, network,
     place::{Folder, Record, Recorded},
     program::Program,
 };
@@ -12,7 +12,7 @@ use crate::driver::DriverError;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::{ffi::OsString, fs, net::Ipv4Addr, os::fd::OwnedFd, path::Path, time::Duration};
 use tokio::{
-    io::{AsyncReadExt, Interest, unix::AsyncFd},
+    io::{AsyncReadExt, Interest},
     net::TcpStream,
     time::{sleep, timeout},
 };
@@ -55,7 +55,7 @@ impl Process {
 
     /// Waits until it has ended.
     async fn ended(&self) -> std::io::Result<()> {
-        let handle = AsyncFd::register_with_interest(self.handle.try_clone()?, Interest::READABLE)?;
+        let handle = event::watch(self.handle.try_clone()?, Interest::READABLE)?;
         handle.readable().await.map(drop)
     }
 
