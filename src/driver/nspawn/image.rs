@@ -75,6 +75,10 @@ impl Image {
     /// Pure. Reads the option; the error says what would be legal.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         if text.starts_with('/') {
+            // The kernel's options for an overlay end at these.
+            if text.contains([',', ':', '\\', '"']) {
+                return Err(format!("`{text}` holds a comma, colon, quote or backslash, which overlays do not take"));
+            }
             return Ok(Self::Own(text.into()));
         }
         let known = if text == "sid" { "debian-sid" } else { text };
@@ -125,7 +129,7 @@ pub(super) async fn ensure(
     files::remove(&unfinished).await?;
     match image {
         Image::Built { suite, security, .. } => {
-            build(&unfinished, &label, suite, *security, lock, progress).await?;
+            build(&unfinished, &label, suite, *security, &lock, progress).await?;
             finish(&unfinished)?;
         }
         Image::Own(path) => {
@@ -140,7 +144,11 @@ pub(super) async fn ensure(
                 "--xattrs-include=*",
                 "--file",
             ];
-            tar.args(how).args([path]).args(["--directory".as_ref(), unfinished.as_path()]).watch(lock, |_| {}).await?;
+            tar.args(how)
+                .args([path])
+                .args(["--directory".as_ref(), unfinished.as_path()])
+                .watch(&lock, |_| {})
+                .await?;
             if !unfinished.join("sbin/init").is_symlink() && !unfinished.join("sbin/init").exists() {
                 return Err(DriverError::Refused {
                     doing: format!("using image {label}"),
@@ -160,7 +168,7 @@ async fn build(
     label: &str,
     suite: &str,
     security: bool,
-    lock: fs::File,
+    lock: &fs::File,
     progress: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<(), DriverError> {
     let doing = format!("building image {label}");
@@ -360,7 +368,7 @@ mod tests {
             assert_eq!(found, suite);
         }
         assert_eq!(Image::parse("/srv/x.tar"), Ok(Image::Own("/srv/x.tar".into())));
-        for bad in ["", "debian-10", "x.tar", "ubuntu"] {
+        for bad in ["", "debian-10", "x.tar", "ubuntu", "/srv/a,b", "/srv/a:b"] {
             assert!(Image::parse(bad).is_err(), "{bad}");
         }
     }

@@ -238,7 +238,7 @@ mod tests {
         ];
         assert_eq!(all.iter().collect::<std::collections::BTreeSet<_>>().len(), all.len());
         // Found again by every later version.
-        assert_eq!(all[0], "web-1-c02b38c4bb");
+        assert_eq!(all[0], "web-1-9bc58ceb76");
     }
 
     #[test]

@@ -91,10 +91,11 @@ impl Program {
 
     /// Runs it to its end and gives each line of its standard error to `line`.
     ///
-    /// `lock` is its standard input, so that the lock stays held while it or a child of it runs,
+    /// `lock` is its standard input too, so that the lock stays held while it or a child of it runs,
     /// even when this process is killed.
-    pub(super) async fn watch(mut self, lock: std::fs::File, mut line: impl FnMut(&str)) -> Result<(), DriverError> {
-        self.command.stdin(lock).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
+    pub(super) async fn watch(mut self, lock: &std::fs::File, mut line: impl FnMut(&str)) -> Result<(), DriverError> {
+        let held = lock.try_clone().map_err(|e| self.failed(&e.to_string()))?;
+        self.command.stdin(held).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = self.command.spawn().map_err(|e| self.missing(&e))?;
         let mut said = Vec::new();
         if let Some(pipe) = child.stderr.take() {
