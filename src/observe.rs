@@ -7,7 +7,8 @@ use crate::{
     name::{FleetName, MachineName},
     provisioner::facts,
     record::{ApiFact, Instance, Known, MachineRecord, Observed, Power, Reach, Snapshot},
-    store::{Area, Store, authority::sha256_hex},
+    store::{Area, Store},
+    tls::sha256_hex,
     transport::{Limits, TransportError},
     world::{self, World},
 };

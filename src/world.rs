@@ -9,10 +9,7 @@ use crate::{
     name::MachineName,
     provisioner::Provisioners,
     record::{EngineRecord, MachineRecord},
-    store::{
-        Store,
-        authority::{self, AuthorityError},
-    },
+    store::{Store, StoreError, issued},
     transport::{Connect, Target, TransportError},
 };
 use std::{
@@ -58,9 +55,12 @@ pub enum AskError {
     /// Its host, through which it is asked, did not answer.
     #[error(transparent)]
     Transport(TransportError),
-    /// We have no identity to ask with.
+    /// The client's identity cannot be read.
     #[error(transparent)]
-    Authority(AuthorityError),
+    Store(StoreError),
+    /// The store has no client identity to ask with.
+    #[error("the store has no client certificate")]
+    NoIdentity,
     /// Nobody knows where it is.
     #[error("the machine has no address")]
     NoAddress,
@@ -90,13 +90,13 @@ async fn endpoint(world: &World, record: &MachineRecord, engine: &EngineRecord) 
             if instance.address.is_empty() {
                 return Err(AskError::NoAddress);
             }
-            let identity = authority::ensure(&*world.store, &*world.clock).map_err(AskError::Authority)?;
+            let identity = issued::identity(&*world.store).map_err(AskError::Store)?.ok_or(AskError::NoIdentity)?;
             Ok(Endpoint::Tls {
                 host: instance.address.clone(),
                 port: engine.spec.port,
-                ca: identity.ca_pem,
-                cert: identity.cert_pem,
-                key: identity.key_pem,
+                ca: identity.ca,
+                cert: identity.cert,
+                key: identity.key,
             })
         }
         Api::Ssh => {

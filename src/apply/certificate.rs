@@ -1,7 +1,11 @@
 //! Steps on a certificate: issued if the plan says so, then put on the host.
 
 use super::{StepError, host::Host, step::Task};
-use crate::{engine::spec::TLS_PORT, record::certificate_names, store::authority};
+use crate::{
+    engine::spec::TLS_PORT,
+    record::{CertificateRecord, certificate_names},
+    store::{authority, issued},
+};
 use std::collections::BTreeSet;
 
 pub(super) async fn perform(task: &Task, names: &BTreeSet<String>, issue: bool) -> Result<(), StepError> {
@@ -12,10 +16,12 @@ pub(super) async fn perform(task: &Task, names: &BTreeSet<String>, issue: bool) 
     let address = record.instance.as_ref().map_or("", |i| i.address.as_str());
     let names = certificate_names(&record.name, address, names);
     let (issued, certificate) = match &record.certificate {
-        Some(issued) if !issue => (issued.clone(), authority::stored_certificate(store, &record.name)?),
+        Some(issued) if !issue => (issued.clone(), issued::certificate(store, &record.name)?),
         _ => {
             task.progress("issuing the certificate");
-            authority::server_certificate(store, &record.name, &names, task.world.clock.now())?
+            let (issued, pem) = authority::server_certificate(store, &record.name, &names, task.world.clock.now())?;
+            // As they were asked for, so that asking for the same again is no change.
+            (CertificateRecord { names, ..issued }, pem)
         }
     };
     let host = Host::reach(task, &mut record, TLS_PORT).await?;

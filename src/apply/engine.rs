@@ -53,7 +53,8 @@ async fn ask(task: &Task, record: &MachineRecord, engine: &EngineRecord) -> Resu
             return answer.map_err(|e| match e {
                 world::AskError::Docker(e) => StepError::Docker(e),
                 world::AskError::Transport(e) => StepError::Transport(e),
-                world::AskError::Authority(e) => StepError::Authority(e),
+                world::AskError::Store(e) => StepError::Store(e),
+                world::AskError::NoIdentity => StepError::Bug("an engine without a certificate"),
                 world::AskError::NoAddress => StepError::Bug("an engine of a machine without an address"),
             });
         }

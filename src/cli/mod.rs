@@ -97,7 +97,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<fleet::drift::Drift>(),
     Entry::of::<fleet::destroy::Destroy>(),
     Entry::of::<fleet::graph::Graph>(),
-    //FMT
+    Entry::of::<fleet::fmt::Fmt>(),
     Entry::of::<fleet::schema::Schema>(),
     Entry::of::<active::Active>(),
     Entry::of::<config::Config>(),

@@ -1,11 +1,25 @@
 //! The real world: the only place that names the real store, the real SSH and the real engine client.
 
 use super::CliError;
-use crate::{driver::DRIVERS, driver::Drivers, world::World};
-use std::path::Path;
+use crate::{
+    clock::SystemClock,
+    docker::client::HttpDocker,
+    driver,
+    provisioner::PROVISIONERS,
+    store::dir::DirStore,
+    transport::{pool::Pool, ssh::SshConnect},
+    world::World,
+};
+use std::{path::Path, sync::Arc};
 
 /// The world as it is, with its store at `root`.
 pub(super) fn open(root: &Path) -> Result<World, CliError> {
-    let _drivers: Drivers = DRIVERS.iter().map(|driver| (driver.name(), *driver)).collect();
-    Err(CliError::said(format!("no store at {}", root.display())))
+    Ok(World {
+        drivers: Arc::new(driver::all()),
+        provisioners: PROVISIONERS,
+        connect: Arc::new(Pool::new(Arc::new(SshConnect::from_env()))),
+        docker: Arc::new(HttpDocker),
+        store: Arc::new(DirStore::new(root).map_err(CliError::Store)?),
+        clock: Arc::new(SystemClock),
+    })
 }

@@ -4,7 +4,7 @@ pub(super) mod apply;
 pub(super) mod destroy;
 pub(super) mod diff;
 pub(super) mod drift;
-//FMT pub(super) mod fmt;
+pub(super) mod fmt;
 pub(super) mod graph;
 mod perform;
 pub(super) mod plan;
