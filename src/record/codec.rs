@@ -6,14 +6,14 @@
 
 use super::{
     CertificateRecord, EngineRecord, Instance, MachineRecord, Part, Pending, SshEndpoint,
-    text::{Reader, Writer, parse},
+    nodes::{Node, Reader, parse},
+    text::Writer,
 };
 use crate::{
     clock::Timestamp,
     engine::EngineSpec,
     name::{FleetName, MachineName},
 };
-use ::kdl::{KdlDocument, KdlNode};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -191,7 +191,7 @@ impl Unknown {
 /// # Errors
 /// Says where and why when it is not one, or is of a newer format than this program knows.
 pub fn decode(text: &str) -> Result<Document, CodecError> {
-    let document: KdlDocument = parse(text)?;
+    let nodes = parse(text)?;
     let r = Reader::new(text);
     let mut unknown = Unknown::default();
     let mut config = ConfigDigest::default();
@@ -199,8 +199,8 @@ pub fn decode(text: &str) -> Result<Document, CodecError> {
     let (mut name, mut fleet, mut driver) = (None, None, None);
     let (mut options, mut depends_on, mut pending, mut protect) = (None, None, None, None);
     let (mut instance, mut certificate, mut engine, mut digest) = (None, None, None, None);
-    for node in document.nodes() {
-        match node.name().value() {
+    for node in &nodes {
+        match node.name() {
             "record" => {
                 let number: u32 = r.number(node)?;
                 if number > VERSION {
@@ -244,36 +244,36 @@ pub fn decode(text: &str) -> Result<Document, CodecError> {
 }
 
 impl Unknown {
-    fn keep(&mut self, block: &'static str, node: &KdlNode) {
-        self.0.entry(block).or_default().push(node.to_string().trim().to_owned());
+    fn keep(&mut self, block: &'static str, node: &Node<'_>) {
+        self.0.entry(block).or_default().push(node.raw().to_owned());
     }
 }
 
 /// Fills a field, once.
-fn set<T>(r: &Reader<'_>, node: &KdlNode, field: &mut Option<T>, value: T) -> Result<(), CodecError> {
+fn set<T>(r: &Reader<'_>, node: &Node<'_>, field: &mut Option<T>, value: T) -> Result<(), CodecError> {
     if field.replace(value).is_some() {
-        return Err(r.err(node, format!("`{}` is there twice", node.name().value())));
+        return Err(r.err(node, format!("`{}` is there twice", node.name())));
     }
     Ok(())
 }
 
-fn need<T>(r: &Reader<'_>, node: &KdlNode, field: Option<T>, what: &str) -> Result<T, CodecError> {
-    field.ok_or_else(|| r.err(node, format!("`{}` lacks `{what}`", node.name().value())))
+fn need<T>(r: &Reader<'_>, node: &Node<'_>, field: Option<T>, what: &str) -> Result<T, CodecError> {
+    field.ok_or_else(|| r.err(node, format!("`{}` lacks `{what}`", node.name())))
 }
 
 /// Reads what [`word`] wrote.
-fn unword<T: DeserializeOwned>(r: &Reader<'_>, node: &KdlNode, word: String) -> Result<T, CodecError> {
+fn unword<T: DeserializeOwned>(r: &Reader<'_>, node: &Node<'_>, word: String) -> Result<T, CodecError> {
     serde_json::from_value(Value::String(word)).map_err(|e| r.err(node, e.to_string()))
 }
 
-fn decode_names(r: &Reader<'_>, node: &KdlNode) -> Result<BTreeSet<MachineName>, CodecError> {
+fn decode_names(r: &Reader<'_>, node: &Node<'_>) -> Result<BTreeSet<MachineName>, CodecError> {
     r.texts(node)?.into_iter().map(|t| MachineName::new(t).map_err(|e| r.err(node, e.to_string()))).collect()
 }
 
-fn decode_pending(r: &Reader<'_>, node: &KdlNode) -> Result<BTreeMap<Part, Pending>, CodecError> {
+fn decode_pending(r: &Reader<'_>, node: &Node<'_>) -> Result<BTreeMap<Part, Pending>, CodecError> {
     let mut pending = BTreeMap::new();
     for child in r.inside(node) {
-        let part = unword(r, child, child.name().value().to_owned())?;
+        let part = unword(r, child, child.name().to_owned())?;
         if pending.insert(part, unword(r, child, r.text(child)?)?).is_some() {
             return Err(r.err(child, format!("`{part}` is there twice")));
         }
@@ -281,10 +281,10 @@ fn decode_pending(r: &Reader<'_>, node: &KdlNode) -> Result<BTreeMap<Part, Pendi
     Ok(pending)
 }
 
-fn decode_config(r: &Reader<'_>, node: &KdlNode, unknown: &mut Unknown) -> Result<ConfigDigest, CodecError> {
+fn decode_config(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result<ConfigDigest, CodecError> {
     let mut digest = ConfigDigest::default();
     for child in r.inside(node) {
-        match child.name().value() {
+        match child.name() {
             "sha256" => set(r, child, &mut digest.current, r.text(child)?)?,
             "replaces" => set(r, child, &mut digest.replaces, r.text(child)?)?,
             _ => unknown.keep("config-json", child),
@@ -293,10 +293,10 @@ fn decode_config(r: &Reader<'_>, node: &KdlNode, unknown: &mut Unknown) -> Resul
     Ok(digest)
 }
 
-fn decode_instance(r: &Reader<'_>, node: &KdlNode, unknown: &mut Unknown) -> Result<Instance, CodecError> {
+fn decode_instance(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result<Instance, CodecError> {
     let (mut id, mut address, mut url, mut ssh, mut host_keys) = (None, None, None, None, Vec::new());
     for child in r.inside(node) {
-        match child.name().value() {
+        match child.name() {
             "id" => set(r, child, &mut id, r.text(child)?)?,
             "address" => set(r, child, &mut address, r.text(child)?)?,
             "url" => set(r, child, &mut url, r.text(child)?)?,
@@ -308,10 +308,10 @@ fn decode_instance(r: &Reader<'_>, node: &KdlNode, unknown: &mut Unknown) -> Res
     Ok(Instance { id: need(r, node, id, "id")?, address: need(r, node, address, "address")?, ssh, url, host_keys })
 }
 
-fn decode_ssh(r: &Reader<'_>, node: &KdlNode, unknown: &mut Unknown) -> Result<SshEndpoint, CodecError> {
+fn decode_ssh(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result<SshEndpoint, CodecError> {
     let (mut host, mut port, mut user, mut key, mut jump) = (None, None, None, None, None);
     for child in r.inside(node) {
-        match child.name().value() {
+        match child.name() {
             "host" => set(r, child, &mut host, r.text(child)?)?,
             "port" => set(r, child, &mut port, r.number(child)?)?,
             "user" => set(r, child, &mut user, r.text(child)?)?,
@@ -329,10 +329,10 @@ fn decode_ssh(r: &Reader<'_>, node: &KdlNode, unknown: &mut Unknown) -> Result<S
     })
 }
 
-fn decode_certificate(r: &Reader<'_>, node: &KdlNode, unknown: &mut Unknown) -> Result<CertificateRecord, CodecError> {
+fn decode_certificate(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result<CertificateRecord, CodecError> {
     let (mut sha256, mut ca_sha256, mut names, mut not_after) = (None, None, None, None);
     for child in r.inside(node) {
-        match child.name().value() {
+        match child.name() {
             "sha256" => set(r, child, &mut sha256, r.text(child)?)?,
             "ca-sha256" => set(r, child, &mut ca_sha256, r.text(child)?)?,
             "names" => set(r, child, &mut names, r.texts(child)?.into_iter().collect())?,
@@ -348,10 +348,10 @@ fn decode_certificate(r: &Reader<'_>, node: &KdlNode, unknown: &mut Unknown) -> 
     })
 }
 
-fn decode_engine(r: &Reader<'_>, node: &KdlNode, unknown: &mut Unknown) -> Result<EngineRecord, CodecError> {
+fn decode_engine(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result<EngineRecord, CodecError> {
     let (mut version, mut provisioner, mut os, mut spec) = (None, None, None, None);
     for child in r.inside(node) {
-        match child.name().value() {
+        match child.name() {
             "version" => set(r, child, &mut version, r.text(child)?)?,
             "provisioner" => set(r, child, &mut provisioner, r.text(child)?)?,
             "os" => set(r, child, &mut os, r.text(child)?)?,
@@ -367,12 +367,12 @@ fn decode_engine(r: &Reader<'_>, node: &KdlNode, unknown: &mut Unknown) -> Resul
     })
 }
 
-fn decode_spec(r: &Reader<'_>, node: &KdlNode, unknown: &mut Unknown) -> Result<EngineSpec, CodecError> {
+fn decode_spec(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result<EngineSpec, CodecError> {
     let (mut version, mut source, mut mirror, mut api, mut port) = (None, None, None, None, None);
     let (mut labels, mut registry_mirrors, mut insecure_registries) = (None, None, None);
     let (mut daemon, mut open_firewall) = (None, None);
     for child in r.inside(node) {
-        match child.name().value() {
+        match child.name() {
             "version" => set(r, child, &mut version, r.checked(child)?)?,
             "source" => set(r, child, &mut source, unword(r, child, r.text(child)?)?)?,
             "mirror" => set(r, child, &mut mirror, r.text(child)?)?,
@@ -400,11 +400,11 @@ fn decode_spec(r: &Reader<'_>, node: &KdlNode, unknown: &mut Unknown) -> Result<
     })
 }
 
-fn decode_labels(r: &Reader<'_>, node: &KdlNode) -> Result<BTreeMap<String, String>, CodecError> {
+fn decode_labels(r: &Reader<'_>, node: &Node<'_>) -> Result<BTreeMap<String, String>, CodecError> {
     let mut labels = BTreeMap::new();
     for child in r.inside(node) {
-        if labels.insert(child.name().value().to_owned(), r.text(child)?).is_some() {
-            return Err(r.err(child, format!("`{}` is there twice", child.name().value())));
+        if labels.insert(child.name().to_owned(), r.text(child)?).is_some() {
+            return Err(r.err(child, format!("`{}` is there twice", child.name())));
         }
     }
     Ok(labels)
@@ -412,4 +412,4 @@ fn decode_labels(r: &Reader<'_>, node: &KdlNode) -> Result<BTreeMap<String, Stri
 
 #[cfg(test)]
 #[path = "codec_tests.rs"]
-mod tests;
+pub(super) mod tests;

@@ -138,7 +138,7 @@ pub(crate) fn record() -> impl Strategy<Value = MachineRecord> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
     /// The law: what is written is read back, exactly, and written in the same form again.
     #[test]
     fn a_record_reads_back(record in record(), digests in any::<(Option<u32>, Option<u32>)>()) {

@@ -4,6 +4,7 @@
 
 pub mod codec;
 pub mod docker_machine;
+mod nodes;
 mod text;
 
 use crate::{
