@@ -67,6 +67,7 @@ mod tests {
         for (key, want) in [
             (Some("id_ed25519"), Some("/store/machines/web-1/id_ed25519")),
             (Some("/home/u/.ssh/id_rsa"), Some("/home/u/.ssh/id_rsa")),
+            (Some("~/.ssh/id_rsa"), Some("~/.ssh/id_rsa")),
             // Joining nothing would name the folder itself.
             (Some(""), None),
             (None, None),

@@ -3,6 +3,7 @@
 use super::CliError;
 use crate::{
     driver::DRIVERS,
+    transport::ssh::SshConnect,
     world::{Drivers, World},
 };
 use std::path::Path;
@@ -11,4 +12,9 @@ use std::path::Path;
 pub(super) fn open(root: &Path) -> Result<World, CliError> {
     let _drivers: Drivers = DRIVERS.iter().map(|driver| (driver.name(), *driver)).collect();
     Err(CliError::said(format!("no store at {}", root.display())))
+}
+
+/// SSH with the keys and the agent of whoever called us.
+pub(super) fn ssh() -> SshConnect {
+    SshConnect::from_env()
 }
