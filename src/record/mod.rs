@@ -1,4 +1,11 @@
 //! What is known about machines that exist.
+//!
+//! [`codec`] is our own file, [`docker_machine`] is docker-machine's. Both are pure: text in, text out.
+
+pub mod codec;
+pub mod docker_machine;
+mod nodes;
+mod text;
 
 use crate::{
     clock::Timestamp,
