@@ -1,5 +1,8 @@
 //! Asking an engine whether it is well, through its own API (Docker Engine API, `/_ping` and `/version`).
 
+pub mod client;
+mod tls;
+
 use crate::{name::MachineName, transport::Transport};
 use async_trait::async_trait;
 use std::{sync::Arc, time::Duration};
