@@ -349,43 +349,58 @@ fn config_is_five_lines() {
     assert_eq!(home.in_store("docker-machine", &["config", "web-1"]).stdout, want);
 }
 
-/// Real shells read what `env` prints for a store whose path is made to break out, and only set variables.
+/// Real shells read what `env` prints for a store whose path is made to break out, and only set variables. Twice: once
+/// as people do, once from a file, with the hostile path in the hint that repeats the command line as well.
 #[test]
 fn shells_read_back_the_values_and_run_nothing() {
     let engine = engine::start("28.2.2");
-    for name in [
-        "plain",
-        "two words",
-        "a'b",
-        "a\"b",
-        "$(touch pwned)",
-        "`touch pwned`",
-        "a\\b",
-        "!x",
-        "a;touch pwned",
-        "*",
-        "é“x",
-    ] {
+    for name in HOSTILE {
         let home = Home::with_store(name);
         home.none("default", &engine.url());
         let want = home.store().join("machines/default").display().to_string();
-        for (shell, script) in [
-            ("sh", "eval \"$($M)\"; printf '%s' \"$DOCKER_CERT_PATH\""),
-            ("bash", "eval \"$($M)\"; printf '%s' \"$DOCKER_CERT_PATH\""),
-            ("zsh", "eval \"$(${=M})\"; printf '%s' \"$DOCKER_CERT_PATH\""),
-            ("fish", "eval (eval $M | string collect); printf '%s' $DOCKER_CERT_PATH"),
-            ("tcsh", "$M > out.csh; source out.csh; printf '%s' \"$DOCKER_CERT_PATH:q\""),
+        for (shell, eval, file) in [
+            ("sh", "eval \"$($M)\"", ". ./lines"),
+            ("bash", "eval \"$($M)\"", ". ./lines"),
+            ("zsh", "eval \"$(${=M})\"", ". ./lines"),
+            ("fish", "eval (eval $M | string collect)", "source lines"),
+            ("tcsh", "$M > evaluated; source evaluated", "source lines"),
         ] {
             if !available(shell) {
                 eprintln!("SKIPPED: {shell} is not installed");
                 continue;
             }
-            let run = home.shell(shell, script);
-            assert_eq!(run.stdout, want, "{shell}, {name}: {}", run.stderr);
-            assert!(!home.path().join("pwned").exists(), "{shell}, {name}");
+            let printed = home.in_store("docker-machine", &["env", "--shell", shell, "default"]);
+            #[expect(clippy::disallowed_methods, reason = "a fixture needs no durability")]
+            std::fs::write(home.path().join("lines"), &printed.stdout).unwrap();
+            let value = if shell == "tcsh" { "\"$DOCKER_CERT_PATH:q\"" } else { "\"$DOCKER_CERT_PATH\"" };
+            for script in [eval, file] {
+                let run = home.shell(shell, &format!("{script}; printf '%s' {value}"));
+                assert_eq!(
+                    (run.stdout.as_str(), run.stderr.as_str()),
+                    (want.as_str(), ""),
+                    "{shell}: {script}: {name}"
+                );
+                assert!(!home.path().join("pwned").exists(), "{shell}: {script}: {name}");
+            }
         }
     }
 }
+
+const HOSTILE: [&str; 13] = [
+    "plain",
+    "two words",
+    "a'b",
+    "a\"b",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "$HOME",
+    "a\\b",
+    "!x",
+    "a;touch pwned",
+    "a\ntouch pwned",
+    "*",
+    "é“x",
+];
 
 #[test]
 fn inspect_prints_the_document_as_docker_machine_writes_it() {

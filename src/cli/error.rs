@@ -132,11 +132,7 @@ impl CliError {
             Self::NoHome => Some("say where it is, with `--storage-path` or MACHINE_STORAGE_PATH".to_owned()),
             Self::Driver(e) => e.help(),
             Self::Transport(e) => Some(e.help()),
-            Self::Store(StoreError::Locked { .. }) => Some("wait until that run has ended".to_owned()),
-            Self::Store(StoreError::Broken { machine, path, .. }) => Some(format!(
-                "correct {}, or remove the machine from the store:\n  machine rm -f {machine}",
-                path.display()
-            )),
+            Self::Store(e) => e.help(),
             Self::Usage(_)
             | Self::UnknownCommand { .. }
             | Self::Names(_)
@@ -144,7 +140,6 @@ impl CliError {
             | Self::Many(_)
             | Self::NoDriver(_)
             | Self::Docker(_)
-            | Self::Store(_)
             | Self::Runtime(_)
             | Self::Stdout(_) => None,
         }

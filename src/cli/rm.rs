@@ -15,6 +15,7 @@ pub(super) struct Rm {
     /// Do not ask
     #[arg(short)]
     yes: bool,
+    /// The machines
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }

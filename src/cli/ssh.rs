@@ -5,7 +5,6 @@ use crate::{quote::Sh, record::Power, transport};
 
 /// Log in to a machine, or run a command on it
 #[derive(clap::Args)]
-#[command(override_usage = "ssh [NAME] [COMMAND...]")]
 pub(super) struct Ssh {
     /// The machine, then the command; no command: a login shell
     #[arg(value_name = "NAME", trailing_var_arg = true, allow_hyphen_values = true)]

@@ -2,16 +2,24 @@
 
 use super::CliError;
 use crate::{
+    clock::SystemClock,
+    docker::client::HttpDocker,
     driver::DRIVERS,
-    transport::ssh::SshConnect,
-    world::{Drivers, World},
+    store::dir::DirStore,
+    transport::{pool::Pool, ssh::SshConnect},
+    world::World,
 };
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 /// The world as it is, with its store at `root`.
 pub(super) fn open(root: &Path) -> Result<World, CliError> {
-    let _drivers: Drivers = DRIVERS.iter().map(|driver| (driver.name(), *driver)).collect();
-    Err(CliError::said(format!("no store at {}", root.display())))
+    Ok(World {
+        drivers: Arc::new(DRIVERS.iter().map(|driver| (driver.name(), *driver)).collect()),
+        connect: Arc::new(Pool::new(Arc::new(ssh()))),
+        docker: Arc::new(HttpDocker),
+        store: Arc::new(DirStore::new(root).map_err(CliError::Store)?),
+        clock: Arc::new(SystemClock),
+    })
 }
 
 /// SSH with the keys and the agent of whoever called us.

@@ -82,7 +82,8 @@ impl Home {
             _ => &mut command,
         };
         command.args(["-c", script]);
-        command.env("MACHINE_STORAGE_PATH", &self.store);
+        // Shells must take paths for UTF-8, as they do for a person.
+        command.env("MACHINE_STORAGE_PATH", &self.store).env("LC_ALL", "C.UTF-8");
         command.env("M", format!("{} env --shell {shell} default", self.docker_machine_path().display()));
         finish(command, "")
     }
