@@ -32,6 +32,14 @@ pub struct ConfigDigest {
     pub replaces: Option<String>,
 }
 
+impl ConfigDigest {
+    /// Whether a config.json is one that we wrote, or that we were about to replace when we were stopped.
+    #[must_use]
+    pub fn covers(&self, sha256: &str) -> bool {
+        [&self.current, &self.replaces].into_iter().flatten().any(|digest| digest == sha256)
+    }
+}
+
 /// Nodes that a newer program wrote, by the block they are in.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Unknown(BTreeMap<&'static str, Vec<String>>);
@@ -412,4 +420,4 @@ fn decode_labels(r: &Reader<'_>, node: &Node<'_>) -> Result<BTreeMap<String, Str
 
 #[cfg(test)]
 #[path = "codec_tests.rs"]
-pub(super) mod tests;
+pub(crate) mod tests;

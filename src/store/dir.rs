@@ -1,1 +1,449 @@
-//! docker-machine's directory.
+//! docker-machine's directory, so that both programs can work on it.
+//!
+//! Beside docker-machine's `machines/NAME/config.json` lies our `record.kdl`, which docker-machine ignores
+//! and which holds what config.json cannot. It also holds the digest of the config.json we wrote: when
+//! that has changed, docker-machine changed it, and what it says of address and login is taken over. A
+//! machine with a config.json only is foreign, and readable. Reading never writes, not even to migrate.
+//!
+//! What is wrong with one machine never concerns another (pain 9).
+
+use super::{
+    Area, Holder, Lock, Mode, Store, StoreError, config,
+    file::{Files, Staged, failed, hidden},
+    lock,
+};
+use crate::{
+    name::{FleetName, MachineName},
+    record::{
+        CertificateRecord, Known, MachineRecord, Snapshot,
+        codec::{self, ConfigDigest, Document, Unknown},
+        docker_machine::{ConfigError, ConfigFile, Place, VERSION},
+    },
+    tls,
+};
+use std::{
+    ffi::OsStr,
+    fmt::Write as _,
+    fs::{self, File},
+    io,
+    path::{Component, Path, PathBuf},
+    thread,
+};
+
+const RECORD: &str = "record.kdl";
+const CONFIG: &str = "config.json";
+/// docker-machine's name for the config.json before a migration.
+const BACKUP: &str = "config.json.bak";
+
+/// A store in docker-machine's layout.
+#[derive(Clone, Debug)]
+pub struct DirStore {
+    root: PathBuf,
+    /// `root` as config.json has it.
+    root_text: String,
+    files: Files,
+}
+
+/// What lies in a machine's folder.
+struct Found {
+    record: Option<Vec<u8>>,
+    config: Option<Vec<u8>>,
+}
+
+impl DirStore {
+    /// The store at `root`, which need not exist.
+    ///
+    /// # Errors
+    /// When `root` is relative and the current directory is gone.
+    pub fn new(root: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::with_files(root.as_ref(), Files::default())
+    }
+
+    fn with_files(root: &Path, files: Files) -> Result<Self, StoreError> {
+        let root = std::path::absolute(root).map_err(failed("find", root))?;
+        // `components` drops `.`, `//` and a trailing `/`, so that paths in config.json look as they should.
+        let root: PathBuf = root.components().collect();
+        let root_text = root.to_string_lossy().into_owned();
+        Ok(Self { root, root_text, files })
+    }
+
+    fn machines(&self) -> PathBuf {
+        self.root.join("machines")
+    }
+
+    fn dir_of(&self, name: &MachineName) -> PathBuf {
+        self.machines().join(name.as_str())
+    }
+
+    fn place<'a>(&'a self, name: &'a MachineName) -> Place<'a> {
+        Place { root: &self.root_text, name }
+    }
+
+    fn folder(&self, area: Area<'_>) -> PathBuf {
+        match area {
+            Area::Certs => self.root.join("certs"),
+            Area::Machine(name) => self.dir_of(name),
+        }
+    }
+
+    /// The file in the area, unless its name could lead elsewhere.
+    fn file(&self, area: Area<'_>, file: &str) -> Result<PathBuf, StoreError> {
+        let folder = self.folder(area);
+        let mut parts = Path::new(file).components();
+        match (parts.next(), parts.next()) {
+            (Some(Component::Normal(name)), None) if name == OsStr::new(file) => Ok(folder.join(file)),
+            _ => Err(failed("name", &folder.join(file))(io::ErrorKind::InvalidInput.into())),
+        }
+    }
+
+    /// Reads both files such that they belong together, though another process may be writing them.
+    fn find(&self, name: &MachineName) -> Result<Found, StoreError> {
+        let dir = self.dir_of(name);
+        loop {
+            let record = Files::read(&dir.join(RECORD))?;
+            let config = Files::read(&dir.join(CONFIG))?;
+            let settled = match (&record, &config) {
+                (Some(record), Some(config)) => mentions(record, &tls::sha256_hex(config)),
+                _ => record.is_some() || config.is_none(),
+            };
+            // The record is written first: if it is still the same, docker-machine wrote the other.
+            if settled || Files::read(&dir.join(RECORD))? == record {
+                return Ok(Found { record, config });
+            }
+        }
+    }
+
+    fn broken(&self, name: &str, file: &str, why: impl Into<String>) -> StoreError {
+        let path = self.machines().join(name).join(file);
+        StoreError::Broken { machine: name.to_owned(), path, why: why.into() }
+    }
+
+    fn decode(&self, name: &MachineName, text: Vec<u8>) -> Result<Document, StoreError> {
+        let text = String::from_utf8(text).map_err(|e| self.broken(name.as_str(), RECORD, e.to_string()))?;
+        let document = codec::decode(&text).map_err(|e| self.broken(name.as_str(), RECORD, e.to_string()))?;
+        if document.record.name != *name {
+            let why = format!("it is the record of `{}`, in the folder of another machine", document.record.name);
+            return Err(self.broken(name.as_str(), RECORD, why));
+        }
+        Ok(document)
+    }
+
+    fn parse_config(&self, name: &MachineName, text: &[u8]) -> Result<ConfigFile, ConfigError> {
+        let text = std::str::from_utf8(text).map_err(|e| ConfigError::Shape(e.to_string()))?;
+        ConfigFile::parse(text, self.place(name))
+    }
+
+    fn load(&self, name: &MachineName) -> Result<MachineRecord, StoreError> {
+        match self.find(name)? {
+            Found { record: Some(record), config } => {
+                let Document { mut record, config: digest, unknown: _ } = self.decode(name, record)?;
+                let changed = config.filter(|text| !digest.covers(&tls::sha256_hex(text)));
+                // One that will not parse says nothing; the next `put` writes it anew.
+                if let Some(Ok(config)) = changed.map(|text| self.parse_config(name, &text)) {
+                    config.overlay(&mut record);
+                }
+                Ok(record)
+            }
+            Found { record: None, config: Some(config) } => {
+                let config =
+                    self.parse_config(name, &config).map_err(|e| self.broken(name.as_str(), CONFIG, e.to_string()))?;
+                let mut record = config.to_record(self.place(name), config::options_of(&config));
+                record.certificate = self.certificate_of(name)?;
+                Ok(record)
+            }
+            Found { record: None, config: None } => {
+                let dir = self.dir_of(name);
+                match fs::symlink_metadata(&dir) {
+                    Ok(_) => Err(self.broken(name.as_str(), "", "there is neither a record.kdl nor a config.json")),
+                    Err(e) if e.kind() == io::ErrorKind::NotFound => Err(StoreError::Absent(name.to_string())),
+                    Err(e) => Err(failed("read", &dir)(e)),
+                }
+            }
+        }
+    }
+
+    /// What docker-machine issued for a machine's engine, as far as it can be read.
+    fn certificate_of(&self, name: &MachineName) -> Result<Option<CertificateRecord>, StoreError> {
+        let read = |file: &str| -> Result<Option<tls::Inspected>, StoreError> {
+            let content = Files::read(&self.dir_of(name).join(file))?;
+            Ok(content.and_then(|bytes| tls::inspect(&String::from_utf8(bytes).ok()?).ok()))
+        };
+        let (Some(server), Some(ca)) = (read("server.pem")?, read("ca.pem")?) else { return Ok(None) };
+        Ok(Some(CertificateRecord {
+            sha256: server.sha256,
+            ca_sha256: ca.sha256,
+            names: server.names,
+            not_after: server.not_after,
+        }))
+    }
+
+    /// One writer of records at a time; readers need no lock. Ends with the file.
+    fn write_lock(&self) -> Result<File, StoreError> {
+        self.files.make_dir(&self.machines())?;
+        lock::wait(&self.machines().join(".lock"))
+    }
+
+    /// The config.json for a record: its text, and `None` when a newer docker-machine's must be left alone.
+    fn new_config(&self, record: &MachineRecord, old: Option<&[u8]>) -> Option<(String, bool)> {
+        let place = self.place(&record.name);
+        let (mut config, keep_old) = match old.map(|text| self.parse_config(&record.name, text)) {
+            Some(Ok(config)) => {
+                let migrated = config.version_found() < VERSION;
+                (config, migrated)
+            }
+            Some(Err(ConfigError::Future)) => return None,
+            // A crash of docker-machine leaves empty files; anything longer may be of use to somebody.
+            Some(Err(_)) => (ConfigFile::new(place), old.is_some_and(|text| !text.is_empty())),
+            None => (ConfigFile::new(place), false),
+        };
+        config.update(place, record, config::fields_of(record));
+        Some((config.text(), keep_old))
+    }
+
+    /// Writes the files of a machine into a folder that is there.
+    fn write_files(
+        &self,
+        dir: &Path,
+        record: &MachineRecord,
+        found: Found,
+        unknown: &Unknown,
+    ) -> Result<(), StoreError> {
+        let new_config = self.new_config(record, found.config.as_deref());
+        let old_digest = found.config.as_deref().map(tls::sha256_hex);
+        let digest = match &new_config {
+            Some((text, _)) => {
+                let current = tls::sha256_hex(text.as_bytes());
+                let replaces = old_digest.filter(|old| *old != current);
+                ConfigDigest { current: Some(current), replaces }
+            }
+            None => ConfigDigest { current: old_digest, replaces: None },
+        };
+        let config_changed = found.config.is_none() || digest.replaces.is_some();
+        let stage_record = |digest: &ConfigDigest| -> Result<Option<Staged<'_>>, StoreError> {
+            let text = codec::encode(record, digest, unknown);
+            if found.record.as_deref() == Some(text.as_bytes()) {
+                return Ok(None);
+            }
+            self.files.stage(&dir.join(RECORD), text.as_bytes(), Mode::Private).map(Some)
+        };
+
+        // Everything that a full disk can refuse comes before anything is changed.
+        let staged_record = stage_record(&digest)?;
+        let staged_config = match new_config {
+            Some((text, keep_old)) if config_changed => {
+                if let (true, Some(old)) = (keep_old, &found.config) {
+                    self.files.write(&dir.join(BACKUP), old, Mode::Private)?;
+                }
+                Some(self.files.stage(&dir.join(CONFIG), text.as_bytes(), Mode::Private)?)
+            }
+            Some(_) | None => None,
+        };
+        // The record first: it knows both the old and the new config.json.
+        if staged_record.is_none() && staged_config.is_none() {
+            return Ok(());
+        }
+        if let Some(staged) = staged_record {
+            staged.name()?;
+            self.files.sync_dir(dir)?;
+        }
+        if let Some(staged) = staged_config {
+            staged.name()?;
+            self.files.sync_dir(dir)?;
+        }
+        // From here on the old config.json coming back means that docker-machine put it there.
+        if digest.replaces.is_some() {
+            let digest = ConfigDigest { replaces: None, ..digest };
+            self.files.write(&dir.join(RECORD), codec::encode(record, &digest, unknown).as_bytes(), Mode::Private)?;
+        }
+        Ok(())
+    }
+
+    /// What was interrupted while it was made or removed.
+    fn leftovers(&self) -> Result<Vec<PathBuf>, StoreError> {
+        let machines = self.machines();
+        let entries = match fs::read_dir(&machines) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(failed("read", &machines))?,
+        };
+        let mut left = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(failed("read", &machines))?.path();
+            let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+            if hidden && path.extension().is_some_and(|ending| ending == "removed" || ending == "new") {
+                left.push(path);
+            }
+        }
+        Ok(left)
+    }
+}
+
+/// Whether a record names a digest, told without parsing it.
+fn mentions(record: &[u8], digest: &str) -> bool {
+    record.windows(digest.len()).any(|window| window == digest.as_bytes())
+}
+
+impl Store for DirStore {
+    fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        let names = self.names()?;
+        let read = |names: &[String]| -> Vec<(String, Result<MachineRecord, String>)> {
+            let load = |name: &String| {
+                let valid = MachineName::new(name.as_str()).map_err(|e| e.to_string())?;
+                self.load(&valid).map_err(|e| e.to_string())
+            };
+            names.iter().map(|name| (name.clone(), load(name))).collect()
+        };
+        let threads = thread::available_parallelism().map_or(1, usize::from).min(8);
+        // A thread costs as much as reading a few records.
+        let share = names.len().div_ceil(threads).max(32);
+        let results = thread::scope(|scope| -> Vec<_> {
+            let workers: Vec<_> = names.chunks(share).map(|part| scope.spawn(move || read(part))).collect();
+            workers.into_iter().flat_map(|w| w.join().expect("reading records does not panic")).collect()
+        });
+        let mut snapshot = Snapshot::default();
+        for (name, result) in results {
+            match result {
+                Ok(record) => {
+                    snapshot.machines.insert(record.name.clone(), Known { record, observed: None });
+                }
+                Err(why) => {
+                    snapshot.broken.insert(name, why);
+                }
+            }
+        }
+        Ok(snapshot)
+    }
+
+    fn names(&self) -> Result<Vec<String>, StoreError> {
+        let machines = self.machines();
+        let entries = match fs::read_dir(&machines) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(failed("read", &machines))?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry.map_err(failed("read", &machines))?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            if !name.starts_with('.') && entry.file_type().map_err(failed("read", &machines))?.is_dir() {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    fn get(&self, name: &MachineName) -> Result<MachineRecord, StoreError> {
+        self.load(name)
+    }
+
+    fn put(&self, record: &MachineRecord) -> Result<(), StoreError> {
+        let record = &config::without_secrets(record);
+        let _lock = self.write_lock()?;
+        let dir = self.dir_of(&record.name);
+        let mut found = self.find(&record.name)?;
+        let unknown = match found.record.take() {
+            Some(text) => {
+                let document = self.decode(&record.name, text.clone())?;
+                found.record = Some(text);
+                document.unknown
+            }
+            None => Unknown::default(),
+        };
+        if let (None, Some(config)) = (&found.record, &found.config) {
+            // A foreign machine that nobody can read: not ours to overwrite.
+            self.parse_config(&record.name, config)
+                .map_err(|e| self.broken(record.name.as_str(), CONFIG, e.to_string()))?;
+        }
+        if dir.is_dir() {
+            return self.write_files(&dir, record, found, &unknown);
+        }
+        // A folder appears with all that is in it, or not at all.
+        let new = hidden(&dir, "new");
+        self.files.make_dir(&new)?;
+        let made = self.write_files(&new, record, found, &unknown);
+        let named = made.and_then(|()| self.files.rename_dir(&new, &dir, "make"));
+        if named.is_err() {
+            // If this fails too, it lies there, ignored, until the next removal.
+            let _ = self.files.remove_dir(&new);
+        }
+        named
+    }
+
+    fn remove(&self, name: &MachineName) -> Result<(), StoreError> {
+        let dir = self.dir_of(name);
+        match fs::symlink_metadata(&dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {
+                if self.leftovers()?.is_empty() {
+                    return Ok(());
+                }
+            }
+            Err(e) => return Err(failed("remove", &dir)(e)),
+            Ok(_) => {}
+        }
+        let _lock = self.write_lock()?;
+        // Gone at once, whatever happens while its files are deleted.
+        match self.files.rename_dir(&dir, &hidden(&dir, "removed"), "remove") {
+            Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            other => other?,
+        }
+        self.leftovers()?.iter().try_for_each(|path| self.files.remove_dir(path))
+    }
+
+    fn read(&self, area: Area<'_>, file: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        Files::read(&self.file(area, file)?)
+    }
+
+    fn write(&self, area: Area<'_>, file: &str, content: &[u8], mode: Mode) -> Result<(), StoreError> {
+        let path = self.file(area, file)?;
+        self.files.make_dir(&self.folder(area))?;
+        self.files.write(&path, content, mode)
+    }
+
+    fn machine_dir(&self, name: &MachineName) -> Result<PathBuf, StoreError> {
+        let dir = self.dir_of(name);
+        self.files.make_dir(&dir)?;
+        Ok(dir)
+    }
+
+    fn root(&self) -> PathBuf {
+        self.root.clone()
+    }
+
+    fn id(&self) -> Result<String, StoreError> {
+        let path = self.root.join("machine-id");
+        if Files::read(&path)?.is_none() {
+            self.files.make_dir(&self.root)?;
+            let mut random = [0_u8; 16];
+            aws_lc_rs::rand::fill(&mut random).map_err(|_| failed("make", &path)(io::Error::other("no randomness")))?;
+            let id = random.iter().fold(String::new(), |mut hex, byte| {
+                let _ = write!(hex, "{byte:02x}");
+                hex
+            });
+            self.files.write_once(&path, id.as_bytes())?;
+        }
+        // Not what we made up: another process may have been first.
+        let bytes = Files::read(&path)?.unwrap_or_default();
+        let id = String::from_utf8_lossy(&bytes).trim().to_owned();
+        if id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Ok(id);
+        }
+        Err(failed("use", &path)(io::Error::new(io::ErrorKind::InvalidData, "it does not hold 32 hex digits")))
+    }
+
+    fn lock(&self, fleet: &FleetName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {
+        let dir = self.root.join("fleets").join(fleet.as_str());
+        self.files.make_dir(&dir)?;
+        Ok(Box::new(lock::fleet(&dir.join("lock"), fleet, holder)?))
+    }
+
+    fn with_certs_locked(&self, work: &mut dyn FnMut()) -> Result<(), StoreError> {
+        let certs = self.folder(Area::Certs);
+        self.files.make_dir(&certs)?;
+        let _lock = lock::wait(&certs.join(".lock"))?;
+        work();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "dir_tests.rs"]
+mod tests;

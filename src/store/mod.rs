@@ -1,10 +1,16 @@
 //! Where records, keys and certificates are kept.
 //!
 //! [`dir`] is docker-machine's directory; [`memory`] is for tests. Every change is durable when the
-//! call returns, and a reader sees the old or the new content, never neither.
+//! call returns, and a reader sees the old or the new content, never neither. [`authority`] keeps the
+//! certificates of a store, whichever it is.
 
+pub mod authority;
 pub mod dir;
 pub mod memory;
+
+mod config;
+mod file;
+mod lock;
 
 use crate::{
     clock::Timestamp,
@@ -12,7 +18,10 @@ use crate::{
     record::{MachineRecord, Snapshot},
 };
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 use thiserror::Error;
 
 /// What ends badly between us and the store.
@@ -30,7 +39,7 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// A record that will not parse. It is left alone.
-    #[error("the record of `{machine}` will not parse: {why}")]
+    #[error("the record of `{machine}` will not parse: {}: {why}", path.display())]
     Broken {
         /// The machine's folder.
         machine: String,
@@ -52,6 +61,43 @@ pub enum StoreError {
         /// Who holds it.
         holder: Box<Holder>,
     },
+}
+
+impl StoreError {
+    /// What to do about it.
+    #[must_use]
+    pub fn help(&self) -> Option<String> {
+        match self {
+            Self::Io { path, source, .. } => io_help(path, source.kind()),
+            Self::Broken { machine, path, .. } => Some(format!(
+                "correct {} or restore it from a backup; nothing is done to `{machine}` until then",
+                path.display()
+            )),
+            Self::Absent(_) => None,
+            Self::Locked { holder, .. } => Some(format!(
+                "wait until it has ended. If it hangs, end process {} on that computer: the lock goes with it",
+                holder.pid
+            )),
+        }
+    }
+}
+
+fn io_help(path: &Path, kind: ErrorKind) -> Option<String> {
+    let path = path.display();
+    Some(match kind {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            format!(
+                "make room on the disk that holds {path}, then run the command again: what was there is still there"
+            )
+        }
+        ErrorKind::PermissionDenied => {
+            format!("let your user read and write {path}, or choose another store with --storage-path")
+        }
+        ErrorKind::ReadOnlyFilesystem => {
+            "the store is read-only: mount it writable, or choose another with --storage-path".to_owned()
+        }
+        _ => return None,
+    })
 }
 
 /// Who holds a lock.

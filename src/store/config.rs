@@ -1,0 +1,111 @@
+//! Between the options of our drivers and the fields of their objects in config.json, by the drivers' own tables.
+
+use crate::{
+    driver::{self, Kind, OptionSpec, Secrecy, options},
+    record::{MachineRecord, OptionValues, docker_machine::ConfigFile},
+};
+use serde_json::Value;
+
+fn table(driver: &str) -> &'static [OptionSpec] {
+    driver::find(driver).map_or(&[], driver::AnyDriver::options)
+}
+
+/// The options of a machine that docker-machine made.
+pub(super) fn options_of(config: &ConfigFile) -> OptionValues {
+    let Some(driver) = driver::find(config.driver_name()) else {
+        return config.foreign_options();
+    };
+    read_fields(driver.options(), |field| config.driver().get(field))
+}
+
+fn read_fields<'v>(table: &[OptionSpec], field: impl Fn(&str) -> Option<&'v Value>) -> OptionValues {
+    let kept = table.iter().filter(|s| !s.field.is_empty() && s.secrecy == Secrecy::Plain);
+    kept.filter_map(|spec| {
+        let value = field(spec.field).filter(|v| !v.is_null() && v.as_str() != Some(""))?;
+        // docker-machine's zero is "not given"; what our table refuses stays in the document only.
+        let given = value.as_i64() != Some(0);
+        options::read(spec, value).ok().filter(|_| given).map(|value| (spec.key.to_owned(), value))
+    })
+    .collect()
+}
+
+/// The options of a record as fields of its driver's object.
+pub(super) fn fields_of(record: &MachineRecord) -> Vec<(&'static str, Value)> {
+    write_fields(table(&record.driver), &record.options)
+}
+
+fn write_fields(table: &[OptionSpec], values: &OptionValues) -> Vec<(&'static str, Value)> {
+    let kept = table.iter().filter(|s| !s.field.is_empty() && s.secrecy == Secrecy::Plain);
+    kept.filter_map(|spec| {
+        let value = values.get(spec.key)?;
+        Some((
+            spec.field,
+            match (spec.kind, value.as_u64()) {
+                // docker-machine counts in MiB.
+                (Kind::Size, Some(bytes)) => Value::from(bytes >> 20),
+                _ => value.clone(),
+            },
+        ))
+    })
+    .collect()
+}
+
+/// The record without options that may not be recorded (pain 24).
+pub(super) fn without_secrets(record: &MachineRecord) -> MachineRecord {
+    let mut record = record.clone();
+    for spec in table(&record.driver).iter().filter(|s| s.secrecy == Secrecy::Secret) {
+        record.options.remove(spec.key);
+    }
+    record
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::driver::When;
+    use serde_json::json;
+
+    const fn spec(key: &'static str, field: &'static str, kind: Kind, secrecy: Secrecy) -> OptionSpec {
+        OptionSpec {
+            key,
+            flag: key,
+            env: "",
+            kind,
+            default: None,
+            required: false,
+            help: "",
+            field,
+            secrecy,
+            when: When::Replace,
+        }
+    }
+
+    const TABLE: &[OptionSpec] = &[
+        spec("memory", "Memory", Kind::Size, Secrecy::Plain),
+        spec("port", "EnginePort", Kind::Port, Secrecy::Plain),
+        spec("image", "Image", Kind::Text, Secrecy::Plain),
+        spec("tags", "Tags", Kind::List, Secrecy::Plain),
+        spec("token", "AccessToken", Kind::Text, Secrecy::Secret),
+        spec("note", "", Kind::Text, Secrecy::Plain),
+    ];
+
+    #[test]
+    fn fields_are_options_in_docker_machines_units_and_never_secrets() {
+        let driver =
+            json!({"Memory": 2048, "EnginePort": 2376, "Image": "x", "Tags": ["a"], "AccessToken": "s3", "note": "n"});
+        let options = read_fields(TABLE, |field| driver.get(field));
+        let want = json!({"memory": 2_147_483_648_u64, "port": 2376, "image": "x", "tags": ["a"]});
+        assert_eq!(serde_json::to_value(&options).unwrap(), want);
+        let fields = write_fields(TABLE, &options);
+        assert_eq!(
+            fields,
+            [("Memory", json!(2048)), ("EnginePort", json!(2376)), ("Image", json!("x")), ("Tags", json!(["a"]))]
+        );
+    }
+
+    #[test]
+    fn what_docker_machine_left_empty_is_not_given() {
+        let driver = json!({"Memory": 0, "EnginePort": 0, "Image": "", "Tags": null});
+        assert_eq!(read_fields(TABLE, |field| driver.get(field)), OptionValues::new());
+    }
+}
