@@ -7,7 +7,7 @@ pub mod ssh;
 
 use crate::{
     name::MachineName,
-    quote::Sh,
+    quote::{Sh, quote},
     record::{Instance, SshEndpoint},
 };
 use async_trait::async_trait;
@@ -157,8 +157,14 @@ impl TransportError {
             Self::Auth { user, .. } => {
                 format!("make sure that a key of yours is in the authorized_keys of `{user}` on the host")
             }
+            Self::Key { path, why, .. } if why.contains("encrypted") => {
+                format!("load it into the agent, or give a key without a passphrase:\n  ssh-add {}", quote(path))
+            }
+            Self::Key { path, why, .. } if why.contains("its mode") => {
+                format!("let nobody else read it:\n  chmod 600 {}", quote(path))
+            }
             Self::Key { .. } => {
-                "give an unencrypted key with mode 0600, or load it into ssh-agent and leave `ssh-key` out".to_owned()
+                "give the path of a private key, or load one into ssh-agent and leave `ssh-key` out".to_owned()
             }
             Self::Timeout { .. } | Self::Broken { .. } => {
                 "run the same command again; what was done is recorded".to_owned()

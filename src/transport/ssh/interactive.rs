@@ -203,5 +203,5 @@ async fn resized(terminal: &mut Option<Terminal>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

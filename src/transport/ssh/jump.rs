@@ -11,9 +11,10 @@ use std::{
     fmt,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use tokio::{
-    sync::Semaphore,
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
 
@@ -55,11 +56,14 @@ impl fmt::Display for JumpHost {
     }
 }
 
-/// Connections to jump hosts, by jump host and key.
-#[derive(Default)]
+/// Connections to jump hosts.
 pub(super) struct Jumps {
-    slots: Mutex<BTreeMap<(JumpHost, Option<String>), Arc<tokio::sync::Mutex<Slot>>>>,
+    keepalive: Duration,
+    slots: Mutex<BTreeMap<Route, Arc<tokio::sync::Mutex<Slot>>>>,
 }
+
+/// A jump host, and the key that opens it.
+type Route = (JumpHost, Option<String>);
 
 /// All connections to one jump host.
 #[derive(Default)]
@@ -74,7 +78,66 @@ struct Link {
     room: Arc<Semaphore>,
 }
 
+impl Slot {
+    /// A connection with room for one more host.
+    fn free(&mut self) -> Option<(Arc<Link>, OwnedSemaphorePermit)> {
+        self.links.retain(|link| !link.hop.handle.is_closed());
+        self.links.iter().find_map(|link| Some((Arc::clone(link), Arc::clone(&link.room).try_acquire_owned().ok()?)))
+    }
+}
+
 impl Jumps {
+    /// None yet.
+    pub(super) fn new(keepalive: Duration) -> Self {
+        Self { keepalive, slots: Mutex::default() }
+    }
+
+    /// The connection to use, opened if need be; those who ask meanwhile wait for it.
+    async fn link(
+        &self,
+        target: &Target,
+        jump: &JumpHost,
+        peer: &Peer,
+        credentials: &Credentials,
+    ) -> Result<(Arc<Link>, OwnedSemaphorePermit), Failure> {
+        let asked = Instant::now();
+        let route = (jump.clone(), target.ssh.key.clone());
+        let slot = Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(route).or_default());
+        let mut slot = slot.lock().await;
+        if let Some(free) = slot.free() {
+            return Ok(free);
+        }
+        if let Some((at, address, why)) = &slot.failed
+            && *at > asked
+        {
+            let at_jump = Peer { machine: peer.machine.clone(), address: address.clone() };
+            return Err(Failure::Transient(at_jump.connect(why)));
+        }
+        let opened = self.open(target, jump, peer, credentials).await;
+        if let Err(Failure::Transient(TransportError::Connect { address, why, .. })) = &opened {
+            slot.failed = Some((Instant::now(), address.clone(), why.clone()));
+        }
+        let link = Arc::new(Link { hop: opened?, room: Arc::new(Semaphore::new(HOSTS_PER_LINK)) });
+        let room = Arc::clone(&link.room).try_acquire_owned();
+        slot.links.push(Arc::clone(&link));
+        Ok((link, room.expect("a semaphore that is new and not closed has room")))
+    }
+
+    async fn open(
+        &self,
+        target: &Target,
+        jump: &JumpHost,
+        peer: &Peer,
+        credentials: &Credentials,
+    ) -> Result<Hop, Failure> {
+        let peer = Peer { machine: peer.machine.clone(), address: at_jump(jump) };
+        let limit = target.connect_timeout;
+        let stream = tcp(&peer, &jump.host, jump.port, limit).await?;
+        let mut hop = Hop::shake(&peer, stream, &target.jump_keys, limit, self.keepalive).await?;
+        login::log_in(&peer, &mut hop, &jump.user, credentials, limit).await?;
+        Ok(hop)
+    }
+
     /// A stream to `target` through `jump`, and the jump host's key.
     pub(super) async fn reach(
         &self,
@@ -83,36 +146,7 @@ impl Jumps {
         peer: &Peer,
         credentials: &Credentials,
     ) -> Result<(Pin<Box<dyn Stream>>, String), Failure> {
-        let asked = Instant::now();
-        let key = (jump.clone(), target.ssh.key.clone());
-        let slot = Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
-        let (link, room) = {
-            let mut slot = slot.lock().await;
-            slot.links.retain(|link| !link.hop.handle.is_closed());
-            let free = slot
-                .links
-                .iter()
-                .find_map(|link| Some((Arc::clone(link), Arc::clone(&link.room).try_acquire_owned().ok()?)));
-            match free {
-                Some(found) => found,
-                None => {
-                    if let Some((at, address, why)) = &slot.failed
-                        && *at > asked
-                    {
-                        let at_jump = Peer { machine: peer.machine.clone(), address: address.clone() };
-                        return Err(Failure::Transient(at_jump.connect(why)));
-                    }
-                    let opened = open(target, jump, peer, credentials).await;
-                    if let Err(Failure::Transient(TransportError::Connect { address, why, .. })) = &opened {
-                        slot.failed = Some((Instant::now(), address.clone(), why.clone()));
-                    }
-                    let link = Arc::new(Link { hop: opened?, room: Arc::new(Semaphore::new(HOSTS_PER_LINK)) });
-                    let room = Arc::clone(&link.room).try_acquire_owned();
-                    slot.links.push(Arc::clone(&link));
-                    (link, room.expect("a semaphore that is new and not closed has room"))
-                }
-            }
-        };
+        let (link, room) = self.link(target, jump, peer, credentials).await?;
         // The connection may be older than this target, and opened for one that pinned nothing.
         let met = &link.hop.key;
         if !target.jump_keys.is_empty() {
@@ -143,14 +177,6 @@ impl Jumps {
 
 fn at_jump(jump: &JumpHost) -> String {
     format!("{} (jump host)", address(&jump.host, jump.port))
-}
-
-async fn open(target: &Target, jump: &JumpHost, peer: &Peer, credentials: &Credentials) -> Result<Hop, Failure> {
-    let peer = Peer { machine: peer.machine.clone(), address: at_jump(jump) };
-    let stream = tcp(&peer, &jump.host, jump.port, target.connect_timeout).await?;
-    let mut hop = Hop::shake(&peer, stream, &target.jump_keys, target.connect_timeout).await?;
-    login::log_in(&peer, &mut hop, &jump.user, credentials, target.connect_timeout).await?;
-    Ok(hop)
 }
 
 #[cfg(test)]
