@@ -6,6 +6,7 @@ mod engine;
 mod home;
 
 use home::{Home, available, shown};
+use std::fmt::Write as _;
 
 #[test]
 fn help_of_the_program() {
@@ -27,7 +28,7 @@ fn help_of_each_command() {
         let run = home.machine(&[command, "--help"]);
         assert_eq!(run.status, 0, "{command}");
         assert_eq!(home.machine(&["help", command]).stdout, run.stdout, "{command}");
-        all.push_str(&format!("$ machine {command} --help\n{}\n", run.stdout));
+        writeln!(all, "$ machine {command} --help\n{}", run.stdout).unwrap();
     }
     insta::assert_snapshot!("help_of_each_command", all);
 }
@@ -262,10 +263,10 @@ fn a_list_is_json_or_any_template() {
 #[test]
 fn machines_that_do_not_answer_are_told_after_one_timeout() {
     let home = Home::new();
-    let hole = engine::black_hole();
+    let silent = engine::black_hole();
     let engine = engine::start("28.2.2");
     for n in 0..20 {
-        home.none(&format!("hole-{n}"), &hole.url());
+        home.none(&format!("hole-{n}"), &silent.url());
     }
     home.none("web-1", &engine.url());
     let start = std::time::Instant::now();
@@ -298,7 +299,7 @@ fn env_speaks_the_language_of_each_shell() {
         for words in [&["env", "--shell", shell, "--no-proxy"][..], &["env", "--shell", shell, "-u", "--no-proxy"]] {
             let run = home.in_store("docker-machine", words);
             assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{words:?}");
-            all.push_str(&format!("$ docker-machine {}\n{}", words.join(" "), shown(&run.stdout)));
+            write!(all, "$ docker-machine {}\n{}", words.join(" "), shown(&run.stdout)).unwrap();
         }
     }
     let binary = home.docker_machine_path().display().to_string();
@@ -476,7 +477,7 @@ fn a_reader_that_leaves_is_no_error() {
     for n in 0..50 {
         home.none(&format!("web-{n}"), "tcp://192.0.2.10:2376");
     }
-    let run = home.into_closed_pipe(&["ls", "-q"]);
+    let run = home.to_nobody(&["ls", "-q"]);
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
 }
 

@@ -7,27 +7,27 @@ use std::{
 };
 
 /// Somebody who listens, for as long as the test runs.
-pub struct Engine {
+pub(crate) struct Engine {
     port: String,
 }
 
 impl Engine {
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("tcp://127.0.0.1:{}", self.port)
     }
 
-    pub fn port(&self) -> &str {
+    pub(crate) fn port(&self) -> &str {
         &self.port
     }
 }
 
 /// An engine of this version.
-pub fn start(version: &'static str) -> Engine {
+pub(crate) fn start(version: &'static str) -> Engine {
     listen(move |stream| answer(stream, version))
 }
 
 /// Accepts connections and says nothing.
-pub fn black_hole() -> Engine {
+pub(crate) fn black_hole() -> Engine {
     listen(|stream| drop(BufReader::new(stream).lines().last()))
 }
 

@@ -10,25 +10,25 @@ use std::{
 
 /// How a program ended and what it said.
 #[derive(Debug)]
-pub struct Run {
+pub(crate) struct Run {
     pub status: i32,
     pub stdout: String,
     pub stderr: String,
 }
 
 /// A home of its own.
-pub struct Home {
+pub(crate) struct Home {
     dir: tempfile::TempDir,
     store: PathBuf,
 }
 
 impl Home {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with_store("store")
     }
 
     /// With a store whose folder is called this.
-    pub fn with_store(name: &str) -> Self {
+    pub(crate) fn with_store(name: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = dir.path().join(name);
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_machine"), dir.path().join("docker-machine")).unwrap();
@@ -36,45 +36,45 @@ impl Home {
         Self { dir, store }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.dir.path()
     }
 
-    pub fn store(&self) -> &Path {
+    pub(crate) fn store(&self) -> &Path {
         &self.store
     }
 
-    pub fn default_store(&self) -> PathBuf {
+    pub(crate) fn default_store(&self) -> PathBuf {
         self.path().join(".docker")
     }
 
-    pub fn docker_machine_path(&self) -> PathBuf {
+    pub(crate) fn docker_machine_path(&self) -> PathBuf {
         self.path().join("docker-machine")
     }
 
-    pub fn machine(&self, words: &[&str]) -> Run {
+    pub(crate) fn machine(&self, words: &[&str]) -> Run {
         self.run("machine", words, &[], "")
     }
 
-    pub fn docker_machine(&self, words: &[&str]) -> Run {
+    pub(crate) fn docker_machine(&self, words: &[&str]) -> Run {
         self.run("docker-machine", words, &[], "")
     }
 
     /// On the prepared store.
-    pub fn in_store(&self, program: &str, words: &[&str]) -> Run {
+    pub(crate) fn in_store(&self, program: &str, words: &[&str]) -> Run {
         let store = self.store.display().to_string();
         self.run(program, &[&["-s", &store], words].concat(), &[], "")
     }
 
     /// Nothing of the environment but what is given gets through.
-    pub fn run(&self, program: &str, words: &[&str], variables: &[(&str, &str)], input: &str) -> Run {
+    pub(crate) fn run(&self, program: &str, words: &[&str], variables: &[(&str, &str)], input: &str) -> Run {
         let mut command = self.command(&self.path().join(program).display().to_string());
         command.args(words).envs(variables.iter().copied());
         finish(command, input)
     }
 
     /// A script in a real shell; `$M` is the command that prints the environment of machine `default`.
-    pub fn shell(&self, shell: &str, script: &str) -> Run {
+    pub(crate) fn shell(&self, shell: &str, script: &str) -> Run {
         let mut command = self.command(shell);
         match shell {
             "zsh" | "tcsh" => command.arg("-f"),
@@ -89,7 +89,7 @@ impl Home {
     }
 
     /// With a standard output that nobody reads.
-    pub fn into_closed_pipe(&self, words: &[&str]) -> Run {
+    pub(crate) fn to_nobody(&self, words: &[&str]) -> Run {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut command = self.command(&self.path().join("machine").display().to_string());
@@ -111,7 +111,7 @@ impl Home {
     }
 
     /// A file in the store.
-    pub fn write(&self, path: &str, content: &str) {
+    pub(crate) fn write(&self, path: &str, content: &str) {
         let path = self.store.join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         #[expect(clippy::disallowed_methods, reason = "a fixture needs no durability")]
@@ -120,7 +120,7 @@ impl Home {
     }
 
     /// A machine of driver none, as docker-machine writes it.
-    pub fn none(&self, name: &str, url: &str) {
+    pub(crate) fn none(&self, name: &str, url: &str) {
         let store = serde_json::to_string(&self.store.display().to_string()).unwrap();
         let address = url.trim_start_matches("tcp://");
         let driver = format!(
@@ -131,7 +131,7 @@ impl Home {
     }
 
     /// A machine as docker-machine writes it; `options` are merged over the usual host options.
-    pub fn config(&self, name: &str, driver_name: &str, driver: &str, options: &str) {
+    pub(crate) fn config(&self, name: &str, driver_name: &str, driver: &str, options: &str) {
         let store = self.store.display().to_string();
         let at = |path: &str| format!("{store}/{path}");
         let mut host = serde_json::json!({
@@ -181,12 +181,12 @@ fn finish(mut command: Command, input: &str) -> Run {
 }
 
 /// Whether a program is installed.
-pub fn available(program: &str) -> bool {
+pub(crate) fn available(program: &str) -> bool {
     ["/usr/bin", "/bin"].iter().any(|dir| Path::new(dir).join(program).exists())
 }
 
 /// Blanks at the end of lines made visible, so that a snapshot keeps them.
-pub fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let mut shown = String::new();
     for line in text.lines() {
         let trimmed = line.trim_end_matches(' ');
