@@ -20,8 +20,13 @@ fn name(text: &str) -> MachineName {
     MachineName::new(text).unwrap()
 }
 
+/// In memory where the system has such a place: fsync costs nothing there.
+fn temp() -> TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}
+
 fn store() -> (TempDir, DirStore) {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let store = DirStore::new(dir.path().join("store")).unwrap();
     (dir, store)
 }
@@ -108,7 +113,7 @@ fn a_store_that_is_not_there_is_empty_and_reading_makes_nothing() {
 
 #[test]
 fn folders_and_records_are_private_from_the_first_byte() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let seen = Arc::new(AtomicUsize::new(0));
     let (root, count) = (dir.path().to_owned(), seen.clone());
     let hook = move |effect: Effect, path: &Path| {
@@ -166,7 +171,7 @@ fn a_failure_or_crash_anywhere_leaves_each_record_old_or_new() {
     let mut points = 0;
     for fault in [Fault::Once(io::ErrorKind::StorageFull), Fault::Once(io::ErrorKind::Other), Fault::Crash] {
         for at in 0.. {
-            let dir = tempfile::tempdir().unwrap();
+            let dir = temp();
             let sound = DirStore::new(dir.path()).unwrap();
             for (machine_name, address) in [("a", "10.0.0.1"), ("b", "10.0.0.3"), ("z", "10.0.0.9")] {
                 sound.put(&machine(machine_name, address)).unwrap();
@@ -234,7 +239,7 @@ fn a_failure_or_crash_anywhere_leaves_each_record_old_or_new() {
 
 #[test]
 fn content_is_on_the_disk_before_it_has_a_name_and_the_name_before_success() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     let trace = Arc::new(Mutex::new(Vec::new()));
     let log = trace.clone();
     let hook = move |effect: Effect, _: &Path| {
@@ -361,7 +366,7 @@ fn removing_follows_no_links() {
 
 #[test]
 fn a_store_that_cannot_be_written_says_so_with_path_and_help() {
-    let dir = tempfile::tempdir().unwrap();
+    let dir = temp();
     for (kind, hint) in [
         (io::ErrorKind::StorageFull, "make room"),
         (io::ErrorKind::PermissionDenied, "let your user read and write"),
@@ -434,11 +439,17 @@ fn a_reader_never_sees_a_mixture() {
         let writers: Vec<_> = (0..2)
             .map(|w| {
                 let (store, versions) = (&store, &versions);
-                scope.spawn(move || (0..40).for_each(|n| store.put(&versions[(n + w) % 2]).unwrap()))
+                scope.spawn(move || {
+                    for n in 0..40 {
+                        store.put(&versions[(n + w) % 2]).unwrap();
+                    }
+                })
             })
             .collect();
         let ended: Vec<_> = writers.into_iter().map(thread::ScopedJoinHandle::join).collect();
         stop.store(true, Ordering::Relaxed);
-        ended.into_iter().for_each(|result| result.unwrap());
+        for result in ended {
+            result.unwrap();
+        }
     });
 }
