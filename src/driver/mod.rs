@@ -6,7 +6,7 @@
 
 mod generic;
 mod none;
-mod nspawn;
+pub mod nspawn;
 pub mod options;
 
 #[cfg(test)]
@@ -25,7 +25,7 @@ use thiserror::Error;
 pub use options::{Change, Kind, OptionProblem, OptionSpec, Secrecy, When};
 
 /// Every driver, by name.
-pub static DRIVERS: &[&dyn AnyDriver] = &[&generic::Generic, &none::Known, &nspawn::Nspawn];
+pub static DRIVERS: &[&dyn AnyDriver] = &[&generic::Generic, &none::Known, &nspawn::LOCAL];
 
 /// The driver of this name.
 #[must_use]

@@ -1,0 +1,166 @@
+//! Files on this computer: written whole or not at all, private ones from the first byte.
+
+use crate::driver::DriverError;
+use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+/// Says what was being done to which path.
+pub(super) fn because(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> DriverError {
+    let doing = format!("{doing} {}", path.display());
+    move |e| match e.kind() {
+        io::ErrorKind::PermissionDenied => DriverError::Unprepared {
+            what: format!("{doing}: {e}"),
+            help: "driver `nspawn` makes machines on this computer and must run as root".to_owned(),
+        },
+        _ => DriverError::Refused {
+            doing,
+            why: e.to_string(),
+            help: "make room or correct the permissions there, then run the same command again".to_owned(),
+        },
+    }
+}
+
+/// Writes a file: a temporary one beside it, synchronised and renamed.
+pub(super) fn write(path: &Path, mode: u32, content: &[u8]) -> Result<(), DriverError> {
+    let inner = || -> io::Result<()> {
+        let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".new-")
+            .permissions(fs::Permissions::from_mode(0o600))
+            .tempfile_in(folder)?;
+        file.write_all(content)?;
+        file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        File::open(folder)?.sync_all()
+    };
+    inner().map_err(because("writing", path))
+}
+
+/// Makes a folder and those above it; new ones get `mode`.
+pub(super) fn folder(path: &Path, mode: u32) -> Result<(), DriverError> {
+    use std::os::unix::fs::DirBuilderExt;
+    fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(because("making", path))
+}
+
+/// Reads a text; `None` when there is no such file.
+pub(super) fn read(path: &Path) -> Result<Option<String>, DriverError> {
+    match fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) => Err(because("reading", path)(e)),
+    }
+}
+
+/// Writes to a file of the kernel (below /proc/sys or /sys), which takes one write and no rename.
+pub(super) fn put(path: &Path, value: &str) -> io::Result<()> {
+    OpenOptions::new().write(true).open(path)?.write_all(value.as_bytes())
+}
+
+/// Opens a file to append, private to us.
+pub(super) fn append(path: &Path) -> Result<File, DriverError> {
+    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(because("writing", path))
+}
+
+/// Opens a file and waits until no other process holds it; dropping it gives it free.
+pub(super) async fn lock(path: &Path, waiting: impl FnOnce()) -> Result<File, DriverError> {
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .read(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(because("locking", path))?;
+    match file.try_lock() {
+        Ok(()) => return Ok(file),
+        Err(fs::TryLockError::WouldBlock) => waiting(),
+        Err(fs::TryLockError::Error(e)) => return Err(because("locking", path)(e)),
+    }
+    blocking("locking", path, move |_| file.lock().map(|()| file)).await
+}
+
+/// Runs what may take long on a thread of its own.
+async fn blocking<T: Send + 'static>(
+    doing: &str,
+    path: &Path,
+    work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> Result<T, DriverError> {
+    let owned = path.to_owned();
+    tokio::task::spawn_blocking(move || work(&owned))
+        .await
+        .unwrap_or_else(|e| Err(io::Error::other(e)))
+        .map_err(because(doing, path))
+}
+
+/// Removes a folder and all below it, also what was made immutable. Nothing to do when it is gone.
+pub(super) async fn remove(path: &Path) -> Result<(), DriverError> {
+    blocking("removing", path, |path| match remove_once(path) {
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+            make_mutable(path)?;
+            remove_once(path)
+        }
+        other => other,
+    })
+    .await
+}
+
+/// Makes everything written below `path` durable, before a rename says that it is complete.
+pub(super) async fn sync(path: &Path) -> Result<(), DriverError> {
+    blocking("synchronising", path, |path| Ok(rustix::fs::syncfs(File::open(path)?)?)).await
+}
+
+fn remove_once(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+/// Takes away the attributes that keep even root from removing (`chattr +i`, `+a`).
+fn make_mutable(path: &Path) -> io::Result<()> {
+    let kind = fs::symlink_metadata(path)?.file_type();
+    // Other kinds of file cannot be opened without consequences, nor can they have the attributes.
+    if !kind.is_dir() && !kind.is_file() {
+        return Ok(());
+    }
+    if let Ok(file) = File::open(path)
+        && let Ok(flags) = ioctl_getflags(&file)
+        && flags.intersects(IFlags::IMMUTABLE | IFlags::APPEND)
+    {
+        ioctl_setflags(&file, flags - (IFlags::IMMUTABLE | IFlags::APPEND))?;
+    }
+    if kind.is_dir() {
+        for entry in fs::read_dir(path)? {
+            make_mutable(&entry?.path())?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_private_file_is_replaced_whole_and_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        write(&path, 0o600, b"long old content").unwrap();
+        write(&path, 0o600, b"new").unwrap();
+        assert_eq!(read(&path).unwrap().unwrap(), "new");
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn removing_what_is_gone_succeeds() {
+        let dir = tempfile::tempdir().unwrap();
+        remove(&dir.path().join("absent")).await.unwrap();
+    }
+}

@@ -1,0 +1,69 @@
+//! Ed25519 keys for SSH: made here, so that a machine is known before it has answered for the first time.
+
+use super::files;
+use crate::driver::DriverError;
+use russh::keys::{
+    PrivateKey,
+    ssh_key::{LineEnding, private::Ed25519Keypair},
+};
+use std::path::Path;
+
+/// The key in `path`, made when there is none; its public half, as `ssh-ed25519 AAAA… comment`.
+///
+/// The public half is also kept in `path` with `.pub` appended, as `ssh-keygen` does.
+pub(super) fn ensure(path: &Path, comment: &str) -> Result<String, DriverError> {
+    let refused = |why: String| DriverError::Refused {
+        doing: format!("making the SSH key {}", path.display()),
+        why,
+        help: "remove that file if it is none of yours, then run the same command again".to_owned(),
+    };
+    let key = match files::read(path)? {
+        Some(text) => PrivateKey::from_openssh(text.as_bytes()).map_err(|e| refused(e.to_string()))?,
+        None => {
+            let mut seed = [0_u8; 32];
+            aws_lc_rs::rand::fill(&mut seed).map_err(|e| refused(e.to_string()))?;
+            let mut key = PrivateKey::from(Ed25519Keypair::from_seed(&seed));
+            key.set_comment(comment);
+            let text = key.to_openssh(LineEnding::LF).map_err(|e| refused(e.to_string()))?;
+            files::write(path, 0o600, text.as_bytes())?;
+            key
+        }
+    };
+    let public = key.public_key().to_openssh().map_err(|e| refused(e.to_string()))?;
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".pub");
+    files::write(Path::new(&beside), 0o644, format!("{public}\n").as_bytes())?;
+    Ok(public)
+}
+
+/// A public key without its comment, as host keys are recorded.
+pub(super) fn bare(public: &str) -> String {
+    public.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn a_key_is_made_once_and_is_private() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("id_ed25519");
+        let first = ensure(&path, "machine web-1").unwrap();
+        assert_eq!(ensure(&path, "other").unwrap(), first);
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(first.starts_with("ssh-ed25519 ") && first.ends_with(" machine web-1"), "{first}");
+        assert_eq!(bare(&first).split(' ').count(), 2);
+        assert_ne!(ensure(&dir.path().join("other"), "machine web-1").unwrap(), first);
+    }
+
+    #[test]
+    fn a_file_that_is_no_key_is_not_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("id_ed25519");
+        files::write(&path, 0o600, b"precious").unwrap();
+        assert!(ensure(&path, "x").is_err());
+        assert_eq!(files::read(&path).unwrap().unwrap(), "precious");
+    }
+}

@@ -1,0 +1,364 @@
+//! Driver `nspawn`: each machine is a whole Debian under `systemd-nspawn` on this computer.
+//!
+//! It needs root, and no service: what it knows is in files below one folder ([`place`]), what runs is
+//! asked of the kernel. Every step may be killed at any moment and repeated.
+
+mod cgroup;
+mod computer;
+mod event;
+mod files;
+mod image;
+mod keys;
+mod network;
+mod place;
+mod process;
+mod program;
+mod rootfs;
+
+use super::{Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction, Secrecy, When};
+use crate::record::{Instance, Power, SshEndpoint};
+use async_trait::async_trait;
+use cgroup::Cgroup;
+use image::Image;
+use place::{Folder, Phase, Place, Record};
+use process::Process;
+use serde::Deserialize;
+use std::{collections::BTreeSet, fs, io, path::PathBuf};
+
+/// The driver.
+pub struct Nspawn {
+    place: Option<Place>,
+}
+
+/// The one in the table of drivers: its folders are as the environment says.
+pub static LOCAL: Nspawn = Nspawn { place: None };
+
+impl Nspawn {
+    /// One with folders of its own, whatever the environment says.
+    #[must_use]
+    pub fn at(base: PathBuf, images: PathBuf) -> Self {
+        Self { place: Some(Place { base, images }) }
+    }
+
+    fn place(&self) -> Place {
+        self.place.clone().unwrap_or_else(Place::of_environment)
+    }
+}
+
+/// The options, typed.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Options {
+    image: String,
+    memory: Option<u64>,
+    cpus: Option<u64>,
+}
+
+/// The least memory with which Debian and dockerd start, in bytes.
+const LEAST_MEMORY: u64 = 128 << 20;
+
+#[async_trait]
+impl Driver for Nspawn {
+    const NAME: &'static str = "nspawn";
+    const ABOUT: &'static str = "whole Debian hosts on this computer in seconds, under systemd-nspawn (needs root)";
+    const OPTIONS: &'static [OptionSpec] = &[
+        OptionSpec {
+            key: "image",
+            flag: "nspawn-image",
+            env: "NSPAWN_IMAGE",
+            kind: Kind::Text,
+            default: Some("debian-12"),
+            required: false,
+            help: "Debian release (debian-11, debian-12, debian-13, debian-sid), or path of a root file system",
+            field: "Image",
+            secrecy: Secrecy::Plain,
+            when: When::Replace,
+        },
+        OptionSpec {
+            key: "memory",
+            flag: "nspawn-memory",
+            env: "NSPAWN_MEMORY",
+            kind: Kind::Size,
+            default: None,
+            required: false,
+            help: "Most memory the machine may use; without it, all there is",
+            field: "Memory",
+            secrecy: Secrecy::Plain,
+            when: When::InPlace,
+        },
+        OptionSpec {
+            key: "cpus",
+            flag: "nspawn-cpus",
+            env: "NSPAWN_CPUS",
+            kind: Kind::Number,
+            default: None,
+            required: false,
+            help: "Processors' worth of time the machine may use; without it, all there is",
+            field: "CPUs",
+            secrecy: Secrecy::Plain,
+            when: When::InPlace,
+        },
+    ];
+    const CREATES: bool = true;
+    type Options = Options;
+
+    fn check(options: &Options) -> Vec<OptionProblem> {
+        let Options { image, memory, cpus } = options;
+        let mut problems = Vec::new();
+        let mut problem = |key: &str, message: String, help: String| {
+            problems.push(OptionProblem { key: Some(key.to_owned()), message, help: Some(help) });
+        };
+        if let Err(message) = Image::parse(image) {
+            problem("image", message, Image::legal());
+        }
+        if memory.is_some_and(|m| m < LEAST_MEMORY) {
+            problem("memory", "too little for Debian and an engine".to_owned(), "give `128MiB` or more".to_owned());
+        }
+        if *cpus == Some(0) {
+            problem("cpus", "a machine cannot run on no processor".to_owned(), "give 1 or more".to_owned());
+        }
+        problems
+    }
+
+    async fn find(&self, cx: &DriverContext<'_>, _: &Options) -> Result<Option<Instance>, DriverError> {
+        let id = place::id(cx.store_id, cx.fleet, cx.machine);
+        let record = self.place().folder(&id)?.load()?;
+        Ok(record.map(|record| instance(cx, &id, &record)))
+    }
+
+    async fn create(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Instance, DriverError> {
+        let place = self.place();
+        computer::check(&place).await?;
+        let id = place::id(cx.store_id, cx.fleet, cx.machine);
+        let folder = place.folder(&id)?;
+        let login_key = keys::ensure(&cx.dir.join("id_ed25519"), &format!("machine {}", cx.machine))?;
+        let record = match folder.load()? {
+            Some(record) => taken_over(&folder, record, login_key).await?,
+            None => allocate(&place, cx, &folder, options, login_key).await?,
+        };
+        cx.checkpoint.instance(&instance(cx, &id, &record))?;
+        let record = start(&place, cx, &folder, record, options).await?;
+        Ok(instance(cx, &id, &record))
+    }
+
+    async fn change(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        options: &Options,
+    ) -> Result<Instance, DriverError> {
+        let folder = self.place().folder(&instance.id)?;
+        let record = owned(cx, &folder)?.ok_or_else(|| gone(&instance.id))?;
+        if Process::find(&folder, Some(&record))?.is_some() {
+            limit(cx, &Cgroup::of(&folder.tag)?, options);
+        }
+        Ok(self::instance(cx, &instance.id, &record))
+    }
+
+    async fn power(&self, cx: &DriverContext<'_>, instance: &Instance, _: &Options) -> Result<Power, DriverError> {
+        let folder = self.place().folder(&instance.id)?;
+        let Some(record) = owned(cx, &folder)? else { return Ok(Power::Gone) };
+        let process = Process::find(&folder, Some(&record))?;
+        Ok(if process.is_some() { Power::Running } else { Power::Stopped })
+    }
+
+    async fn set_power(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        options: &Options,
+        action: PowerAction,
+    ) -> Result<Instance, DriverError> {
+        let place = self.place();
+        computer::check(&place).await?;
+        let folder = place.folder(&instance.id)?;
+        let mut record = owned(cx, &folder)?.ok_or_else(|| gone(&instance.id))?;
+        if matches!(action, PowerAction::Stop | PowerAction::Restart)
+            && let Some(process) = Process::find(&folder, Some(&record))?
+        {
+            process.stop(&folder, cx.machine.as_str()).await?;
+        }
+        if action == PowerAction::Kill {
+            process::kill(&folder).await?;
+        }
+        if matches!(action, PowerAction::Start | PowerAction::Restart) {
+            record = start(&place, cx, &folder, record, options).await?;
+        }
+        Ok(self::instance(cx, &instance.id, &record))
+    }
+
+    async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, _: &Options) -> Result<(), DriverError> {
+        let place = self.place();
+        let folder = place.folder(&instance.id)?;
+        // It has no record when an earlier removal was killed half-way: the rest goes now.
+        if owned(cx, &folder)?.is_none() && !folder.path.exists() && !place.network().exists() {
+            return Ok(());
+        }
+        process::kill(&folder).await?;
+        {
+            let _lock = Place::lock().await?;
+            // The record first: what is left when we are killed now is rubbish, and known to be.
+            match fs::remove_file(folder.json()) {
+                Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                    return Err(files::because("removing", &folder.json())(e));
+                }
+                _ => {}
+            }
+            if place.records()?.is_empty() {
+                network::down(&place).await?;
+            }
+        }
+        files::remove(&folder.path).await?;
+        // Only if they are empty: other machines and images stay. Locked, so that no create loses its folder.
+        let _lock = Place::lock().await?;
+        let _ = fs::remove_dir(place.instances()).and_then(|()| fs::remove_dir(&place.base));
+        Ok(())
+    }
+}
+
+/// What the store is told of a machine.
+fn instance(cx: &DriverContext<'_>, id: &str, record: &Record) -> Instance {
+    let address = record.address.to_string();
+    Instance {
+        id: id.to_owned(),
+        address: address.clone(),
+        ssh: Some(SshEndpoint {
+            host: address,
+            port: 22,
+            user: "root".to_owned(),
+            key: Some(cx.dir.join("id_ed25519").display().to_string()),
+            jump: None,
+        }),
+        url: None,
+        host_keys: vec![record.host_key.clone()],
+    }
+}
+
+fn gone(id: &str) -> DriverError {
+    DriverError::Refused {
+        doing: format!("looking for instance `{id}`"),
+        why: "it is not on this computer any more".to_owned(),
+        help: "apply again: it is made anew".to_owned(),
+    }
+}
+
+/// The record of a machine of this store; that of another store is not ours to touch.
+fn owned(cx: &DriverContext<'_>, folder: &Folder) -> Result<Option<Record>, DriverError> {
+    match folder.load()? {
+        Some(record) if record.store_id != cx.store_id => Err(DriverError::Refused {
+            doing: format!("looking at {}", folder.path.display()),
+            why: format!("it belongs to the store `{}`, not to `{}`", record.store_id, cx.store_id),
+            help: "use the store that made it".to_owned(),
+        }),
+        other => Ok(other),
+    }
+}
+
+/// Gives a new machine its folder, address and host key.
+async fn allocate(
+    place: &Place,
+    cx: &DriverContext<'_>,
+    folder: &Folder,
+    options: &Options,
+    login_key: String,
+) -> Result<Record, DriverError> {
+    let image = Image::parse(&options.image).map_err(|why| DriverError::Refused {
+        doing: "choosing the image".to_owned(),
+        why,
+        help: Image::legal(),
+    })?;
+    let lower = image::ensure(place, &image, cx.progress).await?;
+    // Whatever is here is of a run that was killed.
+    process::kill(folder).await?;
+    files::remove(&folder.path).await?;
+    let _lock = Place::lock().await?;
+    files::folder(&place.instances(), 0o700)?;
+    let subnet = network::subnet(place)?;
+    let taken: BTreeSet<_> = place.records()?.iter().map(|r| r.address).collect();
+    let address = subnet.free(&taken).ok_or_else(|| DriverError::Unprepared {
+        what: format!("all addresses of {} are taken", place.network().display()),
+        help: "remove machines, or set MACHINE_NSPAWN_DIR to another folder, which has a subnet of its own".to_owned(),
+    })?;
+    let host_key = keys::ensure(&rootfs::host_key(folder)?, &format!("root@{}", cx.machine))?;
+    let record = Record {
+        version: Record::VERSION,
+        store_id: cx.store_id.to_owned(),
+        fleet: cx.fleet.cloned(),
+        machine: cx.machine.clone(),
+        phase: Phase::Allocated,
+        lower,
+        address,
+        host_key: keys::bare(&host_key),
+        login_key,
+        process: None,
+    };
+    folder.save(&record)?;
+    Ok(record)
+}
+
+/// Makes sure that a machine that was there already lets our key in.
+async fn taken_over(folder: &Folder, mut record: Record, login_key: String) -> Result<Record, DriverError> {
+    if record.login_key != login_key {
+        // Its key was lost with the machine's folder in the store. Files of a machine that runs are not ours to write.
+        process::kill(folder).await?;
+        record = Record { login_key, phase: Phase::Allocated, process: None, ..record };
+        folder.save(&record)?;
+    }
+    Ok(record)
+}
+
+/// Starts a machine and waits until its SSH server answers; nothing to do when it runs.
+async fn start(
+    place: &Place,
+    cx: &DriverContext<'_>,
+    folder: &Folder,
+    mut record: Record,
+    options: &Options,
+) -> Result<Record, DriverError> {
+    let process = match Process::find(folder, Some(&record))? {
+        Some(process) => process,
+        None => {
+            computer::raise_limits(cx.progress)?;
+            if !record.lower.is_dir() {
+                return Err(DriverError::Refused {
+                    doing: format!("starting `{}`", cx.machine),
+                    why: format!("the image below it, {}, is not there any more", record.lower.display()),
+                    help: "bring it back, or remove the machine and create it anew".to_owned(),
+                });
+            }
+            {
+                let _lock = Place::lock().await?;
+                let subnet = network::subnet(place)?;
+                network::up(place, subnet).await?;
+                if record.phase == Phase::Allocated {
+                    rootfs::prepare(folder, &record, subnet.gateway(), network::mtu()?)?;
+                    record.phase = Phase::Prepared;
+                    folder.save(&record)?;
+                }
+            }
+            rootfs::resolver(folder)?;
+            let group = Cgroup::of(&folder.tag)?;
+            group.make()?;
+            limit(cx, &group, options);
+            (cx.progress)("starting the machine");
+            process::launch(folder, &record, &place.bridge(), &group).await?
+        }
+    };
+    if record.process != Some(process.recorded) {
+        record.process = Some(process.recorded);
+        folder.save(&record)?;
+    }
+    process::booted(&process, folder, record.address).await?;
+    Ok(record)
+}
+
+/// Limits memory and processors, and says what this kernel cannot.
+fn limit(cx: &DriverContext<'_>, group: &Cgroup, options: &Options) {
+    let cannot = group.limit(options.memory, options.cpus);
+    if !cannot.is_empty() {
+        (cx.progress)(&format!(
+            "warning: this computer's kernel cannot limit {}: going on without",
+            cannot.join(" and ")
+        ));
+    }
+}
