@@ -10,7 +10,7 @@ use machine::{
     observe::observe,
     plan::{Inputs, Plan, StepId, audit::audit},
     record::Part,
-    store::Store as _,
+    store::{Area, Mode, Store as _},
     world::World,
 };
 use proptest::prelude::*;
@@ -144,7 +144,11 @@ fn happen(mishap: Mishap, cloud: &mut Cloud, store: &machine::store::memory::Mem
         }),
         Mishap::EngineReset(n) => at(n, &|m| m.engine = None),
         Mishap::HostLosesCertificate(n) => at(n, &|m| m.files.clear()),
-        Mishap::StoreLosesCertificate(n) => store.forget(&name(n), "server.pem"),
+        Mishap::StoreLosesCertificate(n) => {
+            if store.get(&name(n)).is_ok() {
+                store.write(Area::Machine(&name(n)), "server.pem", b"lost", Mode::Public).ok();
+            }
+        }
     }
 }
 
@@ -214,7 +218,7 @@ fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(test);
 }
 
-type Step = (Edit, Option<usize>, Option<usize>, Vec<Mishap>);
+type Step = (Edit, Option<usize>, Option<usize>, bool, Vec<Mishap>);
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
@@ -224,7 +228,7 @@ proptest! {
     fn converges(
         first in fleet(),
         steps in proptest::collection::vec(
-            (edit(), proptest::option::of(0..8_usize), proptest::option::of(0..12_usize), proptest::collection::vec(mishap(), 0..3)),
+            (edit(), proptest::option::of(0..8_usize), proptest::option::of(0..12_usize), any::<bool>(), proptest::collection::vec(mishap(), 0..3)),
             0..6,
         ),
     ) {
@@ -232,9 +236,9 @@ proptest! {
         run(async {
             let (world, cloud, store) = support::world();
             let mut fleets = vec![first];
-            for (edit, answers, writes, mishaps) in steps {
+            for (edit, answers, writes, lossy, mishaps) in steps {
                 cloud.lock().unwrap().fuse = answers;
-                store.set_fuse(writes);
+                if lossy { store.set_lossy_fuse(writes) } else { store.set_fuse(writes) }
                 once(fleets.last().unwrap(), &world).await;
                 // People change their minds before a failed apply is repaired.
                 let next = edited(&fleets, edit);

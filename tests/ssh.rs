@@ -146,7 +146,7 @@ async fn what_a_command_leaves_in_the_background_does_not_hold_us() {
     let server = server!("");
     let host = bare().connect(&server.target()).await.unwrap();
     let started = Instant::now();
-    let limits = Limits { total: Duration::from_secs(20), idle: Duration::from_secs(1) };
+    let limits = Limits { total: Duration::from_secs(20), idle: Duration::from_secs(4) };
     let output = host.run(&Sh::text("sleep 15 & echo started"), b"", limits, &mut |_| ()).await.unwrap();
     assert_eq!((output.status, output.stdout.as_str()), (0, "started\n"));
     assert!(started.elapsed() < Duration::from_secs(10));
@@ -233,7 +233,7 @@ async fn an_encrypted_key_is_told_at_once_even_when_the_host_is_booting() {
     let dir = tempfile::tempdir().unwrap();
     for format in ["RFC4716", "PEM", "PKCS8"] {
         let path = dir.path().join(format);
-        server::new_key_as(&path, "rsa", "a passphrase", format);
+        server::new_key_as(&path, "ecdsa", "a passphrase", format);
         let mut target = server::nobody_there(&path);
         target.patience = Duration::from_mins(1);
         let started = Instant::now();
@@ -403,6 +403,25 @@ async fn hosts_behind_a_jump_host_share_one_connection_to_it() {
     assert!(a.is_closed());
 }
 
+/// What goes in and what comes out must not wait for each other, however many packets are under way.
+#[tokio::test]
+async fn a_crowd_of_small_packets_passes_a_jump_host_both_ways() {
+    let jump = server!("");
+    let behind = server!("", Some(jump.key()));
+    let mut target = behind.target();
+    target.ssh.jump = Some(format!("127.0.0.1:{}", jump.port));
+    let host = bare().connect(&target).await.unwrap();
+    let stdin = vec![b'x'; 3_000_000];
+    let crowd = || async {
+        // Blocks of one byte are packets of one byte.
+        let command = Sh::text("dd if=/dev/zero bs=1 count=40000 2>/dev/null & wc -c; wait");
+        let output = host.run(&command, &stdin, LIMITS, &mut |_| ()).await.unwrap();
+        assert_eq!(output.status, 0);
+        assert!(output.stdout.replace('\0', "").trim() == stdin.len().to_string());
+    };
+    tokio::join!(crowd(), crowd(), crowd(), crowd(), crowd(), crowd());
+}
+
 #[tokio::test]
 async fn a_command_is_stopped_when_it_takes_too_long_or_falls_silent() {
     let server = server!("");
@@ -444,6 +463,22 @@ async fn a_connection_that_breaks_is_told_and_the_pool_opens_another() {
     assert!(text.starts_with("`m1`: the connection broke while running a command: "), "{text}");
     let again = pool.connect(&target).await.unwrap();
     assert_ne!(run(&again, "echo $PPID").await.unwrap().stdout.trim(), pid);
+}
+
+/// Neither end closes anything: power loss, or a partition.
+#[tokio::test]
+async fn a_host_that_falls_silent_is_noticed_whether_we_read_or_write() {
+    let server = server!("");
+    let ssh = connect(SshConfig { keepalive: Some(Duration::from_millis(300)), ..SshConfig::default() });
+    for stdin in [0, 5_000_000] {
+        let host = ssh.connect(&server.target()).await.unwrap();
+        let started = Instant::now();
+        let error =
+            host.run(&Sh::text("kill -STOP $PPID; cat"), &vec![b'x'; stdin], LIMITS, &mut |_| ()).await.unwrap_err();
+        assert!(error.to_string().ends_with("the host stopped answering"), "{error}");
+        assert!(host.is_closed() && started.elapsed() < Duration::from_secs(10));
+    }
+    server.kill();
 }
 
 #[tokio::test]

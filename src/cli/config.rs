@@ -14,6 +14,7 @@ pub(super) struct Config {
     /// Point to the swarm master instead of the engine
     #[arg(long)]
     swarm: bool,
+    /// The machine; `default` if none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }

@@ -20,6 +20,7 @@ pub(super) struct Env {
     /// Add the machine's address to those that no proxy is used for
     #[arg(long)]
     no_proxy: bool,
+    /// The machine; `default` if none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }

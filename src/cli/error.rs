@@ -144,11 +144,7 @@ impl CliError {
             }
             Self::Driver(e) => e.help(),
             Self::Transport(e) => Some(e.help()),
-            Self::Store(StoreError::Locked { .. }) => Some("wait until that run has ended".to_owned()),
-            Self::Store(StoreError::Broken { machine, path, .. }) => Some(format!(
-                "correct {}, or remove the machine from the store:\n  machine rm -f {machine}",
-                path.display()
-            )),
+            Self::Store(e) => e.help(),
             Self::Usage(_)
             | Self::UnknownCommand { .. }
             | Self::Names(_)
@@ -157,7 +153,6 @@ impl CliError {
             | Self::Fleet(_)
             | Self::NoDriver(_)
             | Self::Docker(_)
-            | Self::Store(_)
             | Self::Runtime(_)
             | Self::Stdout(_) => None,
         }

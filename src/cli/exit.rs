@@ -26,8 +26,7 @@ pub enum Exit {
 }
 
 /// The table of exit codes, for `--help`.
-pub(super) const TABLE: &str = "\
-  0  done, or nothing to do
+pub(super) const TABLE: &str = "  0  done, or nothing to do
   1  error
   2  changes are pending (plan --detailed-exitcode, diff)
   3  partly applied

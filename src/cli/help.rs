@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 #[derive(clap::Args)]
 #[command(alias = "h")]
 pub(super) struct Help {
+    /// The command; without, all of them
     #[arg(value_name = "COMMAND")]
     command: Option<String>,
 }

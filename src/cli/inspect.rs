@@ -8,6 +8,7 @@ pub(super) struct Inspect {
     /// Print only this, as `{{.Driver.IPAddress}}` or `{{json .Driver}}`
     #[arg(short, long, value_name = "TEMPLATE")]
     format: Option<String>,
+    /// The machine; `default` if none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }

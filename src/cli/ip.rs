@@ -5,6 +5,7 @@ use super::{CliError, Cx, Exit, Group, Out, Run, machine::Machine, names};
 /// Print the address of machines
 #[derive(clap::Args)]
 pub(super) struct Ip {
+    /// The machines; `default` if none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }

@@ -4,9 +4,9 @@ use super::{CliError, document::Document, names};
 use crate::{
     docker::{DockerError, Endpoint, EngineVersion},
     driver::{AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction},
-    engine::{Api, spec::TLS_PORT},
+    engine::Api,
     name::MachineName,
-    record::{Instance, MachineRecord, Power, host_port},
+    record::{Instance, MachineRecord, Power},
     store::{Area, StoreError},
     transport::{Target, Transport},
     world::{self, World},
@@ -73,23 +73,18 @@ impl Machine {
         self.record.instance.as_ref().ok_or_else(missing)
     }
 
-    /// The instance's address as docker-machine tells it.
+    /// The instance's address as docker-machine tells it: of an engine that is known by its URL alone, with the port.
     pub(super) fn address(&self) -> Result<&str, CliError> {
-        let address = self.record.instance.as_ref().map_or("", |instance| &instance.address);
+        let address = self.record.instance.as_ref().map_or("", |instance| match &instance.url {
+            Some(url) => authority(url),
+            None => &instance.address,
+        });
         if address.is_empty() { Err(CliError::said("IP address is not set")) } else { Ok(address) }
     }
 
-    /// URL of the engine, running or not. Machines that docker-machine made have one by their address alone.
+    /// URL of the engine, running or not.
     pub(super) fn url(&self) -> Option<String> {
-        if let Some(url) = self.record.url() {
-            return Some(url);
-        }
-        let address = self.address().ok()?;
-        if self.record.engine.is_some() || self.record.fleet.is_some() {
-            return None;
-        }
-        let told = self.record.options.get("engine-port").and_then(serde_json::Value::as_u64);
-        Some(format!("tcp://{}", host_port(address, told.and_then(|p| u16::try_from(p).ok()).unwrap_or(TLS_PORT))))
+        self.record.url()
     }
 
     /// Whether it runs. Of a driver that this program does not have, nothing is known.
@@ -235,6 +230,13 @@ impl Machine {
     }
 }
 
+/// Host and port of a URL.
+fn authority(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+}
+
 /// `host:port`, with brackets around an IPv6 address.
 pub(super) fn split_host_port(text: &str) -> Option<(&str, u16)> {
     let (host, port) = text.split('/').next()?.rsplit_once(':')?;
@@ -257,6 +259,18 @@ pub(super) fn state(power: Power) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_authority_of_a_url_is_host_and_port() {
+        for (url, want) in [
+            ("tcp://127.0.0.1:2376", "127.0.0.1:2376"),
+            ("tcp://[::1]:2376/x", "[::1]:2376"),
+            ("ssh://root@web.example:22", "web.example:22"),
+            ("unix:///var/run/docker.sock", ""),
+        ] {
+            assert_eq!(authority(url), want, "{url}");
+        }
+    }
 
     #[test]
     fn a_url_is_split_at_its_last_colon() {

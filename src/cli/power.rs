@@ -19,6 +19,7 @@ macro_rules! power_command {
         $(#[$about])*
         #[derive(clap::Args)]
         pub(super) struct $command {
+            /// The machines; `default` if none is named
             #[arg(value_name = "NAME")]
             names: Vec<String>,
         }
@@ -172,7 +173,9 @@ async fn answers(machine: &Machine, lines: &Lines) -> Result<(), CliError> {
     let mut tries = 1;
     while let Err(e) = machine.engine_version(ENGINE_PAUSE).await {
         if tries == ENGINE_TRIES {
-            return Err(e.doing(format!("Unable to verify the Docker daemon is listening after {tries} tries")));
+            return Err(e
+                .doing(format!("Maximum number of retries ({tries}) exceeded"))
+                .doing("Unable to verify the Docker daemon is listening"));
         }
         tries += 1;
         tokio::time::sleep(ENGINE_PAUSE).await;

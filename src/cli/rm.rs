@@ -15,6 +15,7 @@ pub(super) struct Rm {
     /// Do not ask
     #[arg(short)]
     yes: bool,
+    /// The machines
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }
@@ -38,14 +39,14 @@ impl Run for Rm {
         for name in &self.names {
             match self.rm(cx, &world, name) {
                 Ok(()) => out.line(&format!("Successfully removed {name}"))?,
-                // Not even force removes what is protected; all else it takes as it comes.
-                Err(e) if self.force && !matches!(e, CliError::Protected(_)) => {
+                // Not even force takes what is protected or in other hands; all else it takes as it comes.
+                Err(e) if matches!(Exit::of(&e), Exit::Refused | Exit::Locked) => errors.push(e),
+                Err(e) if self.force => {
                     e.doing(format!("Error removing host {name:?}")).print(cx.drop_in());
                     if names::parse(name).is_ok_and(|name| world.store.remove(&name).is_ok()) {
                         out.line(&format!("Successfully removed {name}"))?;
                     }
                 }
-                Err(e @ CliError::Protected(_)) => errors.push(e),
                 Err(e) => errors.push(e.doing(format!("Error removing host {name:?}"))),
             }
         }

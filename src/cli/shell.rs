@@ -66,7 +66,7 @@ impl Shell {
 
     /// Two lines of comment that say how to make the shell read what stands before them.
     pub(super) fn hint(self, words: &[String]) -> String {
-        let command = command(words);
+        let command = command(words, self);
         let (comment, usage) = match self {
             Self::Posix => ("#", format!("eval $({command})")),
             Self::Fish => ("#", format!("eval ({command})")),
@@ -126,18 +126,23 @@ fn cmd(name: &str, value: &str) -> Result<String, CliError> {
 /// The words of the command line, as docker-machine repeats them. It stands in a comment, or in what the
 /// whole output is evaluated as, so nothing in it may end a line; and it is there to be copied, so words
 /// that are not plain are quoted.
-fn command(words: &[String]) -> String {
+fn command(words: &[String], shell: Shell) -> String {
     let mut shown = Vec::new();
     for (position, word) in words.iter().enumerate() {
         let word: String = word.chars().filter(|c| !c.is_control()).collect();
-        shown.push(if position == 0 && word.contains([' ', '\\']) { format!("\"{word}\"") } else { quoted(&word) });
+        shown.push(match shell {
+            _ if position == 0 && word.contains([' ', '\\']) => format!("\"{word}\""),
+            _ if is_plain(&word) => word,
+            // For tcsh a comment is a command: history and substitutions reach into it.
+            Shell::Tcsh => tcsh(&word),
+            _ => crate::quote::quote(&word),
+        });
     }
     shown.join(" ")
 }
 
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_alphanumeric() || r"_-./:=,@%+~\".contains(c);
-    if !word.is_empty() && word.chars().all(plain) { word.to_owned() } else { crate::quote::quote(word) }
+fn is_plain(word: &str) -> bool {
+    !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || r"_-./:=,@%+~\".contains(c))
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::{
 /// Print whether a machine runs
 #[derive(clap::Args)]
 pub(super) struct Status {
+    /// The machine; `default` if none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }

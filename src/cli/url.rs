@@ -6,6 +6,7 @@ use crate::record::Power;
 /// Print the URL of a machine's engine
 #[derive(clap::Args)]
 pub(super) struct Url {
+    /// The machine; `default` if none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }

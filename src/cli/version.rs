@@ -9,6 +9,7 @@ pub(super) const PHRASE: &str = concat!("version ", env!("CARGO_PKG_VERSION"), "
 /// Print the version of this program, or of a machine's engine
 #[derive(clap::Args)]
 pub(super) struct Version {
+    /// The machine; without, the version of this program
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }

@@ -17,9 +17,14 @@ pub(super) fn open(root: &Path) -> Result<World, CliError> {
     Ok(World {
         drivers: Arc::new(driver::all()),
         provisioners: PROVISIONERS,
-        connect: Arc::new(Pool::new(Arc::new(SshConnect::from_env()))),
+        connect: Arc::new(Pool::new(Arc::new(ssh()))),
         docker: Arc::new(HttpDocker),
         store: Arc::new(DirStore::new(root).map_err(CliError::Store)?),
         clock: Arc::new(SystemClock),
     })
+}
+
+/// SSH with the keys and the agent of whoever called us.
+pub(super) fn ssh() -> SshConnect {
+    SshConnect::from_env()
 }

@@ -257,7 +257,7 @@ impl Driver for Generic {
             PowerAction::Restart => {
                 let target = Target::of(cx.machine, instance, cx.dir)
                     .ok_or(DriverError::Cannot { driver: "generic", what: "restart" })?;
-                reboot(cx, &target).await?;
+                reboot(cx, &target, POLL).await?;
                 Ok(instance.clone())
             }
         }
@@ -269,10 +269,9 @@ impl Driver for Generic {
 }
 
 /// Restarts a host and waits until it has started anew, which its boot id tells.
-async fn reboot(cx: &DriverContext<'_>, target: &Target) -> Result<(), DriverError> {
+async fn reboot(cx: &DriverContext<'_>, target: &Target, poll: Duration) -> Result<(), DriverError> {
     let transport = cx.connect.connect(target).await.map_err(DriverError::Transport)?;
     let before = boot_id(&*transport).await.map_err(DriverError::Transport)?;
-    // In the background of the init system, so that the answer is not lost with the connection.
     match transport.run_as_root(&Sh::text("systemctl reboot"), Limits::SHORT, &mut |_| ()).await {
         Ok(output) if output.status != 0 && output.status < 128 => {
             return Err(DriverError::Refused {
@@ -290,7 +289,7 @@ async fn reboot(cx: &DriverContext<'_>, target: &Target) -> Result<(), DriverErr
     let deadline = Instant::now() + REBOOT;
     let mut last = "it still answers as before".to_owned();
     while Instant::now() < deadline {
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(poll).await;
         let look = async { boot_id(&*cx.connect.connect(target).await?).await };
         match tokio::time::timeout(REACH + target.connect_timeout, look).await {
             Ok(Ok(now)) if now != before => return Ok(()),
@@ -310,6 +309,88 @@ async fn boot_id(transport: &dyn Transport) -> Result<String, TransportError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        name::MachineName,
+        transport::{Connect, LineSink, Output, Stream},
+    };
+    use std::{
+        pin::Pin,
+        sync::{
+            Arc,
+            atomic::{AtomicU32, Ordering},
+        },
+    };
+
+    /// A host that loses the connection while it restarts, refuses two more, then answers anew.
+    struct Restarting {
+        refusals: AtomicU32,
+        boots: Arc<AtomicU32>,
+    }
+
+    struct Up(Arc<AtomicU32>);
+
+    fn broken(doing: &str) -> TransportError {
+        let machine = MachineName::new("web-1").unwrap();
+        TransportError::Broken { machine, doing: doing.to_owned(), why: "end of file".to_owned() }
+    }
+
+    #[async_trait]
+    impl Connect for Restarting {
+        async fn connect(&self, _: &Target) -> Result<Arc<dyn Transport>, TransportError> {
+            let restarting = self.boots.load(Ordering::SeqCst) > 0;
+            if restarting && self.refusals.fetch_sub(1, Ordering::SeqCst) > 1 {
+                return Err(broken("connecting"));
+            }
+            Ok(Arc::new(Up(self.boots.clone())))
+        }
+    }
+
+    #[async_trait]
+    impl Transport for Up {
+        async fn run(&self, command: &Sh, stdin: &[u8], _: Limits, _: LineSink<'_>) -> Result<Output, TransportError> {
+            match (command.as_str(), stdin) {
+                ("cat /proc/sys/kernel/random/boot_id", b"") => {
+                    let stdout = format!("boot-{}\n", self.0.load(Ordering::SeqCst));
+                    Ok(Output { stdout, ..Output::default() })
+                }
+                ("sudo -n sh -s", b"systemctl reboot\n") => {
+                    self.0.fetch_add(1, Ordering::SeqCst);
+                    Err(broken("running a command"))
+                }
+                (other, _) => panic!("nobody may run `{other}`"),
+            }
+        }
+        async fn open_unix(&self, _: &str) -> Result<Pin<Box<dyn Stream>>, TransportError> {
+            panic!("nobody may open a socket")
+        }
+        fn host_key(&self) -> String {
+            "ssh-ed25519 AAAA".to_owned()
+        }
+        fn jump_key(&self) -> Option<String> {
+            None
+        }
+        fn needs_sudo(&self) -> bool {
+            true
+        }
+        fn is_closed(&self) -> bool {
+            false
+        }
+    }
+
+    #[tokio::test]
+    async fn a_restart_has_ended_when_the_host_answers_with_another_boot_id() {
+        let boots = Arc::new(AtomicU32::new(0));
+        let host = Restarting { refusals: AtomicU32::new(3), boots: boots.clone() };
+        let instance = options().instance().unwrap();
+        super::super::compliance::with_context(async |cx| {
+            let cx = DriverContext { connect: &host, ..*cx };
+            let target = Target::of(cx.machine, &instance, cx.dir).unwrap();
+            reboot(&cx, &target, Duration::ZERO).await.unwrap();
+        })
+        .await;
+        assert_eq!(boots.load(Ordering::SeqCst), 1, "restarted once");
+        assert_eq!(host.refusals.load(Ordering::SeqCst), 0, "asked until it answered");
+    }
 
     fn options() -> Options {
         Options {

@@ -16,17 +16,21 @@ pub(super) struct Options {
     url: String,
 }
 
-/// Host and port of a URL, as docker-machine keeps them in `IPAddress`: the port included.
-fn authority(url: &str) -> &str {
+/// Host of a URL, without its port and the brackets of an IPv6 address; empty when it has none.
+fn host(url: &str) -> &str {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    if let Some((host, _)) = place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return host;
+    }
+    place.split_once(':').map_or(place, |(host, _)| host)
 }
 
 fn instance(url: &str) -> Instance {
     Instance {
         id: url.to_owned(),
-        address: authority(url).to_owned(),
+        address: host(url).to_owned(),
         ssh: None,
         url: Some(url.to_owned()),
         host_keys: Vec::new(),
@@ -102,11 +106,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_address_is_host_and_port_of_the_url() {
+    fn the_address_is_the_host_of_the_url() {
         for (url, want) in [
-            ("tcp://127.0.0.1:2376", "127.0.0.1:2376"),
-            ("tcp://[::1]:2376/x", "[::1]:2376"),
-            ("ssh://root@web.example:22", "web.example:22"),
+            ("tcp://127.0.0.1:2376", "127.0.0.1"),
+            ("tcp://[::1]:2376/x", "::1"),
+            ("ssh://root@web.example:22", "web.example"),
             ("unix:///var/run/docker.sock", ""),
         ] {
             assert_eq!(instance(url).address, want, "{url}");

@@ -68,8 +68,22 @@ fn name() -> impl Strategy<Value = MachineName> {
 fn instance() -> impl Strategy<Value = Instance> {
     let ssh = (hostile(), any::<u16>(), hostile(), prop::option::of(hostile()), prop::option::of(hostile()))
         .prop_map(|(host, port, user, key, jump)| SshEndpoint { host, port, user, key, jump });
-    (hostile(), hostile(), prop::option::of(ssh), prop::option::of(hostile()), prop::collection::vec(hostile(), 0..3))
-        .prop_map(|(id, address, ssh, url, host_keys)| Instance { id, address, ssh, url, host_keys })
+    (
+        hostile(),
+        hostile(),
+        prop::option::of(ssh),
+        prop::option::of(hostile()),
+        prop::collection::vec(hostile(), 0..3),
+        prop::collection::vec(hostile(), 0..2),
+    )
+        .prop_map(|(id, address, ssh, url, host_keys, jump_keys)| Instance {
+            id,
+            address,
+            ssh,
+            url,
+            host_keys,
+            jump_keys,
+        })
 }
 
 fn certificate() -> impl Strategy<Value = CertificateRecord> {
@@ -170,6 +184,7 @@ fn sample() -> MachineRecord {
         }),
         url: None,
         host_keys: vec!["ssh-ed25519 AAAA".to_owned()],
+        jump_keys: Vec::new(),
     });
     record.certificate = Some(CertificateRecord {
         sha256: "ab".to_owned(),

@@ -186,6 +186,7 @@ fn ours(driver: &str) -> MachineRecord {
         }),
         url: None,
         host_keys: Vec::new(),
+        jump_keys: Vec::new(),
     });
     record.engine = Some(EngineRecord {
         spec: EngineSpec { port: 12376, labels: [("a".to_owned(), "<b>".to_owned())].into(), ..EngineSpec::default() },

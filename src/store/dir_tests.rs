@@ -46,6 +46,7 @@ fn machine(text: &str, address: &str) -> MachineRecord {
         }),
         url: None,
         host_keys: vec!["ssh-ed25519 AAAA".to_owned()],
+        jump_keys: Vec::new(),
     });
     record.engine = Some(EngineRecord {
         spec: EngineSpec { port: 2376, ..EngineSpec::default() },

@@ -38,8 +38,11 @@ impl Target {
     #[must_use]
     pub fn of(machine: &MachineName, instance: &Instance, dir: &Path) -> Option<Self> {
         let mut ssh = instance.ssh.clone()?;
-        // Joining an absolute path gives that path.
-        ssh.key = ssh.key.filter(|key| !key.is_empty()).map(|key| dir.join(key).to_string_lossy().into_owned());
+        // Joining an absolute path gives that path; one that starts at home is replaced when the key is read.
+        let whole = |key: String| {
+            if key.starts_with("~/") { key } else { dir.join(key).to_string_lossy().into_owned() }
+        };
+        ssh.key = ssh.key.filter(|key| !key.is_empty()).map(whole);
         Some(Self {
             machine: machine.clone(),
             ssh,

@@ -7,11 +7,19 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::LazyLock,
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
 
 const SSHD: &str = "/usr/sbin/sshd";
+
+/// An RSA key is slow to make, so all servers have the same one.
+static RSA: LazyLock<TempDir> = LazyLock::new(|| {
+    let dir = tempfile::tempdir().unwrap();
+    new_key(&dir.path().join("rsa"), "rsa", "");
+    dir
+});
 
 #[expect(clippy::disallowed_methods, reason = "the fixture runs OpenSSH's programs")]
 fn command(program: &str) -> Command {
@@ -121,8 +129,11 @@ impl Server {
         // Where sshd, run as root, wants an empty directory to be.
         let _ = fs::create_dir_all("/run/sshd");
         let dir = tempfile::tempdir().unwrap();
-        for kind in ["ed25519", "ecdsa", "rsa"] {
+        for kind in ["ed25519", "ecdsa"] {
             new_key(&dir.path().join(kind), kind, "");
+        }
+        for name in ["rsa", "rsa.pub"] {
+            fs::copy(RSA.path().join(name), dir.path().join(name)).unwrap();
         }
         let key = key.map_or_else(
             || {
@@ -227,24 +238,36 @@ impl Server {
         Some(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
-    /// Pulls the plug: the listener and every connection, at once.
+    /// Pulls the plug: the listener and all that came of it, at once.
     pub(crate) fn kill(&self) {
-        let listener = self.child.as_ref().unwrap().id().to_string();
-        let children = command("pgrep").args(["-P", &listener]).output().unwrap();
-        let mut pids = vec![listener];
-        for child in String::from_utf8(children.stdout).unwrap().split_whitespace() {
-            let grand = command("pgrep").args(["-P", child]).output().unwrap();
-            pids.push(child.to_owned());
-            pids.extend(String::from_utf8(grand.stdout).unwrap().split_whitespace().map(str::to_owned));
+        let mut pids = vec![self.child.as_ref().unwrap().id()];
+        let mut next = 0;
+        while next < pids.len() {
+            pids.extend(children(pids[next]));
+            next += 1;
         }
-        command("kill").arg("-KILL").args(pids).status().unwrap();
+        command("kill").arg("-KILL").args(pids.iter().map(u32::to_string)).stderr(Stdio::null()).status().unwrap();
     }
+}
+
+/// The processes a process has started (proc(5): the parent is the second field after the name).
+fn children(parent: u32) -> Vec<u32> {
+    let all = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let is_child = |pid: &u32| {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        let after_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        after_name.split_whitespace().nth(1) == Some(parent.to_string().as_str())
+    };
+    all.filter(is_child).collect()
 }
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if self.child.is_some() {
+            // Sessions that were stopped by a test would stay for ever.
+            self.kill();
+        }
         if let Some(child) = &mut self.child {
-            let _ = child.kill();
             let _ = child.wait();
         }
     }

@@ -12,7 +12,8 @@ use machine::{
     provisioner::{CERT_DIR, Difference, Facts, HostCertificate, Op, Provisioner, Provisioners, Script, Unsupported},
     quote::Sh,
     record::{Instance, Power, SshEndpoint},
-    store::{authority::sha256_hex, memory::MemoryStore},
+    store::memory::MemoryStore,
+    tls::sha256_hex,
     transport::{Connect, Limits, LineSink, Output, Stream, Target, Transport, TransportError},
     world::World,
 };
@@ -241,9 +242,6 @@ impl Provisioner for FakeProvisioner {
         let HostCertificate { ca, cert, key } = certificate;
         let payload = hex(&serde_json::to_vec(&[ca, cert, key]).expect("plain data"));
         Script(vec![Op { title: "put the certificate".to_owned(), run: Sh::words(["fake-certificate", &payload]) }])
-    }
-    fn firewall_advice(&self, _: &Facts, _: &EngineSpec) -> Option<String> {
-        None
     }
 }
 

@@ -85,19 +85,30 @@ impl Cgroup {
         entries.filter(|e| e.file_name().to_string_lossy().starts_with("machine-m")).count()
     }
 
-    /// Makes the groups; those a process must join, to be in all of them.
-    pub(super) fn make(&self) -> Result<Vec<PathBuf>, DriverError> {
-        for controller in ["cpuset", "cpu", "io", "memory", "pids"] {
-            // Refused where the controller is of version 1 or not ours to give: `limit` finds out.
-            let _ = files::put(&self.machines.join("cgroup.subtree_control"), &format!("+{controller}"));
-        }
-        let mut groups: Vec<PathBuf> =
-            [Some(&self.unified), self.memory.as_ref(), self.cpu.as_ref()].into_iter().flatten().cloned().collect();
-        groups.dedup();
-        for group in &groups {
+    /// Makes the groups: `keep` below is for the process that keeps the machine, which itself is in `run`.
+    pub(super) fn make(&self) -> Result<(), DriverError> {
+        for group in self.limiting().map(PathBuf::as_path).chain([self.unified(), &self.unified.join("keep")]) {
             files::folder(group, 0o755)?;
         }
-        Ok(groups)
+        for group in [&self.machines, &self.unified] {
+            for controller in ["cpuset", "cpu", "io", "memory", "pids"] {
+                // Refused where the controller is of version 1 or not ours to give: `limit` finds out.
+                let _ = files::put(&group.join("cgroup.subtree_control"), &format!("+{controller}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// The group in the unified hierarchy.
+    pub(super) fn unified(&self) -> &Path {
+        &self.unified
+    }
+
+    /// Groups of version 1 that limit the machine; its first process must join each.
+    pub(super) fn limiting(&self) -> impl Iterator<Item = &PathBuf> {
+        // Often the same: both controllers in one hierarchy.
+        let cpu = self.cpu.as_ref().filter(|cpu| Some(*cpu) != self.memory.as_ref());
+        self.memory.iter().chain(cpu)
     }
 
     /// Limits memory in bytes and processors; `None` is without limit. What this kernel cannot do is returned.
@@ -131,9 +142,9 @@ impl Cgroup {
         cannot
     }
 
-    /// Processes of the machine that runs it, not those within the machine.
+    /// Processes that run the machine, not those within it. `systemd-nspawn` moves itself down to `supervisor`.
     pub(super) fn supervisors(&self) -> Vec<i32> {
-        [self.unified.clone(), self.unified.join("supervisor")].iter().flat_map(|group| members(group)).collect()
+        ["run", "run/supervisor"].iter().flat_map(|below| members(&self.unified.join(below))).collect()
     }
 
     fn populated(&self) -> bool {

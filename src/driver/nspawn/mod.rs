@@ -339,10 +339,10 @@ async fn start(
             }
             rootfs::resolver(folder)?;
             let group = Cgroup::of(&folder.tag)?;
-            let groups = group.make()?;
+            group.make()?;
             limit(cx, &group, options);
             (cx.progress)("starting the machine");
-            process::launch(folder, &record, &place.bridge(), &groups).await?
+            process::launch(folder, &record, &place.bridge(), &group).await?
         }
     };
     if record.process != Some(process.recorded) {

@@ -35,14 +35,17 @@ pub(super) struct Process {
 
 impl Process {
     /// The process of a machine, if it runs: the recorded one, or one in its control group that was
-    /// started by a run that was killed before it could record it.
+    /// started by a run that was killed before it could record it, or when the machine restarted itself.
     pub(super) fn find(folder: &Folder, record: Option<&Record>) -> Result<Option<Self>, DriverError> {
         let recorded = record.and_then(|r| r.process);
         if let Some(known) = recorded.and_then(|r| Self::open(r.pid, &folder.root()).filter(|p| p.recorded == r)) {
             return Ok(Some(known));
         }
-        let group = Cgroup::of(&folder.tag)?;
-        Ok(group.supervisors().into_iter().find_map(|pid| Self::open(pid, &folder.root())))
+        Ok(Self::within(&Cgroup::of(&folder.tag)?, folder))
+    }
+
+    fn within(group: &Cgroup, folder: &Folder) -> Option<Self> {
+        group.supervisors().into_iter().find_map(|pid| Self::open(pid, &folder.root()))
     }
 
     /// Opens first and looks then, so that what is looked at is what is held.
@@ -85,8 +88,8 @@ pub(super) async fn kill(folder: &Folder) -> Result<(), DriverError> {
 /// After the end of a machine: takes away what the kernel and `systemd-nspawn` left of it.
 async fn clear(folder: &Folder) -> Result<(), DriverError> {
     let group = Cgroup::of(&folder.tag)?;
-    if !group.emptied(Duration::ZERO).await {
-        // A machine that shut down leaves nobody; one whose supervisor died alone may.
+    if !group.emptied(Duration::from_secs(2)).await {
+        // A machine that shut down leaves nobody soon; one whose supervisor died alone may.
         group.kill().map_err(|e| refused("killing what is left of the machine", &e.to_string()))?;
         if !group.emptied(DEATH).await {
             return Err(refused("killing the machine", "the kernel still has processes of it"));
@@ -102,18 +105,31 @@ async fn clear(folder: &Folder) -> Result<(), DriverError> {
 
 /// Runs in a mount namespace of its own: the overlay is mounted there and nowhere else, so it goes with
 /// the last process of the machine, even when all of this computer's tools are killed.
+///
+/// The loop is for a machine that restarts itself: with `--keep-unit`, `systemd-nspawn` then ends with
+/// status 133 and leaves the rest to whom it serves (systemd-nspawn(1), "Exit status"). Each round has a
+/// fresh control group, since one that was divided takes no process (cgroups(7), "no internal processes").
 const LAUNCH: &str = r#"set -e
-while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs"; shift; done
-mount -t overlay overlay -o "$2" "$3"
+group=$1 overlay=$2 root=$3
 shift 3
-exec systemd-nspawn "$@""#;
+while [ "$1" != -- ]; do echo $$ > "$1/cgroup.procs"; shift; done
+shift
+echo $$ > "$group/keep/cgroup.procs"
+mount -t overlay overlay -o "$overlay" "$root"
+while :; do
+    mkdir -p "$group/run"
+    status=0
+    sh -c 'echo $$ > "$0/cgroup.procs" && exec systemd-nspawn "$@"' "$group/run" "$@" || status=$?
+    [ "$status" = 133 ] || exit "$status"
+    find "$group/run" -depth -type d -exec rmdir {} \;
+done"#;
 
 /// Starts the machine and returns as soon as its process runs; [`booted`] waits for the rest.
 pub(super) async fn launch(
     folder: &Folder,
     record: &Record,
     bridge: &str,
-    groups: &[std::path::PathBuf],
+    group: &Cgroup,
 ) -> Result<Process, DriverError> {
     // Leftovers of a machine that was killed a moment ago, or by another than us.
     network::unplug(&format!("vb-{}", folder.tag)).await?;
@@ -122,14 +138,15 @@ pub(super) async fn launch(
     }
     let mut args: Vec<OsString> =
         ["--mount", "--propagation", "slave", "sh", "-c", LAUNCH, "machine"].map(Into::into).into();
-    args.extend(groups.iter().map(Into::into));
-    let mut options = OsString::from("lowerdir=");
-    options.push(&record.lower);
-    options.push(",upperdir=");
-    options.push(folder.upper());
-    options.push(",workdir=");
-    options.push(folder.work());
-    args.extend(["--".into(), options, folder.root().into()]);
+    let mut overlay = OsString::from("lowerdir=");
+    overlay.push(&record.lower);
+    overlay.push(",upperdir=");
+    overlay.push(folder.upper());
+    overlay.push(",workdir=");
+    overlay.push(folder.work());
+    args.extend([group.unified().into(), overlay, folder.root().into()]);
+    args.extend(group.limiting().map(Into::into));
+    args.push("--".into());
     args.push(directory(&folder.root()));
     for (here, there) in folder.plain() {
         let mut bind = OsString::from("--bind=");
@@ -153,21 +170,21 @@ pub(super) async fn launch(
         "--system-call-filter=add_key keyctl bpf".into(),
     ]);
     let log = files::append(&folder.console())?;
-    // `setsid`: no terminal and no Ctrl-C of ours reaches it. It runs in place, so the process id stays.
+    // `setsid`: no terminal and no Ctrl-C of ours reaches it. It runs in place: the child is the keeper.
     let child = Program::new("setsid", "starting the machine")
         .args(["unshare"])
         .args(args)
         // Without it the machine gets control groups of version 1, read-only, and no container starts in it.
         .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
         .leave(log)?;
-    let pid = child.id().and_then(|id| i32::try_from(id).ok());
+    let keeper = child.id().and_then(|id| i32::try_from(id).ok());
     let began = async {
         loop {
-            if let Some(process) = pid.and_then(|pid| Process::open(pid, &folder.root())) {
+            if let Some(process) = Process::within(group, folder) {
                 return Some(process);
             }
-            // Not yet become `systemd-nspawn`, or over: no event tells of the former.
-            if !pid.is_some_and(runs) {
+            // Not yet there, or over: no event tells of the former.
+            if !keeper.is_some_and(runs) {
                 return None;
             }
             sleep(RETRY / 10).await;

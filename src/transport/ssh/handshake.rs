@@ -12,12 +12,11 @@ use tokio::{
     time::timeout,
 };
 
-/// How often a silent host is asked whether it is there.
-const KEEPALIVE: Duration = Duration::from_secs(15);
 /// How many questions may stay without an answer.
 const KEEPALIVE_MAX: usize = 3;
-/// When a connection without any traffic, keepalives included, is given up; also ends handshakes and writes that hang.
-const SILENCE: Duration = Duration::from_secs(90);
+/// After how many intervals without any traffic, keepalives included, a connection is given up; this also ends
+/// handshakes and writes that hang, which keepalives do not see.
+const SILENT_INTERVALS: u32 = 6;
 
 /// An encrypted connection to a host whose key was checked.
 pub(super) struct Hop {
@@ -35,11 +34,12 @@ impl Hop {
         stream: Pin<Box<dyn Stream>>,
         pins: &[String],
         limit: Duration,
+        keepalive: Duration,
     ) -> Result<Self, Failure> {
         let (ended_tell, ended) = watch::channel(None);
         let (met_tell, met) = oneshot::channel();
         let client = Client { pins: pins.to_vec(), met: Some(met_tell), ended: ended_tell };
-        let shaking = client::connect_stream(Arc::new(config(pins)), stream, client);
+        let shaking = client::connect_stream(Arc::new(config(pins, keepalive)), stream, client);
         let handle = match timeout(limit, shaking).await {
             Ok(Ok(handle)) => handle,
             Ok(Err(refusal)) => return Err(refusal.failure(peer, pins)),
@@ -63,11 +63,11 @@ impl Hop {
     }
 }
 
-fn config(pins: &[String]) -> client::Config {
+fn config(pins: &[String], keepalive: Duration) -> client::Config {
     client::Config {
-        keepalive_interval: Some(KEEPALIVE),
+        keepalive_interval: Some(keepalive),
         keepalive_max: KEEPALIVE_MAX,
-        inactivity_timeout: Some(SILENCE),
+        inactivity_timeout: Some(keepalive * SILENT_INTERVALS),
         preferred: Preferred { key: Cow::Owned(host_key_algorithms(pins)), ..Preferred::DEFAULT },
         ..client::Config::default()
     }

@@ -24,8 +24,9 @@ const OPEN_LIMIT: Duration = Duration::from_secs(30);
 
 /// Runs `command`, or the login shell, with our standard streams; returns its exit status.
 ///
-/// With a terminal on standard input the host allocates one too, ours is raw meanwhile, and changes of its size are
-/// passed on. Without one, bytes pass unchanged. The terminal is restored however this ends.
+/// A login shell gets a terminal when standard input is one: ours is raw meanwhile, and changes of its size are passed
+/// on. To a command, and without a terminal, bytes pass unchanged: a file that is printed to a pipe must arrive as it
+/// is, as with `ssh`. The terminal is restored however this ends.
 ///
 /// # Errors
 /// When the connection breaks or the host starts nothing.
@@ -33,7 +34,8 @@ pub async fn interactive(session: &SshSession, command: Option<&Sh>) -> Result<i
     let output = tokio::io::stdout();
     let error = tokio::io::stderr();
     let local = |e: io::Error| session.peer.broken(DOING, format!("the terminal: {e}"));
-    let Ok(before) = termios::tcgetattr(io::stdin()) else {
+    let before = if command.is_none() { termios::tcgetattr(io::stdin()).ok() } else { None };
+    let Some(before) = before else {
         return match Polled::stdin() {
             Ok(input) => forward(session, command, None, input, output, error).await,
             // A file or /dev/null cannot be polled, but never keeps a reader waiting either.

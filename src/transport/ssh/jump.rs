@@ -11,6 +11,7 @@ use std::{
     fmt,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -56,8 +57,8 @@ impl fmt::Display for JumpHost {
 }
 
 /// Connections to jump hosts.
-#[derive(Default)]
 pub(super) struct Jumps {
+    keepalive: Duration,
     slots: Mutex<BTreeMap<Route, Arc<tokio::sync::Mutex<Slot>>>>,
 }
 
@@ -86,6 +87,11 @@ impl Slot {
 }
 
 impl Jumps {
+    /// None yet.
+    pub(super) fn new(keepalive: Duration) -> Self {
+        Self { keepalive, slots: Mutex::default() }
+    }
+
     /// The connection to use, opened if need be; those who ask meanwhile wait for it.
     async fn link(
         &self,
@@ -107,7 +113,7 @@ impl Jumps {
             let at_jump = Peer { machine: peer.machine.clone(), address: address.clone() };
             return Err(Failure::Transient(at_jump.connect(why)));
         }
-        let opened = open(target, jump, peer, credentials).await;
+        let opened = self.open(target, jump, peer, credentials).await;
         if let Err(Failure::Transient(TransportError::Connect { address, why, .. })) = &opened {
             slot.failed = Some((Instant::now(), address.clone(), why.clone()));
         }
@@ -115,6 +121,21 @@ impl Jumps {
         let room = Arc::clone(&link.room).try_acquire_owned();
         slot.links.push(Arc::clone(&link));
         Ok((link, room.expect("a semaphore that is new and not closed has room")))
+    }
+
+    async fn open(
+        &self,
+        target: &Target,
+        jump: &JumpHost,
+        peer: &Peer,
+        credentials: &Credentials,
+    ) -> Result<Hop, Failure> {
+        let peer = Peer { machine: peer.machine.clone(), address: at_jump(jump) };
+        let limit = target.connect_timeout;
+        let stream = tcp(&peer, &jump.host, jump.port, limit).await?;
+        let mut hop = Hop::shake(&peer, stream, &target.jump_keys, limit, self.keepalive).await?;
+        login::log_in(&peer, &mut hop, &jump.user, credentials, limit).await?;
+        Ok(hop)
     }
 
     /// A stream to `target` through `jump`, and the jump host's key.
@@ -156,14 +177,6 @@ impl Jumps {
 
 fn at_jump(jump: &JumpHost) -> String {
     format!("{} (jump host)", address(&jump.host, jump.port))
-}
-
-async fn open(target: &Target, jump: &JumpHost, peer: &Peer, credentials: &Credentials) -> Result<Hop, Failure> {
-    let peer = Peer { machine: peer.machine.clone(), address: at_jump(jump) };
-    let stream = tcp(&peer, &jump.host, jump.port, target.connect_timeout).await?;
-    let mut hop = Hop::shake(&peer, stream, &target.jump_keys, target.connect_timeout).await?;
-    login::log_in(&peer, &mut hop, &jump.user, credentials, target.connect_timeout).await?;
-    Ok(hop)
 }
 
 #[cfg(test)]

@@ -30,6 +30,8 @@ use tokio::{
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// How often a silent host is asked whether it is there, unless configured.
+const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// What SSH takes from the surroundings of the user.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -40,6 +42,9 @@ pub struct SshConfig {
     pub agent: Option<PathBuf>,
     /// Type of the terminal, for interactive sessions.
     pub term: Option<String>,
+    /// How often a silent host is asked whether it is there; four questions without an answer end the connection.
+    /// `None`: every 15 seconds.
+    pub keepalive: Option<Duration>,
 }
 
 /// Opens SSH connections; those through one jump host share a connection to it.
@@ -52,14 +57,20 @@ impl SshConnect {
     /// With these surroundings and no others.
     #[must_use]
     pub fn new(config: SshConfig) -> Self {
-        Self { config, jumps: jump::Jumps::default() }
+        let jumps = jump::Jumps::new(config.keepalive.unwrap_or(KEEPALIVE));
+        Self { config, jumps }
     }
 
     /// With those of this process: `HOME`, `SSH_AUTH_SOCK`, `TERM`. Nothing else here reads the environment.
     #[must_use]
     pub fn from_env() -> Self {
         let path = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
-        Self::new(SshConfig { home: path("HOME"), agent: path("SSH_AUTH_SOCK"), term: std::env::var("TERM").ok() })
+        Self::new(SshConfig {
+            home: path("HOME"),
+            agent: path("SSH_AUTH_SOCK"),
+            term: std::env::var("TERM").ok(),
+            keepalive: None,
+        })
     }
 
     /// Connects and logs in, as [`Connect::connect`], but returns the type that [`interactive`] needs.
@@ -100,7 +111,8 @@ impl SshConnect {
                 (stream, Some(key))
             }
         };
-        let mut hop = Hop::shake(&peer, stream, &target.host_keys, target.connect_timeout).await?;
+        let keepalive = self.config.keepalive.unwrap_or(KEEPALIVE);
+        let mut hop = Hop::shake(&peer, stream, &target.host_keys, target.connect_timeout, keepalive).await?;
         login::log_in(&peer, &mut hop, &ssh.user, credentials, target.connect_timeout).await?;
         Ok(SshSession::new(peer, hop, jump_key, ssh.user.clone(), self.config.term.clone()))
     }
