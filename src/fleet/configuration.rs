@@ -5,6 +5,7 @@ use super::{
     problem::{Code, Problem, Problems},
     raw::RawConfiguration,
     read::{Strange, read},
+    reference,
     resolve::unsupported,
     suggest,
 };
@@ -91,7 +92,7 @@ impl<'a> Configurations<'a> {
         let mut complete = true;
         for spec in missing {
             complete = false;
-            let message = format!("host `{}` needs `{}`: {}", host.key, spec.key, lower_first(spec.help));
+            let message = format!("host `{}` needs `{}`: {}", host.key, spec.key, reference::lower_first(spec.help));
             let problem = Problem::new(Code::MissingOption, message)
                 .at(host.key_at, format!("driver `{}` cannot do without it", driver.name()))
                 .help(format!("add `{}: …` to the host", spec.key));
@@ -116,7 +117,7 @@ impl<'a> Configurations<'a> {
 }
 
 fn configuration<'a>(entry: &'a Entry, problems: &mut Problems) -> Option<Configuration<'a>> {
-    let (raw, own): (RawConfiguration, _) = read(&entry.node, problems);
+    let (raw, own): (RawConfiguration, _) = read(&entry.key, &entry.node, problems);
     if !matches!(entry.node.value, Value::Map(_)) && !entry.node.is_null() {
         return None;
     }
@@ -165,7 +166,11 @@ fn read_options(
     for strange in own.iter().filter(|s| s.top) {
         let entry = strange.entry;
         let result = match driver.options().iter().find(|spec| spec.key == entry.key) {
-            Some(spec) => read_option(spec, entry),
+            Some(spec) if !entry.node.is_unknown() => read_option(spec, entry),
+            Some(_) => {
+                fine = false;
+                continue;
+            }
             None if unsupported(entry, problems) => continue,
             None => Err(unknown_option(driver, strange, problems)),
         };
@@ -209,7 +214,7 @@ fn read_option(spec: &OptionSpec, entry: &Entry) -> Result<serde_json::Value, Pr
         Problem::new(Code::BadOption, message).at(node.at, label).help(format!(
             "`{}`: {}",
             spec.key,
-            lower_first(spec.help)
+            reference::lower_first(spec.help)
         ))
     })
 }
@@ -220,7 +225,9 @@ fn unknown_option(driver: &'static dyn AnyDriver, strange: &Strange<'_>, problem
     let meant = problems.did_you_mean(key, keys().chain(strange.known.iter().copied()));
     let elsewhere: Vec<&str> =
         driver::DRIVERS.iter().filter(|d| d.options().iter().any(|spec| spec.key == *key)).map(|d| d.name()).collect();
-    let otherwise = if elsewhere.is_empty() || meant.is_some() {
+    let otherwise = if reference::is_of_engine(key) {
+        format!("write it under `engine`: `engine: {{ {key}: … }}`")
+    } else if elsewhere.is_empty() || meant.is_some() {
         format!("options of `{}` are {}", driver.name(), suggest::list(keys()))
     } else {
         format!("it is an option of driver {}", suggest::list(elsewhere))
@@ -228,15 +235,6 @@ fn unknown_option(driver: &'static dyn AnyDriver, strange: &Strange<'_>, problem
     Problem::new(Code::UnknownOption, format!("driver `{}` has no option `{key}`", driver.name()))
         .at(strange.entry.key_at, "not known")
         .suggest(meant, otherwise)
-}
-
-/// Help of an option as the end of a sentence. `SSH` stays as it is.
-fn lower_first(help: &str) -> String {
-    let mut rest = help.chars();
-    match rest.next() {
-        Some(first) if !rest.as_str().starts_with(char::is_uppercase) => first.to_lowercase().chain(rest).collect(),
-        _ => help.to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -97,13 +97,12 @@ pub(super) fn check(raw: &RawEngine, source: Option<Source>, node: &Node, proble
             problems.push(problem);
         }
     }
-    let items = |key: &str| node.entry(key).map(|e| e.node.items()).unwrap_or_default();
-    for (item, url) in items("registry-mirrors").iter().zip(raw.registry_mirrors.iter().flatten()) {
+    for (item, url) in node.entry("registry-mirrors").iter().flat_map(|e| e.node.texts()) {
         if !is_url(url) {
             problems.push(not_a_url("registry-mirrors").at(item.at, "not a URL"));
         }
     }
-    for (item, registry) in items("insecure-registries").iter().zip(raw.insecure_registries.iter().flatten()) {
+    for (item, registry) in node.entry("insecure-registries").iter().flat_map(|e| e.node.texts()) {
         if registry.is_empty() || registry.contains("://") || registry.contains(char::is_whitespace) {
             let problem = Problem::new(Code::BadValue, "`insecure-registries` must name registries, not URLs")
                 .at(item.at, "not a registry")

@@ -23,8 +23,10 @@ pub fn format(file_name: &str, text: &str) -> Result<String, FleetProblems> {
     let plain = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
     let done = Layout::new(&plain).format();
     // Exotic YAML may defeat the rules above. Then its author's layout is the best there is.
-    let same = parse::parse(&done, &mut problems).is_some_and(|new| means_the_same(&tree, &new));
-    Ok(if same && comments(&done) == comments(&plain) { done } else { plain })
+    let same = parse::parse(&done, &mut problems).is_some_and(|new| means_the_same(&tree, &new))
+        && comments(&done) == comments(&plain)
+        && Layout::new(&done).format() == done;
+    Ok(if same { done } else { plain })
 }
 
 fn means_the_same(a: &Node, b: &Node) -> bool {

@@ -16,6 +16,7 @@ mod parse;
 mod problem;
 mod raw;
 mod read;
+mod reference;
 mod resolve;
 mod schema;
 mod suggest;

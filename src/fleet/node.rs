@@ -55,6 +55,8 @@ pub(crate) enum Style {
     Quoted,
     /// From outside the file: a number where one is wanted, else a text, never nothing.
     Given,
+    /// What it should be is not known, which has been said: readers pass it over.
+    Unknown,
 }
 
 /// What a scalar means by itself (YAML 1.2, core schema).
@@ -69,7 +71,7 @@ pub(crate) enum Meaning<'a> {
 
 impl Scalar {
     pub(crate) fn meaning(&self) -> Meaning<'_> {
-        if self.style == Style::Quoted {
+        if matches!(self.style, Style::Quoted | Style::Unknown) {
             return Meaning::Text(&self.text);
         }
         match self.text.as_str() {
@@ -121,9 +123,22 @@ impl Node {
         }
     }
 
+    /// The items of a list that can be read as texts.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&Self, &str)> {
+        self.items().iter().filter_map(|item| match &item.value {
+            Value::Scalar(scalar) if !item.is_null() && !item.is_unknown() => Some((item, scalar.text.as_str())),
+            _ => None,
+        })
+    }
+
     /// Whether it is a scalar that means nothing, as in `web:` and no more.
     pub(crate) fn is_null(&self) -> bool {
         matches!(&self.value, Value::Scalar(scalar) if scalar.meaning() == Meaning::Null)
+    }
+
+    /// Whether a problem has already said that its value is not known.
+    pub(crate) fn is_unknown(&self) -> bool {
+        matches!(&self.value, Value::Scalar(Scalar { style: Style::Unknown, .. }))
     }
 
     /// What it is, for a person.
@@ -133,7 +148,8 @@ impl Node {
             Value::Map(_) => "a mapping",
             Value::Scalar(scalar) => match scalar.meaning() {
                 Meaning::Null => "empty",
-                Meaning::Flag(_) => "true or false",
+                Meaning::Flag(true) => "`true`",
+                Meaning::Flag(false) => "`false`",
                 Meaning::Whole(_) | Meaning::Real(_) => "a number",
                 Meaning::Text(_) => "a text",
             },

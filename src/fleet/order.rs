@@ -1,7 +1,7 @@
 //! Which host waits for which: groups become their members, and nothing may wait for itself.
 
 use super::{
-    node::{Entry, Node, Value},
+    node::{Entry, Node},
     problem::{Code, Problem, Problems},
 };
 use crate::{graph::Graph, name::MachineName};
@@ -27,19 +27,14 @@ pub(super) fn resolve(groups: &[Group<'_>], problems: &mut Problems) -> Vec<BTre
     for (n, group) in groups.iter().enumerate() {
         let mut on = BTreeMap::new();
         let mut machines = BTreeSet::new();
-        let listed = group.entry.node.entry("depends_on").map(|e| e.node.items()).unwrap_or_default();
-        for at in listed {
-            // What is not a text has been refused already.
-            let Value::Scalar(scalar) = &at.value else { continue };
-            if at.is_null() {
-                continue;
-            }
-            match names.find(&scalar.text) {
+        // What is not a text has been refused already.
+        for (at, name) in group.entry.node.entry("depends_on").iter().flat_map(|e| e.node.texts()) {
+            match names.find(name) {
                 None => {
-                    let problem = names.unknown(&scalar.text, at, problems);
+                    let problem = names.unknown(name, at, problems);
                     problems.push(problem);
                 }
-                Some((target, _)) if target == n => problems.push(itself(group, &scalar.text, at)),
+                Some((target, _)) if target == n => problems.push(itself(group, name, at)),
                 Some((target, members)) => {
                     on.insert(target, at);
                     machines.extend(members.iter().cloned());

@@ -189,7 +189,13 @@ struct Open {
 
 enum OpenKind {
     List(Vec<Node>),
-    Map { entries: Vec<Entry>, merges: Vec<Node>, key: Option<Key> },
+    Map {
+        entries: Vec<Entry>,
+        merges: Vec<Node>,
+        key: Option<Key>,
+        /// Whether a key was no text.
+        bad: bool,
+    },
 }
 
 struct Key {
@@ -235,7 +241,7 @@ impl Builder<'_> {
                 Ok(None)
             }
             Event::MappingStart(anchor, tag) => {
-                let kind = OpenKind::Map { entries: Vec::new(), merges: Vec::new(), key: None };
+                let kind = OpenKind::Map { entries: Vec::new(), merges: Vec::new(), key: None, bad: false };
                 self.begin(kind, anchor, tag.as_deref(), place)?;
                 Ok(None)
             }
@@ -306,8 +312,8 @@ impl Builder<'_> {
         };
         match &mut open.kind {
             OpenKind::List(items) => items.push(node),
-            OpenKind::Map { entries, merges, key } => match key.take() {
-                None => *key = Some(read_key(node, self.problems)),
+            OpenKind::Map { entries, merges, key, bad } => match key.take() {
+                None => *key = Some(read_key(node, self.problems, bad)),
                 Some(Key { merge: true, .. }) => merges.push(node),
                 Some(Key { text, at, merge: false }) => {
                     if node.at.len == 0 {
@@ -329,13 +335,16 @@ impl Builder<'_> {
                 let at = items.first().map_or(open.start, |first| first.at);
                 Node { at: whole(flow, open.start, end, at), value: Value::List(items) }
             }
-            OpenKind::Map { mut entries, merges, key: _ } => {
-                let at = entries.first().map_or(open.start, |first| first.key_at);
+            OpenKind::Map { mut entries, merges, key: _, bad } => {
+                let at = whole(flow, open.start, end, entries.first().map_or(open.start, |first| first.key_at));
+                if bad {
+                    return Node { at, value: Value::Scalar(Scalar { text: String::new(), style: Style::Unknown }) };
+                }
                 self.refuse_duplicates(&mut entries);
                 for merge in merges {
                     self.merge(&mut entries, merge);
                 }
-                Node { at: whole(flow, open.start, end, at), value: Value::Map(entries) }
+                Node { at, value: Value::Map(entries) }
             }
         }
     }
@@ -392,7 +401,7 @@ fn whole(flow: bool, start: Place, end: usize, first: Place) -> Place {
     if flow { Place::new(start.start, end) } else { first }
 }
 
-fn read_key(node: Node, problems: &mut Problems) -> Key {
+fn read_key(node: Node, problems: &mut Problems, bad: &mut bool) -> Key {
     let at = node.at;
     match node.value {
         Value::Scalar(Scalar { text, style }) => {
@@ -404,6 +413,7 @@ fn read_key(node: Node, problems: &mut Problems) -> Key {
                 .at(at, "this is a list or mapping")
                 .help("put values that hold `{` or `[` in quotes, as in `\"${var.name}\"`");
             problems.push(problem);
+            *bad = true;
             Key { text: String::new(), at, merge: false }
         }
     }

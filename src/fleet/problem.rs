@@ -186,6 +186,8 @@ impl FleetProblems {
     pub(super) fn new(file_name: &str, text: &str, problems: Problems) -> Self {
         let mut problems = problems.found;
         problems.sort_by_key(|p| p.labels.first().map(|(place, _)| *place));
+        // What several hosts take from one anchor is wrong once.
+        problems.dedup();
         Self { source: NamedSource::new(file_name, text.to_owned()), problems }
     }
 

@@ -6,6 +6,7 @@
 use super::{
     node::{Entry, Meaning, Node, Place, Scalar, Value},
     problem::{Code, Problem, Problems},
+    reference,
 };
 use serde::de::{self, Deserialize, DeserializeSeed, IntoDeserializer, Unexpected, Visitor};
 use std::{cell::RefCell, fmt, ptr};
@@ -21,19 +22,22 @@ pub(super) struct Strange<'a> {
     pub(super) top: bool,
 }
 
-/// Reads a node as far as it can be read. The rest is in the problems, and in the strange keys.
-pub(super) fn read<'a, T>(node: &'a Node, problems: &mut Problems) -> (T, Vec<Strange<'a>>)
+/// Reads what stands under `key` as far as it can be read. The rest is in the problems, and in the strange keys.
+pub(super) fn read<'a, T>(key: &str, node: &'a Node, problems: &mut Problems) -> (T, Vec<Strange<'a>>)
 where
     T: Deserialize<'a> + Default,
 {
     let reading = Reading { root: node, left_out: RefCell::default(), strange: RefCell::default() };
+    if node.is_unknown() {
+        return (T::default(), Vec::new());
+    }
     loop {
         reading.strange.borrow_mut().clear();
         match T::deserialize(From { node, reading: &reading }) {
             Ok(value) => return (value, reading.strange.into_inner()),
             Err(error) => {
                 let wrong = error.node.unwrap_or(ptr::from_ref(node));
-                problems.push(error.problem(node.at));
+                problems.push(error.on(node, Some(key)).problem());
                 if wrong == ptr::from_ref(node) || reading.left_out.borrow().contains(&wrong) {
                     return (T::default(), reading.strange.into_inner());
                 }
@@ -53,7 +57,7 @@ struct Reading<'a> {
 
 impl Reading<'_> {
     fn is_left_out(&self, node: &Node) -> bool {
-        self.left_out.borrow().contains(&ptr::from_ref(node))
+        node.is_unknown() || self.left_out.borrow().contains(&ptr::from_ref(node))
     }
 }
 
@@ -69,6 +73,8 @@ struct ReadError {
     node: Option<*const Node>,
     at: Option<Place>,
     key: Option<String>,
+    /// Whether it is an item of a list.
+    item: bool,
     code: Code,
     /// `must be …`, or a whole fragment.
     text: String,
@@ -78,7 +84,7 @@ struct ReadError {
 
 impl ReadError {
     fn new(code: Code, text: impl Into<String>) -> Self {
-        Self { node: None, at: None, key: None, code, text: text.into(), label: String::new(), help: None }
+        Self { node: None, at: None, key: None, item: false, code, text: text.into(), label: String::new(), help: None }
     }
 
     fn on(mut self, node: &Node, key: Option<&str>) -> Self {
@@ -99,15 +105,18 @@ impl ReadError {
         self
     }
 
-    fn problem(self, otherwise: Place) -> Problem {
-        let message = match (&self.key, self.text.starts_with("must be")) {
-            (Some(key), true) => format!("`{key}` {}", self.text),
-            (None, true) => format!("this {}", self.text),
-            (_, false) => self.text,
+    fn problem(self) -> Problem {
+        let key = self.key.unwrap_or_default();
+        let message = match (self.text.starts_with("must be"), self.item) {
+            (true, false) => format!("`{key}` {}", self.text),
+            (true, true) => format!("an item of `{key}` {}", self.text),
+            (false, _) => self.text,
         };
-        let problem = Problem::new(self.code, message).at(self.at.unwrap_or(otherwise), self.label);
-        match self.help {
-            Some(help) => problem.help(help),
+        let about = reference::about(&key).map(|about| format!("`{key}`: {about}"));
+        let help = self.help.or(about).unwrap_or_else(|| "`machine schema` says what every key takes".to_owned());
+        let problem = Problem::new(self.code, message).help(help);
+        match self.at {
+            Some(at) => problem.at(at, self.label),
             None => problem,
         }
     }
@@ -298,7 +307,10 @@ impl<'a> de::SeqAccess<'a> for Items<'a, '_> {
         let Some(node) = self.items.find(|node| !reading.is_left_out(node)) else {
             return Ok(None);
         };
-        seed.deserialize(From { node, reading }).map(Some).map_err(|e| e.on(node, None))
+        seed.deserialize(From { node, reading }).map(Some).map_err(|mut e| {
+            e.item |= e.key.is_none();
+            e.on(node, None)
+        })
     }
 }
 
@@ -359,7 +371,7 @@ mod tests {
     fn thing(text: &str) -> (Thing, Vec<String>, Vec<String>) {
         let mut problems = Problems::default();
         let node = super::super::parse::parse(text, &mut problems).unwrap();
-        let (thing, strange) = read(&node, &mut problems);
+        let (thing, strange) = read("thing", &node, &mut problems);
         let strange = strange.iter().map(|s| format!("{} {}", s.entry.key, s.top)).collect();
         let all = super::super::FleetProblems::new("x", text, problems);
         let messages = all
@@ -384,7 +396,7 @@ mod tests {
                 "1:7 `text` must be a text",
                 "2:8 `count` must be a whole number, not negative",
                 "3:15 `flag` must be true or false",
-                "4:11 `list` must be a text"
+                "4:11 an item of `list` must be a text"
             ]
         );
         assert_eq!(strange, ["odd false", "new true"]);

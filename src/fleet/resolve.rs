@@ -9,7 +9,7 @@ use super::{
     problem::{Code, Problem, Problems},
     raw::{RawDefaults, RawEngine, RawFleet, RawHost, RawPolicy},
     read::{Strange, read},
-    suggest,
+    reference, suggest,
 };
 use crate::{
     driver,
@@ -26,6 +26,9 @@ const NO_ENGINE: &str = "none";
 
 /// Resolves a document whose variables are expanded. `None`: the problems say why.
 pub(super) fn resolve(root: &Node, inputs: &Inputs, problems: &mut Problems) -> Option<Fleet> {
+    if root.is_unknown() {
+        return None;
+    }
     if !matches!(root.value, Value::Map(_)) {
         let problem = Problem::new(Code::WrongType, "a fleet file must be a mapping")
             .at(root.at, format!("this is {}", root.noun()))
@@ -33,7 +36,7 @@ pub(super) fn resolve(root: &Node, inputs: &Inputs, problems: &mut Problems) -> 
         problems.push(problem);
         return None;
     }
-    let (raw, strange): (RawFleet, _) = read(root, problems);
+    let (raw, strange): (RawFleet, _) = read("fleet", root, problems);
     refuse(&strange, "", problems);
     let name = fleet_name(raw.fleet, root, inputs, problems);
 
@@ -48,7 +51,7 @@ pub(super) fn resolve(root: &Node, inputs: &Inputs, problems: &mut Problems) -> 
         Some(entry) => hosts(&entry.node, &configurations, &defaults, problems),
         None => {
             let problem = Problem::new(Code::MissingKey, "the fleet has no `hosts`")
-                .at(root.at, "the file has other keys")
+                .at(root.at, "there is no `hosts` beside this")
                 .help("add `hosts:` with a host by name, as `hosts: { web: {} }`; for none at all write `hosts: {}`");
             problems.push(problem);
             BTreeMap::new()
@@ -58,7 +61,7 @@ pub(super) fn resolve(root: &Node, inputs: &Inputs, problems: &mut Problems) -> 
 }
 
 fn mapping_only(entry: Option<&Entry>, problems: &mut Problems) {
-    let Some(entry) = entry.filter(|e| !matches!(e.node.value, Value::Map(_))) else {
+    let Some(entry) = entry.filter(|e| !matches!(e.node.value, Value::Map(_)) && !e.node.is_unknown()) else {
         return;
     };
     let key = &entry.key;
@@ -90,7 +93,7 @@ fn fleet_name(given: Option<String>, root: &Node, inputs: &Inputs, problems: &mu
                 _ => "add `fleet: NAME`; the name owns the machines that are made".to_owned(),
             };
             let problem =
-                Problem::new(Code::MissingKey, "the fleet has no name").at(root.at, "the file has other keys");
+                Problem::new(Code::MissingKey, "the fleet has no name").at(root.at, "there is no `fleet` beside this");
             problems.push(problem.help(help));
             None
         }
@@ -124,6 +127,8 @@ fn refuse(strange: &[Strange<'_>], section: &str, problems: &mut Problems) {
         let is_option = driver::DRIVERS.iter().any(|d| d.options().iter().any(|spec| spec.key == entry.key));
         let otherwise = if *top && section == "defaults" && is_option {
             "options of a driver belong to a configuration in `drivers`, or to a host".to_owned()
+        } else if *top && section == "defaults" && reference::is_of_engine(&entry.key) {
+            format!("write it under `engine`: `engine: {{ {}: … }}`", entry.key)
         } else {
             format!("known here are {}", suggest::list(known.iter().copied()))
         };
@@ -154,7 +159,7 @@ struct Defaults {
 
 impl Defaults {
     fn read(section: Option<&Node>, configurations: &Configurations<'_>, problems: &mut Problems) -> Self {
-        let (raw, strange): (RawDefaults, _) = section.map(|node| read(node, problems)).unwrap_or_default();
+        let (raw, strange): (RawDefaults, _) = section.map(|node| read("defaults", node, problems)).unwrap_or_default();
         refuse(&strange, "defaults", problems);
         let named = section.and_then(|node| node.entry("driver"));
         let driver =
@@ -175,8 +180,7 @@ impl Defaults {
 }
 
 fn tls_names(names: Vec<String>, section: Option<&Node>, problems: &mut Problems) -> BTreeSet<String> {
-    let items = section.and_then(|node| node.entry("tls-names")).map(|e| e.node.items()).unwrap_or_default();
-    for (name, item) in names.iter().zip(items) {
+    for (item, name) in section.and_then(|node| node.entry("tls-names")).iter().flat_map(|e| e.node.texts()) {
         if !engine::is_tls_name(name) {
             let problem = Problem::new(Code::BadValue, "`tls-names` must be hostnames or addresses")
                 .at(item.at, "neither")
@@ -188,7 +192,7 @@ fn tls_names(names: Vec<String>, section: Option<&Node>, problems: &mut Problems
 }
 
 fn policy(section: Option<&Node>, problems: &mut Problems) -> Policy {
-    let (raw, strange): (RawPolicy, _) = section.map(|node| read(node, problems)).unwrap_or_default();
+    let (raw, strange): (RawPolicy, _) = section.map(|node| read("policy", node, problems)).unwrap_or_default();
     refuse(&strange, "policy", problems);
     let RawPolicy { parallel, on_error, prune, max_delete, renew_before_days } = raw;
     let default = Policy::default();
@@ -211,7 +215,7 @@ fn hosts(
     let mut specs = Vec::with_capacity(section.entries().len());
     let mut machines = 0;
     for entry in section.entries() {
-        let (raw, strange): (RawHost, _) = read(&entry.node, problems);
+        let (raw, strange): (RawHost, _) = read(&entry.key, &entry.node, problems);
         refuse(&inner(&strange), "", problems);
         let members = members(entry, raw.count, &mut machines, problems);
         specs.push(host(entry, raw, &strange, configurations, defaults, problems));
@@ -292,6 +296,9 @@ fn host(
     problems: &mut Problems,
 ) -> Option<HostSpec> {
     let RawHost { driver, count: _, depends_on: _, engine: own_engine, protect, optional, tls_names: own_names } = raw;
+    if !matches!(entry.node.value, Value::Map(_)) && !entry.node.is_null() {
+        return None;
+    }
     let configuration = configuration(entry, driver, configurations, defaults, problems);
     let names = own_names.map(|names| tls_names(names, Some(&entry.node), problems));
     let engine = host_engine(entry, own_engine, defaults, problems);

@@ -19,8 +19,7 @@ const DIGITS: &str = r"^[-+]?[0-9]+$|\$\{";
 /// The schema, in draft 2020-12. The same for every run of one version.
 #[must_use]
 pub fn schema() -> Value {
-    let generator = SchemaSettings::draft2020_12().into_generator();
-    let mut schema = Value::from(generator.into_root_schema_for::<RawFleet>());
+    let mut schema = without_drivers();
     tidy(&mut schema);
     // The file itself must have something in it.
     schema["type"] = json!("object");
@@ -34,6 +33,11 @@ pub fn schema() -> Value {
         add_options(&mut schema["$defs"][section]);
     }
     schema
+}
+
+/// What the raw types say.
+pub(super) fn without_drivers() -> Value {
+    Value::from(SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<RawFleet>())
 }
 
 /// Says what the reader does, and serde's types cannot: a section may be empty, nothing else may be null,

@@ -53,6 +53,7 @@ fn declared(node: &Node, problems: &mut Problems) -> BTreeMap<String, Scalar> {
     for entry in node.entries() {
         match &entry.node.value {
             Value::Scalar(scalar) if !entry.node.is_null() => {
+                // One that is not known makes what uses it unknown, too.
                 vars.insert(entry.key.clone(), scalar.clone());
             }
             _ => {
@@ -64,7 +65,7 @@ fn declared(node: &Node, problems: &mut Problems) -> BTreeMap<String, Scalar> {
                 .help("a variable holds one value; for no text at all write `\"\"`");
                 problems.push(problem);
                 // Known, so that its uses are not problems of their own.
-                vars.insert(entry.key.clone(), Scalar { text: String::new(), style: Style::Given });
+                vars.insert(entry.key.clone(), Scalar { text: String::new(), style: Style::Unknown });
             }
         }
     }
@@ -88,6 +89,7 @@ impl Scope<'_> {
             Value::Map(entries) => entries.iter_mut().for_each(|entry| self.node(&mut entry.node, problems)),
             Value::Scalar(scalar) if scalar.text.contains("${") => {
                 if let Err(problem) = self.scalar(scalar, node.at, problems) {
+                    scalar.style = Style::Unknown;
                     problems.push(problem);
                 }
             }
@@ -103,6 +105,7 @@ impl Scope<'_> {
             return self.add(scalar.text.len(), at);
         }
         let mut done = String::with_capacity(scalar.text.len());
+        let mut unknown = false;
         let mut rest = scalar.text.as_str();
         while let Some(dollar) = rest.find("${") {
             if let Some(before) = rest[..dollar].strip_suffix('$') {
@@ -119,11 +122,12 @@ impl Scope<'_> {
             };
             let value = self.look_up(reference, at, problems)?;
             self.add(value.text.len(), at)?;
+            unknown |= value.style == Style::Unknown;
             done.push_str(&value.text);
             rest = after;
         }
         done.push_str(rest);
-        *scalar = Scalar { text: done, style: Style::Quoted };
+        *scalar = Scalar { text: done, style: if unknown { Style::Unknown } else { Style::Quoted } };
         Ok(())
     }
 
