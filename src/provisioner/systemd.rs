@@ -323,7 +323,7 @@ impl Config {
             let keys: Vec<&str> = self.daemon_json.changes.iter().map(|change| change.key.as_str()).collect();
             let mut run = begin.clone();
             if want.api == Api::Tls {
-                run = run.then(&Sh::text(NEED_CERTIFICATE));
+                run = run.then(&Sh::text("need_certificate"));
             }
             let run = run.then(&put("0644", daemon_json::MARKER_PATH, &self.daemon_json.marker)).then(&put(
                 "0644",
@@ -392,13 +392,6 @@ fn begin(facts: &Facts) -> Sh {
 fn put(mode: &str, path: &str, content: &str) -> Sh {
     Sh::template("put {} {} {}", &[mode, path, content])
 }
-
-const NEED_CERTIFICATE: &str = "for file in ca.pem server.pem server-key.pem; do
-    if [ ! -s \"/etc/docker/$file\" ]; then
-        echo \"/etc/docker/$file is missing, and dockerd cannot start with TLS without it\" >&2
-        exit 1
-    fi
-done";
 
 const FIT_DROP_IN: &str = "assumed={}
 added={}
