@@ -52,6 +52,10 @@ impl std::fmt::Display for Firewall {
 }
 
 /// What one look at a host found.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are answers to questions that have nothing to do with each other"
+)]
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Facts {
@@ -269,10 +273,10 @@ fn files(sums: &[&str], modes: &[&str]) -> BTreeMap<String, FileFact> {
     let mut files: BTreeMap<String, FileFact> = BTreeMap::new();
     // `SUM  PATH`, or `SUM *PATH` where files are read as binary.
     for (sum, path) in sums.iter().filter_map(|line| line.split_once(' ')) {
-        files.entry(path.trim_start_matches([' ', '*']).to_owned()).or_default().sha256 = sum.to_owned();
+        sum.clone_into(&mut files.entry(path.trim_start_matches([' ', '*']).to_owned()).or_default().sha256);
     }
     for (mode, path) in modes.iter().filter_map(|line| line.split_once(' ')) {
-        files.entry(path.to_owned()).or_default().mode = mode.to_owned();
+        mode.clone_into(&mut files.entry(path.to_owned()).or_default().mode);
     }
     files
 }

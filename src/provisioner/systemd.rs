@@ -113,14 +113,14 @@ pub(super) fn config(facts: &Facts, want: &EngineSpec, assumed: &str) -> Result<
     refuse_twice(&keys, &base)?;
     let drop_in = drop_in(&listener, &base.line, &kept);
     let found = facts.drop_ins.get(DROP_IN).cloned();
-    Ok(Config { daemon_json: merge(facts, &keys, kept.lists)?, drop_in, drop_in_found: found, base: base.line })
+    Ok(Config { daemon_json: merge(facts, &keys, &kept.lists)?, drop_in, drop_in_found: found, base: base.line })
 }
 
 /// Lists that are inherited are put in as if they had always been there: they are not ours.
 fn merge(
     facts: &Facts,
     keys: &Map<String, Value>,
-    lists: Map<String, Value>,
+    lists: &Map<String, Value>,
 ) -> Result<daemon_json::Merge, Unsupported> {
     let unreadable = |what| Unsupported { what, help: "correct it by hand; it is left as it is".to_owned() };
     let marker = facts.machine_json.as_deref();
@@ -128,7 +128,7 @@ fn merge(
     if lists.is_empty() {
         return daemon_json::merge(found, marker, keys).map_err(unreadable);
     }
-    let with_lists = daemon_json::merge(found, None, &lists).map_err(unreadable)?;
+    let with_lists = daemon_json::merge(found, None, lists).map_err(unreadable)?;
     let mut merged = daemon_json::merge(Some(&with_lists.text), marker, keys).map_err(unreadable)?;
     let (before, after) = (daemon_json::read(found), daemon_json::read(Some(&merged.text)));
     let (before, after) = (before.map_err(unreadable)?, after.map_err(unreadable)?);
