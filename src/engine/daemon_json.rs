@@ -133,7 +133,7 @@ fn prune(now: &mut Map<String, Value>, ours: &Map<String, Value>, want: &Map<Str
                 let stays = |entry: &Value| wanted.and_then(Value::as_array).is_some_and(|w| w.contains(entry));
                 now.retain(|entry| !was.contains(entry) || stays(entry));
                 // An empty list says the same as none, and unlike none dockerd takes it on SIGHUP.
-                key == "hosts" && now.is_empty()
+                key == "hosts" && wanted.is_none() && now.is_empty()
             }
             // Whoever changed it after us owns it now.
             (Some(now), was, None) => now == was,

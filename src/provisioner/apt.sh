@@ -1,5 +1,7 @@
 apt_dir=$(mktemp -d)
 trap 'rm -rf "$apt_dir"' EXIT
+# How long to wait for locks, seconds: unattended upgrades and first boots take minutes.
+apt_patience=300
 # apt-get, with nobody to ask, waiting for whoever holds its locks.
 apt_get() {
     apt_waited=0
@@ -20,7 +22,7 @@ apt_get() {
             continue
         fi
         apt_lock=$(grep -i -m 1 -e 'could not get lock' -e 'unable to lock' -e 'unable to acquire' "$apt_dir/log") || return "$apt_status"
-        if [ $apt_waited -ge 300 ]; then
+        if [ $apt_waited -ge $apt_patience ]; then
             echo "apt was locked by another program for $apt_waited s: ${apt_lock#E: }" >&2
             return "$apt_status"
         fi
@@ -72,7 +74,7 @@ apt_pinned() {
         apt_update >&2
         apt_choose "$1" "$2" && return 0
     fi
-    available=$(for version in $(apt_versions "$1"); do version=${version#*:}; echo "${version%-*}"; done | sort -ruV | tr '\n' ' ')
+    available=$(for version in $(apt_versions "$1"); do version=${version#*:}; echo "${version%-*}"; done | sort -ruV | tr '\n' ' ' | sed 's/ $//')
     echo "$1 $2 is not available for $3; available: ${available:-none}" >&2
     return 69
 }

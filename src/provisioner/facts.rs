@@ -52,6 +52,10 @@ impl std::fmt::Display for Firewall {
 }
 
 /// What one look at a host found.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "they are answers to questions that have nothing to do with each other"
+)]
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(default)]
 pub struct Facts {
@@ -269,10 +273,10 @@ fn files(sums: &[&str], modes: &[&str]) -> BTreeMap<String, FileFact> {
     let mut files: BTreeMap<String, FileFact> = BTreeMap::new();
     // `SUM  PATH`, or `SUM *PATH` where files are read as binary.
     for (sum, path) in sums.iter().filter_map(|line| line.split_once(' ')) {
-        files.entry(path.trim_start_matches([' ', '*']).to_owned()).or_default().sha256 = sum.to_owned();
+        sum.clone_into(&mut files.entry(path.trim_start_matches([' ', '*']).to_owned()).or_default().sha256);
     }
     for (mode, path) in modes.iter().filter_map(|line| line.split_once(' ')) {
-        files.entry(path.to_owned()).or_default().mode = mode.to_owned();
+        mode.clone_into(&mut files.entry(path.to_owned()).or_default().mode);
     }
     files
 }
@@ -324,4 +328,153 @@ fn ufw_opens(rule: &str, port: &str) -> bool {
         && ports.split(',').any(covers)
         && matches!(to, "0.0.0.0/0" | "::/0")
         && matches!(from, "0.0.0.0/0" | "::/0")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures;
+    use super::*;
+    use proptest::prelude::*;
+    use std::time::{Duration, Instant};
+
+    #[test]
+    fn a_blank_host_is_read() {
+        let facts = fixtures::facts("debian-12-blank");
+        assert_eq!(facts.os.as_ref().unwrap().codename, "bookworm");
+        assert_eq!((facts.root, facts.systemd, facts.dockerd.is_some()), (true, true, false));
+        assert_eq!((facts.service_active, facts.service_enabled, facts.running_containers), (false, false, 0));
+        assert!(facts.free_kib.unwrap() > 1 << 20 && facts.boot_id.len() == 36 && facts.packages.is_empty());
+        assert_eq!((facts.daemon_json, facts.cloud_init, facts.firewall), (None, CloudInit::Absent, None));
+    }
+
+    #[test]
+    fn a_host_of_docker_machine_is_read() {
+        let facts = fixtures::facts("debian-12-docker-machine");
+        assert_eq!(facts.engine_version.as_deref(), Some("20.10.24+dfsg1"));
+        assert_eq!((facts.service_active, facts.service_enabled, facts.listening), (true, true, true));
+        assert_eq!((facts.running_containers, facts.main_pid.is_some()), (1, true));
+        assert!(facts.exec_start.as_ref().unwrap().contains("--label provider=generic"));
+        let vendor = "/usr/sbin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock $DOCKER_OPTS";
+        assert_eq!(facts.vendor_exec_start.as_deref(), Some(vendor));
+        assert!(facts.drop_ins["/etc/systemd/system/docker.service.d/10-machine.conf"].contains("HTTP_PROXY"));
+        assert_eq!(facts.files["/etc/docker/server-key.pem"].mode, "600");
+        assert_eq!(facts.files["/etc/docker/ca.pem"].sha256.len(), 64);
+        assert_eq!(facts.packages.keys().map(String::as_str).collect::<Vec<_>>(), ["containerd", "docker.io"]);
+    }
+
+    #[test]
+    fn a_host_that_boots_behind_a_firewall_is_read() {
+        let facts = fixtures::facts("ubuntu-24.04-booting");
+        assert_eq!(facts.os.as_ref().unwrap().id_like, ["debian"]);
+        assert_eq!((facts.uid, facts.root, facts.cloud_init), (1000, true, CloudInit::Running));
+        assert_eq!((facts.firewall, facts.firewall_open), (Some(Firewall::Ufw), false));
+    }
+
+    #[test]
+    fn versions_of_packages_become_those_of_upstream() {
+        for (package, want) in [
+            ("5:28.2.2-1~debian.12~bookworm", "28.2.2"),
+            ("5:29.0.0~rc.1-1~ubuntu.24.04~noble", "29.0.0-rc.1"),
+            ("20.10.24+dfsg1-1+deb12u1+b6", "20.10.24+dfsg1"),
+            ("28.2.2-0ubuntu1~24.04.1", "28.2.2"),
+            ("28.2.2", "28.2.2"),
+            ("", ""),
+        ] {
+            assert_eq!(upstream(package), want);
+        }
+        let none = BTreeMap::new();
+        assert_eq!(engine_version("Docker version 28.2.2, build e6534b4", &none).as_deref(), Some("28.2.2"));
+        assert_eq!(engine_version("nonsense", &none), None);
+    }
+
+    #[test]
+    fn rules_of_ufw_open_a_port_only_for_everybody() {
+        for (rule, opens) in [
+            ("allow tcp 2376 0.0.0.0/0 any 0.0.0.0/0 in", true),
+            ("allow any 22,2376 0.0.0.0/0 any 0.0.0.0/0 in", true),
+            ("limit tcp 2000:3000 ::/0 any ::/0 in", true),
+            ("allow any any 0.0.0.0/0 any 0.0.0.0/0 in", true),
+            ("allow udp 2376 0.0.0.0/0 any 0.0.0.0/0 in", false),
+            ("deny tcp 2376 0.0.0.0/0 any 0.0.0.0/0 in", false),
+            ("allow tcp 2376 0.0.0.0/0 any 10.0.0.0/8 in", false),
+            ("allow tcp 23760 0.0.0.0/0 any 0.0.0.0/0 in", false),
+            ("", false),
+        ] {
+            assert_eq!(ufw_opens(&format!("### tuple ### {rule}"), "2376"), opens, "{rule}");
+        }
+    }
+
+    #[test]
+    fn the_end_of_cloud_init_is_told_with_its_own_error() {
+        let result = r#"{"v1": {"datasource": "x", "errors": ["('scripts_user', RuntimeError('1 failed'))"]}}"#;
+        let failed = CloudInit::Failed("('scripts_user', RuntimeError('1 failed'))".to_owned());
+        assert_eq!(cloud_init("done", Some(result)), failed);
+        assert_eq!(cloud_init("done", Some("{\"v1\": {\"errors\": []}}")), CloudInit::Done);
+        assert_eq!(cloud_init("done", Some("not json")), CloudInit::Done);
+        assert_eq!(cloud_init("disabled", None), CloudInit::Absent);
+    }
+
+    #[test]
+    fn a_chain_that_drops_is_a_firewall() {
+        let probe = |rules: &str| {
+            let facts = parse(&format!("@machine-probe 1\n@port\n|2376\n@nft\n{rules}\n@end\n")).unwrap();
+            (facts.firewall, facts.firewall_open)
+        };
+        let drop = "|\t\ttype filter hook input priority filter; policy drop;";
+        assert_eq!(probe(drop), (Some(Firewall::Nftables), false));
+        assert_eq!(probe(&format!("{drop}\n|\ttcp dport 2376 accept")), (Some(Firewall::Nftables), true));
+        assert_eq!(probe("|type filter hook input priority filter; policy accept;"), (None, false));
+    }
+
+    #[test]
+    fn content_cannot_pass_for_a_section() {
+        let evil = "@machine-probe 1\n@port\n|2376\n@daemon.json\n|{}\n|@root\n||0\n|@end\n@root\n|1000\n@end\n";
+        let facts = parse(evil).unwrap();
+        assert_eq!((facts.root, facts.daemon_json.as_deref()), (false, Some("{}\n@root\n|0\n@end\n")));
+    }
+
+    #[test]
+    fn half_a_probe_is_an_error() {
+        let whole = fixtures::ALL[0].1;
+        for (output, why) in [
+            ("", "the host did not run the probe: its output has no beginning"),
+            ("sh: not found\n", "the host did not run the probe: its output has no beginning"),
+            (&whole[..whole.len() / 2], "the host did not finish the probe: its output has no end"),
+        ] {
+            assert_eq!(parse(output).unwrap_err(), why);
+        }
+    }
+
+    /// The real script on the real computer, in every shell that is here: they agree, and none takes long.
+    #[test]
+    fn the_probe_runs_in_every_shell() {
+        let mut seen = 0;
+        let reference = parse(&fixtures::sh(&["sh", "-c", probe(2376).as_str()], "").1).unwrap();
+        for shell in [&["dash"][..], &["bash", "--posix"], &["bash"], &["busybox", "sh"]] {
+            if !fixtures::is_here(shell[0]) {
+                continue;
+            }
+            let start = Instant::now();
+            let script = include_str!("probe.sh");
+            let out = fixtures::sh(&[shell, &["-c", script, "probe", "2376"]].concat(), "");
+            assert_eq!((out.0, out.2.as_str()), (0, ""), "{shell:?}");
+            // Ten times what it takes, for a computer that is busy with other tests.
+            assert!(start.elapsed() < Duration::from_secs(1), "{shell:?} took {:?}", start.elapsed());
+            let mut facts = parse(&out.1).unwrap();
+            facts.free_kib = reference.free_kib;
+            assert_eq!(facts, reference, "{shell:?}");
+            seen += 1;
+        }
+        assert!(seen > 0 && reference.boot_id.len() == 36 && !reference.arch.is_empty());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+        #[test]
+        fn whatever_a_host_prints_is_an_answer_or_an_error(lines in proptest::collection::vec(
+            "(@(units|sha256|packages|ufw|ufw-rules|unit|drop-in x|cloud-init)|\\|(Id=|ExecStart=\\{ argv\\[\\]=|ENABLED=yes|allow )?)?\\PC{0,12}", 0..20)) {
+            let _ = parse(&lines.join("\n"));
+            let _ = parse(&format!("@machine-probe 1\n{}\n@end", lines.join("\n")));
+        }
+    }
 }

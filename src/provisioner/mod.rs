@@ -14,6 +14,8 @@ mod unit;
 
 #[cfg(test)]
 mod compliance;
+#[cfg(test)]
+mod fixtures;
 
 use crate::engine::EngineSpec;
 use serde::{Deserialize, Serialize};

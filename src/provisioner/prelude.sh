@@ -11,6 +11,13 @@ put() (
     chmod "$1" "$temporary"
     mv -f "$temporary" "$2"
 )
+need_certificate() {
+    for file in /etc/docker/ca.pem /etc/docker/server.pem /etc/docker/server-key.pem; do
+        [ -s "$file" ] && continue
+        echo "$file is missing, and dockerd cannot start with TLS without it" >&2
+        return 1
+    done
+}
 engine_files='/etc/docker/daemon.json /etc/docker/machine.json /etc/docker/ca.pem /etc/docker/server.pem
     /etc/docker/server-key.pem /etc/systemd/system/docker.service.d/10-machine.conf'
 # engine_change running|fresh: before files are changed, once: keep them, for when dockerd refuses the new ones.

@@ -51,7 +51,8 @@ fi
 printf '@packages\n'
 [ -z "$packages" ] || printf '%s\n' "$packages" | lines
 case $packages in
-    *docker.io* | *docker-ce* | *docker-engine* | *moby-engine*) ;;
+    # `ii  docker.io VERSION`; `un` and `rc` are not installed.
+    *'i  docker.io '* | *'i  docker-ce '* | *'i  docker-engine '* | *'i  moby-engine '*) ;;
     *) if [ -n "$dockerd" ]; then printf '@dockerd-version\n'; "$dockerd" --version 2>/dev/null | lines; fi ;;
 esac
 

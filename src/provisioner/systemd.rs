@@ -113,14 +113,14 @@ pub(super) fn config(facts: &Facts, want: &EngineSpec, assumed: &str) -> Result<
     refuse_twice(&keys, &base)?;
     let drop_in = drop_in(&listener, &base.line, &kept);
     let found = facts.drop_ins.get(DROP_IN).cloned();
-    Ok(Config { daemon_json: merge(facts, &keys, kept.lists)?, drop_in, drop_in_found: found, base: base.line })
+    Ok(Config { daemon_json: merge(facts, &keys, &kept.lists)?, drop_in, drop_in_found: found, base: base.line })
 }
 
 /// Lists that are inherited are put in as if they had always been there: they are not ours.
 fn merge(
     facts: &Facts,
     keys: &Map<String, Value>,
-    lists: Map<String, Value>,
+    lists: &Map<String, Value>,
 ) -> Result<daemon_json::Merge, Unsupported> {
     let unreadable = |what| Unsupported { what, help: "correct it by hand; it is left as it is".to_owned() };
     let marker = facts.machine_json.as_deref();
@@ -128,7 +128,7 @@ fn merge(
     if lists.is_empty() {
         return daemon_json::merge(found, marker, keys).map_err(unreadable);
     }
-    let with_lists = daemon_json::merge(found, None, &lists).map_err(unreadable)?;
+    let with_lists = daemon_json::merge(found, None, lists).map_err(unreadable)?;
     let mut merged = daemon_json::merge(Some(&with_lists.text), marker, keys).map_err(unreadable)?;
     let (before, after) = (daemon_json::read(found), daemon_json::read(Some(&merged.text)));
     let (before, after) = (before.map_err(unreadable)?, after.map_err(unreadable)?);
@@ -323,7 +323,7 @@ impl Config {
             let keys: Vec<&str> = self.daemon_json.changes.iter().map(|change| change.key.as_str()).collect();
             let mut run = begin.clone();
             if want.api == Api::Tls {
-                run = run.then(&Sh::text(NEED_CERTIFICATE));
+                run = run.then(&Sh::text("need_certificate"));
             }
             let run = run.then(&put("0644", daemon_json::MARKER_PATH, &self.daemon_json.marker)).then(&put(
                 "0644",
@@ -392,13 +392,6 @@ fn begin(facts: &Facts) -> Sh {
 fn put(mode: &str, path: &str, content: &str) -> Sh {
     Sh::template("put {} {} {}", &[mode, path, content])
 }
-
-const NEED_CERTIFICATE: &str = "for file in ca.pem server.pem server-key.pem; do
-    if [ ! -s \"/etc/docker/$file\" ]; then
-        echo \"/etc/docker/$file is missing, and dockerd cannot start with TLS without it\" >&2
-        exit 1
-    fi
-done";
 
 const FIT_DROP_IN: &str = "assumed={}
 added={}
@@ -476,4 +469,152 @@ fn uses_certificate(facts: &Facts) -> bool {
 fn sha256(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
     digest.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixtures::{self, facts, want};
+    use super::*;
+
+    const OVERRIDE: &str = "/etc/systemd/system/docker.service.d/override.conf";
+    const VENDOR: &str = "/usr/sbin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock $DOCKER_OPTS";
+
+    fn with(drop_in: &str, daemon_json: Option<&str>) -> Facts {
+        let mut facts = facts("debian-12-docker-io");
+        facts.drop_ins.insert(OVERRIDE.to_owned(), drop_in.to_owned());
+        facts.daemon_json = daemon_json.map(str::to_owned);
+        facts
+    }
+
+    fn hosts(config: &Config) -> Option<Value> {
+        daemon_json::read(Some(&config.daemon_json.text)).unwrap().get("hosts").cloned()
+    }
+
+    #[test]
+    fn the_vendors_line_gets_one_listener_more() {
+        let config = config(&facts("debian-12-docker-io"), &want(), "").unwrap();
+        let text = format!("[Service]\nExecStart=\nExecStart={VENDOR} -H tcp://0.0.0.0:2376\n");
+        assert_eq!((config.drop_in.as_ref(), hosts(&config)), (Some(&text), None));
+    }
+
+    #[test]
+    fn a_vendor_without_a_listener_keeps_its_socket() {
+        let mut facts = facts("debian-12-docker-io");
+        facts.vendor_exec_start = Some("/usr/bin/dockerd".to_owned());
+        let drop_in = config(&facts, &want(), "").unwrap().drop_in.unwrap();
+        assert!(
+            drop_in.ends_with("\nExecStart=/usr/bin/dockerd -H unix:///var/run/docker.sock -H tcp://0.0.0.0:2376\n")
+        );
+    }
+
+    #[test]
+    fn hosts_of_the_user_take_ours_in() {
+        let facts = with("[Service]\nExecStart=\nExecStart=/usr/bin/dockerd\n", Some(r#"{"hosts": ["fd://"]}"#));
+        let config = config(&facts, &want(), "").unwrap();
+        assert_eq!((hosts(&config), &config.drop_in), (Some(json!(["fd://", "tcp://0.0.0.0:2376"])), &None));
+    }
+
+    #[test]
+    fn an_override_that_takes_the_flags_away_leads_to_hosts() {
+        let facts = with("[Service]\nExecStart=\nExecStart=/usr/bin/dockerd\n", None);
+        let config = config(&facts, &want(), "").unwrap();
+        let both = json!(["unix:///var/run/docker.sock", "tcp://0.0.0.0:2376"]);
+        assert_eq!((hosts(&config), &config.drop_in), (Some(both), &None));
+    }
+
+    #[test]
+    fn hosts_beside_flags_of_the_vendor_lose_the_flags() {
+        let mut facts = facts("debian-12-blank");
+        facts.daemon_json = Some(r#"{"hosts": ["fd://"]}"#.to_owned());
+        let config = config(&facts, &want(), VENDOR).unwrap();
+        let line = "/usr/sbin/dockerd --containerd=/run/containerd/containerd.sock $DOCKER_OPTS";
+        assert_eq!(config.drop_in.unwrap(), format!("[Service]\nExecStart=\nExecStart={line}\n"));
+    }
+
+    #[test]
+    fn what_cannot_be_had_is_said_with_a_way_out() {
+        let refused = |facts: &Facts, want: &EngineSpec| config(facts, want, "").unwrap_err().to_string();
+        let flags = with("[Service]\nExecStart=\nExecStart=/usr/bin/dockerd -H fd://\n", None);
+        assert_eq!(
+            refused(&flags, &want()),
+            format!("{OVERRIDE} sets ExecStart with `-H` and has the last word, so no listener can be added")
+        );
+        let label = with("[Service]\nExecStart=\nExecStart=/usr/bin/dockerd --label a=b\n", None);
+        assert_eq!(
+            refused(&label, &want()),
+            "docker.service is started with `--label`, and dockerd refuses `labels` in /etc/docker/daemon.json as well"
+        );
+        let mut reserved = want();
+        reserved.daemon.insert("hosts".to_owned(), json!([]));
+        assert!(refused(&facts("debian-12-blank"), &reserved).starts_with("`daemon` sets `hosts`"));
+        let broken = with("", Some("{"));
+        assert!(refused(&broken, &want()).starts_with("/etc/docker/daemon.json is not a JSON object"));
+    }
+
+    #[test]
+    fn somebody_elses_listener_on_the_port_is_enough() {
+        let facts = with("[Service]\nExecStart=\nExecStart=/usr/bin/dockerd -H fd:// -H tcp://[::]:2376\n", None);
+        let config = config(&facts, &want(), "").unwrap();
+        assert_eq!((hosts(&config), config.drop_in), (None, None));
+    }
+
+    /// Pain 18: options of docker-machine's drop-in move or stay, and none is given twice.
+    #[test]
+    fn docker_machines_drop_in_is_taken_over() {
+        let config = config(&facts("debian-12-docker-machine"), &want(), "").unwrap();
+        let daemon = daemon_json::read(Some(&config.daemon_json.text)).unwrap();
+        assert_eq!(daemon["labels"], json!(["a=b", "provider=generic", "tier=web"]));
+        assert_eq!(daemon["insecure-registries"], json!(["r1:5000"]));
+        assert_eq!(
+            config.drop_in.unwrap(),
+            format!(
+                "[Service]\nEnvironment=\"FOO=bar\" \"HTTP_PROXY=http://x:1\"\nExecStart=\nExecStart={VENDOR} --storage-driver overlay2 --bip=10.0.0.1/24 -H tcp://0.0.0.0:2376\n"
+            )
+        );
+    }
+
+    #[test]
+    fn live_restore_is_ours_unless_somebody_chose() {
+        let live = |daemon: Option<&str>, swarm: bool, want: &EngineSpec| {
+            let mut facts = facts("debian-12-docker-io");
+            (facts.daemon_json, facts.swarm) = (daemon.map(str::to_owned), swarm);
+            let config = config(&facts, want, "").unwrap();
+            daemon_json::read(Some(&config.daemon_json.text)).unwrap().get("live-restore").cloned()
+        };
+        let mut off = want();
+        off.daemon.insert("live-restore".to_owned(), json!(false));
+        assert_eq!(live(None, false, &want()), Some(json!(true)));
+        assert_eq!(live(None, true, &want()), None, "swarm mode excludes it");
+        assert_eq!(live(Some("{\"live-restore\": false}"), false, &want()), Some(json!(false)));
+        assert_eq!(live(None, false, &off), Some(json!(false)));
+    }
+
+    /// The unit that came with the packages is not the one that was expected.
+    #[test]
+    fn the_drop_in_is_fitted_to_the_real_unit() {
+        let config = config(&facts("debian-12-blank"), &want(), VENDOR).unwrap();
+        let op = config.fit_drop_in().unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let unit = dir.path().join("docker.service");
+        let fit = |text: &str| {
+            fixtures::sh(&["tee", unit.to_str().unwrap()], text);
+            let stubs = format!(
+                "set -e\nput() {{ printf '%s\\0' \"$@\"; }}\nsystemctl() {{ [ \"$1\" != show ] || echo FragmentPath={}; }}\n",
+                unit.display()
+            );
+            let (status, stdout, stderr) = fixtures::sh(&["sh", "-s"], &format!("{stubs}{}\n", op.run));
+            assert_eq!((status, stderr.as_str()), (0, ""));
+            stdout
+        };
+        assert_eq!(fit(&format!("[Service]\nExecStart={VENDOR}\n")), "", "it is as expected");
+        assert_eq!(
+            fit("[Service]\nExecStart=/usr/bin/dockerd \\\n    -H fd:// \\\n  --x $OPTIONS\nRestart=always\n"),
+            format!(
+                "0644\0{DROP_IN}\0[Service]\nExecStart=\nExecStart=/usr/bin/dockerd -H fd:// --x $OPTIONS -H tcp://0.0.0.0:2376\n\0"
+            )
+        );
+        assert!(
+            fit("[Service]\nExecStart=/usr/bin/dockerd\n").contains("dockerd -H unix:///var/run/docker.sock -H tcp")
+        );
+    }
 }

@@ -27,7 +27,8 @@ fn assignments(text: &str) -> Vec<(String, String)> {
         }
         let (part, more) = line.strip_suffix('\\').map_or((line, false), |part| (part.trim_end(), true));
         match logical.last_mut().filter(|_| continued) {
-            Some(last) => *last = format!("{last} {part}").trim_end().to_owned(),
+            Some(_) if part.is_empty() => {}
+            Some(last) => last.extend([" ", part]),
             None => logical.push(part.to_owned()),
         }
         continued = more;
