@@ -137,8 +137,11 @@ impl Drop for Lab {
     fn drop(&mut self) {
         let entries = fs::read_dir(self.dir.path().join("base/instances")).into_iter().flatten().flatten();
         for path in entries.map(|e| e.path()) {
-            let console = fs::read(path.join("console.log")).unwrap_or_default();
-            println!("{}: {}", path.display(), String::from_utf8_lossy(&console[console.len().saturating_sub(2000)..]));
+            if std::thread::panicking() {
+                let console = fs::read(path.join("console.log")).unwrap_or_default();
+                let last = console.len().saturating_sub(2000);
+                println!("{}: {}", path.display(), String::from_utf8_lossy(&console[last..]));
+            }
             let text = fs::read_to_string(path.join("instance.json")).unwrap_or_default();
             let Ok(record) = serde_json::from_str::<serde_json::Value>(&text) else { continue };
             let (Some(store), Some(name)) = (record["store-id"].as_str(), record["machine"].as_str()) else { continue };
