@@ -132,6 +132,34 @@ impl Lab {
     }
 }
 
+/// After a failure too, nothing stays on this computer.
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let entries = fs::read_dir(self.dir.path().join("base/instances")).into_iter().flatten().flatten();
+        for path in entries.map(|e| e.path()) {
+            if std::thread::panicking() {
+                let console = fs::read(path.join("console.log")).unwrap_or_default();
+                let last = console.len().saturating_sub(2000);
+                println!("{}: {}", path.display(), String::from_utf8_lossy(&console[last..]));
+            }
+            let text = fs::read_to_string(path.join("instance.json")).unwrap_or_default();
+            let Ok(record) = serde_json::from_str::<serde_json::Value>(&text) else { continue };
+            let (Some(store), Some(name)) = (record["store-id"].as_str(), record["machine"].as_str()) else { continue };
+            let host = self.host_of(name, store);
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                    runtime.block_on(async {
+                        if let Some(instance) = host.find().await {
+                            host.rm(&instance).await;
+                        }
+                    });
+                });
+            });
+        }
+    }
+}
+
 /// One machine of the lab.
 struct Host<'a> {
     lab: &'a Lab,
@@ -257,6 +285,15 @@ async fn two_machines_live_and_die_and_leave_nothing() {
         assert!(Instant::now() < deadline, "it came back");
     }
 
+    // A machine that switched itself off is stopped, and can be started.
+    a.try_ssh(&one, "systemctl poweroff");
+    while a.power(&one).await == Power::Running {
+        assert!(Instant::now() < deadline, "it went down");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    a.set(&one, PowerAction::Start).await;
+    assert_eq!(a.ssh(&one, "cat /root/kept"), "kept");
+
     // Removing is complete, also of files that refuse, and may be repeated.
     let _ = a.try_ssh(&one, "touch /root/stone; chattr +i /root/stone");
     let tags = lab.tags();
@@ -352,6 +389,46 @@ async fn what_was_half_made_is_taken_over() {
     assert_eq!(host.find().await, None);
     host.rm(&one).await;
     assert_eq!(lab.left(&tags), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_may_be_a_folder_or_a_tar_file_or_another_release() {
+    if !lab() {
+        return;
+    }
+    let mut lab = Lab::new();
+    let base = lab.dir.path().join("base");
+    // The one image that is surely built then.
+    let cached = lab.host("cached").create().await;
+    let text = fs::read_to_string(base.join("instances").join(&cached.id).join("instance.json")).unwrap();
+    let record: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let folder = PathBuf::from(record["lower"].as_str().unwrap());
+    // A tar file is unpacked into the cache, so this one has a cache of its own.
+    let tar = lab.dir.path().join("own.tar");
+    let mut pack = Command::new("tar");
+    pack.arg("-cf").arg(&tar).arg("--exclude=./var/cache").arg("-C").arg(&folder).arg(".");
+    assert!(pack.status().unwrap().success());
+    let mut images = vec![folder.display().to_string(), tar.display().to_string()];
+    // Other releases take minutes to build the first time.
+    images.extend(std::env::var("MACHINE_LAB_IMAGES").unwrap_or_default().split_whitespace().map(str::to_owned));
+    for (n, image) in images.iter().enumerate() {
+        if image == tar.to_str().unwrap() {
+            lab.driver = Nspawn::at(base.clone(), lab.dir.path().join("images"));
+        } else {
+            lab.driver = Nspawn::at(base.clone(), folder.parent().unwrap().to_owned());
+        }
+        let host = lab.host(&format!("own-{n}"));
+        let begun = Instant::now();
+        let one = lab.any().create(&host.cx(), &values(&[("image", image)])).await.unwrap();
+        println!("{image}: {} after {:?}", host.ssh(&one, ". /etc/os-release; echo $PRETTY_NAME"), begun.elapsed());
+        if !image.starts_with('/') {
+            let need =
+                host.ssh(&one, "apt-get install --no-install-recommends -y docker.io 2>&1 | grep -i 'need to get'");
+            println!("{image}: {need}");
+            assert_eq!(host.ssh(&one, "docker info --format '{{.Driver}} {{.CgroupVersion}}'"), "overlay2 2");
+        }
+        host.rm(&one).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

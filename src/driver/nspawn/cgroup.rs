@@ -115,22 +115,17 @@ impl Cgroup {
     pub(super) fn limit(&self, memory: Option<u64>, cpus: Option<u64>) -> Vec<&'static str> {
         const PERIOD_US: u64 = 100_000;
         let quota = cpus.map(|n| n.saturating_mul(PERIOD_US).to_string());
-        let memory_done = match &self.memory {
-            Some(group) => {
-                let bytes = memory.map_or_else(|| "-1".to_owned(), |b| b.to_string());
-                files::put(&group.join("memory.limit_in_bytes"), &bytes)
-            }
-            None => {
-                let bytes = memory.map_or_else(|| "max".to_owned(), |b| b.to_string());
-                files::put(&self.unified.join("memory.max"), &bytes)
-            }
+        let bytes = memory.map(|b| b.to_string());
+        let memory_done = if let Some(group) = &self.memory {
+            files::put(&group.join("memory.limit_in_bytes"), bytes.as_deref().unwrap_or("-1"))
+        } else {
+            files::put(&self.unified.join("memory.max"), bytes.as_deref().unwrap_or("max"))
         };
-        let cpus_done = match &self.cpu {
-            Some(group) => files::put(&group.join("cpu.cfs_quota_us"), quota.as_deref().unwrap_or("-1")),
-            None => {
-                let quota = format!("{} {PERIOD_US}", quota.as_deref().unwrap_or("max"));
-                files::put(&self.unified.join("cpu.max"), &quota)
-            }
+        let cpus_done = if let Some(group) = &self.cpu {
+            files::put(&group.join("cpu.cfs_quota_us"), quota.as_deref().unwrap_or("-1"))
+        } else {
+            let quota = format!("{} {PERIOD_US}", quota.as_deref().unwrap_or("max"));
+            files::put(&self.unified.join("cpu.max"), &quota)
         };
         let mut cannot = Vec::new();
         if memory.is_some() && memory_done.is_err() {

@@ -2,7 +2,11 @@
 //!
 //! An image in the cache is complete and never changes; building happens beside it and ends with a rename.
 
-use super::{files, place::Place, program::Program};
+use super::{
+    files,
+    place::{self, Place},
+    program::Program,
+};
 use crate::driver::DriverError;
 use sha2::{Digest, Sha256};
 use std::{
@@ -110,8 +114,8 @@ pub(super) async fn ensure(
                 return path.canonicalize().map_err(files::because("reading the image", path));
             }
             let text = format!("{} {} {} {}", path.display(), data.size(), data.mtime(), data.mtime_nsec());
-            let digest: String = Sha256::digest(text).iter().take(6).map(|b| format!("{b:02x}")).collect();
-            (path.display().to_string(), format!("tar-{digest}"))
+            let digest = place::hex(&Sha256::digest(text));
+            (path.display().to_string(), format!("tar-{}", &digest[..12]))
         }
     };
     let done = place.images.join(&key);

@@ -17,17 +17,16 @@ pub(super) fn ensure(path: &Path, comment: &str) -> Result<String, DriverError> 
         why,
         help: "remove that file if it is none of yours, then run the same command again".to_owned(),
     };
-    let key = match files::read(path)? {
-        Some(text) => PrivateKey::from_openssh(text.as_bytes()).map_err(|e| refused(e.to_string()))?,
-        None => {
-            let mut seed = [0_u8; 32];
-            aws_lc_rs::rand::fill(&mut seed).map_err(|e| refused(e.to_string()))?;
-            let mut key = PrivateKey::from(Ed25519Keypair::from_seed(&seed));
-            key.set_comment(comment);
-            let text = key.to_openssh(LineEnding::LF).map_err(|e| refused(e.to_string()))?;
-            files::write(path, 0o600, text.as_bytes())?;
-            key
-        }
+    let key = if let Some(text) = files::read(path)? {
+        PrivateKey::from_openssh(text.as_bytes()).map_err(|e| refused(e.to_string()))?
+    } else {
+        let mut seed = [0_u8; 32];
+        aws_lc_rs::rand::fill(&mut seed).map_err(|e| refused(e.to_string()))?;
+        let mut key = PrivateKey::from(Ed25519Keypair::from_seed(&seed));
+        key.set_comment(comment);
+        let text = key.to_openssh(LineEnding::LF).map_err(|e| refused(e.to_string()))?;
+        files::write(path, 0o600, text.as_bytes())?;
+        key
     };
     let public = key.public_key().to_openssh().map_err(|e| refused(e.to_string()))?;
     let mut beside = path.as_os_str().to_owned();

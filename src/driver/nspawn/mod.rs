@@ -316,34 +316,10 @@ async fn start(
     mut record: Record,
     options: &Options,
 ) -> Result<Record, DriverError> {
-    let process = match Process::find(folder, Some(&record))? {
-        Some(process) => process,
-        None => {
-            computer::raise_limits(cx.progress)?;
-            if !record.lower.is_dir() {
-                return Err(DriverError::Refused {
-                    doing: format!("starting `{}`", cx.machine),
-                    why: format!("the image below it, {}, is not there any more", record.lower.display()),
-                    help: "bring it back, or remove the machine and create it anew".to_owned(),
-                });
-            }
-            {
-                let _lock = Place::lock().await?;
-                let subnet = network::subnet(place)?;
-                network::up(place, subnet).await?;
-                if record.phase == Phase::Allocated {
-                    rootfs::prepare(folder, &record, subnet.gateway(), network::mtu()?)?;
-                    record.phase = Phase::Prepared;
-                    folder.save(&record)?;
-                }
-            }
-            rootfs::resolver(folder)?;
-            let group = Cgroup::of(&folder.tag)?;
-            group.make()?;
-            limit(cx, &group, options);
-            (cx.progress)("starting the machine");
-            process::launch(folder, &record, &place.bridge(), &group).await?
-        }
+    let process = if let Some(running) = Process::find(folder, Some(&record))? {
+        running
+    } else {
+        boot(place, cx, folder, &mut record, options).await?
     };
     if record.process != Some(process.recorded) {
         record.process = Some(process.recorded);
@@ -351,6 +327,42 @@ async fn start(
     }
     process::booted(&process, folder, record.address).await?;
     Ok(record)
+}
+
+/// Starts a machine that does not run, with all it needs of this computer.
+async fn boot(
+    place: &Place,
+    cx: &DriverContext<'_>,
+    folder: &Folder,
+    record: &mut Record,
+    options: &Options,
+) -> Result<Process, DriverError> {
+    computer::raise_limits(cx.progress)?;
+    if !record.lower.is_dir() {
+        return Err(DriverError::Refused {
+            doing: format!("starting `{}`", cx.machine),
+            why: format!("the image below it, {}, is not there any more", record.lower.display()),
+            help: "bring it back, or remove the machine and create it anew".to_owned(),
+        });
+    }
+    // Of a machine that switched itself off, or was killed a moment ago, the kernel still has traces.
+    process::clear(folder).await?;
+    {
+        let _lock = Place::lock().await?;
+        let subnet = network::subnet(place)?;
+        network::up(place, subnet).await?;
+        if record.phase == Phase::Allocated {
+            rootfs::prepare(folder, record, subnet.gateway(), network::mtu()?)?;
+            record.phase = Phase::Prepared;
+            folder.save(record)?;
+        }
+    }
+    rootfs::resolver(folder)?;
+    let group = Cgroup::of(&folder.tag)?;
+    group.make()?;
+    limit(cx, &group, options);
+    (cx.progress)("starting the machine");
+    process::launch(folder, record, &place.bridge(), &group).await
 }
 
 /// Limits memory and processors, and says what this kernel cannot.

@@ -91,8 +91,13 @@ fn short(prefix: &str, digits: usize, parts: &[&str]) -> String {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
-    let hex: String = hash.finalize().iter().map(|b| format!("{b:02x}")).collect();
-    format!("{prefix}{}", &hex[..digits])
+    format!("{prefix}{}", &hex(&hash.finalize())[..digits])
+}
+
+/// Lowercase hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    let digit = |n: u8| char::from_digit(u32::from(n), 16).expect("four bits are a digit");
+    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
 }
 
 /// Id of a machine: its name for people, and a digest so that equal names of other fleets and stores differ.

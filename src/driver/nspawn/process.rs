@@ -86,7 +86,7 @@ pub(super) async fn kill(folder: &Folder) -> Result<(), DriverError> {
 }
 
 /// After the end of a machine: takes away what the kernel and `systemd-nspawn` left of it.
-async fn clear(folder: &Folder) -> Result<(), DriverError> {
+pub(super) async fn clear(folder: &Folder) -> Result<(), DriverError> {
     let group = Cgroup::of(&folder.tag)?;
     if !group.emptied(Duration::from_secs(2)).await {
         // A machine that shut down leaves nobody soon; one whose supervisor died alone may.
@@ -131,8 +131,6 @@ pub(super) async fn launch(
     bridge: &str,
     group: &Cgroup,
 ) -> Result<Process, DriverError> {
-    // Leftovers of a machine that was killed a moment ago, or by another than us.
-    network::unplug(&format!("vb-{}", folder.tag)).await?;
     for path in [folder.work(), folder.root()].iter().chain(folder.plain().iter().map(|(here, _)| here)) {
         files::folder(path, 0o755)?;
     }

@@ -2,7 +2,7 @@
 
 use super::{
     files,
-    place::{Folder, Record},
+    place::{Folder, Record, hex},
 };
 use crate::driver::DriverError;
 use std::{
@@ -73,7 +73,7 @@ fn machine_id() -> Result<String, DriverError> {
         why: e.to_string(),
         help: "run the same command again".to_owned(),
     })?;
-    Ok(bytes.iter().map(|b| format!("{b:02x}")).chain(["\n".to_owned()]).collect())
+    Ok(format!("{}\n", hex(&bytes)))
 }
 
 /// The address is set by a unit of our own: it takes 0.1 s and works whatever the image has for networks.
