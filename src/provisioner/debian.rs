@@ -274,7 +274,7 @@ apt_install \"$@\"
 case $before in MainPID=0 | '') ;; \"$(main_pid)\") engine_restart ;; esac";
     let mut run = Sh::text(include_str!("apt.sh").trim_ascii_end());
     run = match choose(facts, want) {
-        None => run.then(&Sh::text("exact=")),
+        None => run.then(&Sh::text("apt_fresh || apt_update\nexact=")),
         Some(choose) => run.then(&choose),
     };
     let packages = match want.source {
