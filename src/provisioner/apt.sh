@@ -5,6 +5,7 @@ apt_patience=300
 # apt-get, with nobody to ask, waiting for whoever holds its locks.
 apt_get() {
     apt_waited=0
+    apt_noted=
     apt_repaired=no
     while :; do
         {
@@ -26,7 +27,8 @@ apt_get() {
             echo "apt was locked by another program for $apt_waited s: ${apt_lock#E: }" >&2
             return "$apt_status"
         fi
-        note "waiting for another program to release apt: ${apt_lock#E: }"
+        if [ "$apt_lock" != "$apt_noted" ]; then note "waiting for another program to release apt: ${apt_lock#E: }"; fi
+        apt_noted=$apt_lock
         sleep 2
         apt_waited=$((apt_waited + 2))
     done

@@ -189,7 +189,8 @@ fn possible(facts: &Facts, want: &EngineSpec, install: Option<&Install>) -> Resu
 fn wait_for_cloud_init(facts: &Facts) -> Option<Op> {
     const WAIT: &str = "note 'cloud-init is at work'
 status=0
-cloud-init status --wait >/dev/null || status=$?
+# Its dots show that it lives.
+cloud-init status --wait || status=$?
 # 2: it ended with errors it could recover from.
 if [ $status -ne 0 ] && [ $status -ne 2 ]; then
     cloud-init status --long >&2 || :
@@ -274,7 +275,7 @@ apt_install \"$@\"
 case $before in MainPID=0 | '') ;; \"$(main_pid)\") engine_restart ;; esac";
     let mut run = Sh::text(include_str!("apt.sh").trim_ascii_end());
     run = match choose(facts, want) {
-        None => run.then(&Sh::text("exact=")),
+        None => run.then(&Sh::text("apt_fresh || apt_update\nexact=")),
         Some(choose) => run.then(&choose),
     };
     let packages = match want.source {
@@ -479,7 +480,7 @@ mod tests {
         };
         let (status, stdout, stderr) = run(2);
         assert_eq!(status, 0, "{stderr}");
-        assert_eq!(stdout.matches("note: waiting for another program to release apt: Could not get lock").count(), 2);
+        assert_eq!(stdout.matches("note: waiting for another program to release apt: Could not get lock").count(), 1);
         assert!(stderr.ends_with("done\n"));
         let (status, _, stderr) = run(1000);
         assert_eq!(status, 100);

@@ -11,6 +11,7 @@ pub(super) const ALL: &[(&str, &str)] = &[
     ("debian-12-by-machine", include_str!("fixtures/debian-12-by-machine.txt")),
     ("debian-12-users-daemon-json", include_str!("fixtures/debian-12-users-daemon-json.txt")),
     ("debian-12-docker-machine", include_str!("fixtures/debian-12-docker-machine.txt")),
+    ("debian-12-docker-ce", include_str!("fixtures/debian-12-docker-ce.txt")),
     ("ubuntu-24.04-booting", include_str!("fixtures/ubuntu-24.04-booting.txt")),
 ];
 

@@ -86,7 +86,13 @@ engine_restart() {
     systemctl daemon-reload
     # systemd refuses to start what was started too often.
     systemctl reset-failed docker.service docker.socket 2>/dev/null || :
-    if engine_valid && timeout 300 systemctl restart docker.service; then
+    if ! engine_valid; then
+        # The engine that runs was not touched.
+        engine_restore
+        systemctl daemon-reload
+        return 1
+    fi
+    if timeout 300 systemctl restart docker.service; then
         engine_settled
         return 0
     fi
