@@ -363,19 +363,21 @@ async fn an_agent_that_holds_the_wrong_keys_is_named_with_their_number() {
 
 #[tokio::test]
 async fn a_host_that_hangs_up_after_too_many_keys_has_refused_the_login() {
-    let server = server!("MaxAuthTries 2\n");
     let dir = tempfile::tempdir().unwrap();
     let agent = Agent::start(dir.path());
     for name in ["a", "b", "c", "d"] {
         new_key(&dir.path().join(name), "ed25519", "");
         agent.add(&dir.path().join(name), "");
     }
-    let mut target = server.target();
-    target.ssh.key = None;
     let ssh = connect(SshConfig { agent: Some(agent.socket.clone()), ..SshConfig::default() });
-    let error = ssh.connect(&target).await.err().unwrap();
-    assert!(matches!(error, TransportError::Auth { .. }), "{error}");
-    assert!(error.to_string().contains("the host hung up after that"), "{error}");
+    for tries in ["MaxAuthTries 1\n", "MaxAuthTries 2\n"] {
+        let server = server!(tries);
+        let mut target = server.target();
+        target.ssh.key = None;
+        let error = ssh.connect(&target).await.err().unwrap();
+        assert!(matches!(error, TransportError::Auth { .. }), "{error}");
+        assert!(error.to_string().contains("the host hung up after that"), "{error}");
+    }
 }
 
 /// Pain 21: many hosts behind one bastion, one connection to it.
