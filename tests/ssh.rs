@@ -152,7 +152,7 @@ async fn what_a_command_leaves_in_the_background_does_not_hold_us() {
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn twenty_commands_share_one_connection_whatever_the_host_allows() {
     for allowed in ["", "MaxSessions 2\n"] {
         let server = server!(allowed);
@@ -171,6 +171,18 @@ async fn twenty_commands_share_one_connection_whatever_the_host_allows() {
         }
         assert_eq!(server.logins(), 1, "{}", server.log());
     }
+}
+
+#[tokio::test]
+async fn commands_that_are_given_up_make_room_for_others() {
+    let server = server!("");
+    let host = bare().connect(&server.target()).await.unwrap();
+    for _ in 0..12 {
+        let given_up =
+            tokio::time::timeout(Duration::from_millis(100), run(&host, "while echo; do sleep 0.1; done")).await;
+        assert!(given_up.is_err());
+    }
+    assert_eq!(run(&host, "echo room").await.unwrap().stdout, "room\n");
 }
 
 /// Pain 20: a changed host key stops with the two fingerprints.
@@ -347,6 +359,25 @@ async fn an_agent_that_holds_the_wrong_keys_is_named_with_their_number() {
     let ssh = connect(SshConfig { agent: Some(agent.socket.clone()), ..SshConfig::default() });
     let text = ssh.connect(&target).await.err().unwrap().to_string();
     assert!(text.contains("agent (2 keys)"), "{text}");
+}
+
+#[tokio::test]
+async fn a_host_that_hangs_up_after_too_many_keys_has_refused_the_login() {
+    let dir = tempfile::tempdir().unwrap();
+    let agent = Agent::start(dir.path());
+    for name in ["a", "b", "c", "d"] {
+        new_key(&dir.path().join(name), "ed25519", "");
+        agent.add(&dir.path().join(name), "");
+    }
+    let ssh = connect(SshConfig { agent: Some(agent.socket.clone()), ..SshConfig::default() });
+    for tries in ["MaxAuthTries 1\n", "MaxAuthTries 2\n"] {
+        let server = server!(tries);
+        let mut target = server.target();
+        target.ssh.key = None;
+        let error = ssh.connect(&target).await.err().unwrap();
+        assert!(matches!(error, TransportError::Auth { .. }), "{error}");
+        assert!(error.to_string().contains("the host hung up after that"), "{error}");
+    }
 }
 
 /// Pain 21: many hosts behind one bastion, one connection to it.
@@ -608,6 +639,27 @@ async fn child_on_a_terminal() {
     println!("status={status}");
 }
 
+/// What [`a_terminal_is_restored_when_we_are_ended`] runs on a terminal of its own.
+#[tokio::test]
+#[ignore = "needs a terminal; another test runs it on one"]
+async fn child_that_is_ended() {
+    let mut target = server::nobody_there(std::path::Path::new(&std::env::var("TEST_KEY").unwrap()));
+    target.ssh.port = std::env::var("TEST_PORT").unwrap().parse().unwrap();
+    let session = bare().open(&target).await.unwrap();
+    let us = std::process::id().to_string();
+    let command = Sh::template("kill -TERM {}; sleep 20", &[&us]);
+    let status = machine::transport::ssh::interactive(&session, Some(&command)).await.unwrap();
+    println!("status={status}");
+}
+
+#[tokio::test]
+async fn a_terminal_is_restored_when_we_are_ended() {
+    let server = server!("");
+    let Some(output) = server.on_a_terminal("child_that_is_ended", "") else { return };
+    assert!(output.contains("status=143"), "{output}");
+    same_settings(&output);
+}
+
 #[tokio::test]
 async fn a_terminal_is_passed_on_and_restored() {
     let server = server!("");
@@ -615,7 +667,12 @@ async fn a_terminal_is_passed_on_and_restored() {
     for want in ["33 101", "term=vt100", "word=a word", "status=5"] {
         assert!(output.contains(want), "{want}: {output}");
     }
-    // The settings as `stty -g` prints them, before and after.
+    same_settings(&output);
+}
+
+/// The settings as `stty -g` prints them, before and after.
+#[track_caller]
+fn same_settings(output: &str) {
     let settings: Vec<&str> = output.lines().filter_map(|l| l.trim().strip_prefix("settings=")).collect();
     assert_eq!(settings.len(), 2, "{output}");
     assert_eq!(settings[0], settings[1]);

@@ -4,10 +4,13 @@ use machine::{name::MachineName, record::SshEndpoint, transport::Target};
 use std::{
     fs,
     io::Write,
-    net::{TcpListener, TcpStream},
+    net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::LazyLock,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU16, Ordering},
+    },
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
@@ -31,9 +34,17 @@ fn write(path: &Path, text: impl AsRef<[u8]>) {
     fs::write(path, text).unwrap();
 }
 
-/// A port nobody listens on at the moment.
+/// A port nobody listens on, and that is given to nobody else: below those the kernel hands out, and others for each
+/// process that runs these tests.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 10_000 + u16::try_from(std::process::id() % 220).unwrap() * 100;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 100;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
 
 /// Makes a key pair with `ssh-keygen`; returns the public key without its comment.
@@ -145,12 +156,13 @@ impl Server {
         );
         let port = free_port();
         let at = dir.path().display();
+        // Another home: what the user's own start-up files do is slow, and must not be killed half-way.
         write(
             &dir.path().join("sshd_config"),
             format!(
                 "ListenAddress 127.0.0.1:{port}\nHostKey {at}/ed25519\nHostKey {at}/ecdsa\nHostKey {at}/rsa\n\
                  AuthorizedKeysFile {at}/authorized_keys\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n\
-                 KbdInteractiveAuthentication no\nPermitRootLogin yes\nPidFile none\nLogLevel VERBOSE\n{config}"
+                 KbdInteractiveAuthentication no\nPermitRootLogin yes\nPidFile none\nLogLevel VERBOSE\nSetEnv HOME={at}\n{config}"
             ),
         );
         let server = Self { port, dir, child: None, key };
@@ -166,7 +178,7 @@ impl Server {
         sshd.args(["-D", "-e", "-f"]).arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.child = Some(sshd.spawn().unwrap());
         let started = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        while !self.log().contains("Server listening on") {
             assert!(started.elapsed() < Duration::from_secs(10), "sshd does not start: {}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }

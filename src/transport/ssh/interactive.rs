@@ -46,6 +46,8 @@ pub async fn interactive(session: &SshSession, command: Option<&Sh>) -> Result<i
         term: session.term.clone().unwrap_or_else(|| "xterm".to_owned()),
         size: termios::tcgetwinsize(io::stdin()).unwrap_or(UNKNOWN_SIZE),
         resized: signal(SignalKind::window_change()).map_err(local)?,
+        terminated: signal(SignalKind::terminate()).map_err(local)?,
+        hung_up: signal(SignalKind::hangup()).map_err(local)?,
     };
     let input = Polled::stdin().map_err(local)?;
     let _raw = Raw::set(before).map_err(local)?;
@@ -59,6 +61,15 @@ struct Terminal {
     term: String,
     size: Winsize,
     resized: Signal,
+    terminated: Signal,
+    hung_up: Signal,
+}
+
+/// What a signal to us asks for.
+enum Asked {
+    Resize,
+    /// To end as the signal of this number would have ended us, but with the terminal restored.
+    End(i32),
 }
 
 /// Puts the terminal back as it was.
@@ -151,7 +162,10 @@ async fn forward(
         let message = tokio::select! {
             message = read.wait() => message,
             () = upload.as_mut(), if uploading => { uploading = false; continue }
-            () = resized(&mut terminal) => {
+            asked = asked(&mut terminal) => {
+                if let Asked::End(signal) = asked {
+                    return Ok(128 + signal);
+                }
                 if let Ok(size) = termios::tcgetwinsize(io::stdin()) {
                     let (cols, rows) = (u32::from(size.ws_col), u32::from(size.ws_row));
                     let _ = write.window_change(cols, rows, size.ws_xpixel.into(), size.ws_ypixel.into()).await;
@@ -196,12 +210,12 @@ async fn write_out(to: &mut (impl AsyncWrite + Unpin), data: &[u8]) -> io::Resul
     to.flush().await
 }
 
-/// Waits until the size of the terminal changes; for ever without one.
-async fn resized(terminal: &mut Option<Terminal>) {
-    if let Some(terminal) = terminal
-        && terminal.resized.recv().await.is_some()
-    {
-        return;
+/// Waits for a signal; for ever without a terminal, when signals do what they always do.
+async fn asked(terminal: &mut Option<Terminal>) -> Asked {
+    let Some(terminal) = terminal else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminal.resized.recv() => Asked::Resize,
+        _ = terminal.terminated.recv() => Asked::End(15),
+        _ = terminal.hung_up.recv() => Asked::End(1),
     }
-    std::future::pending::<()>().await;
 }

@@ -77,11 +77,12 @@ async fn try_all(peer: &Peer, hop: &mut Hop, user: &str, credentials: &Credentia
                 tried.refused += 1;
             }
             // Hanging up is how hosts answer too many keys, and what a host does that is still booting.
-            Some(AuthResult::Failure { .. }) | None if tried.refused == 0 => {
-                let why = hop.why("the host closed the connection").await;
-                return Err(Failure::Transient(peer.connect(format!("{why}, while logging in `{user}`"))));
-            }
             Some(AuthResult::Failure { .. }) | None => {
+                let why = hop.why("the host closed the connection").await;
+                // OpenSSH says `Too many authentication failures`, after the first key if so configured.
+                if tried.refused == 0 && !why.contains("authentication") {
+                    return Err(Failure::Transient(peer.connect(format!("{why}, while logging in `{user}`"))));
+                }
                 tried.remarks.push("the host hung up after that".into());
                 break;
             }

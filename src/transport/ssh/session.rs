@@ -22,11 +22,15 @@ use std::{
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, sleep_until, timeout},
+    time::{Instant, sleep, sleep_until, timeout},
 };
 
 /// Commands at a time. OpenSSH's `MaxSessions` is 10 unless set; the rest is for those that are just ending there.
 const SESSIONS: usize = 8;
+/// How long to ask for a session when the host refuses even one.
+const SLOT_LIMIT: Duration = Duration::from_secs(10);
+/// Pause between two such questions.
+const SLOT_PAUSE: Duration = Duration::from_millis(200);
 /// How long the output may stay open after the command has ended, silent: what it left in the background holds it.
 const AFTER_EXIT: Duration = Duration::from_secs(5);
 /// How long a host may take to open a socket.
@@ -52,12 +56,19 @@ impl SshSession {
 
     /// Opens a session on the host, once there is a slot for it; opening itself may take `limit`.
     pub(super) async fn session(&self, doing: &str, limit: Duration) -> Result<Session, TransportError> {
+        let mut deadline = None;
         loop {
             let slot = Arc::clone(&self.slots).acquire_owned().await.expect("the semaphore is never closed");
             match timeout(limit, self.hop.handle.channel_open_session()).await {
                 Ok(Ok(channel)) => return Ok(Session::new(channel, slot)),
                 // The host allows fewer than we thought: keep the slot from ever being used again.
                 Ok(Err(russh::Error::ChannelOpenFailure(_))) if self.learn_fewer() => slot.forget(),
+                // Commands that were given up count until they have ended there, of which we are not told.
+                Ok(Err(russh::Error::ChannelOpenFailure(_)))
+                    if Instant::now() < *deadline.get_or_insert_with(|| Instant::now() + limit.min(SLOT_LIMIT)) =>
+                {
+                    sleep(SLOT_PAUSE).await;
+                }
                 Ok(Err(e)) => return Err(self.broken(doing, &e).await),
                 Err(_) => return Err(self.peer.timeout(doing, limit)),
             }
