@@ -221,7 +221,7 @@ fn run(test: impl Future<Output = ()>) {
 type Step = (Edit, Option<usize>, Option<usize>, bool, Vec<Mishap>);
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
     /// The law: any history of edits, mishaps, lost answers and failed writes, then one good apply, reaches the
     /// fleet; and the plan after that is empty and touches nothing.
     #[test]

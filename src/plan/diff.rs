@@ -206,6 +206,11 @@ fn upgrade(
     Step { action: Action::Upgrade, reasons, work }
 }
 
+/// Whether it was found off: nothing is known then of what is on it.
+fn is_off(observed: Option<&Observed>) -> bool {
+    observed.is_some_and(|o| o.power == Power::Stopped)
+}
+
 fn option_differences<'a>(
     keys: &'a [String],
     record: &'a MachineRecord,
@@ -247,8 +252,11 @@ fn certificate(name: &MachineName, spec: &HostSpec, known: &Known, policy: &Poli
     if !reasons.is_empty() {
         return step(Action::Upgrade, reasons, true);
     }
-    let drifted: Vec<Reason> =
+    let mut drifted: Vec<Reason> =
         observed.iter().flat_map(|o| host_certificate_drift(recorded, o)).map(Reason::Drifted).collect();
+    if is_off(observed.as_ref()) {
+        drifted.push(Reason::Restarted);
+    }
     if drifted.is_empty() { keep(Reason::UpToDate) } else { step(Action::Upgrade, drifted, false) }
 }
 
@@ -299,7 +307,7 @@ fn engine_step(wanted: &EngineSpec, known: &Known, inputs: &Inputs<'_>) -> Step 
     if let Some(observed) = observed {
         reasons.extend(engine::drift(record, recorded, observed, inputs.provisioners).into_iter().map(Reason::Drifted));
     }
-    if observed.as_ref().is_some_and(|o| o.power == Power::Stopped) {
+    if is_off(observed.as_ref()) {
         reasons.push(Reason::Restarted);
     }
     if reasons.is_empty() { keep(Reason::UpToDate) } else { step(Action::Upgrade, reasons) }
