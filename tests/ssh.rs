@@ -619,9 +619,21 @@ async fn an_interactive_session_gives_the_status_of_its_command() {
         println!("SKIPPED: standard input is a terminal");
         return;
     }
-    let status = machine::transport::ssh::interactive(&session, Some(&Sh::text("test -t 0 || exit 42"))).await.unwrap();
+    let status = machine::transport::ssh::interactive(
+        &session,
+        Some(&Sh::text("test -t 0 || exit 42")),
+        machine::transport::ssh::Tty::Ours,
+    )
+    .await
+    .unwrap();
     assert_eq!(status, 42);
-    let status = machine::transport::ssh::interactive(&session, Some(&Sh::text("kill -INT $$"))).await.unwrap();
+    let status = machine::transport::ssh::interactive(
+        &session,
+        Some(&Sh::text("kill -INT $$")),
+        machine::transport::ssh::Tty::Ours,
+    )
+    .await
+    .unwrap();
     assert_eq!(status, 130);
 }
 
@@ -635,7 +647,9 @@ async fn child_on_a_terminal() {
     let ssh = connect(SshConfig { term: Some("vt100".into()), ..SshConfig::default() });
     let session = ssh.open(&target).await.unwrap();
     let command = Sh::text("stty size; echo term=$TERM; read word; echo word=$word; exit 5");
-    let status = machine::transport::ssh::interactive(&session, Some(&command)).await.unwrap();
+    let status = machine::transport::ssh::interactive(&session, Some(&command), machine::transport::ssh::Tty::Ours)
+        .await
+        .unwrap();
     println!("status={status}");
 }
 

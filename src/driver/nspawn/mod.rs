@@ -47,7 +47,7 @@ impl Nspawn {
 
 /// The options, typed.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Options {
     image: String,
     memory: Option<u64>,

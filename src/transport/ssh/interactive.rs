@@ -22,19 +22,27 @@ const DOING: &str = "running an interactive session";
 /// How long the host may take to open a session.
 const OPEN_LIMIT: Duration = Duration::from_secs(30);
 
+/// Whether the host allocates a terminal.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Tty {
+    /// When we have one: for a person.
+    Ours,
+    /// Never: what a command prints must arrive byte for byte, also where it is started from a terminal.
+    Never,
+}
+
 /// Runs `command`, or the login shell, with our standard streams; returns its exit status.
 ///
-/// A login shell gets a terminal when standard input is one: ours is raw meanwhile, and changes of its size are passed
-/// on. To a command, and without a terminal, bytes pass unchanged: a file that is printed to a pipe must arrive as it
-/// is, as with `ssh`. The terminal is restored however this ends.
+/// With [`Tty::Ours`] and a terminal on standard input the host allocates one too, ours is raw meanwhile, and changes of
+/// its size are passed on. Otherwise bytes pass unchanged. The terminal is restored however this ends.
 ///
 /// # Errors
 /// When the connection breaks or the host starts nothing.
-pub async fn interactive(session: &SshSession, command: Option<&Sh>) -> Result<i32, TransportError> {
+pub async fn interactive(session: &SshSession, command: Option<&Sh>, tty: Tty) -> Result<i32, TransportError> {
     let output = tokio::io::stdout();
     let error = tokio::io::stderr();
     let local = |e: io::Error| session.peer.broken(DOING, format!("the terminal: {e}"));
-    let before = if command.is_none() { termios::tcgetattr(io::stdin()).ok() } else { None };
+    let before = if tty == Tty::Ours { termios::tcgetattr(io::stdin()).ok() } else { None };
     let Some(before) = before else {
         return match Polled::stdin() {
             Ok(input) => forward(session, command, None, input, output, error).await,

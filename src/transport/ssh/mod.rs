@@ -12,7 +12,7 @@ mod output;
 mod pipe;
 mod session;
 
-pub use interactive::interactive;
+pub use interactive::{Tty, interactive};
 pub use keys::fingerprint;
 pub use session::SshSession;
 
