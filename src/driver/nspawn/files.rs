@@ -1,12 +1,15 @@
 //! Files on this computer: written whole or not at all, private ones from the first byte.
 
 use crate::driver::DriverError;
-use rustix::fs::{IFlags, ioctl_getflags, ioctl_setflags};
+use rustix::{
+    fs::{IFlags, ioctl_getflags, ioctl_setflags},
+    mount::{UnmountFlags, unmount},
+};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 /// Says what was being done to which path.
@@ -99,15 +102,42 @@ async fn blocking<T: Send + 'static>(
 }
 
 /// Removes a folder and all below it, also what was made immutable. Nothing to do when it is gone.
+///
+/// What is mounted below it is detached first, or nothing is removed: it may be this computer's own /sys.
 pub(super) async fn remove(path: &Path) -> Result<(), DriverError> {
-    blocking("removing", path, |path| match remove_once(path) {
+    blocking("removing", path, |path| {
+        // Mount points are listed without symbolic links.
+        let Ok(real) = path.canonicalize() else { return remove_once(path) };
+        let text = fs::read_to_string("/proc/self/mountinfo")?;
+        for point in mounted_below(&text, &real) {
+            unmount(&point, UnmountFlags::DETACH)?;
+        }
+        if !mounted_below(&fs::read_to_string("/proc/self/mountinfo")?, &real).is_empty() {
+            return Err(io::Error::other("something is still mounted below it"));
+        }
+        remove_unmounted(path)
+    })
+    .await
+}
+
+fn remove_unmounted(path: &Path) -> io::Result<()> {
+    match remove_once(path) {
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
             make_mutable(path)?;
             remove_once(path)
         }
         other => other,
-    })
-    .await
+    }
+}
+
+/// Mount points at and below `path`, innermost first, from /proc/self/mountinfo (proc(5)).
+fn mounted_below(mountinfo: &str, path: &Path) -> Vec<PathBuf> {
+    let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
+    // Blanks are written as \040; our folders hold none, but what somebody mounted below them may.
+    let points = points.map(|p| PathBuf::from(p.replace("\\040", " ").replace("\\134", "\\")));
+    let mut below: Vec<PathBuf> = points.filter(|p| p.starts_with(path)).collect();
+    below.reverse();
+    below
 }
 
 /// Makes everything written below `path` durable, before a rename says that it is complete.
@@ -156,6 +186,17 @@ mod tests {
         assert_eq!(read(&path).unwrap().unwrap(), "new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn mounts_below_a_folder_are_found_and_no_others() {
+        let info = "1 0 8:1 / / rw - ext4 /dev/sda rw\n\
+                    2 1 0:5 / /b/i/x rw - proc proc rw\n\
+                    3 2 0:6 / /b/i/x/a\\040b rw - sysfs sysfs rw\n\
+                    4 1 0:7 / /b/i/xy rw - tmpfs tmpfs rw\n";
+        let below: Vec<PathBuf> = ["/b/i/x/a b", "/b/i/x"].map(Into::into).into();
+        assert_eq!(mounted_below(info, Path::new("/b/i/x")), below);
+        assert_eq!(mounted_below(info, Path::new("/b/i/z")), Vec::<PathBuf>::new());
     }
 
     #[tokio::test]

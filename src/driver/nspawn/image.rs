@@ -219,7 +219,9 @@ async fn build(
             progress(&format!("building image {label} ({n}/{of}): {}, {seconds} s so far", STAGES[stage]));
         }
     };
-    Program::new("mmdebstrap", doing).args(args).watch(lock, tell).await
+    // In a mount namespace of its own, so that what it mounts goes with it when it is killed.
+    let own = ["--mount", "--propagation", "slave", "mmdebstrap"];
+    Program::new("unshare", doing).args(own).args(args).watch(lock, tell).await
 }
 
 /// What is left to do to a fresh Debian so that many machines can stand on it.
