@@ -121,7 +121,7 @@ pub fn read(spec: &OptionSpec, value: &Value) -> Result<Value, String> {
         };
     }
     match (spec.kind, value) {
-        (Kind::Text | Kind::Path, Value::String(_)) => Ok(value.clone()),
+        (Kind::Text | Kind::Path, Value::String(_)) | (Kind::Flag, Value::Bool(_)) => Ok(value.clone()),
         (Kind::Text, Value::Number(n)) => Ok(Value::String(n.to_string())),
         (Kind::Text | Kind::Path, _) => wrong("a text"),
         (Kind::Number | Kind::Port, Value::Number(_) | Value::String(_)) => {
@@ -138,7 +138,6 @@ pub fn read(spec: &OptionSpec, value: &Value) -> Result<Value, String> {
         }
         (Kind::Number, _) => wrong("a whole number"),
         (Kind::Port, _) => wrong("a port from 1 to 65535"),
-        (Kind::Flag, Value::Bool(_)) => Ok(value.clone()),
         (Kind::Flag, Value::String(s)) if s == "true" || s == "false" => Ok(Value::Bool(s == "true")),
         (Kind::Flag, _) => wrong("true or false"),
         (Kind::Size, Value::Number(n)) => n
@@ -219,5 +218,89 @@ pub fn compare(table: &[OptionSpec], recorded: &OptionValues, desired: &OptionVa
         Change::Recorded
     } else {
         Change::Nothing
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    const fn spec(key: &'static str, kind: Kind, default: Option<&'static str>, when: When) -> OptionSpec {
+        let (flag, env, field) = (key, "", "");
+        OptionSpec { key, flag, env, kind, default, required: false, help: "", field, secrecy: Secrecy::Plain, when }
+    }
+
+    #[test]
+    fn values_are_read_into_one_form() {
+        for (kind, value, want) in [
+            (Kind::Text, json!(12), Some(json!("12"))),
+            (Kind::Text, json!(true), None),
+            (Kind::Path, json!("~/key"), Some(json!("~/key"))),
+            (Kind::Path, json!(1), None),
+            (Kind::Number, json!("-3"), Some(json!(-3))),
+            (Kind::Number, json!(2.5), None),
+            (Kind::Port, json!("22"), Some(json!(22))),
+            (Kind::Port, json!(0), None),
+            (Kind::Port, json!(65_536), None),
+            (Kind::Flag, json!("true"), Some(json!(true))),
+            (Kind::Flag, json!("yes"), None),
+            (Kind::Size, json!(512), Some(json!(512_u64 << 20))),
+            (Kind::Size, json!(-1), None),
+            (Kind::Size, json!(u64::MAX), None),
+            (Kind::List, json!("a,,b"), Some(json!(["a", "b"]))),
+            (Kind::List, json!([1]), None),
+            (Kind::List, json!(null), None),
+        ] {
+            let result = read(&spec("it", kind, None, When::Replace), &value);
+            assert_eq!(result.as_ref().ok(), want.as_ref(), "{kind:?} {value}");
+            assert!(result.is_ok() || result.unwrap_err().starts_with("`it` must be "));
+        }
+    }
+
+    #[test]
+    fn amounts_are_powers_of_1024_and_mib_without_a_unit() {
+        for (text, want) in [
+            ("2048", Some(2048 << 20)),
+            ("2GiB", Some(2 << 30)),
+            ("2 gb", Some(2 << 30)),
+            ("1t", Some(1 << 40)),
+            ("512b", Some(512)),
+            ("", None),
+            ("GiB", None),
+            ("-1", None),
+            ("1.5GiB", None),
+            ("1 GiG", None),
+            ("99999999999999999999", None),
+            ("18446744073709551615t", None),
+        ] {
+            assert_eq!(size(text), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn the_gravest_change_decides() {
+        let table = [
+            spec("image", Kind::Text, Some("debian-12"), When::Replace),
+            spec("memory", Kind::Size, None, When::InPlace),
+            spec("ssh-user", Kind::Text, None, When::Recorded),
+        ];
+        let values = |pairs: &[(&str, Value)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+        let case = |recorded: &[(&str, Value)], desired: &[(&str, Value)]| {
+            compare(&table, &values(recorded), &values(desired))
+        };
+        assert_eq!(case(&[], &[("image", json!("debian-12"))]), Change::Nothing, "a default is what it stands for");
+        assert_eq!(case(&[], &[("ssh-user", json!("a"))]), Change::Recorded);
+        assert_eq!(case(&[("memory", json!(1))], &[("ssh-user", json!("a"))]), Change::InPlace(vec!["memory".into()]));
+        let all = [("image", json!("x")), ("memory", json!(1))];
+        assert_eq!(case(&[], &all), Change::Replace(vec!["image".into()]));
+    }
+
+    proptest! {
+        #[test]
+        fn an_amount_reads_back_as_shown(bytes in prop_oneof![any::<u64>(), (0..64_u32).prop_map(|n| 1 << n)]) {
+            prop_assert_eq!(size(&show_size(bytes)), Some(bytes));
+        }
     }
 }

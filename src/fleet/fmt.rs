@@ -198,7 +198,7 @@ impl<'a> Layout<'a> {
             let column = body.len() - body.trim_start_matches(' ').len();
             // Blanks at the end of a line inside a scalar are part of it.
             let kept = body.trim_end().len().max(column);
-            if !self.content.contains(&start) && !(self.content.contains(&at) && body.trim().is_empty()) {
+            if !(self.content.contains(&start) || self.content.contains(&at) && body.trim().is_empty()) {
                 self.edits.push((at + kept..at + body.len(), String::new()));
             }
             if self.continued.contains(&at) {

@@ -83,9 +83,8 @@ impl<'a> Names<'a> {
     }
 
     fn unknown(&self, name: &str, at: &Node, problems: &mut Problems) -> Problem {
-        let candidates = self.groups.iter().map(|g| g.entry.key.as_str()).chain(self.by_member.keys().copied());
-        let among: BTreeSet<&str> = candidates.collect();
-        let meant = problems.did_you_mean(name, among);
+        let members = self.groups.iter().flat_map(|g| g.members.iter().map(MachineName::as_str));
+        let meant = problems.did_you_mean(name, self.groups.iter().map(|g| g.entry.key.as_str()).chain(members));
         Problem::new(Code::UnknownHost, format!("there is no host `{name}` to depend on"))
             .at(at.at, "not a host of this fleet")
             .suggest(meant, "`depends_on` names hosts of the same file")

@@ -280,7 +280,7 @@ mod tests {
     fn problems_come_in_file_order_with_line_and_column() {
         let text = "\u{feff}a: 1\r\nüb: 2\r\n";
         let mut problems = Problems::default();
-        let at = text.find("2").unwrap();
+        let at = text.find('2').unwrap();
         problems.push(Problem::new(Code::WrongType, "second").at(Place::new(at, at + 1), ""));
         problems.push(Problem::new(Code::UnknownKey, "first").at(Place::new(3, 4), ""));
         problems.push(Problem::new(Code::Empty, "nowhere"));

@@ -36,7 +36,7 @@ where
         match T::deserialize(From { node, reading: &reading }) {
             Ok(value) => return (value, reading.strange.into_inner()),
             Err(error) => {
-                let wrong = error.node.unwrap_or(ptr::from_ref(node));
+                let wrong = error.0.node.unwrap_or(ptr::from_ref(node));
                 problems.push(error.on(node, Some(key)).problem());
                 if wrong == ptr::from_ref(node) || reading.left_out.borrow().contains(&wrong) {
                     return (T::default(), reading.strange.into_inner());
@@ -67,9 +67,12 @@ struct From<'a, 'r> {
     reading: &'r Reading<'a>,
 }
 
-/// What serde found wrong, and where once that is known.
+/// What serde found wrong, and where once that is known. Boxed, because it is in every result on the way.
 #[derive(Debug)]
-struct ReadError {
+struct ReadError(Box<Wrong>);
+
+#[derive(Debug)]
+struct Wrong {
     node: Option<*const Node>,
     at: Option<Place>,
     key: Option<String>,
@@ -84,39 +87,49 @@ struct ReadError {
 
 impl ReadError {
     fn new(code: Code, text: impl Into<String>) -> Self {
-        Self { node: None, at: None, key: None, item: false, code, text: text.into(), label: String::new(), help: None }
+        Self(Box::new(Wrong {
+            node: None,
+            at: None,
+            key: None,
+            item: false,
+            code,
+            text: text.into(),
+            label: String::new(),
+            help: None,
+        }))
     }
 
     fn on(mut self, node: &Node, key: Option<&str>) -> Self {
-        if self.node.is_none() {
-            self.node = Some(ptr::from_ref(node));
-            self.at = Some(node.at);
-            if self.label.is_empty() && self.code == Code::WrongType {
-                self.label = match node.noun() {
+        if self.0.node.is_none() {
+            self.0.node = Some(ptr::from_ref(node));
+            self.0.at = Some(node.at);
+            if self.0.label.is_empty() && self.0.code == Code::WrongType {
+                self.0.label = match node.noun() {
                     "empty" => "there is no value".to_owned(),
                     noun => format!("this is {noun}"),
                 };
             }
         }
         // The innermost key names it; an item of a list is named by the list's key.
-        if self.key.is_none() {
-            self.key = key.map(str::to_owned);
+        if self.0.key.is_none() {
+            self.0.key = key.map(str::to_owned);
         }
         self
     }
 
     fn problem(self) -> Problem {
-        let key = self.key.unwrap_or_default();
-        let message = match (self.text.starts_with("must be"), self.item) {
-            (true, false) => format!("`{key}` {}", self.text),
-            (true, true) => format!("an item of `{key}` {}", self.text),
-            (false, _) => self.text,
+        let wrong = *self.0;
+        let key = wrong.key.unwrap_or_default();
+        let message = match (wrong.text.starts_with("must be"), wrong.item) {
+            (true, false) => format!("`{key}` {}", wrong.text),
+            (true, true) => format!("an item of `{key}` {}", wrong.text),
+            (false, _) => wrong.text,
         };
         let about = reference::about(&key).map(|about| format!("`{key}`: {about}"));
-        let help = self.help.or(about).unwrap_or_else(|| "`machine schema` says what every key takes".to_owned());
-        let problem = Problem::new(self.code, message).help(help);
-        match self.at {
-            Some(at) => problem.at(at, self.label),
+        let help = wrong.help.or(about).unwrap_or_else(|| "`machine schema` says what every key takes".to_owned());
+        let problem = Problem::new(wrong.code, message).help(help);
+        match wrong.at {
+            Some(at) => problem.at(at, wrong.label),
             None => problem,
         }
     }
@@ -124,7 +137,7 @@ impl ReadError {
 
 impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        f.write_str(&self.0.text)
     }
 }
 
@@ -161,7 +174,8 @@ impl de::Error for ReadError {
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
         let mut error = Self::new(Code::BadValue, format!("must be {}", one_of(expected)));
-        error.help = super::suggest::closest(variant, expected.iter().copied()).map(|v| format!("did you mean `{v}`?"));
+        error.0.help =
+            super::suggest::closest(variant, expected.iter().copied()).map(|v| format!("did you mean `{v}`?"));
         error
     }
 }
@@ -171,7 +185,7 @@ fn one_of(words: &[&str]) -> String {
     words.join(" or ")
 }
 
-impl<'a, 'r> From<'a, 'r> {
+impl<'a> From<'a, '_> {
     fn wrong(self, expected: &dyn de::Expected) -> ReadError {
         <ReadError as de::Error>::invalid_type(Unexpected::Unit, expected).on(self.node, None)
     }
@@ -181,9 +195,9 @@ impl<'a, 'r> From<'a, 'r> {
     }
 
     fn map<V: Visitor<'a>>(self, known: Option<&'static [&'static str]>, visitor: V) -> Result<V::Value, ReadError> {
-        let entries = self.node.entries().iter();
+        let left = self.node.entries().iter();
         let top = ptr::eq(self.node, self.reading.root);
-        visitor.visit_map(Entries { entries, known, top, value: None, reading: self.reading })
+        visitor.visit_map(Entries { left, known, top, value: None, reading: self.reading })
     }
 
     fn mapping<V: Visitor<'a>>(
@@ -247,7 +261,7 @@ impl<'a> de::Deserializer<'a> for From<'a, '_> {
             Value::Scalar(Scalar { text, .. }) => {
                 let mut error = self.wrong(&visitor);
                 if !self.node.is_null() && !text.contains(['[', '{', '\n']) {
-                    error.help = Some(format!("write it as a list: `[{text}]`"));
+                    error.0.help = Some(format!("write it as a list: `[{text}]`"));
                 }
                 Err(error)
             }
@@ -308,14 +322,14 @@ impl<'a> de::SeqAccess<'a> for Items<'a, '_> {
             return Ok(None);
         };
         seed.deserialize(From { node, reading }).map(Some).map_err(|mut e| {
-            e.item |= e.key.is_none();
+            e.0.item |= e.0.key.is_none();
             e.on(node, None)
         })
     }
 }
 
 struct Entries<'a, 'r> {
-    entries: std::slice::Iter<'a, Entry>,
+    left: std::slice::Iter<'a, Entry>,
     known: Option<&'static [&'static str]>,
     top: bool,
     value: Option<&'a Entry>,
@@ -326,7 +340,7 @@ impl<'a> de::MapAccess<'a> for Entries<'a, '_> {
     type Error = ReadError;
 
     fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, ReadError> {
-        for entry in self.entries.by_ref() {
+        for entry in self.left.by_ref() {
             if let Some(known) = self.known
                 && !known.contains(&entry.key.as_str())
             {

@@ -47,15 +47,14 @@ pub(super) fn resolve(root: &Node, inputs: &Inputs, problems: &mut Problems) -> 
     let configurations = Configurations::read(section("drivers"), problems);
     let defaults = Defaults::read(section("defaults"), &configurations, problems);
     let policy = policy(section("policy"), problems);
-    let hosts = match root.entry("hosts") {
-        Some(entry) => hosts(&entry.node, &configurations, &defaults, problems),
-        None => {
-            let problem = Problem::new(Code::MissingKey, "the fleet has no `hosts`")
-                .at(root.at, "there is no `hosts` beside this")
-                .help("add `hosts:` with a host by name, as `hosts: { web: {} }`; for none at all write `hosts: {}`");
-            problems.push(problem);
-            BTreeMap::new()
-        }
+    let hosts = if let Some(entry) = root.entry("hosts") {
+        hosts(&entry.node, &configurations, &defaults, problems)
+    } else {
+        let problem = Problem::new(Code::MissingKey, "the fleet has no `hosts`")
+            .at(root.at, "there is no `hosts` beside this")
+            .help("add `hosts:` with a host by name, as `hosts: { web: {} }`; for none at all write `hosts: {}`");
+        problems.push(problem);
+        BTreeMap::new()
     };
     Some(Fleet { name: name?, hosts, policy }).filter(|_| problems.is_empty())
 }
@@ -273,9 +272,12 @@ fn refuse_same_names(groups: &[Group<'_>], problems: &mut Problems) {
             if first == n || !told.insert((first, n)) {
                 continue;
             }
-            let what = |g: &Group<'_>| match g.entry.key == member.as_str() {
-                true => format!("this is `{member}`"),
-                false => format!("this makes `{}-1` to `{}-{}`", g.entry.key, g.entry.key, g.members.len()),
+            let what = |g: &Group<'_>| {
+                if g.entry.key == member.as_str() {
+                    format!("this is `{member}`")
+                } else {
+                    format!("this makes `{0}-1` to `{0}-{1}`", g.entry.key, g.members.len())
+                }
             };
             let problem = Problem::new(Code::SameName, format!("two hosts are called `{member}`"))
                 .at(group.entry.key_at, what(group))

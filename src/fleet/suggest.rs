@@ -2,12 +2,16 @@
 
 /// A word is suggested when it is at least this alike (0 to 1, by common parts).
 const ALIKE: f32 = 0.6;
+/// Candidates that are compared at most, for a fleet may have a hundred thousand names.
+const COMPARED: usize = 1_000;
 
 /// The candidate most like `word`; case and `_` for `-` count for nothing.
 pub(super) fn closest<'a>(word: &str, among: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let fold = |text: &str| text.to_lowercase().replace('_', "-");
     let folded = fold(word);
-    let candidates: Vec<(&str, String)> = among.into_iter().map(|c| (c, fold(c))).collect();
+    let alike = |c: &&str| c.len().abs_diff(word.len()) <= word.len() / 2 + 1;
+    let candidates: Vec<(&str, String)> =
+        among.into_iter().filter(alike).take(COMPARED).map(|c| (c, fold(c))).collect();
     let texts: Vec<&str> = candidates.iter().map(|(_, f)| f.as_str()).collect();
     let best = similar::get_close_matches(folded.as_str(), &texts, 1, ALIKE);
     let best = best.first()?;
