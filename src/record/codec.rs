@@ -283,7 +283,7 @@ fn decode_names(r: &Reader<'_>, node: &Node<'_>) -> Result<BTreeSet<MachineName>
 
 fn decode_pending(r: &Reader<'_>, node: &Node<'_>) -> Result<BTreeMap<Part, Pending>, CodecError> {
     let mut pending = BTreeMap::new();
-    for child in r.inside(node) {
+    for child in node.inside() {
         let part = unword(r, child, child.name().to_owned())?;
         if pending.insert(part, unword(r, child, r.text(child)?)?).is_some() {
             return Err(r.err(child, format!("`{part}` is there twice")));
@@ -294,7 +294,7 @@ fn decode_pending(r: &Reader<'_>, node: &Node<'_>) -> Result<BTreeMap<Part, Pend
 
 fn decode_config(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result<ConfigDigest, CodecError> {
     let mut digest = ConfigDigest::default();
-    for child in r.inside(node) {
+    for child in node.inside() {
         match child.name() {
             "sha256" => set(r, child, &mut digest.current, r.text(child)?)?,
             "replaces" => set(r, child, &mut digest.replaces, r.text(child)?)?,
@@ -307,7 +307,7 @@ fn decode_config(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Resu
 fn decode_instance(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result<Instance, CodecError> {
     let (mut id, mut address, mut url, mut ssh) = (None, None, None, None);
     let (mut host_keys, mut jump_keys) = (Vec::new(), Vec::new());
-    for child in r.inside(node) {
+    for child in node.inside() {
         match child.name() {
             "id" => set(r, child, &mut id, r.text(child)?)?,
             "address" => set(r, child, &mut address, r.text(child)?)?,
@@ -324,7 +324,7 @@ fn decode_instance(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Re
 
 fn decode_ssh(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result<SshEndpoint, CodecError> {
     let (mut host, mut port, mut user, mut key, mut jump) = (None, None, None, None, None);
-    for child in r.inside(node) {
+    for child in node.inside() {
         match child.name() {
             "host" => set(r, child, &mut host, r.text(child)?)?,
             "port" => set(r, child, &mut port, r.number(child)?)?,
@@ -345,7 +345,7 @@ fn decode_ssh(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result<
 
 fn decode_certificate(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result<CertificateRecord, CodecError> {
     let (mut sha256, mut ca_sha256, mut names, mut not_after) = (None, None, None, None);
-    for child in r.inside(node) {
+    for child in node.inside() {
         match child.name() {
             "sha256" => set(r, child, &mut sha256, r.text(child)?)?,
             "ca-sha256" => set(r, child, &mut ca_sha256, r.text(child)?)?,
@@ -364,7 +364,7 @@ fn decode_certificate(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) ->
 
 fn decode_engine(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result<EngineRecord, CodecError> {
     let (mut version, mut provisioner, mut os, mut spec) = (None, None, None, None);
-    for child in r.inside(node) {
+    for child in node.inside() {
         match child.name() {
             "version" => set(r, child, &mut version, r.text(child)?)?,
             "provisioner" => set(r, child, &mut provisioner, r.text(child)?)?,
@@ -385,7 +385,7 @@ fn decode_spec(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result
     let (mut version, mut source, mut mirror, mut api, mut port) = (None, None, None, None, None);
     let (mut labels, mut registry_mirrors, mut insecure_registries) = (None, None, None);
     let (mut daemon, mut open_firewall) = (None, None);
-    for child in r.inside(node) {
+    for child in node.inside() {
         match child.name() {
             "version" => set(r, child, &mut version, r.checked(child)?)?,
             "source" => set(r, child, &mut source, unword(r, child, r.text(child)?)?)?,
@@ -416,7 +416,7 @@ fn decode_spec(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result
 
 fn decode_labels(r: &Reader<'_>, node: &Node<'_>) -> Result<BTreeMap<String, String>, CodecError> {
     let mut labels = BTreeMap::new();
-    for child in r.inside(node) {
+    for child in node.inside() {
         if labels.insert(child.name().to_owned(), r.text(child)?).is_some() {
             return Err(r.err(child, format!("`{}` is there twice", child.name())));
         }

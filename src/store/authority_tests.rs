@@ -117,11 +117,8 @@ fn a_crash_anywhere_is_finished_by_the_next_run() {
         for lossy in [false, true] {
             for writes in 0.. {
                 let store = start.map_or_else(MemoryStore::default, |from| copy_of(from));
-                if lossy {
-                    store.set_lossy_fuse(Some(writes))
-                } else {
-                    store.set_fuse(Some(writes))
-                }
+                let fuse = if lossy { MemoryStore::set_lossy_fuse } else { MemoryStore::set_fuse };
+                fuse(&store, Some(writes));
                 let result = ensure(&store, &at(now));
                 store.set_fuse(None);
                 let identity = ensure(&store, &at(now)).unwrap();

@@ -205,7 +205,7 @@ impl DirStore {
         &self,
         dir: &Path,
         record: &MachineRecord,
-        found: Found,
+        found: &Found,
         unknown: &Unknown,
     ) -> Result<(), StoreError> {
         let new_config = self.new_config(record, found.config.as_deref());
@@ -228,7 +228,7 @@ impl DirStore {
         };
 
         // Everything that a full disk can refuse comes before anything is changed.
-        let staged_record = stage_record(&digest)?;
+        let new_record = stage_record(&digest)?;
         let staged_config = match new_config {
             Some((text, keep_old)) if config_changed => {
                 if let (true, Some(old)) = (keep_old, &found.config) {
@@ -239,10 +239,10 @@ impl DirStore {
             Some(_) | None => None,
         };
         // The record first: it knows both the old and the new config.json.
-        if staged_record.is_none() && staged_config.is_none() {
+        if new_record.is_none() && staged_config.is_none() {
             return Ok(());
         }
-        if let Some(staged) = staged_record {
+        if let Some(staged) = new_record {
             staged.name()?;
             self.files.sync_dir(dir)?;
         }
@@ -354,12 +354,12 @@ impl Store for DirStore {
                 .map_err(|e| self.broken(record.name.as_str(), CONFIG, e.to_string()))?;
         }
         if dir.is_dir() {
-            return self.write_files(&dir, record, found, &unknown);
+            return self.write_files(&dir, record, &found, &unknown);
         }
         // A folder appears with all that is in it, or not at all.
         let new = hidden(&dir, "new");
         self.files.make_dir(&new)?;
-        let made = self.write_files(&new, record, found, &unknown);
+        let made = self.write_files(&new, record, &found, &unknown);
         let named = made.and_then(|()| self.files.rename_dir(&new, &dir, "make"));
         if named.is_err() {
             // If this fails too, it lies there, ignored, until the next removal.

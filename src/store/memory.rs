@@ -231,11 +231,8 @@ mod tests {
     fn a_fuse_counts_writes_and_may_lie_about_the_last() {
         for lossy in [false, true] {
             let store = MemoryStore::default();
-            if lossy {
-                store.set_lossy_fuse(Some(1))
-            } else {
-                store.set_fuse(Some(1))
-            }
+            let fuse = if lossy { MemoryStore::set_lossy_fuse } else { MemoryStore::set_fuse };
+            fuse(&store, Some(1));
             store.put(&record("a")).unwrap();
             store.put(&record("b")).unwrap_err();
             store.put(&record("c")).unwrap_err();

@@ -93,6 +93,7 @@ fn limited(text: &str) -> String {
     text.chars().take(64).collect()
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the form `map_err` wants")]
 pub(super) fn failed(error: rcgen::Error) -> TlsError {
     TlsError::Failed(error.to_string())
 }
