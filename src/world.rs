@@ -90,7 +90,8 @@ async fn endpoint(world: &World, record: &MachineRecord, engine: &EngineRecord) 
             if instance.address.is_empty() {
                 return Err(AskError::NoAddress);
             }
-            let identity = issued::identity(&*world.store).map_err(AskError::Store)?.ok_or(AskError::NoIdentity)?;
+            let identity =
+                issued::identity(&*world.store, &record.name).map_err(AskError::Store)?.ok_or(AskError::NoIdentity)?;
             Ok(Endpoint::Tls {
                 host: instance.address.clone(),
                 port: engine.spec.port,

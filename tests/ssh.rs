@@ -662,7 +662,9 @@ async fn child_that_is_ended() {
     let session = bare().open(&target).await.unwrap();
     let us = std::process::id().to_string();
     let command = Sh::template("kill -TERM {}; sleep 20", &[&us]);
-    let status = machine::transport::ssh::interactive(&session, Some(&command)).await.unwrap();
+    let status = machine::transport::ssh::interactive(&session, Some(&command), machine::transport::ssh::Tty::Ours)
+        .await
+        .unwrap();
     println!("status={status}");
 }
 

@@ -32,7 +32,8 @@ impl Host {
         target.patience = BOOT;
         task.progress("connecting");
         let transport = task.world.connect.connect(&target).await?;
-        if pin(record, &*transport) {
+        let met = (transport.host_key(), transport.jump_key());
+        if record.instance.as_mut().is_some_and(|instance| instance.pin(met.0, met.1)) {
             task.save(record)?;
         }
         let facts = look(&*transport, port).await?;
@@ -100,19 +101,4 @@ fn advice(said: &str) -> Option<String> {
 async fn look(transport: &dyn Transport, port: u16) -> Result<Facts, StepError> {
     let output = transport.run(&facts::probe(port), b"", Limits::SHORT, &mut |_| {}).await?;
     facts::parse(&output.stdout).map_err(|why| StepError::Facts(format!("{why}; {}", output.stderr.trim())))
-}
-
-/// Pins the keys that were met, if none were pinned. Whether anything changed.
-fn pin(record: &mut MachineRecord, transport: &dyn Transport) -> bool {
-    let Some(instance) = record.instance.as_mut() else { return false };
-    let mut changed = false;
-    if instance.host_keys.is_empty() {
-        instance.host_keys = vec![transport.host_key()];
-        changed = true;
-    }
-    if let Some(key) = transport.jump_key().filter(|_| instance.jump_keys.is_empty()) {
-        instance.jump_keys = vec![key];
-        changed = true;
-    }
-    changed
 }

@@ -7,7 +7,7 @@ use crate::{
     engine::Api,
     name::MachineName,
     record::{Instance, MachineRecord, Power},
-    store::{Area, StoreError},
+    store::{StoreError, authority::Identity, issued},
     transport::{Target, Transport},
     world::{self, World},
 };
@@ -166,15 +166,15 @@ impl Machine {
         let target = Target { patience, ..self.target()? };
         let transport = self.world.connect.connect(&target).await.map_err(CliError::Transport)?;
         if target.host_keys.is_empty() {
-            self.pin(transport.host_key()).map_err(CliError::Store)?;
+            self.pin(&*transport).map_err(CliError::Store)?;
         }
         Ok(transport)
     }
 
-    /// Records the host key of the first contact.
-    pub(super) fn pin(&self, key: String) -> Result<(), StoreError> {
-        let Some(instance) = &self.record.instance else { return Ok(()) };
-        self.keep(&Instance { host_keys: vec![key], ..instance.clone() })
+    /// Records the keys of the first contact.
+    pub(super) fn pin(&self, met: &dyn Transport) -> Result<(), StoreError> {
+        let Some(mut instance) = self.record.instance.clone() else { return Ok(()) };
+        if instance.pin(met.host_key(), met.jump_key()) { self.keep(&instance) } else { Ok(()) }
     }
 
     /// Asks the engine its version.
@@ -205,23 +205,12 @@ impl Machine {
             return Ok(Endpoint::Ssh { transport, socket: SOCKET.to_owned() });
         }
         if let Some((host, port)) = url.strip_prefix("tcp://").and_then(split_host_port)
-            && let (Some(ca), Some(cert), Some(key)) =
-                (self.pem("ca.pem")?, self.pem("cert.pem")?, self.pem("key.pem")?)
+            && let Some(Identity { ca, cert, key }) =
+                issued::identity(&*self.world.store, self.name()).map_err(CliError::Store)?
         {
             return Ok(Endpoint::Tls { host: host.to_owned(), port, ca, cert, key });
         }
         Ok(Endpoint::Plain(url.to_owned()))
-    }
-
-    /// A file of the client's identity: the machine's own copy, which is what docker clients are pointed to,
-    /// else the store's.
-    fn pem(&self, file: &str) -> Result<Option<String>, CliError> {
-        let read = |area| self.world.store.read(area, file).map_err(CliError::Store);
-        let bytes = match read(Area::Machine(self.name()))? {
-            Some(bytes) => Some(bytes),
-            None => read(Area::Certs)?,
-        };
-        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
     /// docker-machine's document of it.

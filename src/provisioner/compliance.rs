@@ -35,7 +35,7 @@ fn wishes() -> Vec<EngineSpec> {
 fn each(mut check: impl FnMut(&'static dyn Provisioner, &str, &Facts, &EngineSpec)) {
     for (name, _) in fixtures::ALL {
         let facts = fixtures::facts(name);
-        let provisioner = detect(facts.os.as_ref().unwrap()).expect("recordings are of known systems");
+        let provisioner = detect(PROVISIONERS, facts.os.as_ref().unwrap()).expect("recordings are of known systems");
         for want in wishes() {
             check(provisioner, name, &facts, &want);
         }
@@ -148,7 +148,7 @@ fn no_outside_text_becomes_program_text() {
 #[test]
 fn a_hostile_mirror_is_refused_or_quoted() {
     let facts = fixtures::facts("debian-12-blank");
-    let p = detect(facts.os.as_ref().unwrap()).unwrap();
+    let p = detect(PROVISIONERS, facts.os.as_ref().unwrap()).unwrap();
     for text in
         HOSTILE.iter().map(|text| format!("https://m/{text}")).chain(["m".to_owned(), "http://m/a b".to_owned()])
     {
@@ -169,7 +169,7 @@ fn a_certificate_is_written_once_and_its_key_is_private() {
         HostCertificate { ca: "CA\n".to_owned(), cert: "CERT\n".to_owned(), key: "KEY'$(id)\n".to_owned() };
     for (name, _) in fixtures::ALL {
         let mut facts = fixtures::facts(name);
-        let p = detect(facts.os.as_ref().unwrap()).unwrap();
+        let p = detect(PROVISIONERS, facts.os.as_ref().unwrap()).unwrap();
         let script = p.certificate(&facts, &certificate);
         let key = "/etc/docker/server-key.pem";
         let written: Vec<_> = script
@@ -197,7 +197,7 @@ fn the_engine_restarts_for_a_certificate_only_if_it_uses_one() {
     let certificate = HostCertificate { ca: String::new(), cert: String::new(), key: String::new() };
     let restarts = |name: &str| {
         let facts = fixtures::facts(name);
-        let script = detect(facts.os.as_ref().unwrap()).unwrap().certificate(&facts, &certificate);
+        let script = detect(PROVISIONERS, facts.os.as_ref().unwrap()).unwrap().certificate(&facts, &certificate);
         script.titles().map(str::to_owned).collect::<Vec<_>>()
     };
     let write = "write the TLS identity in /etc/docker".to_owned();

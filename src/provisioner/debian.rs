@@ -429,7 +429,10 @@ mod tests {
         let mut mint = facts("debian-12-blank");
         let text = "ID=linuxmint\nID_LIKE=\"ubuntu debian\"\nVERSION_CODENAME=xia\nUBUNTU_CODENAME=noble";
         mint.os = Some(super::super::OsRelease::parse(text));
-        assert_eq!(super::super::detect(mint.os.as_ref().unwrap()).unwrap().name(), "debian");
+        assert_eq!(
+            super::super::detect(super::super::PROVISIONERS, mint.os.as_ref().unwrap()).unwrap().name(),
+            "debian"
+        );
         let script = own_text(&mint, &want_ce("28.2"));
         assert!(script.contains("layout=https://download.docker.com/linux/ubuntu\ncodename=noble\n"), "{script}");
     }

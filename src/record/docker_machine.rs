@@ -189,7 +189,12 @@ impl ConfigFile {
             host: address.clone(),
             port: self.ssh_port().unwrap_or(22),
             user: self.ssh_user().unwrap_or("root").to_owned(),
-            key: Some(self.ssh_key().map_or_else(|| place.machine("id_rsa"), str::to_owned)),
+            // Of all drivers only `generic` means "no key" by an empty path: the agent's are used then.
+            key: match self.ssh_key() {
+                Some(key) => Some(key.to_owned()),
+                None if self.driver_name() == "generic" => None,
+                None => Some(place.machine("id_rsa")),
+            },
             jump: None,
         });
         record.instance = Some(Instance {

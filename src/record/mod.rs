@@ -84,6 +84,22 @@ pub struct Instance {
     pub jump_keys: Vec<String>,
 }
 
+impl Instance {
+    /// Pins the keys of host and jump host as they were met, where none are pinned yet. Whether that changed anything.
+    pub fn pin(&mut self, host_key: String, jump_key: Option<String>) -> bool {
+        let mut changed = false;
+        if self.host_keys.is_empty() {
+            self.host_keys = vec![host_key];
+            changed = true;
+        }
+        if let Some(key) = jump_key.filter(|_| self.jump_keys.is_empty()) {
+            self.jump_keys = vec![key];
+            changed = true;
+        }
+        changed
+    }
+}
+
 /// The TLS identity that was issued for an engine.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]

@@ -6,12 +6,16 @@ use super::{
 };
 use crate::{name::MachineName, provisioner::HostCertificate};
 
-/// The authority's certificate and the client's identity, if all three files are there.
+/// What a client shows the engine of a machine, if all files of it are there: the machine's own copies, which are
+/// what docker clients are pointed to and which stay good when the store's authority is renewed, else the store's.
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn identity(store: &dyn Store) -> Result<Option<Identity>, StoreError> {
-    let file = |name: &str| text(store, Area::Certs, name);
+pub fn identity(store: &dyn Store, machine: &MachineName) -> Result<Option<Identity>, StoreError> {
+    let file = |name: &str| match text(store, Area::Machine(machine), name)? {
+        Some(own) => Ok(Some(own)),
+        None => text(store, Area::Certs, name),
+    };
     Ok(match (file("ca.pem")?, file("cert.pem")?, file("key.pem")?) {
         (Some(ca), Some(cert), Some(key)) => Some(Identity { ca, cert, key }),
         _ => None,
