@@ -31,6 +31,10 @@ pub(super) fn prepare(folder: &Folder, record: &Record, gateway: Ipv4Addr, mtu: 
     if !upper.join("etc/machine-id").exists() {
         put("etc/machine-id", 0o444, &machine_id()?)?;
     }
+    // The image is complete: no first boot has to rebuild caches for a changed /usr (systemd-update-done.service(8)).
+    files::folder(&upper.join("var"), 0o755)?;
+    put("etc/.updated", 0o644, "")?;
+    put("var/.updated", 0o644, "")?;
     files::folder(&upper.join("root/.ssh"), 0o700)?;
     fs::set_permissions(upper.join("root"), fs::Permissions::from_mode(0o700))
         .map_err(files::because("protecting", &upper.join("root")))?;
