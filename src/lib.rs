@@ -17,11 +17,13 @@ pub mod provisioner;
 pub mod record;
 
 // Ways to the outside, as traits that drivers may use.
-pub mod docker;
 pub mod transport;
+
+pub mod docker;
 
 // Where machines come from, who vouches for them, what is wanted, what to do. Pure but for drivers.
 pub mod driver;
+
 pub mod fleet;
 pub mod plan;
 pub mod tls;
