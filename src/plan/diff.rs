@@ -180,7 +180,7 @@ fn upgrade(
         work = Work::Record;
     }
     if let Some((seen, old)) = observed.and_then(|o| o.instance.as_ref()).zip(record.instance.as_ref()) {
-        reasons.push(Reason::Drifted(difference("address", Some(&seen.address), Some(&old.address))));
+        reasons.push(Reason::Drifted(difference("address", Some(&old.address), Some(&seen.address))));
         work = Work::RecordInstance(Box::new(seen.clone()));
     }
     if observed.is_some_and(|o| o.power == Power::Stopped) {

@@ -3,7 +3,10 @@
 use super::{Action, Plan, Reason, Step, StepId};
 use crate::{name::MachineName, provisioner::Difference};
 use serde::Serialize;
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 /// Version of the JSON form; grows when a field changes its meaning or goes.
 pub const JSON_VERSION: u32 = 1;
@@ -90,7 +93,7 @@ impl fmt::Display for Plan {
                 let first = reasons.next().map(ToString::to_string).unwrap_or_default();
                 writeln!(f, "    {sign} {:<7} {:<11}  {first}", step.action, id.part)?;
                 for more in reasons {
-                    writeln!(f, "{:28}{more}", "")?;
+                    writeln!(f, "{:27}{more}", "")?;
                 }
             }
         }
@@ -102,9 +105,9 @@ impl Plan {
     /// `9 to create, 1 to upgrade, 2 to rm, 4 to keep.`, counted in steps.
     #[must_use]
     pub fn summary(&self) -> String {
-        let hosts: std::collections::BTreeSet<&MachineName> = self.steps.nodes().map(|(id, _)| &id.machine).collect();
+        let hosts: BTreeSet<&MachineName> = self.steps.nodes().map(|(id, _)| &id.machine).collect();
         if self.is_noop() {
-            return format!("Nothing to do: {} as planned.", count(hosts.len(), "host is", "hosts are"));
+            return self.why_nothing(&hosts);
         }
         let of = |action: Action| format!("{} to {action}", self.count(action));
         let counts: Vec<String> = [Action::Create, Action::Upgrade, Action::Rm, Action::Keep]
@@ -112,7 +115,7 @@ impl Plan {
             .filter(|a| self.count(*a) > 0)
             .map(of)
             .collect();
-        let touched: std::collections::BTreeSet<&MachineName> = self.changes().map(|(id, _)| &id.machine).collect();
+        let touched: BTreeSet<&MachineName> = self.changes().map(|(id, _)| &id.machine).collect();
         format!(
             "{} on {} of {}: {}.",
             count(self.changes().count(), "step", "steps"),
@@ -120,6 +123,29 @@ impl Plan {
             count(hosts.len(), "host", "hosts"),
             counts.join(", ")
         )
+    }
+
+    /// Nothing is to be done because all is well, or because something is in the way.
+    fn why_nothing(&self, hosts: &BTreeSet<&MachineName>) -> String {
+        let with = |kind: fn(&Reason) -> bool| {
+            let found = self.steps.nodes().filter(|(_, s)| s.reasons.iter().any(kind)).map(|(id, _)| &id.machine);
+            found.collect::<BTreeSet<_>>().len()
+        };
+        let blocked = with(|r| matches!(r, Reason::Blocked(_)));
+        let unreached = with(|r| matches!(r, Reason::NotReached(_)));
+        let kept = with(|r| matches!(r, Reason::NotPruned));
+        let well = hosts.len() - blocked - unreached - kept;
+        let mut parts = vec![count(well, "host is as planned", "hosts are as planned")];
+        if unreached > 0 {
+            parts.push(format!("{unreached} could not be reached"));
+        }
+        if blocked > 0 {
+            parts.push(format!("{blocked} {} blocked", if blocked == 1 { "is" } else { "are" }));
+        }
+        if kept > 0 {
+            parts.push(format!("{kept} left the file and {} kept", if kept == 1 { "is" } else { "are" }));
+        }
+        format!("Nothing to do: {}.", parts.join(", "))
     }
 
     /// The plan for programs. Steps stand so that each is after all it needs.

@@ -1,7 +1,7 @@
 //! `apply`: makes it so.
 
 use super::{
-    FleetFile, inputs, look_at,
+    FleetFile, inputs, look_at, painted,
     perform::{How, perform},
 };
 use crate::{
@@ -59,11 +59,11 @@ impl Run for Apply {
         let consent = guard::Consent { replace: self.allow_replace, delete: self.allow_delete, destroy: false };
         let refusals = guard::refusals(&plan, &snapshot, fleet.policy.max_delete, consent);
         if !refusals.is_empty() {
-            out.line(&plan.to_string())?;
+            out.line(&painted(&plan))?;
             return Err(CliError::Refused(refusals));
         }
         if !plan.is_noop() && !self.yes {
-            out.line(&plan.to_string())?;
+            out.line(&painted(&plan))?;
             let question = format!("Apply this to fleet `{}`? (y/n): ", fleet.name);
             if !prompt::confirmed(cx, out, &question, "applying a fleet")? {
                 out.line("Nothing was changed.")?;

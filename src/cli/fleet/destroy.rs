@@ -1,7 +1,7 @@
 //! `destroy`: removes every machine of a fleet.
 
 use super::{
-    FleetFile, count,
+    FleetFile, count, painted,
     perform::{How, perform},
 };
 use crate::{
@@ -36,7 +36,7 @@ impl Run for Destroy {
         let consent = guard::Consent { destroy: true, ..guard::Consent::default() };
         let refusals = guard::refusals(&plan, &snapshot, fleet.policy.max_delete, consent);
         if !refusals.is_empty() {
-            out.line(&plan.to_string())?;
+            out.line(&painted(&plan))?;
             return Err(CliError::Refused(refusals));
         }
         if plan.is_noop() {
@@ -44,7 +44,7 @@ impl Run for Destroy {
             return Ok(Exit::Done);
         }
         if !self.yes {
-            out.line(&plan.to_string())?;
+            out.line(&painted(&plan))?;
             let machines = count(plan.count(Action::Rm), "machine");
             let question = format!("Remove {machines} of fleet `{}` and all that is on them? (y/n): ", fleet.name);
             if !prompt::confirmed(cx, out, &question, "destroying a fleet")? {

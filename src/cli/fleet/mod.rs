@@ -16,10 +16,11 @@ use crate::{
     fleet::{self, Fleet},
     name::MachineName,
     observe::{self, observe},
-    plan::Inputs,
+    plan::{Inputs, Plan},
     record::Snapshot,
     world::World,
 };
+use anstyle::AnsiColor;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{IsTerminal, Read, Write},
@@ -138,6 +139,22 @@ impl Counter {
 /// What a plan is made from, beside fleet and snapshot.
 fn inputs(world: &World, prune: bool) -> Inputs<'_> {
     Inputs { drivers: &world.drivers, provisioners: world.provisioners, now: world.clock.now(), prune }
+}
+
+/// A plan with each step in the colour of what it does. Where there are no colours, nothing is added.
+fn painted(plan: &Plan) -> String {
+    let colour = |line: &str| match line.strip_prefix("    ").and_then(|l| l.chars().next()) {
+        Some('+') => Some(AnsiColor::Green),
+        Some('~') => Some(AnsiColor::Yellow),
+        Some('-') => Some(AnsiColor::Red),
+        Some('!') => Some(AnsiColor::Magenta),
+        _ => None,
+    };
+    let paint = |line: &str| match colour(line) {
+        Some(colour) => format!("{0}{line}{0:#}", colour.on_default()),
+        None => line.to_owned(),
+    };
+    plan.to_string().lines().map(paint).collect::<Vec<_>>().join("\n")
 }
 
 /// A number of things of a kind in words, for messages.

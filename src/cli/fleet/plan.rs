@@ -1,6 +1,6 @@
 //! `plan`: what `apply` would do, and why.
 
-use super::{FleetFile, inputs, look};
+use super::{FleetFile, inputs, look, painted};
 use crate::{
     cli::{CliError, Cx, Exit, Group, Out, Run},
     plan::{Plan as Steps, guard},
@@ -37,7 +37,7 @@ impl Run for Plan {
         if self.json {
             out.line(&serde_json::to_string_pretty(&plan.to_json()).expect("a plan is plain data"))?;
         } else {
-            out.line(&plan.to_string())?;
+            out.line(&painted(&plan))?;
             for refusal in guard::refusals(&plan, &snapshot, fleet.policy.max_delete, guard::Consent::default()) {
                 out.line(&format!("\napply will refuse: {refusal}\n  {}", refusal.help()))?;
             }

@@ -1,0 +1,497 @@
+//! What is planned, and why, for everything that can be known of a machine: as the words a person reads.
+
+use machine::{
+    clock::Timestamp,
+    driver,
+    fleet::{self, Fleet},
+    name::MachineName,
+    plan::{Inputs, Plan, audit::audit, guard, unified},
+    provisioner::{CERT_DIR, Facts, OsRelease, PROVISIONERS, facts::FileFact},
+    record::{
+        ApiFact, CertificateRecord, EngineRecord, Instance, Known, MachineRecord, Observed, Part, Pending, Power,
+        Reach, Snapshot, SshEndpoint, certificate_names,
+    },
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+const NOW: Timestamp = Timestamp(1_800_000_000);
+
+const SHOP: &str = "
+fleet: shop
+drivers:
+  lab: { driver: nspawn, image: debian-12, memory: 1GiB }
+defaults:
+  driver: lab
+  engine: { labels: { tier: web } }
+hosts:
+  db: {}
+  web: { count: 2, depends_on: [db] }
+";
+
+fn load(text: &str) -> Fleet {
+    let inputs = fleet::Inputs::default();
+    fleet::load("fleet.yaml", text, &inputs).unwrap_or_else(|e| panic!("{:?}", e.problems()))
+}
+
+fn name(text: &str) -> MachineName {
+    MachineName::new(text).unwrap()
+}
+
+/// The record of a machine that was applied as the fleet says.
+fn applied(fleet: &Fleet, host: &MachineName, number: usize) -> MachineRecord {
+    let spec = &fleet.hosts[host];
+    let mut record = MachineRecord::new(host.clone(), Some(fleet.name.clone()), &spec.driver, spec.options.clone());
+    let address = format!("192.0.2.{}", number + 10);
+    record.depends_on.clone_from(&spec.depends_on);
+    record.protect = spec.protect;
+    record.certificate = Some(CertificateRecord {
+        sha256: "c0ffee".repeat(10),
+        ca_sha256: "ca".repeat(32),
+        names: certificate_names(host, &address, &spec.tls_names),
+        not_after: NOW.plus_days(400),
+    });
+    record.engine = spec.engine.clone().map(|spec| EngineRecord {
+        spec,
+        version: "20.10.24".to_owned(),
+        provisioner: "debian".to_owned(),
+        os: "Debian GNU/Linux 12 (bookworm)".to_owned(),
+    });
+    record.instance = Some(Instance {
+        id: format!("i-{number}"),
+        address: address.clone(),
+        ssh: Some(SshEndpoint { host: address, port: 22, user: "root".to_owned(), key: None, jump: None }),
+        url: None,
+        host_keys: vec!["ssh-ed25519 AAAA".to_owned()],
+        jump_keys: Vec::new(),
+    });
+    record
+}
+
+fn all_applied(fleet: &Fleet) -> Snapshot {
+    let known = |(number, host): (usize, &MachineName)| {
+        (host.clone(), Known { record: applied(fleet, host, number), observed: None })
+    };
+    Snapshot { machines: fleet.hosts.keys().enumerate().map(known).collect(), broken: BTreeMap::new() }
+}
+
+/// What a look at a machine finds on which nothing has changed but its engine's own configuration, which these
+/// tests do not compare: the host is of a distribution that no provisioner knows.
+fn well(record: &MachineRecord) -> Observed {
+    let certificate = record.certificate.as_ref().unwrap();
+    let file = |sha256: &str| FileFact { sha256: sha256.to_owned(), mode: "644".to_owned() };
+    let facts = Facts {
+        os: Some(OsRelease { id: "elsewhere".to_owned(), ..OsRelease::default() }),
+        files: BTreeMap::from([
+            (format!("{CERT_DIR}/ca.pem"), file(&certificate.ca_sha256)),
+            (format!("{CERT_DIR}/server.pem"), file(&certificate.sha256)),
+            (format!("{CERT_DIR}/server-key.pem"), file("of the key")),
+        ]),
+        ..Facts::default()
+    };
+    Observed {
+        power: Power::Running,
+        instance: None,
+        host: Reach::Answered(Box::new(facts)),
+        api: ApiFact::Answered("20.10.24".to_owned()),
+        local_certificate: Some(certificate.sha256.clone()),
+        local_ca: Some(certificate.ca_sha256.clone()),
+    }
+}
+
+struct Case {
+    fleet: Fleet,
+    snapshot: Snapshot,
+    prune: bool,
+}
+
+impl Case {
+    fn of(text: &str) -> Self {
+        let fleet = load(text);
+        let snapshot = all_applied(&fleet);
+        Self { fleet, snapshot, prune: false }
+    }
+
+    fn desired(mut self, text: &str) -> Self {
+        self.fleet = load(text);
+        self
+    }
+
+    fn record(mut self, host: &str, change: impl FnOnce(&mut MachineRecord)) -> Self {
+        change(&mut self.snapshot.machines.get_mut(host).unwrap().record);
+        self
+    }
+
+    /// All are looked at; `change` is what is found on one of them.
+    fn seen(mut self, host: &str, change: impl FnOnce(&mut Observed)) -> Self {
+        for known in self.snapshot.machines.values_mut() {
+            known.observed = Some(well(&known.record));
+        }
+        change(self.snapshot.machines.get_mut(host).unwrap().observed.as_mut().unwrap());
+        self
+    }
+
+    fn plan(&self) -> Plan {
+        let drivers = driver::all();
+        let inputs = Inputs { drivers: &drivers, provisioners: PROVISIONERS, now: NOW, prune: self.prune };
+        let plan = Plan::new(&self.fleet, &self.snapshot, &inputs);
+        assert_eq!(audit(&plan), [], "{plan}");
+        for _ in 0..20 {
+            let again = Plan::new(&self.fleet, &self.snapshot, &inputs);
+            assert_eq!(
+                (again.to_string(), again.to_json()),
+                (plan.to_string(), plan.to_json()),
+                "same input, same bytes"
+            );
+        }
+        plan
+    }
+
+    fn text(&self) -> String {
+        self.plan().to_string()
+    }
+}
+
+fn facts(observed: &mut Observed) -> &mut Facts {
+    let Reach::Answered(facts) = &mut observed.host else { panic!("a host that answered") };
+    facts
+}
+
+#[test]
+fn nothing_recorded_is_made_in_order() {
+    let mut case = Case::of(SHOP);
+    case.snapshot = Snapshot::default();
+    insta::assert_snapshot!(case.text(), @r"
+      db
+        + create  instance     not recorded
+        + create  certificate  not recorded
+        + create  engine       not recorded
+      web-1
+        + create  instance     not recorded
+        + create  certificate  not recorded
+        + create  engine       not recorded
+      web-2
+        + create  instance     not recorded
+        + create  certificate  not recorded
+        + create  engine       not recorded
+    9 steps on 3 of 3 hosts: 9 to create.
+    ");
+    let waves: Vec<String> = case
+        .plan()
+        .steps
+        .waves()
+        .iter()
+        .map(|w| w.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        .collect();
+    assert_eq!(
+        waves,
+        [
+            "db/instance",
+            "db/certificate",
+            "db/engine",
+            "web-1/instance web-2/instance",
+            "web-1/certificate web-2/certificate",
+            "web-1/engine web-2/engine"
+        ]
+    );
+}
+
+#[test]
+fn a_second_plan_is_empty() {
+    assert_eq!(Case::of(SHOP).text(), "Nothing to do: 3 hosts are as planned.");
+    assert_eq!(Case::of(SHOP).seen("db", |_| ()).text(), "Nothing to do: 3 hosts are as planned.");
+}
+
+/// Pain 2: a label changes one part of one host, old and new are named.
+#[test]
+fn a_label_is_one_upgrade_of_one_part() {
+    let case = Case::of(SHOP).desired(&SHOP.replace("db: {}", "db: { engine: { labels: { tier: data } } }"));
+    insta::assert_snapshot!(case.text(), @r"
+      db
+        ~ upgrade engine       labels.tier: web → data
+    1 step on 1 of 3 hosts: 1 to upgrade, 8 to keep.
+    ");
+    insta::assert_snapshot!(unified::diff(&case.fleet, &case.snapshot, &driver::all()), @r"
+    --- recorded/db
+    +++ desired/db
+    @@ -7,4 +7,4 @@
+       api: tls
+       port: 2376
+       labels:
+    -    tier: web
+    +    tier: data
+    ");
+}
+
+#[test]
+fn every_field_of_an_engine_is_compared() {
+    let engine = "engine: { version: '28.2', source: docker-ce, mirror: 'https://m.example', port: 2377, \
+                  registry-mirrors: ['https://r.example'], insecure-registries: ['r:5000'], \
+                  daemon: { debug: true }, open-firewall: true }";
+    insta::assert_snapshot!(Case::of(SHOP).desired(&SHOP.replace("db: {}", &format!("db: {{ {engine} }}"))).text(), @r#"
+      db
+        ~ upgrade engine       version: (none) → 28.2
+                               source: distro → docker-ce
+                               mirror: (none) → https://m.example
+                               port: 2376 → 2377
+                               registry-mirrors: (none) → https://r.example
+                               insecure-registries: (none) → r:5000
+                               daemon.debug: (none) → true
+                               open-firewall: false → true
+    1 step on 1 of 3 hosts: 1 to upgrade, 8 to keep.
+    "#);
+}
+
+/// Pain 2: what can change in place does; what cannot is a replacement that must be allowed.
+#[test]
+fn options_change_in_place_or_by_replacement() {
+    insta::assert_snapshot!(Case::of(SHOP).desired(&SHOP.replace("1GiB", "2GiB")).text(), @r"
+      db
+        ~ upgrade instance     memory: 1GiB → 2GiB
+      web-1
+        ~ upgrade instance     memory: 1GiB → 2GiB
+      web-2
+        ~ upgrade instance     memory: 1GiB → 2GiB
+    3 steps on 3 of 3 hosts: 3 to upgrade, 6 to keep.
+    ");
+    let case = Case::of(SHOP).desired(&SHOP.replace("db: {}", "db: { image: debian-13 }"));
+    insta::assert_snapshot!(case.text(), @r"
+      db
+        - rm      instance     cannot change in place, image: debian-12 → debian-13
+        + create  instance     cannot change in place, image: debian-12 → debian-13
+        + create  certificate  the instance is new
+        + create  engine       the instance is new
+    4 steps on 1 of 3 hosts: 3 to create, 1 to rm, 6 to keep.
+    ");
+    let refused = |consent| guard::refusals(&case.plan(), &case.snapshot, 1, consent);
+    let texts: Vec<String> = refused(guard::Consent::default()).iter().map(ToString::to_string).collect();
+    assert_eq!(texts, ["`db` would be replaced: cannot change in place, image: debian-12 → debian-13"]);
+    assert_eq!(refused(guard::Consent { replace: true, ..guard::Consent::default() }), []);
+}
+
+/// Pains 13 and 14: a host that left the file is kept unless pruning was asked for, and even then within limits.
+#[test]
+fn hosts_that_left_the_file() {
+    let without = "fleet: shop\nhosts: {}\n";
+    let mut case = Case::of(SHOP).desired(without);
+    insta::assert_snapshot!(case.text(), @r"
+      db
+        ! keep    instance     not in the fleet file; kept without --prune
+      web-1
+        ! keep    instance     not in the fleet file; kept without --prune
+      web-2
+        ! keep    instance     not in the fleet file; kept without --prune
+    Nothing to do: 0 hosts are as planned, 3 left the file and are kept.
+    ");
+    case.prune = true;
+    let plan = case.plan();
+    let waves: Vec<Vec<String>> =
+        plan.steps.waves().iter().map(|w| w.iter().map(ToString::to_string).collect()).collect();
+    assert_eq!(
+        waves,
+        [vec!["web-1/instance (rm)", "web-2/instance (rm)"], vec!["db/instance (rm)"]],
+        "dependants first"
+    );
+    let refused = |delete, snapshot: &Snapshot| {
+        let consent = guard::Consent { delete, ..guard::Consent::default() };
+        guard::refusals(&plan, snapshot, 1, consent).iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(refused(None, &case.snapshot), ["3 machines would be removed, which is more than `max_delete: 1`"]);
+    assert_eq!(refused(Some(2), &case.snapshot), ["3 machines would be removed, but `--allow-delete=2` was given"]);
+    assert_eq!(refused(Some(3), &case.snapshot), Vec::<String>::new());
+    let protected = case.record("db", |r| r.protect = true);
+    assert_eq!(refused(Some(3), &protected.snapshot), ["`db` is protected and would be removed"]);
+}
+
+#[test]
+fn machines_of_others_are_not_touched() {
+    let case = Case::of(SHOP).record("db", |r| r.fleet = Some("other".parse().unwrap()));
+    insta::assert_snapshot!(case.text(), @r"
+      db
+        ! keep    instance     blocked: a machine of this name belongs to fleet `other`
+    Nothing to do: 2 hosts are as planned, 1 is blocked.
+    ");
+    let mut case = Case::of(SHOP).desired("fleet: shop\nhosts: {}\n");
+    case.prune = true;
+    let case = case.record("db", |r| r.fleet = None).record("web-1", |r| r.fleet = Some("other".parse().unwrap()));
+    insta::assert_snapshot!(case.text(), @r"
+      web-2
+        - rm      instance     not in the fleet file
+    1 step on 1 of 1 host: 1 to rm.
+    ");
+}
+
+#[test]
+fn a_machine_of_the_store_is_adopted_by_its_name() {
+    let case = Case::of(SHOP).record("db", |r| r.fleet = None);
+    insta::assert_snapshot!(case.text(), @r"
+      db
+        ~ upgrade instance     adopted from the store
+    1 step on 1 of 3 hosts: 1 to upgrade, 8 to keep.
+    ");
+}
+
+/// Pain 9: one bad file does not stop the others.
+#[test]
+fn a_record_that_will_not_parse_blocks_its_host_alone() {
+    let mut case = Case::of(&SHOP.replace("db: {}", "db: { engine: { labels: { tier: data } } }")).desired(SHOP);
+    case.snapshot.machines.remove("web-1");
+    case.snapshot.broken.insert("web-1".to_owned(), "line 3, column 1: nonsense".to_owned());
+    insta::assert_snapshot!(case.text(), @r"
+      db
+        ~ upgrade engine       labels.tier: data → web
+      web-1
+        ! keep    instance     blocked: its record will not parse: line 3, column 1: nonsense
+    1 step on 1 of 3 hosts: 1 to upgrade, 6 to keep.
+    ");
+}
+
+/// Pain 8: what an earlier run began is known.
+#[test]
+fn interrupted_steps_are_done_again() {
+    let case = Case::of(SHOP)
+        .record("db", |r| {
+            r.instance = None;
+            r.certificate = None;
+            r.engine = None;
+            r.pending.insert(Part::Instance, Pending::Create);
+        })
+        .record("web-1", |r| {
+            r.pending.insert(Part::Engine, Pending::Upgrade);
+        })
+        .record("web-2", |r| {
+            r.pending.insert(Part::Instance, Pending::Rm);
+        });
+    insta::assert_snapshot!(case.text(), @r"
+      db
+        + create  instance     an earlier create did not finish
+        + create  certificate  the instance is new
+        + create  engine       the instance is new
+      web-1
+        ~ upgrade engine       an earlier upgrade did not finish
+      web-2
+        - rm      instance     an earlier rm did not finish
+        + create  instance     an earlier rm did not finish
+        + create  certificate  the instance is new
+        + create  engine       the instance is new
+    8 steps on 3 of 3 hosts: 6 to create, 1 to upgrade, 1 to rm, 2 to keep.
+    ");
+    let refused = guard::refusals(&case.plan(), &case.snapshot, 1, guard::Consent::default());
+    assert_eq!(refused, [], "finishing what was begun needs no new consent");
+}
+
+#[test]
+fn what_has_drifted_is_named_once_and_mended() {
+    let drifts: [(&str, fn(&mut Observed)); 9] = [
+        ("power", |o| o.power = Power::Stopped),
+        ("gone", |o| o.power = Power::Gone),
+        ("address", |o| {
+            let ssh = SshEndpoint { host: "192.0.2.99".into(), port: 22, user: "root".into(), key: None, jump: None };
+            o.instance = Some(Instance {
+                id: "i-0".into(),
+                address: "192.0.2.99".into(),
+                ssh: Some(ssh),
+                url: None,
+                host_keys: vec![],
+                jump_keys: vec![],
+            });
+        }),
+        ("certificate on the host", |o| {
+            facts(o).files.remove("/etc/docker/server.pem");
+            o.api = ApiFact::Failed("unknown authority".into());
+        }),
+        ("certificate in the store", |o| o.local_certificate = None),
+        ("authority in the store", |o| o.local_ca = Some("fe".repeat(32))),
+        ("api", |o| o.api = ApiFact::Failed("connection refused".into())),
+        ("host", |o| o.host = Reach::Failed("`db`: cannot connect to 192.0.2.10:22: no route to host".into())),
+        ("unknown", |o| {
+            o.power = Power::Unknown;
+            o.host = Reach::NotAsked;
+            o.api = ApiFact::NotAsked;
+        }),
+    ];
+    let texts: Vec<String> = drifts
+        .into_iter()
+        .map(|(what, change)| format!("# {what}\n{}\n", Case::of(SHOP).seen("db", change).text()))
+        .collect();
+    insta::assert_snapshot!(texts.join("\n"));
+}
+
+/// Pain 17: certificates that end soon are renewed, and so are those that do not name the host's address.
+#[test]
+fn certificates_end_and_addresses_change() {
+    let case = Case::of(SHOP)
+        .record("db", |r| r.certificate.as_mut().unwrap().not_after = NOW.plus_days(29))
+        .record("web-1", |r| r.certificate.as_mut().unwrap().not_after = NOW.plus_days(31));
+    insta::assert_snapshot!(case.text(), @r"
+      db
+        ~ upgrade certificate  ends 2027-02-13T08:00:00Z
+    1 step on 1 of 3 hosts: 1 to upgrade, 8 to keep.
+    ");
+    let case = Case::of(SHOP).desired(&SHOP.replace("db: {}", "db: { tls-names: [db.example] }"));
+    insta::assert_snapshot!(case.text(), @r"
+      db
+        ~ upgrade certificate  names: 127.0.0.1, 192.0.2.10, db, localhost → 127.0.0.1, 192.0.2.10, db, db.example, localhost
+    1 step on 1 of 3 hosts: 1 to upgrade, 8 to keep.
+    ");
+}
+
+#[test]
+fn the_json_form_is_versioned_and_says_the_same() {
+    let case = Case::of(SHOP).desired(&SHOP.replace("db: {}", "db: { engine: { labels: { tier: data } } }"));
+    let mut json = case.plan().to_json();
+    let steps = json["steps"].as_array_mut().unwrap();
+    steps.retain(|s| s["action"] != "keep");
+    insta::assert_json_snapshot!(json, @r#"
+    {
+      "version": 1,
+      "fleet": "shop",
+      "changes": 1,
+      "summary": {
+        "create": 0,
+        "upgrade": 1,
+        "rm": 0,
+        "keep": 8
+      },
+      "steps": [
+        {
+          "id": "db/engine",
+          "machine": "db",
+          "part": "engine",
+          "action": "upgrade",
+          "reasons": [
+            {
+              "kind": "changed",
+              "text": "labels.tier: web → data",
+              "what": "labels.tier",
+              "old": "web",
+              "new": "data"
+            }
+          ],
+          "needs": [
+            "db/certificate"
+          ]
+        }
+      ]
+    }
+    "#);
+}
+
+#[test]
+fn a_fleet_compared_with_its_own_records_has_no_drift() {
+    let case = Case::of(&SHOP.replace("db: {}", "db: { tls-names: [db.example], protect: true }"));
+    let hosts = case.snapshot.machines.iter().map(|(n, k)| (n.clone(), fleet::HostSpec::recorded(&k.record)));
+    let recorded = Fleet { hosts: hosts.collect(), ..case.fleet.clone() };
+    let drivers = driver::all();
+    let inputs = Inputs { drivers: &drivers, provisioners: PROVISIONERS, now: NOW, prune: false };
+    assert!(Plan::new(&recorded, &case.snapshot, &inputs).is_noop());
+}
+
+/// Records of different times can contradict each other; an order of removal is found all the same.
+#[test]
+fn recorded_orders_that_contradict_each_other_are_no_obstacle() {
+    let mut case = Case::of(SHOP)
+        .record("db", |r| r.depends_on = BTreeSet::from([name("web-1")]))
+        .desired("fleet: shop\nhosts: {}\n");
+    case.prune = true;
+    assert_eq!(case.plan().changes().count(), 3);
+}
