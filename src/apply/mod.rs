@@ -73,6 +73,16 @@ pub enum Event {
         /// Which.
         step: StepId,
     },
+    /// A step that was under way is cut off.
+    CutOff {
+        /// Which.
+        step: StepId,
+    },
+    /// The run was told to end.
+    Interrupted {
+        /// How often by now: once, no new step starts; twice, running ones are cut off.
+        times: u8,
+    },
 }
 
 /// How a step ended.
@@ -177,10 +187,13 @@ pub async fn apply(
                 Some(Err(e)) if e.is_cancelled() => {}
                 Some(Err(e)) => std::panic::resume_unwind(e.into_panic()),
             },
-            () = interrupt.next() => {}
+            () = interrupt.next() => {
+                events.send(Event::Interrupted { times: interrupt.asked() }).ok();
+            }
         }
     }
     for id in in_flight {
+        events.send(Event::CutOff { step: id.clone() }).ok();
         run.end(&id, End::CutOff);
     }
     run.outcome()
