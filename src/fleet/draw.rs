@@ -13,8 +13,12 @@ fn order(fleet: &Fleet) -> Graph<MachineName, &str> {
     Graph::build(nodes, edges).expect("`load` refuses a fleet with a cycle")
 }
 
-/// Hosts with when they come (1 is first), and their edges from earlier to later.
-fn parts(fleet: &Fleet) -> (Vec<(MachineName, usize, String)>, Vec<(MachineName, MachineName)>) {
+/// A host, when it comes (1 is first), and its driver.
+type Node = (MachineName, usize, String);
+/// From earlier to later.
+type Edge = (MachineName, MachineName);
+
+fn parts(fleet: &Fleet) -> (Vec<Node>, Vec<Edge>) {
     let graph = order(fleet);
     let mut nodes = Vec::new();
     for (wave, names) in graph.waves().into_iter().enumerate() {
