@@ -3,4 +3,4 @@
 set -eu
 cd "$(dirname "$0")/.."
 sh scripts/setup.sh tests
-exec cargo test --locked "$@"
+exec cargo test --locked --no-fail-fast "$@"

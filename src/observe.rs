@@ -27,7 +27,10 @@ pub async fn observe(
     mut seen: impl FnMut(&MachineName, usize, usize),
 ) -> Snapshot {
     let permits = Arc::new(Semaphore::new(parallel.max(1)));
-    let store_id = Arc::new(world.store.id().unwrap_or_default());
+    // Asking for the store's id makes it one, and looking must not write: only those who made machines need it.
+    let made = |known: &Known| world.drivers.get(known.record.driver.as_str()).is_some_and(|d| d.creates());
+    let needed = snapshot.machines.values().any(|known| wanted(known) && made(known));
+    let store_id = Arc::new(if needed { world.store.id().unwrap_or_default() } else { String::new() });
     let local_ca = digest(&*world.store, Area::Certs, "ca.pem");
     let mut looking = JoinSet::new();
     for (name, known) in snapshot.machines.iter().filter(|(_, known)| wanted(known)) {

@@ -9,7 +9,7 @@ use machine::{
     name::{FleetName, MachineName},
     observe::observe,
     plan::{Inputs, Plan, StepId, audit::audit},
-    record::Part,
+    record::{Part, Pending},
     store::{Area, Mode, Store as _},
     world::World,
 };
@@ -216,6 +216,39 @@ fn wanted(fleet: &Fleet) -> BTreeMap<String, (i64, String, Option<EngineSpec>, b
 fn run(test: impl Future<Output = ()>) {
     // Time is paused: waiting for an engine costs nothing.
     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(test);
+}
+
+/// Whoever is killed in the middle of an effect leaves a record that says so. Looking at the machine would often find
+/// it too, but not every machine can be looked at.
+#[test]
+fn every_effect_is_announced_in_the_record() {
+    let one = |host: Host| Fleet {
+        name: FleetName::new("test").unwrap(),
+        hosts: BTreeMap::from([(name(0), spec(host, std::iter::empty()))]),
+        policy: Policy::default(),
+    };
+    let first = one((1, 0, 0, 0));
+    let none = Fleet { hosts: BTreeMap::new(), ..first.clone() };
+    let cases = [
+        (None, &first, 0, Part::Instance, Pending::Create),
+        (None, &first, 1, Part::Certificate, Pending::Create),
+        (None, &first, 2, Part::Engine, Pending::Create),
+        (Some(&first), &one((2, 0, 0, 0)), 0, Part::Instance, Pending::Upgrade),
+        (Some(&first), &one((1, 0, 0, 1)), 0, Part::Engine, Pending::Upgrade),
+        (Some(&first), &none, 0, Part::Instance, Pending::Rm),
+    ];
+    for (before, fleet, effects, part, pending) in cases {
+        run(async {
+            let (world, cloud, _store) = support::world();
+            if let Some(before) = before {
+                once(before, &world).await;
+            }
+            cloud.lock().unwrap().fuse = Some(effects);
+            once(fleet, &world).await;
+            let record = world.store.get(&name(0)).unwrap();
+            assert_eq!(record.pending, BTreeMap::from([(part, pending)]), "{part} {pending}");
+        });
+    }
 }
 
 type Step = (Edit, Option<usize>, Option<usize>, bool, Vec<Mishap>);

@@ -379,9 +379,11 @@ fn interrupted_steps_are_done_again() {
     assert_eq!(refused, [], "finishing what was begun needs no new consent");
 }
 
+type Drift = (&'static str, fn(&mut Observed));
+
 #[test]
 fn what_has_drifted_is_named_once_and_mended() {
-    let drifts: [(&str, fn(&mut Observed)); 9] = [
+    let drifts: [Drift; 9] = [
         ("power", |o| o.power = Power::Stopped),
         ("gone", |o| o.power = Power::Gone),
         ("address", |o| {

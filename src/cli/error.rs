@@ -187,7 +187,7 @@ impl CliError {
             text.push('\n');
         } else {
             match self {
-                Self::Fleet(problems) => told_in_place(&mut text, &**problems),
+                Self::Fleet(problems) => told_in_place(&mut text, problems),
                 other => tell(&mut text, other),
             }
             .expect("a string can be written to");

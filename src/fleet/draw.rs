@@ -13,8 +13,12 @@ fn order(fleet: &Fleet) -> Graph<MachineName, &str> {
     Graph::build(nodes, edges).expect("`load` refuses a fleet with a cycle")
 }
 
-/// Hosts with when they come (1 is first), and their edges from earlier to later.
-fn parts(fleet: &Fleet) -> (Vec<(MachineName, usize, String)>, Vec<(MachineName, MachineName)>) {
+/// A host, when it comes (1 is first), and its driver.
+type Node = (MachineName, usize, String);
+/// From earlier to later.
+type Edge = (MachineName, MachineName);
+
+fn parts(fleet: &Fleet) -> (Vec<Node>, Vec<Edge>) {
     let graph = order(fleet);
     let mut nodes = Vec::new();
     for (wave, names) in graph.waves().into_iter().enumerate() {
@@ -78,4 +82,48 @@ pub fn svg(fleet: &Fleet) -> Result<String, String> {
     let mut writer = SVGWriter::new();
     builder.get().do_it(false, false, false, &mut writer);
     Ok(writer.finalize())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fleet::{Inputs, load};
+
+    fn fleet(hosts: &str) -> Fleet {
+        let text = format!("fleet: shop\ndefaults: {{ driver: nspawn }}\nhosts:\n{hosts}");
+        load("fleet.yaml", &text, &Inputs::default()).unwrap()
+    }
+
+    #[test]
+    fn hosts_stand_with_when_they_come() {
+        let fleet = fleet("  db.a: {}\n  web: { count: 2, depends_on: [db.a] }\n");
+        insta::assert_snapshot!(dot(&fleet), @r#"
+        digraph "shop" {
+          rankdir=LR;
+          node [shape=box];
+          "db.a" [label="1. db.a\nnspawn"];
+          "web-1" [label="2. web-1\nnspawn"];
+          "web-2" [label="2. web-2\nnspawn"];
+          "db.a" -> "web-1";
+          "db.a" -> "web-2";
+        }
+        "#);
+        insta::assert_snapshot!(mermaid(&fleet), @r#"
+        flowchart LR
+          n0["1. db.a<br/>nspawn"]
+          n1["2. web-1<br/>nspawn"]
+          n2["2. web-2<br/>nspawn"]
+          n0 --> n1
+          n0 --> n2
+        "#);
+        let svg = svg(&fleet).unwrap();
+        assert!(svg.starts_with("<?xml") && svg.trim_end().ends_with("</svg>"));
+        assert!(["db.a", "web-1", "web-2"].iter().all(|name| svg.contains(name)), "{svg}");
+    }
+
+    #[test]
+    fn a_picture_that_nobody_could_read_is_refused_at_once() {
+        let error = svg(&fleet("  web: { count: 301 }\n")).unwrap_err();
+        assert_eq!(error, "301 hosts are too many for a picture (at most 300); use --format dot");
+    }
 }

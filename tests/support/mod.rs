@@ -212,7 +212,7 @@ static FAKE_PROVISIONER: FakeProvisioner = FakeProvisioner;
 pub(crate) static PROVISIONERS: Provisioners = &[&FAKE_PROVISIONER];
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
+    bytes.iter().fold(String::new(), |text, b| text + &format!("{b:02x}"))
 }
 
 fn unhex(text: &str) -> Vec<u8> {

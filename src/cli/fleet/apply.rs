@@ -14,6 +14,7 @@ use crate::{
 
 /// Make machines as the fleet file says
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(in crate::cli) struct Apply {
     #[command(flatten)]
     fleet: FleetFile,

@@ -8,6 +8,7 @@ use crate::{
 
 /// Show what apply would do, and why
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(in crate::cli) struct Plan {
     #[command(flatten)]
     fleet: FleetFile,
