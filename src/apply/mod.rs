@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, Semaphore, mpsc::UnboundedSender},
+    sync::{Notify, mpsc::UnboundedSender},
     task::JoinSet,
     time::Instant,
 };
@@ -145,11 +145,12 @@ pub async fn apply(
     events: &UnboundedSender<Event>,
 ) -> Outcome {
     let mut run = Run::new(plan, options.on_error, events);
-    let permits = Arc::new(Semaphore::new(options.parallel.max(1)));
     let mut running: JoinSet<(StepId, Result<(), StepError>, Duration)> = JoinSet::new();
     let mut in_flight = BTreeSet::new();
     loop {
-        while let Some(id) = run.next(interrupt.asked() > 0) {
+        // What is spawned runs at once, so that nothing can begin after an interrupt or a failure that stops the run.
+        while in_flight.len() < options.parallel.max(1) {
+            let Some(id) = run.next(interrupt.asked() > 0) else { break };
             let step = plan.steps.get(&id).expect("only steps of the plan become ready").clone();
             if step.work == Work::Nothing {
                 run.end(&id, End::Done);
@@ -164,10 +165,8 @@ pub async fn apply(
                 retries: options.retries,
                 events: events.clone(),
             };
-            let permits = permits.clone();
             in_flight.insert(id.clone());
             running.spawn(async move {
-                let _permit = permits.acquire_owned().await.expect("the semaphore is never closed");
                 events_started(&task);
                 let begun = Instant::now();
                 let result = task.perform().await;
