@@ -318,6 +318,9 @@ fn env_detects_the_shell() {
     assert!(unset("/bin/zsh").stdout.starts_with("unset DOCKER_TLS_VERIFY\n"));
     let run = unset("");
     assert_eq!((run.status, run.stdout.as_str(), run.stderr.as_str()), (1, "", "Error: Unknown shell\n"));
+    // Under our own name, what CI has is enough: no $SHELL, and a shell like sh.
+    let run = home.run("machine", &["env", "-u"], &[("SHELL", "")], "");
+    assert!(run.status == 0 && run.stdout.starts_with("unset DOCKER_TLS_VERIFY\n"), "{}", run.stderr);
 }
 
 /// What is meant for `eval` is all there or not there at all (docker-machine: dm#4662, exit 0 for an unknown host).

@@ -83,6 +83,8 @@ impl Env {
         match cx.var("SHELL") {
             Some(path) => Ok(Shell::named(path.rsplit(['/', '\\']).next().unwrap_or_default())),
             None if cfg!(windows) => Ok(Shell::Cmd),
+            // In CI and containers there often is none, and whoever evaluates our lines is a shell like it.
+            None if !cx.drop_in() => Ok(Shell::named("sh")),
             None => Err(CliError::Said {
                 what: "Error: Unknown shell".to_owned(),
                 help: Some("say which it is, with `--shell`".to_owned()),
