@@ -188,7 +188,7 @@ async fn once(fleet: &Fleet, world: &World) -> (Plan, Outcome) {
             Event::Finished { step, .. } | Event::Skipped { step, .. } | Event::NotStarted { step } => {
                 seen.insert(step);
             }
-            Event::Progress { .. } => {}
+            Event::Progress { .. } | Event::CutOff { .. } | Event::Interrupted { .. } => {}
         }
     }
     assert!(busy.is_subset(&seen), "unaccounted for: {:?}", busy.difference(&seen));

@@ -25,7 +25,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, Semaphore, mpsc::UnboundedSender},
+    sync::{Notify, mpsc::UnboundedSender},
     task::JoinSet,
     time::Instant,
 };
@@ -72,6 +72,16 @@ pub enum Event {
     NotStarted {
         /// Which.
         step: StepId,
+    },
+    /// A step that was under way is cut off.
+    CutOff {
+        /// Which.
+        step: StepId,
+    },
+    /// The run was told to end.
+    Interrupted {
+        /// How often by now: once, no new step starts; twice, running ones are cut off.
+        times: u8,
     },
 }
 
@@ -135,11 +145,12 @@ pub async fn apply(
     events: &UnboundedSender<Event>,
 ) -> Outcome {
     let mut run = Run::new(plan, options.on_error, events);
-    let permits = Arc::new(Semaphore::new(options.parallel.max(1)));
     let mut running: JoinSet<(StepId, Result<(), StepError>, Duration)> = JoinSet::new();
     let mut in_flight = BTreeSet::new();
     loop {
-        while let Some(id) = run.next(interrupt.asked() > 0) {
+        // What is spawned runs at once, so that nothing can begin after an interrupt or a failure that stops the run.
+        while in_flight.len() < options.parallel.max(1) {
+            let Some(id) = run.next(interrupt.asked() > 0) else { break };
             let step = plan.steps.get(&id).expect("only steps of the plan become ready").clone();
             if step.work == Work::Nothing {
                 run.end(&id, End::Done);
@@ -154,10 +165,8 @@ pub async fn apply(
                 retries: options.retries,
                 events: events.clone(),
             };
-            let permits = permits.clone();
             in_flight.insert(id.clone());
             running.spawn(async move {
-                let _permit = permits.acquire_owned().await.expect("the semaphore is never closed");
                 events_started(&task);
                 let begun = Instant::now();
                 let result = task.perform().await;
@@ -177,10 +186,13 @@ pub async fn apply(
                 Some(Err(e)) if e.is_cancelled() => {}
                 Some(Err(e)) => std::panic::resume_unwind(e.into_panic()),
             },
-            () = interrupt.next() => {}
+            () = interrupt.next() => {
+                events.send(Event::Interrupted { times: interrupt.asked() }).ok();
+            }
         }
     }
     for id in in_flight {
+        events.send(Event::CutOff { step: id.clone() }).ok();
         run.end(&id, End::CutOff);
     }
     run.outcome()

@@ -232,7 +232,7 @@ fn certificate(name: &MachineName, spec: &HostSpec, known: &Known, policy: &Poli
     };
     let Known { record, observed } = known;
     let Some(recorded) = &record.certificate else {
-        return step(Action::Create, vec![Reason::NotRecorded], true);
+        return step(Action::Create, vec![unrecorded(record, Part::Certificate)], true);
     };
     let mut reasons = Vec::new();
     if let Some(pending) = record.pending.get(&Part::Certificate) {
@@ -258,6 +258,11 @@ fn certificate(name: &MachineName, spec: &HostSpec, known: &Known, policy: &Poli
         drifted.push(Reason::Restarted);
     }
     if drifted.is_empty() { keep(Reason::UpToDate) } else { step(Action::Upgrade, drifted, false) }
+}
+
+/// Why a part is made of which nothing is recorded: it was never begun, or never ended.
+fn unrecorded(record: &MachineRecord, part: Part) -> Reason {
+    record.pending.get(&part).map_or(Reason::NotRecorded, |pending| Reason::Interrupted(*pending))
 }
 
 /// How the files in the store differ from what was issued; only a new certificate mends that.
@@ -298,7 +303,7 @@ fn engine_step(wanted: &EngineSpec, known: &Known, inputs: &Inputs<'_>) -> Step 
     let step = |action, reasons| Step { action, reasons, work: Work::Engine(Box::new(wanted.clone())) };
     let Known { record, observed } = known;
     let Some(recorded) = &record.engine else {
-        return step(Action::Create, vec![Reason::NotRecorded]);
+        return step(Action::Create, vec![unrecorded(record, Part::Engine)]);
     };
     let mut reasons: Vec<Reason> = engine::changes(&recorded.spec, wanted).into_iter().map(Reason::Changed).collect();
     if let Some(pending) = record.pending.get(&Part::Engine) {

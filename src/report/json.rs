@@ -29,6 +29,8 @@ pub(super) fn object(event: &Event) -> serde_json::Value {
             json!({ "event": "skipped", "step": step(id), "because_of": step(because_of) })
         }
         Event::NotStarted { step: id } => json!({ "event": "not-started", "step": step(id) }),
+        Event::CutOff { step: id } => json!({ "event": "cut-off", "step": step(id) }),
+        Event::Interrupted { times } => json!({ "event": "interrupted", "times": times }),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A live line per host with the step it is in and the time it has taken, on a terminal.
 
-use super::{Reporter, duration, past, plain::name_width};
+use super::{Reporter, duration, interrupted, past, plain::name_width};
 use crate::{
     apply::Event,
     name::MachineName,
@@ -73,6 +73,11 @@ impl Reporter for Live {
             Event::Finished { step, result: Err(e), .. } => self.ended(step, &format!("failed: {e}"), "✗"),
             Event::Skipped { step, because_of } => self.ended(step, &format!("skipped: {because_of} failed"), "-"),
             Event::NotStarted { step } => self.ended(step, "not started", "-"),
+            Event::CutOff { step } => self.ended(step, "cut off", "-"),
+            // Above the lines, which would otherwise be drawn over it.
+            Event::Interrupted { times } => {
+                self.all.println(interrupted(*times)).ok();
+            }
         }
     }
 

@@ -47,6 +47,14 @@ pub fn duration(d: Duration) -> String {
     }
 }
 
+/// What a person who pressed Ctrl-C is told.
+fn interrupted(times: u8) -> &'static str {
+    match times {
+        0 | 1 => "No new step starts; those under way are finished. Ctrl-C once more stops at once.",
+        _ => "Stopping at once; the next plan knows what was under way.",
+    }
+}
+
 /// What a finished action is called.
 fn past(action: crate::plan::Action) -> &'static str {
     match action {

@@ -1,6 +1,6 @@
 //! Plain lines on standard error: for logs, CI and pipes.
 
-use super::{Reporter, duration, past};
+use super::{Reporter, duration, interrupted, past};
 use crate::{apply::Event, plan::Plan, plan::StepId};
 use std::{collections::BTreeMap, io::Write as _};
 
@@ -43,6 +43,10 @@ impl Reporter for Plain {
             }
             Event::Skipped { step, because_of } => self.line(step, &format!("skipped: {because_of} failed")),
             Event::NotStarted { step } => self.line(step, "not started"),
+            Event::CutOff { step } => self.line(step, "cut off"),
+            Event::Interrupted { times } => {
+                writeln!(std::io::stderr(), "{}", interrupted(*times)).ok();
+            }
         }
     }
 

@@ -20,6 +20,8 @@ pub enum HostEnd {
     NotReached,
     /// Not begun, because the run was told to end.
     NotStarted,
+    /// Begun and not completed, because the run was told to end.
+    Interrupted,
     /// Not begun, because something it needs failed.
     Skipped,
     /// Not as planned.
@@ -34,6 +36,7 @@ impl fmt::Display for HostEnd {
             Self::Removed => "removed",
             Self::NotReached => "not reached",
             Self::NotStarted => "not started",
+            Self::Interrupted => "interrupted",
             Self::Skipped => "skipped",
             Self::Failed => "failed",
         })
@@ -45,7 +48,7 @@ impl fmt::Display for HostEnd {
 pub enum Verdict {
     /// All hosts are as planned.
     Complete,
-    /// Some are and some are not.
+    /// Some are and some are not, or were left half way.
     Partial,
     /// None of those that had something to do is.
     Nothing,
@@ -64,12 +67,15 @@ pub fn hosts<'a>(plan: &'a Plan, outcome: &Outcome) -> BTreeMap<&'a MachineName,
             Some(End::Done) => HostEnd::Converged,
             Some(End::Failed(_)) => HostEnd::Failed,
             Some(End::Skipped(_)) => HostEnd::Skipped,
-            Some(End::NotStarted | End::CutOff) | None => HostEnd::NotStarted,
+            Some(End::CutOff) => HostEnd::Interrupted,
+            Some(End::NotStarted) | None => HostEnd::NotStarted,
         };
         // The worst part speaks for the host; a replaced one that came back is no removal.
         let entry = ends.entry(&id.machine).or_insert(end);
         *entry = match (*entry, end) {
             (HostEnd::Removed, HostEnd::Converged) | (HostEnd::Converged, HostEnd::Removed) => HostEnd::Converged,
+            (HostEnd::Removed | HostEnd::Converged, HostEnd::NotStarted)
+            | (HostEnd::NotStarted, HostEnd::Removed | HostEnd::Converged) => HostEnd::Interrupted,
             (a, b) => a.max(b),
         };
     }
@@ -82,7 +88,7 @@ pub fn verdict(plan: &Plan, outcome: &Outcome) -> Verdict {
     let ends = hosts(plan, outcome);
     let optional = |name: &MachineName| plan.hosts.get(name).is_some_and(|h| h.optional);
     let bad = ends.iter().any(|(name, end)| *end >= HostEnd::NotReached && !optional(name));
-    let good = ends.values().any(|end| matches!(end, HostEnd::Converged | HostEnd::Removed));
+    let good = ends.values().any(|end| matches!(end, HostEnd::Converged | HostEnd::Removed | HostEnd::Interrupted));
     match (bad, good) {
         (false, _) => Verdict::Complete,
         (true, true) => Verdict::Partial,
@@ -113,23 +119,33 @@ pub fn render(plan: &Plan, outcome: &Outcome, log_of: &dyn Fn(&MachineName) -> O
     }
     let counted: Vec<String> = counts.iter().map(|(end, n)| format!("{n} {end}")).collect();
     out.push_str(&format!("{}.\n", counted.join(", ")));
+    if counts.contains_key(&HostEnd::NotStarted) || counts.contains_key(&HostEnd::Interrupted) {
+        out.push_str("The run ended early; the same command goes on from here.\n");
+    }
     out
 }
 
-/// One line on why a host ended as it did.
+/// One line on why a host ended as it did, or what is left of it.
 fn why(plan: &Plan, name: &MachineName, outcome: &Outcome) -> String {
+    let (mut cut, mut left) = (Vec::new(), Vec::new());
     for (id, step) in plan.of(name) {
         match outcome.get(id) {
             Some(End::Failed(e)) => return format!("{}: {e}", id.part),
             Some(End::Skipped(root)) => return format!("waits for {root}"),
-            Some(End::CutOff) => return format!("{} was cut off; the next plan repairs it", id.part),
+            Some(End::CutOff) => cut.push(id.part.to_string()),
+            Some(End::NotStarted) | None if step.work != Work::Nothing => left.push(id.part.to_string()),
             _ => {}
         }
         if let Some(Reason::NotReached(why)) = step.reasons.iter().find(|r| matches!(r, Reason::NotReached(_))) {
             return why.clone();
         }
     }
-    String::new()
+    [("cut off", cut), ("left to do", left)]
+        .into_iter()
+        .filter(|(_, parts)| !parts.is_empty())
+        .map(|(what, parts)| format!("{what}: {}", parts.join(", ")))
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// Host, step, cause, exit status, last lines of remote stderr, the log's path, what to do next.
@@ -149,4 +165,72 @@ fn failure(id: &StepId, error: &StepError, log: Option<&Path>) -> String {
         out.push_str(&format!("  help: {}\n", help.replace('\n', "\n  ")));
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        graph::Graph,
+        name::FleetName,
+        plan::{Action, Step},
+        record::Part,
+    };
+
+    fn id(machine: &str, part: Part) -> StepId {
+        StepId { machine: MachineName::new(machine).unwrap(), part, rm: false }
+    }
+
+    /// A plan that makes all parts of each machine.
+    fn plan(machines: &[&str]) -> Plan {
+        let step = || Step { action: Action::Create, reasons: vec![Reason::NotRecorded], work: Work::Record };
+        let ids = machines.iter().flat_map(|m| Part::ALL.map(|part| id(m, part)));
+        Plan {
+            fleet: FleetName::new("shop").unwrap(),
+            hosts: BTreeMap::new(),
+            steps: Graph::build(ids.map(|id| (id, step())).collect(), []).unwrap(),
+        }
+    }
+
+    fn ended(ends: &[(&str, [End; 3])]) -> Outcome {
+        let each = |(m, ends): &(&str, [End; 3])| {
+            Part::ALL.into_iter().zip(ends.clone()).map(|(part, end)| (id(m, part), end)).collect::<Vec<_>>()
+        };
+        ends.iter().flat_map(each).collect()
+    }
+
+    #[test]
+    fn a_run_that_was_told_to_end_says_what_is_left_and_how_to_go_on() {
+        use End::{CutOff, Done, NotStarted};
+        let plan = plan(&["a", "b", "c", "d"]);
+        let outcome = ended(&[
+            ("a", [Done, Done, Done]),
+            ("b", [Done, NotStarted, NotStarted]),
+            ("c", [Done, Done, CutOff]),
+            ("d", [NotStarted, NotStarted, NotStarted]),
+        ]);
+        insta::assert_snapshot!(render(&plan, &outcome, &|_| None), @r"
+        a  converged
+        b  interrupted  left to do: certificate, engine
+        c  interrupted  cut off: engine
+        d  not started  left to do: instance, certificate, engine
+        1 converged, 1 not started, 2 interrupted.
+        The run ended early; the same command goes on from here.
+        ");
+        assert_eq!(verdict(&plan, &outcome), Verdict::Partial);
+    }
+
+    #[test]
+    fn a_host_that_was_begun_makes_a_run_partly_applied() {
+        use End::{CutOff, Done, NotStarted};
+        let plan = plan(&["a"]);
+        for (ends, want) in [
+            ([Done, Done, Done], Verdict::Complete),
+            ([Done, NotStarted, NotStarted], Verdict::Partial),
+            ([CutOff, NotStarted, NotStarted], Verdict::Partial),
+            ([NotStarted, NotStarted, NotStarted], Verdict::Nothing),
+        ] {
+            assert_eq!(verdict(&plan, &ended(&[("a", ends)])), want);
+        }
+    }
 }

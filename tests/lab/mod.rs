@@ -15,7 +15,9 @@ use std::{
 /// Whether `programs` are there and we may use the lab; says why not.
 pub(crate) fn ready(programs: &[&str]) -> bool {
     let base = ["systemd-nspawn", "mmdebstrap", "iptables", "ip", "ssh"];
-    let there = |p: &&str| ["/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].iter().any(|d| Path::new(d).join(p).exists());
+    let there = |p: &&str| {
+        ["/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"].iter().any(|d| Path::new(d).join(p).exists())
+    };
     let missing = base.iter().chain(programs).find(|p| !there(p));
     let why = match missing {
         _ if !rustix::process::geteuid().is_root() => "not root".to_owned(),
@@ -59,7 +61,12 @@ impl Said {
     /// That standard output or error holds `text`.
     #[track_caller]
     pub(crate) fn says(self, text: &str) -> Self {
-        assert!(self.out.contains(text) || self.err.contains(text), "no `{text}` in\n--- stdout\n{}\n--- stderr\n{}", self.out, self.err);
+        assert!(
+            self.out.contains(text) || self.err.contains(text),
+            "no `{text}` in\n--- stdout\n{}\n--- stderr\n{}",
+            self.out,
+            self.err
+        );
         self
     }
 }
@@ -98,7 +105,8 @@ impl Lab {
     pub(crate) fn command(&self, program: &str) -> Command {
         let home = self.path("home");
         fs::create_dir_all(&home).unwrap();
-        let images = std::env::var_os("MACHINE_NSPAWN_IMAGES").unwrap_or_else(|| "/var/lib/machine/nspawn/images".into());
+        let images =
+            std::env::var_os("MACHINE_NSPAWN_IMAGES").unwrap_or_else(|| "/var/lib/machine/nspawn/images".into());
         let mut command = Command::new(program);
         command
             .env_clear()
@@ -176,7 +184,8 @@ impl Lab {
 impl Drop for Lab {
     fn drop(&mut self) {
         let names = fs::read_dir(self.store().join("machines")).into_iter().flatten().flatten();
-        let names: Vec<String> = names.filter_map(|e| e.file_name().into_string().ok()).filter(|n| !n.starts_with('.')).collect();
+        let names: Vec<String> =
+            names.filter_map(|e| e.file_name().into_string().ok()).filter(|n| !n.starts_with('.')).collect();
         if !names.is_empty() {
             if std::thread::panicking() {
                 eprintln!("removing {} after a failure", names.join(", "));

@@ -1,8 +1,9 @@
 //! `apply`: makes it so.
 
 use super::{
-    FleetFile, inputs, look_at, painted,
+    FleetFile, inputs, look_at,
     perform::{How, perform},
+    show,
 };
 use crate::{
     cli::{CliError, Cx, Exit, Group, Out, Run, prompt, rm::holder},
@@ -59,19 +60,19 @@ impl Run for Apply {
         let plan = Plan::new(&fleet, &snapshot, &inputs(&world, self.prune || fleet.policy.prune));
         let consent = guard::Consent { replace: self.allow_replace, delete: self.allow_delete, destroy: false };
         let refusals = guard::refusals(&plan, &snapshot, fleet.policy.max_delete, consent);
+        let style = if self.json { Style::Json } else { Style::Human };
         if !refusals.is_empty() {
-            out.line(&painted(&plan))?;
+            show(out, &plan, style)?;
             return Err(CliError::Refused(refusals));
         }
         if !plan.is_noop() && !self.yes {
-            out.line(&painted(&plan))?;
+            show(out, &plan, style)?;
             let question = format!("Apply this to fleet `{}`? (y/n): ", fleet.name);
             if !prompt::confirmed(cx, out, &question, "applying a fleet")? {
                 out.line("Nothing was changed.")?;
                 return Ok(Exit::Done);
             }
         }
-        let style = if self.json { Style::Json } else { Style::Human };
         let how =
             How { parallel: self.parallel.unwrap_or(fleet.policy.parallel), on_error: self.on_error(&fleet), style };
         let exit = runtime.block_on(perform(&world, &plan, &how, out))?;

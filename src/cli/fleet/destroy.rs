@@ -1,8 +1,9 @@
 //! `destroy`: removes every machine of a fleet.
 
 use super::{
-    FleetFile, count, painted,
+    FleetFile, count,
     perform::{How, perform},
+    show,
 };
 use crate::{
     cli::{CliError, Cx, Exit, Group, Out, Run, prompt, rm::holder},
@@ -35,16 +36,17 @@ impl Run for Destroy {
         let plan = Plan::destroy(&fleet.name, &snapshot);
         let consent = guard::Consent { destroy: true, ..guard::Consent::default() };
         let refusals = guard::refusals(&plan, &snapshot, fleet.policy.max_delete, consent);
+        let style = if self.json { Style::Json } else { Style::Human };
         if !refusals.is_empty() {
-            out.line(&painted(&plan))?;
+            show(out, &plan, style)?;
             return Err(CliError::Refused(refusals));
         }
-        if plan.is_noop() {
+        if plan.is_noop() && style == Style::Human {
             out.line(&format!("Nothing to do: fleet `{}` has no machines.", fleet.name))?;
             return Ok(Exit::Done);
         }
-        if !self.yes {
-            out.line(&painted(&plan))?;
+        if !plan.is_noop() && !self.yes {
+            show(out, &plan, style)?;
             let machines = count(plan.count(Action::Rm), "machine");
             let question = format!("Remove {machines} of fleet `{}` and all that is on them? (y/n): ", fleet.name);
             if !prompt::confirmed(cx, out, &question, "destroying a fleet")? {
@@ -52,7 +54,6 @@ impl Run for Destroy {
                 return Ok(Exit::Done);
             }
         }
-        let style = if self.json { Style::Json } else { Style::Human };
         let how = How { parallel: fleet.policy.parallel, on_error: fleet.policy.on_error, style };
         let runtime = cx.runtime()?;
         let exit = runtime.block_on(perform(&world, &plan, &how, out))?;

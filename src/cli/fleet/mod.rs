@@ -11,13 +11,14 @@ pub(super) mod plan;
 pub(super) mod schema;
 pub(super) mod validate;
 
-use super::{CliError, Cx};
+use super::{CliError, Cx, Out};
 use crate::{
     fleet::{self, Fleet},
     name::MachineName,
     observe::{self, observe},
     plan::{Inputs, Plan},
     record::Snapshot,
+    report::Style,
     world::World,
 };
 use anstyle::AnsiColor;
@@ -155,6 +156,14 @@ fn painted(plan: &Plan) -> String {
         None => line.to_owned(),
     };
     plan.to_string().lines().map(paint).collect::<Vec<_>>().join("\n")
+}
+
+/// Shows a plan before it is applied or refused: to a person, or as the first event to a program.
+fn show(out: &mut Out, plan: &Plan, style: Style) -> Result<(), CliError> {
+    match style {
+        Style::Human => out.line(&painted(plan)),
+        Style::Json => out.line(&serde_json::json!({ "event": "planned", "plan": plan.to_json() }).to_string()),
+    }
 }
 
 /// A number of things of a kind in words, for messages.

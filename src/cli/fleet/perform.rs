@@ -9,7 +9,7 @@ use crate::{
     report::{Style, reporter, summary},
     world::{self, World},
 };
-use std::{io::Write as _, path::PathBuf};
+use std::path::PathBuf;
 use tokio::{signal::unix::SignalKind, sync::mpsc::unbounded_channel};
 
 /// How a lost answer is met within a run.
@@ -72,10 +72,5 @@ async fn listen(interrupt: Interrupt) {
             _ = terminate.recv() => {}
         }
         interrupt.ask();
-        let said = match interrupt.asked() {
-            1 => "\nNo new step starts; those under way are finished. Once more stops at once.",
-            _ => "\nStopping at once; the next plan knows what was under way.",
-        };
-        writeln!(std::io::stderr(), "{said}").ok();
     }
 }
