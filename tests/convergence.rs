@@ -247,11 +247,12 @@ fn every_effect_is_announced_in_the_record() {
             once(fleet, &world).await;
             let record = world.store.get(&name(0)).unwrap();
             assert_eq!(record.pending, BTreeMap::from([(part, pending)]), "{part} {pending}");
+            assert!(record.instance.is_some(), "an instance is recorded as soon as there is one");
         });
     }
 }
 
-type Step = (Edit, Option<usize>, Option<usize>, bool, Vec<Mishap>);
+type Step = (Edit, Option<usize>, bool, Option<usize>, bool, Vec<Mishap>);
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
@@ -261,7 +262,14 @@ proptest! {
     fn converges(
         first in fleet(),
         steps in proptest::collection::vec(
-            (edit(), proptest::option::of(0..8_usize), proptest::option::of(0..12_usize), any::<bool>(), proptest::collection::vec(mishap(), 0..3)),
+            (
+                edit(),
+                proptest::option::of(0..8_usize),
+                any::<bool>(),
+                proptest::option::of(0..12_usize),
+                any::<bool>(),
+                proptest::collection::vec(mishap(), 0..3),
+            ),
             0..6,
         ),
     ) {
@@ -269,8 +277,9 @@ proptest! {
         run(async {
             let (world, cloud, store) = support::world();
             let mut fleets = vec![first];
-            for (edit, answers, writes, lossy, mishaps) in steps {
+            for (edit, answers, before, writes, lossy, mishaps) in steps {
                 cloud.lock().unwrap().fuse = answers;
+                cloud.lock().unwrap().before = before;
                 if lossy { store.set_lossy_fuse(writes) } else { store.set_fuse(writes) }
                 once(fleets.last().unwrap(), &world).await;
                 // People change their minds before a failed apply is repaired.

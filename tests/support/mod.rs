@@ -47,12 +47,23 @@ pub(crate) struct Cloud {
     pub(crate) machines: BTreeMap<String, FakeMachine>,
     /// Effects left before the answer to one is lost.
     pub(crate) fuse: Option<usize>,
+    /// Whether that one does not even happen.
+    pub(crate) before: bool,
     /// How many effects there were in all.
     pub(crate) effects: usize,
     serial: u64,
 }
 
 impl Cloud {
+    /// Lets an effect begin, unless the fuse blows before it.
+    fn begin(&mut self) -> Result<(), ()> {
+        if self.before && self.fuse == Some(0) {
+            self.fuse = None;
+            return Err(());
+        }
+        Ok(())
+    }
+
     /// Notes an effect that has happened; its answer may be lost.
     fn effect(&mut self) -> Result<(), ()> {
         self.effects += 1;
@@ -139,6 +150,7 @@ impl Driver for FakeDriver {
         let name = cx.machine.to_string();
         let made = {
             let mut cloud = lock(&self.0);
+            cloud.begin().map_err(|()| lost("creating the instance"))?;
             if let Some(machine) = cloud.machines.get_mut(&name) {
                 assert_eq!(machine.region, options.region, "{name}: a creation found a machine that needs replacement");
                 machine.size = options.size;
@@ -166,6 +178,7 @@ impl Driver for FakeDriver {
 
     async fn change(&self, cx: &DriverContext<'_>, old: &Instance, options: &Options) -> Result<Instance, DriverError> {
         let mut cloud = lock(&self.0);
+        cloud.begin().map_err(|()| lost("changing the instance"))?;
         let machine = cloud.machines.get_mut(cx.machine.as_str()).expect("a change of a machine that is not there");
         let now = instance(cx.machine.as_str(), machine);
         assert_eq!(now.id, old.id, "a change of another machine than the recorded one");
@@ -191,6 +204,7 @@ impl Driver for FakeDriver {
         action: PowerAction,
     ) -> Result<Instance, DriverError> {
         let mut cloud = lock(&self.0);
+        cloud.begin().map_err(|()| lost("starting the instance"))?;
         let machine = cloud.machines.get_mut(cx.machine.as_str()).expect("a start of a machine that is not there");
         machine.on = matches!(action, PowerAction::Start | PowerAction::Restart);
         let now = instance(cx.machine.as_str(), machine);
@@ -200,6 +214,7 @@ impl Driver for FakeDriver {
 
     async fn rm(&self, cx: &DriverContext<'_>, _: &Instance, _: &Options) -> Result<(), DriverError> {
         let mut cloud = lock(&self.0);
+        cloud.begin().map_err(|()| lost("removing the instance"))?;
         cloud.machines.remove(cx.machine.as_str());
         cloud.effect().map_err(|()| lost("removing the instance"))
     }
@@ -319,9 +334,13 @@ impl FakeHost {
 impl Transport for FakeHost {
     async fn run(&self, command: &Sh, stdin: &[u8], _: Limits, _: LineSink<'_>) -> Result<Output, TransportError> {
         let mut cloud = lock(&self.cloud);
+        let script = command.as_str() == "sh -s" && !stdin.is_empty();
+        if script {
+            cloud.begin().map_err(|()| self.broken("running a script"))?;
+        }
         let machine = cloud.machines.get_mut(self.machine.as_str()).filter(|m| m.on);
         let machine = machine.ok_or_else(|| self.broken("running a command"))?;
-        let stdout = if command.as_str() == "sh -s" && !stdin.is_empty() {
+        let stdout = if script {
             let script = std::str::from_utf8(stdin).expect("scripts are text");
             Self::perform(machine, script);
             cloud.effect().map_err(|()| self.broken("running a script"))?;
