@@ -144,7 +144,7 @@ impl Machine {
     }
 
     /// Records the instance in the record as it is *now*: others may have changed the rest of it.
-    fn keep(&self, instance: &Instance) -> Result<(), StoreError> {
+    pub(super) fn keep(&self, instance: &Instance) -> Result<(), StoreError> {
         let mut record = self.world.store.get(&self.record.name)?;
         if record.instance.as_ref() == Some(instance) {
             return Ok(());
