@@ -165,9 +165,7 @@ impl Machine {
     pub(super) async fn connect(&self, patience: Duration) -> Result<Arc<dyn Transport>, CliError> {
         let target = Target { patience, ..self.target()? };
         let transport = self.world.connect.connect(&target).await.map_err(CliError::Transport)?;
-        if target.host_keys.is_empty() {
-            self.pin(&*transport).map_err(CliError::Store)?;
-        }
+        self.pin(&*transport).map_err(CliError::Store)?;
         Ok(transport)
     }
 
