@@ -1,4 +1,25 @@
 //! Whatever fails, whatever breaks, whenever: applying again reaches the fleet, and nothing else.
+//!
+//! Mutations that were tried by hand (2026-11-21), and what caught each:
+//!
+//! | mutation | caught by |
+//! | --- | --- |
+//! | no intent before a creation, a change | `converges` |
+//! | no intent before a removal, a certificate, an engine | `every_effect_is_announced_in_the_record` (looking finds the same, so `converges` need not) |
+//! | no checkpoint of the instance | `every_effect_is_announced_in_the_record` (`find` heals it otherwise) |
+//! | a removal does not look for unrecorded instances | `converges` |
+//! | the record goes before the instance | `converges` |
+//! | options are recorded before the change | `converges`, since answers can be lost before the effect too |
+//! | an interrupted upgrade counts as done | `converges` |
+//! | an interrupted creation with other options is just created | `converges` |
+//! | an interrupted removal counts as nothing | `tests/plans.rs` |
+//! | a machine found off is not started; its certificate, its engine is not checked then | `converges` (the last two were bugs it found) |
+//! | engine and certificate stay recorded when the instance is new | nothing: looking finds that they are not there |
+//! | hosts do not wait for what they depend on | `converges` |
+//! | an engine does not wait for its certificate | `converges` |
+//! | a failure does not stop dependants | `converges` |
+//! | the store's own certificate is not compared | `converges` |
+//! | ownership is not recorded | `converges` |
 
 mod support;
 
