@@ -89,7 +89,7 @@ fn unpack(lab: &Lab, machine: &str) -> PathBuf {
     let (debs, unpacked) = (lab.path("debs"), lab.path("unpacked"));
     fs::create_dir(&debs).unwrap();
     fs::create_dir(&unpacked).unwrap();
-    let fetch = "cd /var/cache/apt/archives && apt-get -q -y --no-install-recommends --download-only install docker.io >&2 && tar c docker.io_* containerd_* runc_* tini_*";
+    let fetch = "cd /var/cache/apt/archives && apt-get -q -y --no-install-recommends --download-only install docker.io >/dev/null && tar c docker.io_* containerd_* runc_* tini_*";
     let mut send = lab
         .command(env!("CARGO_BIN_EXE_machine"))
         .args(["ssh", machine, "--", fetch])
