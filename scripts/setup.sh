@@ -23,6 +23,7 @@ if [ "${1-}" = tests ]; then
     [ "$(dpkg-query -W -f '${Status}' busybox-static 2>/dev/null)" = 'install ok installed' ] || missing="$missing busybox-static"
     need tmux tmux
     need dpkg-deb dpkg
+    need gpg gnupg
 fi
 if [ -n "$missing" ]; then
     if [ "$(id -u)" -ne 0 ]; then
