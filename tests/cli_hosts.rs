@@ -174,3 +174,47 @@ fn a_machine_without_an_instance_is_shown_and_can_be_removed() {
     assert_eq!(run.stderr, "Error getting IP address: IP address is not set\n");
     assert_eq!(home.in_store("machine", &["rm", "-y", "web-1"]).status, 0);
 }
+
+/// A host that was reinstalled: both fingerprints are shown, and nothing is taken over unless it is said so.
+#[test]
+fn trust_shows_both_keys_and_records_the_new_one() {
+    let home = Home::new();
+    let server = machine!(home, "web-1");
+    let name = MachineName::new("web-1").unwrap();
+    let other = Server::start_for("", None).expect("the first one could be started");
+    let pin = |key: String| {
+        let mut known = store(&home).get(&name).unwrap();
+        known.instance.as_mut().unwrap().host_keys = vec![key];
+        store(&home).put(&known).unwrap();
+    };
+    let pinned = || store(&home).get(&name).unwrap().instance.unwrap().host_keys;
+    let fingerprint = |key: &str| machine::transport::ssh::fingerprint(key).unwrap();
+    let (old, new) = (other.host_key("ed25519"), server.host_key("ed25519"));
+    pin(old.clone());
+
+    let refused = home.in_store("machine", &["ssh", "web-1", "true"]);
+    assert!(refused.stderr.contains(&fingerprint(&old)) && refused.stderr.contains(&fingerprint(&new)));
+    assert!(refused.stderr.contains("machine trust web-1"), "{}", refused.stderr);
+
+    let asked = home.in_store("machine", &["trust", "web-1"]);
+    assert_eq!(asked.status, 6, "nobody was there to say yes: {}", asked.stderr);
+    let shown = format!("host key\n  recorded: {}\n  met now:  {}\n", fingerprint(&old), fingerprint(&new));
+    assert!(asked.stdout.starts_with(&shown), "{}", asked.stdout);
+    assert_eq!(pinned(), [old]);
+
+    let told = home.in_store("machine", &["trust", "-y", "web-1"]);
+    assert_eq!((told.status, told.stdout.ends_with("Recorded for `web-1`.\n")), (0, true), "{}", told.stdout);
+    assert_eq!(pinned(), [new]);
+    assert_eq!(home.in_store("machine", &["ssh", "web-1", "true"]).status, 0);
+
+    // A key of another kind that the host has as well is no other host.
+    pin(server.host_key("ecdsa"));
+    let same = home.in_store("machine", &["trust", "web-1"]);
+    assert_eq!(
+        (same.status, same.stdout.ends_with("These keys are recorded already.\n")),
+        (0, true),
+        "{}",
+        same.stdout
+    );
+    assert_eq!(pinned(), [server.host_key("ecdsa")]);
+}

@@ -37,14 +37,22 @@ pub(super) async fn perform(task: &Task, spec: &EngineSpec) -> Result<(), StepEr
         provisioner: host.provisioner.name().to_owned(),
         os: host.facts.os.as_ref().map(|os| os.pretty_name.clone()).unwrap_or_default(),
     };
-    let version = ask(task, &record, &applied).await.map_err(|e| advise(e, &host, spec))?;
+    let advice = provisioner::firewall_advice(&host.facts, spec);
+    // A firewall that drops does not open by itself: once is enough to know.
+    let patience = if advice.is_some() { QUESTION } else { ANSWER };
+    let version = ask(task, &record, &applied, patience).await.map_err(|e| advise(e, advice))?;
     record.engine = Some(EngineRecord { version: version.version, ..applied });
     task.done(&mut record)
 }
 
 /// Asks until the engine answers, for it may only just have been started.
-async fn ask(task: &Task, record: &MachineRecord, engine: &EngineRecord) -> Result<EngineVersion, StepError> {
-    let deadline = Instant::now() + ANSWER;
+async fn ask(
+    task: &Task,
+    record: &MachineRecord,
+    engine: &EngineRecord,
+    patience: Duration,
+) -> Result<EngineVersion, StepError> {
+    let deadline = Instant::now() + patience;
     let mut pause = Duration::from_millis(100);
     loop {
         let answer = world::ask_engine(&task.world, record, engine, QUESTION).await;
@@ -64,8 +72,8 @@ async fn ask(task: &Task, record: &MachineRecord, engine: &EngineRecord) -> Resu
 }
 
 /// An engine that runs and cannot be reached is most often behind a firewall: names it if one is there.
-fn advise(error: StepError, host: &Host, spec: &EngineSpec) -> StepError {
-    match (error, provisioner::firewall_advice(&host.facts, spec)) {
+fn advise(error: StepError, advice: Option<String>) -> StepError {
+    match (error, advice) {
         (StepError::Docker(error), Some(help)) => StepError::Firewall { error, help },
         (error, _) => error,
     }

@@ -3,6 +3,7 @@
 use crate::{
     docker::DockerError,
     driver::DriverError,
+    name::MachineName,
     provisioner::{Difference, Unsupported},
     store::{StoreError, authority::AuthorityError},
     transport::TransportError,
@@ -16,8 +17,13 @@ pub enum StepError {
     #[error(transparent)]
     Driver(DriverError),
     /// The record names a driver this program does not have.
-    #[error("driver `{0}` is not known to this program")]
-    UnknownDriver(String),
+    #[error("driver `{driver}` is not known to this program")]
+    UnknownDriver {
+        /// The driver.
+        driver: String,
+        /// The machine.
+        machine: MachineName,
+    },
     /// The host could not be reached.
     #[error(transparent)]
     Transport(TransportError),
@@ -95,9 +101,9 @@ impl StepError {
             Self::Unsupported(e) => Some(e.help.clone()),
             Self::Op { help, .. } => help.clone(),
             Self::Firewall { help, .. } => Some(help.clone()),
-            Self::UnknownDriver(_) => {
-                Some("install the version of machine that made it, or remove it with:\n  machine rm -f NAME".to_owned())
-            }
+            Self::UnknownDriver { machine, .. } => Some(format!(
+                "use the version of machine that made it, or forget it, which leaves what the driver made:\n  machine rm -f {machine}"
+            )),
             Self::NoOsRelease | Self::UnknownDistribution(_) => Some(format!(
                 "known are: {}; and whatever names one of them in ID_LIKE of /etc/os-release",
                 crate::provisioner::PROVISIONERS.iter().map(|p| p.name()).collect::<Vec<_>>().join(", ")
@@ -106,11 +112,11 @@ impl StepError {
             Self::NotAsWanted(_) => {
                 Some("look at the engine's own log on the host:\n  journalctl -u docker -n 50".to_owned())
             }
-            Self::Docker(_) => Some(
-                "apply again; if it stays so, look at the engine's own log on the host:\n  journalctl -u docker -n 50"
-                    .to_owned(),
-            ),
-            Self::Facts(_) | Self::Blocked(_) | Self::NoLogin(_) | Self::Bug(_) => None,
+            Self::Docker(e) => Some(e.help()),
+            Self::Facts(_) => Some("see what a login on the host prints and whether it has a POSIX shell".to_owned()),
+            Self::Blocked(_) => Some("nothing was done to it; mend that, then apply again".to_owned()),
+            Self::NoLogin(_) => Some("take `engine` out of the host, or use a driver that can log in".to_owned()),
+            Self::Bug(_) => Some("please report it, with this message".to_owned()),
         }
     }
 

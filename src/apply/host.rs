@@ -15,6 +15,8 @@ use std::{sync::Arc, time::Duration};
 
 /// How long a host may take to answer after it was made or started.
 const BOOT: Duration = Duration::from_mins(3);
+/// How long a host may take to answer that its driver did not make: most are up, some were booted just now.
+const THERE: Duration = Duration::from_secs(30);
 
 /// A host that answered, and what was found on it.
 pub(super) struct Host {
@@ -29,7 +31,8 @@ impl Host {
     pub(super) async fn reach(task: &Task, record: &mut MachineRecord, port: u16) -> Result<Self, StepError> {
         let dir = task.world.store.machine_dir(&record.name)?;
         let mut target = world::target(record, &dir).ok_or_else(|| StepError::NoLogin(record.driver.clone()))?;
-        target.patience = BOOT;
+        let made = task.world.drivers.get(record.driver.as_str()).is_some_and(|driver| driver.creates());
+        target.patience = if made { BOOT } else { THERE };
         task.progress("connecting");
         let transport = task.world.connect.connect(&target).await?;
         let met = (transport.host_key(), transport.jump_key());

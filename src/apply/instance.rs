@@ -4,7 +4,7 @@ use super::{StepError, step::Task};
 use crate::{
     driver::{Checkpoint, DriverContext, DriverError, PowerAction},
     name::FleetName,
-    record::{Instance, MachineRecord, OptionValues, Pending},
+    record::{Instance, MachineRecord, OptionValues, Pending, SshEndpoint},
     store::{Store, StoreError},
 };
 use std::{path::PathBuf, sync::Mutex, time::Duration};
@@ -107,6 +107,10 @@ fn adopt(task: &Task, record: &mut MachineRecord) -> Result<(), StepError> {
 /// Takes an instance into the record; keys that were pinned stay pinned unless the driver knows better.
 fn settle(record: &mut MachineRecord, mut instance: Instance) {
     if let Some(old) = record.instance.take().filter(|old| old.id == instance.id && instance.host_keys.is_empty()) {
+        let jump = |ssh: &Option<SshEndpoint>| ssh.as_ref().and_then(|ssh| ssh.jump.clone());
+        if jump(&instance.ssh) == jump(&old.ssh) {
+            instance.jump_keys = old.jump_keys;
+        }
         instance.host_keys = old.host_keys;
     }
     record.instance = Some(instance);
@@ -164,7 +168,8 @@ impl<'a> Place<'a> {
 
     /// Calls a driver, and again after a pause when its answer was lost: the one place with retries.
     async fn call(&self, name: &str, options: &OptionValues, call: Call<'_>) -> Result<Option<Instance>, StepError> {
-        let driver = *self.task.world.drivers.get(name).ok_or_else(|| StepError::UnknownDriver(name.to_owned()))?;
+        let unknown = || StepError::UnknownDriver { driver: name.to_owned(), machine: self.task.id.machine.clone() };
+        let driver = *self.task.world.drivers.get(name).ok_or_else(unknown)?;
         let progress = |text: &str| self.task.progress(text);
         let cx = DriverContext {
             machine: &self.task.id.machine,
@@ -200,3 +205,29 @@ impl<'a> Place<'a> {
 
 /// Before the first retry; doubled for each one after.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::name::MachineName;
+
+    fn behind(jump: &str) -> Instance {
+        let (host, port, user) = ("10.0.0.11".to_owned(), 22, "root".to_owned());
+        let ssh = SshEndpoint { host: host.clone(), port, user, key: None, jump: Some(jump.to_owned()) };
+        let (host_keys, jump_keys) = (Vec::new(), Vec::new());
+        Instance { id: host.clone(), address: host, ssh: Some(ssh), url: None, host_keys, jump_keys }
+    }
+
+    #[test]
+    fn pinned_keys_outlive_a_driver_that_knows_none() {
+        let mut record = MachineRecord::new(MachineName::new("app").unwrap(), None, "generic", OptionValues::new());
+        let mut pinned = behind("root@192.0.2.1");
+        pinned.pin("ssh-ed25519 AAAA".to_owned(), Some("ssh-ed25519 BBBB".to_owned()));
+        settle(&mut record, pinned.clone());
+        settle(&mut record, behind("root@192.0.2.1"));
+        assert_eq!(record.instance, Some(pinned.clone()));
+        settle(&mut record, behind("root@192.0.2.2"));
+        let now = record.instance.unwrap();
+        assert_eq!((now.host_keys, now.jump_keys), (pinned.host_keys, Vec::new()), "another jump host has another key");
+    }
+}

@@ -34,9 +34,12 @@ impl Run for Config {
         let url = cx.block_on(reachable_url(&machine, self.swarm))?;
         let url = url.map_err(|e| e.doing("Error running connection boilerplate"))?;
         let dir = cx.machine_dir(machine.name().as_str());
-        out.line("--tlsverify")?;
-        for (option, file) in [("tlscacert", "ca.pem"), ("tlscert", "cert.pem"), ("tlskey", "key.pem")] {
-            out.line(&format!("--{option}={:?}", dir.join(file).to_string_lossy()))?;
+        // An engine that is reached over SSH has no certificates, and the docker client would look for them.
+        if !url.starts_with("ssh://") {
+            out.line("--tlsverify")?;
+            for (option, file) in [("tlscacert", "ca.pem"), ("tlscert", "cert.pem"), ("tlskey", "key.pem")] {
+                out.line(&format!("--{option}={:?}", dir.join(file).to_string_lossy()))?;
+            }
         }
         out.line(&format!("-H={url}"))?;
         Ok(Exit::Done)

@@ -28,6 +28,9 @@ pub(super) struct Env {
 /// In the order they are printed.
 const VARIABLES: [&str; 4] = ["DOCKER_TLS_VERIFY", "DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_MACHINE_NAME"];
 
+/// Those of them that mean TLS.
+const OF_TLS: [&str; 2] = ["DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"];
+
 impl Run for Env {
     const NAME: &'static str = "env";
     const GROUP: Group = Group::Machine;
@@ -50,8 +53,10 @@ impl Env {
         let dir = cx.machine_dir(machine.name().as_str()).to_string_lossy().into_owned();
         let values = ["1", &url, &dir, machine.name().as_str()];
         let mut lines = Vec::new();
+        // The docker client looks for certificates when it is told to, even if SSH has no use for them.
+        let needless = |name: &str| url.starts_with("ssh://") && OF_TLS.contains(&name);
         for (name, value) in VARIABLES.into_iter().zip(values) {
-            lines.push(shell.set(name, value)?);
+            lines.push(if needless(name) { shell.unset(name) } else { shell.set(name, value)? });
         }
         if cfg!(windows) {
             lines.push(shell.set("COMPOSE_CONVERT_WINDOWS_PATHS", "true")?);

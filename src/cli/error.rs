@@ -145,6 +145,7 @@ impl CliError {
             Self::Driver(e) => e.help(),
             Self::Transport(e) => Some(e.help()),
             Self::Store(e) => e.help(),
+            Self::Docker(e) => Some(e.help()),
             Self::Usage(_)
             | Self::UnknownCommand { .. }
             | Self::Names(_)
@@ -152,7 +153,6 @@ impl CliError {
             | Self::Many(_)
             | Self::Fleet(_)
             | Self::NoDriver(_)
-            | Self::Docker(_)
             | Self::Runtime(_)
             | Self::Stdout(_) => None,
         }
@@ -236,7 +236,7 @@ fn chain(error: &dyn std::error::Error) -> Vec<String> {
     let mut source = error.source();
     while let Some(cause) = source {
         let text = cause.to_string();
-        if texts.last() != Some(&text) {
+        if !texts.last().is_some_and(|last| last.ends_with(&text)) {
             texts.push(text);
         }
         source = cause.source();
@@ -294,7 +294,7 @@ fn causes(error: &dyn Diagnostic) -> Vec<String> {
         (None, Some(cause)) => texts.extend(chain(cause)),
         (None, None) => {}
     }
-    texts.dedup();
+    texts.dedup_by(|cause, before| before.ends_with(cause.as_str()));
     texts
 }
 

@@ -41,6 +41,8 @@ impl Run for Ls {
         let filters = Filters::parse(&self.filter)?;
         let world = cx.world()?;
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;
+        // Whoever called us as docker-machine expects that it lists and ends well all the same.
+        let exit = if snapshot.broken.is_empty() || cx.drop_in() { Exit::Done } else { Exit::Error };
         let order: Vec<String> = snapshot.machines.keys().map(ToString::to_string).collect();
         let found = row::Found::read(&world, snapshot, &filters);
         if self.quiet && !filters.need_state() {
@@ -63,15 +65,15 @@ impl Run for Ls {
         if self.json || self.format.as_deref() == Some("json") {
             let machines: Vec<_> = rows.iter().map(Row::json).collect();
             out.line(&template::pretty(&json!({ "version": 1, "machines": machines })))?;
-            return Ok(Exit::Done);
+            return Ok(exit);
         }
         if let Some(format) = format {
             out.text(&format.render(&rows))?;
-            return Ok(Exit::Done);
+            return Ok(exit);
         }
         let lines: Vec<_> = std::iter::once(HEADER.to_owned()).chain(rows.iter().map(Row::line)).collect();
         out.text(&table::aligned(&lines))?;
-        Ok(Exit::Done)
+        Ok(exit)
     }
 }
 

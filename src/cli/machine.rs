@@ -144,7 +144,7 @@ impl Machine {
     }
 
     /// Records the instance in the record as it is *now*: others may have changed the rest of it.
-    fn keep(&self, instance: &Instance) -> Result<(), StoreError> {
+    pub(super) fn keep(&self, instance: &Instance) -> Result<(), StoreError> {
         let mut record = self.world.store.get(&self.record.name)?;
         if record.instance.as_ref() == Some(instance) {
             return Ok(());
@@ -165,9 +165,7 @@ impl Machine {
     pub(super) async fn connect(&self, patience: Duration) -> Result<Arc<dyn Transport>, CliError> {
         let target = Target { patience, ..self.target()? };
         let transport = self.world.connect.connect(&target).await.map_err(CliError::Transport)?;
-        if target.host_keys.is_empty() {
-            self.pin(&*transport).map_err(CliError::Store)?;
-        }
+        self.pin(&*transport).map_err(CliError::Store)?;
         Ok(transport)
     }
 

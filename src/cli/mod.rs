@@ -29,6 +29,7 @@ mod ssh;
 mod status;
 mod table;
 mod template;
+mod trust;
 mod url;
 mod version;
 mod words;
@@ -112,6 +113,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<power::Start>(),
     Entry::of::<status::Status>(),
     Entry::of::<power::Stop>(),
+    Entry::of::<trust::Trust>(),
     Entry::of::<url::Url>(),
     Entry::of::<version::Version>(),
     Entry::of::<help::Help>(),

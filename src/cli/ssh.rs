@@ -66,9 +66,7 @@ async fn session(machine: &Machine, command: Option<&Sh>, tty: Tty) -> Result<i3
         return Err(CliError::said(what));
     }
     let session = world::ssh().open(&target).await.map_err(CliError::Transport)?;
-    if target.host_keys.is_empty() {
-        machine.pin(&*session).map_err(CliError::Store)?;
-    }
+    machine.pin(&*session).map_err(CliError::Store)?;
     transport::ssh::interactive(&session, command, tty).await.map_err(CliError::Transport)
 }
 

@@ -78,6 +78,25 @@ pub enum DockerError {
     },
 }
 
+impl DockerError {
+    /// What to do about it; a command to copy stands on a line of its own.
+    #[must_use]
+    pub fn help(&self) -> String {
+        match self {
+            Self::Unreachable { machine, .. } => format!(
+                "see whether it runs and what it says, and whether a firewall is in between:\n  machine ssh {machine} -- systemctl status docker"
+            ),
+            Self::Tls { .. } => {
+                "apply its fleet again: certificates on the host that do not fit those of the store are replaced"
+                    .to_owned()
+            }
+            Self::Answer { machine, .. } => {
+                format!("see what listens there:\n  machine ssh {machine} -- ss -ltnp")
+            }
+        }
+    }
+}
+
 /// Asks engines.
 #[async_trait]
 pub trait DockerApi: Send + Sync {

@@ -219,7 +219,11 @@ impl Driver for Generic {
         instance: &Instance,
         options: &Options,
     ) -> Result<Instance, DriverError> {
-        Ok(Instance { ssh: Some(options.endpoint()?), ..instance.clone() })
+        let ssh = options.endpoint()?;
+        // What is pinned is the key of the jump host of before.
+        let same_jump = instance.ssh.as_ref().is_some_and(|before| before.jump == ssh.jump);
+        let jump_keys = if same_jump { instance.jump_keys.clone() } else { Vec::new() };
+        Ok(Instance { ssh: Some(ssh), jump_keys, ..instance.clone() })
     }
 
     /// A host whose SSH port answers runs; one that does not, counts as stopped.
@@ -416,6 +420,20 @@ mod tests {
     fn a_key_is_recorded_by_its_absolute_path() {
         let key = Options { ssh_key: Some("Cargo.toml".to_owned()), ..options() }.instance().unwrap().ssh.unwrap().key;
         assert!(Path::new(&key.unwrap()).is_absolute());
+    }
+
+    #[tokio::test]
+    async fn another_jump_host_is_a_first_contact() {
+        let via = |jump: &str| Options { jump: Some(jump.to_owned()), ..options() };
+        let mut instance = via("root@192.0.2.1").instance().unwrap();
+        instance.pin("ssh-ed25519 AAAA".to_owned(), Some("ssh-ed25519 BBBB".to_owned()));
+        super::super::compliance::with_context(async |cx| {
+            let same = Generic.change(cx, &instance, &via("root@192.0.2.1")).await.unwrap();
+            assert_eq!(same, instance);
+            let other = Generic.change(cx, &instance, &via("root@192.0.2.2")).await.unwrap();
+            assert_eq!((other.host_keys, other.jump_keys), (instance.host_keys.clone(), Vec::new()));
+        })
+        .await;
     }
 
     #[test]

@@ -36,7 +36,7 @@ pub(super) fn host(
     steps: &mut Steps,
 ) {
     if let Some(why) = snapshot.broken.get(name.as_str()) {
-        return block(name, format!("its record will not parse: {why}"), steps);
+        return block(name, why.clone(), steps);
     }
     let Some(known) = snapshot.machines.get(name) else {
         return create(name, spec, &Reason::NotRecorded, steps);

@@ -23,6 +23,7 @@ pub(super) fn object(event: &Event) -> serde_json::Value {
             "ok": result.is_ok(),
             "error": result.as_ref().err().map(ToString::to_string),
             "help": result.as_ref().err().and_then(|e| e.help()),
+            "stderr": result.as_ref().err().and_then(|e| e.stderr()),
             "elapsed_ms": u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
         }),
         Event::Skipped { step: id, because_of } => {
@@ -41,4 +42,16 @@ impl Reporter for Json {
     }
 
     fn finish(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::samples, *};
+
+    #[test]
+    fn every_event_is_one_line_with_all_a_program_needs() {
+        let lines: Vec<String> = samples::events().iter().map(|event| object(event).to_string()).collect();
+        assert!(lines.iter().all(|line| !line.contains('\n')));
+        insta::assert_snapshot!(lines.join("\n"), @"");
+    }
 }

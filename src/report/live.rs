@@ -70,7 +70,10 @@ impl Reporter for Live {
             Event::Finished { step, action, result: Ok(()), elapsed } => {
                 self.ended(step, &format!("{} in {}", past(*action), duration(*elapsed)), "✓");
             }
-            Event::Finished { step, result: Err(e), .. } => self.ended(step, &format!("failed: {e}"), "✗"),
+            // Why is told once, at the end, with all that helps.
+            Event::Finished { step, result: Err(_), elapsed, .. } => {
+                self.ended(step, &format!("failed after {}", duration(*elapsed)), "✗");
+            }
             Event::Skipped { step, because_of } => self.ended(step, &format!("skipped: {because_of} failed"), "-"),
             Event::NotStarted { step } => self.ended(step, "not started", "-"),
             Event::CutOff { step } => self.ended(step, "cut off", "-"),

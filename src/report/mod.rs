@@ -5,6 +5,8 @@
 mod json;
 mod live;
 mod plain;
+#[cfg(test)]
+mod samples;
 pub mod summary;
 
 use crate::{apply::Event, plan::Plan};

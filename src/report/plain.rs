@@ -15,8 +15,33 @@ impl Plain {
         Self { width: name_width(plan), last: BTreeMap::new() }
     }
 
-    fn line(&self, id: &StepId, text: &str) {
-        writeln!(std::io::stderr(), "{:<width$}  {:<11}  {text}", id.machine, id.part, width = self.width).ok();
+    fn line(&self, id: &StepId, text: &str) -> String {
+        format!("{:<width$}  {:<11}  {text}", id.machine, id.part, width = self.width)
+    }
+
+    /// What a person reads of an event; `None` when it says nothing new.
+    fn told(&mut self, event: &Event) -> Option<String> {
+        Some(match event {
+            Event::Started { .. } => return None,
+            Event::Progress { step, text } => {
+                if self.last.get(step) == Some(text) {
+                    return None;
+                }
+                self.last.insert(step.clone(), text.clone());
+                self.line(step, text)
+            }
+            Event::Finished { step, action, result: Ok(()), elapsed } => {
+                self.line(step, &format!("{} in {}", past(*action), duration(*elapsed)))
+            }
+            // Why is told once, at the end, with all that helps.
+            Event::Finished { step, result: Err(_), elapsed, .. } => {
+                self.line(step, &format!("FAILED after {}", duration(*elapsed)))
+            }
+            Event::Skipped { step, because_of } => self.line(step, &format!("skipped: {because_of} failed")),
+            Event::NotStarted { step } => self.line(step, "not started"),
+            Event::CutOff { step } => self.line(step, "cut off"),
+            Event::Interrupted { times } => interrupted(*times).to_owned(),
+        })
     }
 }
 
@@ -27,28 +52,24 @@ pub(super) fn name_width(plan: &Plan) -> usize {
 
 impl Reporter for Plain {
     fn event(&mut self, event: &Event) {
-        match event {
-            Event::Started { .. } => {}
-            Event::Progress { step, text } => {
-                if self.last.get(step) != Some(text) {
-                    self.line(step, text);
-                    self.last.insert(step.clone(), text.clone());
-                }
-            }
-            Event::Finished { step, action, result: Ok(()), elapsed } => {
-                self.line(step, &format!("{} in {}", past(*action), duration(*elapsed)));
-            }
-            Event::Finished { step, result: Err(e), elapsed, .. } => {
-                self.line(step, &format!("FAILED after {}: {e}", duration(*elapsed)));
-            }
-            Event::Skipped { step, because_of } => self.line(step, &format!("skipped: {because_of} failed")),
-            Event::NotStarted { step } => self.line(step, "not started"),
-            Event::CutOff { step } => self.line(step, "cut off"),
-            Event::Interrupted { times } => {
-                writeln!(std::io::stderr(), "{}", interrupted(*times)).ok();
-            }
+        if let Some(line) = self.told(event) {
+            // Where standard error is closed there is nobody to tell.
+            writeln!(std::io::stderr(), "{line}").ok();
         }
     }
 
     fn finish(&mut self) {}
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::samples, *};
+
+    #[test]
+    fn a_log_reads_as_it_happened_and_says_nothing_twice() {
+        let plan = samples::plan();
+        let mut plain = Plain::new(&plan);
+        let lines: Vec<String> = samples::events().iter().filter_map(|event| plain.told(event)).collect();
+        insta::assert_snapshot!(lines.join("\n"), @"");
+    }
 }

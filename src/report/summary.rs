@@ -5,7 +5,11 @@ use crate::{
     name::MachineName,
     plan::{Plan, Reason, StepId, Work},
 };
-use std::{collections::BTreeMap, fmt, path::Path};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 /// How a run ended for one host.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
@@ -96,9 +100,9 @@ pub fn verdict(plan: &Plan, outcome: &Outcome) -> Verdict {
     }
 }
 
-/// The report: each failure in full, then every host once, then one line that counts.
+/// Each failure in full, and nowhere else: progress and table only say that there was one.
 #[must_use]
-pub fn render(plan: &Plan, outcome: &Outcome, log_of: &dyn Fn(&MachineName) -> Option<std::path::PathBuf>) -> String {
+pub fn failures(outcome: &Outcome, log_of: &dyn Fn(&MachineName) -> Option<PathBuf>) -> String {
     let mut out = String::new();
     for (id, end) in outcome {
         if let End::Failed(error) = end {
@@ -106,6 +110,13 @@ pub fn render(plan: &Plan, outcome: &Outcome, log_of: &dyn Fn(&MachineName) -> O
             out.push('\n');
         }
     }
+    out
+}
+
+/// Every host once, unless nothing was to be done there, then one line that counts.
+#[must_use]
+pub fn table(plan: &Plan, outcome: &Outcome) -> String {
+    let mut out = String::new();
     let ends = hosts(plan, outcome);
     let width = ends.keys().map(|n| n.as_str().len()).max().unwrap_or(0);
     let mut counts: BTreeMap<HostEnd, usize> = BTreeMap::new();
@@ -130,7 +141,7 @@ fn why(plan: &Plan, name: &MachineName, outcome: &Outcome) -> String {
     let (mut cut, mut left) = (Vec::new(), Vec::new());
     for (id, step) in plan.of(name) {
         match outcome.get(id) {
-            Some(End::Failed(e)) => return format!("{}: {e}", id.part),
+            Some(End::Failed(_)) => return id.part.to_string(),
             Some(End::Skipped(root)) => return format!("waits for {root}"),
             Some(End::CutOff) => cut.push(id.part.to_string()),
             Some(End::NotStarted) | None if step.work != Work::Nothing => left.push(id.part.to_string()),
@@ -150,16 +161,17 @@ fn why(plan: &Plan, name: &MachineName, outcome: &Outcome) -> String {
 
 /// Host, step, cause, exit status, last lines of remote stderr, the log's path, what to do next.
 fn failure(id: &StepId, error: &StepError, log: Option<&Path>) -> String {
-    let mut out = format!("error: {}: {} failed\n  {error}\n", id.machine, id.part);
-    if let Some(stderr) = error.stderr() {
-        for line in stderr.lines() {
-            out.push_str("  | ");
-            out.push_str(line);
-            out.push('\n');
-        }
-        if let Some(log) = log {
-            out.push_str(&format!("  all it printed: {}\n", log.display()));
-        }
+    let cause = error.to_string();
+    // Texts that stand alone elsewhere name the machine; here the line above has.
+    let cause = cause.strip_prefix(&format!("`{}`: ", id.machine)).unwrap_or(&cause);
+    let mut out = format!("error: {}: {} failed\n  {}\n", id.machine, id.part, cause.replace('\n', "\n  | "));
+    for line in error.stderr().unwrap_or_default().lines() {
+        out.push_str("  | ");
+        out.push_str(line);
+        out.push('\n');
+    }
+    if let (StepError::Op { .. }, Some(log)) = (error, log) {
+        out.push_str(&format!("  all it printed: {}\n", log.display()));
     }
     if let Some(help) = error.help() {
         out.push_str(&format!("  help: {}\n", help.replace('\n', "\n  ")));
@@ -169,17 +181,18 @@ fn failure(id: &StepId, error: &StepError, log: Option<&Path>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        super::samples::{self, id, name},
+        *,
+    };
     use crate::{
+        driver::DriverError,
         graph::Graph,
         name::FleetName,
         plan::{Action, Step},
         record::Part,
     };
-
-    fn id(machine: &str, part: Part) -> StepId {
-        StepId { machine: MachineName::new(machine).unwrap(), part, rm: false }
-    }
+    use std::sync::Arc;
 
     /// A plan that makes all parts of each machine.
     fn plan(machines: &[&str]) -> Plan {
@@ -209,7 +222,7 @@ mod tests {
             ("c", [Done, Done, CutOff]),
             ("d", [NotStarted, NotStarted, NotStarted]),
         ]);
-        insta::assert_snapshot!(render(&plan, &outcome, &|_| None), @r"
+        insta::assert_snapshot!(table(&plan, &outcome), @r"
         a  converged
         b  interrupted  left to do: certificate, engine
         c  interrupted  cut off: engine
@@ -232,5 +245,71 @@ mod tests {
         ] {
             assert_eq!(verdict(&plan, &ended(&[("a", ends)])), want);
         }
+    }
+
+    fn log_of(name: &MachineName) -> Option<PathBuf> {
+        Some(PathBuf::from(format!("/store/machines/{name}/last-failure.log")))
+    }
+
+    /// The failure of one step alone.
+    fn told(error: StepError) -> String {
+        let outcome = Outcome::from([(id("web-1", Part::Engine), End::Failed(Arc::new(error)))]);
+        failures(&outcome, &log_of)
+    }
+
+    /// Pain 30: host, step, command, exit status, what the host said, where there is more, what to do.
+    #[test]
+    fn a_failed_command_is_told_with_all_that_helps() {
+        insta::assert_snapshot!(told(samples::op()), @"");
+    }
+
+    /// What no command printed has no log, and the host is named once.
+    #[test]
+    fn a_failure_without_a_command_has_no_log() {
+        insta::assert_snapshot!(told(samples::refused()) + &told(samples::unreachable()), @"");
+    }
+
+    #[test]
+    fn causes_of_several_lines_stay_below_their_step() {
+        let error = DriverError::Refused {
+            doing: "building the image".to_owned(),
+            why: "`mmdebstrap` said: E: one\nE: two".to_owned(),
+            help: "correct what `mmdebstrap` complains about, then run the same command again".to_owned(),
+        };
+        insta::assert_snapshot!(told(StepError::Driver(error)), @"");
+    }
+
+    #[test]
+    fn every_host_is_listed_once_with_how_it_ended() {
+        let (plan, outcome) = (samples::plan(), samples::outcome());
+        insta::assert_snapshot!(table(&plan, &outcome), @"");
+        assert_eq!(hosts(&plan, &outcome).len(), 9);
+    }
+
+    #[test]
+    fn the_verdict_is_that_of_hosts_that_are_not_optional() {
+        let plan = samples::plan();
+        let well: Outcome = plan.steps.nodes().map(|(id, _)| (id.clone(), End::Done)).collect();
+        assert_eq!(verdict(&plan, &well), Verdict::Complete, "only an optional host was not reached");
+        assert_eq!(verdict(&plan, &samples::outcome()), Verdict::Partial);
+        let nothing: Outcome = plan.steps.nodes().map(|(id, _)| (id.clone(), End::NotStarted)).collect();
+        assert_eq!(verdict(&plan, &nothing), Verdict::Nothing);
+        let mut hard = plan.clone();
+        hard.hosts.get_mut(&name("laptop")).unwrap().optional = false;
+        assert_eq!(verdict(&hard, &well), Verdict::Partial);
+    }
+
+    #[test]
+    fn a_replaced_machine_is_converged_and_not_removed() {
+        let both = [id("web-1", Part::Instance), StepId { rm: true, ..id("web-1", Part::Instance) }];
+        let step = Step {
+            action: Action::Create,
+            reasons: vec![Reason::NotRecorded],
+            work: Work::CreateInstance,
+        };
+        let steps = both.iter().map(|id| (id.clone(), step.clone())).collect();
+        let plan = Plan { steps: Graph::build(steps, []).unwrap(), ..samples::plan() };
+        let outcome = both.iter().map(|id| (id.clone(), End::Done)).collect();
+        assert_eq!(hosts(&plan, &outcome)[&name("web-1")], HostEnd::Converged);
     }
 }

@@ -97,6 +97,9 @@ fn io_help(path: &Path, kind: ErrorKind) -> Option<String> {
         ErrorKind::ReadOnlyFilesystem => {
             "the store is read-only: mount it writable, or choose another with --storage-path".to_owned()
         }
+        ErrorKind::NotADirectory => {
+            format!("{path} must be or lie in a folder: choose another store with --storage-path")
+        }
         _ => return None,
     })
 }

@@ -79,7 +79,10 @@ pub enum TransportError {
         why: String,
     },
     /// The host key is not the pinned one.
-    #[error("`{machine}`: {address} has another host key than the recorded one")]
+    #[error(
+        "`{machine}`: {address} has another host key than the recorded one: expected {}, met {met}",
+        expected.join(" or ")
+    )]
     HostKey {
         /// The machine.
         machine: MachineName,
@@ -150,9 +153,8 @@ impl TransportError {
                     "check that the host is up and that its address and SSH port are right:\n  machine status {machine}"
                 )
             }
-            Self::HostKey { expected, met, .. } => format!(
-                "expected {}, met {met}. Someone may be in between. If the host was reinstalled by hand, forget the old key:\n  machine trust --forget",
-                expected.join(" or ")
+            Self::HostKey { machine, .. } => format!(
+                "someone may be in between; if the host was reinstalled, compare its key and take it over:\n  machine trust {machine}"
             ),
             Self::Auth { user, .. } => {
                 format!("make sure that a key of yours is in the authorized_keys of `{user}` on the host")

@@ -1,5 +1,6 @@
 //! Applying a plan for a person who watches and may press Ctrl-C.
 
+use super::painted;
 use crate::{
     apply::{Event, Interrupt, Options, apply},
     cli::{CliError, Exit, Out},
@@ -9,7 +10,7 @@ use crate::{
     report::{Style, reporter, summary},
     world::{self, World},
 };
-use std::path::PathBuf;
+use std::{io::Write as _, path::PathBuf};
 use tokio::{signal::unix::SignalKind, sync::mpsc::unbounded_channel};
 
 /// How a lost answer is met within a run.
@@ -45,9 +46,12 @@ pub(super) async fn perform(world: &World, plan: &Plan, how: &How, out: &mut Out
     };
     if how.style == Style::Human {
         if plan.is_noop() && summary::verdict(plan, &outcome) == summary::Verdict::Complete {
-            out.line(&plan.summary())?;
+            // With what is in no need of work and yet worth knowing, as machines that left the file.
+            out.line(&painted(plan))?;
         } else {
-            out.text(&summary::render(plan, &outcome, &log_of))?;
+            // Where standard error is closed there is nobody to tell.
+            anstream::stderr().write_all(summary::failures(&outcome, &log_of).as_bytes()).ok();
+            out.text(&summary::table(plan, &outcome))?;
         }
     } else {
         let hosts: serde_json::Map<String, serde_json::Value> = summary::hosts(plan, &outcome)

@@ -177,7 +177,7 @@ async fn read_key(file: &Path) -> Result<Found, String> {
     }
     let mode = about.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(format!("its mode {mode:04o} lets others read it; make it 0600"));
+        return Err(format!("its mode {mode:04o} lets others read it"));
     }
     if is_encrypted(&text) {
         // OpenSSH's own format has the public key in clear.
