@@ -379,6 +379,29 @@ fn interrupted_steps_are_done_again() {
     assert_eq!(refused, [], "finishing what was begun needs no new consent");
 }
 
+/// Also when all that is known of a part is that it was begun.
+#[test]
+fn a_part_that_was_begun_and_never_made_is_interrupted() {
+    let case = Case::of(SHOP)
+        .record("db", |r| {
+            r.certificate = None;
+            r.engine = None;
+            r.pending.insert(Part::Certificate, Pending::Create);
+        })
+        .record("web-1", |r| {
+            r.engine = None;
+            r.pending.insert(Part::Engine, Pending::Create);
+        });
+    insta::assert_snapshot!(case.text(), @r"
+      db
+        + create  certificate  an earlier create did not finish
+        + create  engine       not recorded
+      web-1
+        + create  engine       an earlier create did not finish
+    3 steps on 2 of 3 hosts: 3 to create, 6 to keep.
+    ");
+}
+
 type Drift = (&'static str, fn(&mut Observed));
 
 #[test]
