@@ -10,7 +10,7 @@ use crate::{
     report::{Style, reporter, summary},
     world::{self, World},
 };
-use std::path::PathBuf;
+use std::{io::Write as _, path::PathBuf};
 use tokio::{signal::unix::SignalKind, sync::mpsc::unbounded_channel};
 
 /// How a lost answer is met within a run.
