@@ -226,7 +226,7 @@ impl Run {
 }
 
 impl Ended {
-    /// Every step has exactly one end, and every end was told exactly once.
+    /// Every step has exactly one end, which was told exactly once.
     fn accounted_for(&self) {
         let all: BTreeSet<&StepId> = self.plan.steps.nodes().map(|(id, _)| id).collect();
         assert_eq!(self.outcome.keys().collect::<BTreeSet<_>>(), all);
@@ -364,7 +364,6 @@ async fn interrupted_twice_what_is_under_way_is_cut_off_and_the_record_knows() {
         })
         .await;
     assert_eq!(ended.words(), "a cut off, b not started, c not started");
-    // What was cut off has begun: something may be there that was not before.
     assert_eq!(ended.verdict(), Verdict::Partial);
     // The driver may not even have been called, but the intent is never missing when it was.
     let record = run.world.store.get(&name("a"));

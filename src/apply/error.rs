@@ -105,7 +105,7 @@ impl StepError {
                 "use the version of machine that made it, or forget it, which leaves what the driver made:\n  machine rm -f {machine}"
             )),
             Self::NoOsRelease | Self::UnknownDistribution(_) => Some(format!(
-                "known are: {}; and whatever names one of them in ID_LIKE of /etc/os-release",
+                "engines can be set up on {} and what names one of them in ID_LIKE of /etc/os-release; one that is set up already is known by its URL, with driver `none`",
                 crate::provisioner::PROVISIONERS.iter().map(|p| p.name()).collect::<Vec<_>>().join(", ")
             )),
             Self::NoRoot(user) => Some(format!("let `{user}` run sudo without a password, or set `ssh-user: root`")),

@@ -78,6 +78,9 @@ impl Host {
     }
 }
 
+/// How much of an answer that makes no sense is shown, in characters.
+const SHOWN: usize = 200;
+
 /// File in a machine's folder with everything the last failed script printed.
 pub(crate) const LOG: &str = "last-failure.log";
 
@@ -103,5 +106,14 @@ fn advice(said: &str) -> Option<String> {
 
 async fn look(transport: &dyn Transport, port: u16) -> Result<Facts, StepError> {
     let output = transport.run(&facts::probe(port), b"", Limits::SHORT, &mut |_| {}).await?;
-    facts::parse(&output.stdout).map_err(|why| StepError::Facts(format!("{why}; {}", output.stderr.trim())))
+    facts::parse(&output.stdout).map_err(|why| {
+        // What a login prints that runs nothing, as `This account is currently not available.`
+        let printed: Vec<&str> = output.stderr.lines().chain(output.stdout.lines()).map(str::trim).collect();
+        match printed.iter().find(|line| !line.is_empty()) {
+            Some(line) => {
+                StepError::Facts(format!("{why}; it printed: {}", line.chars().take(SHOWN).collect::<String>()))
+            }
+            None => StepError::Facts(why),
+        }
+    })
 }

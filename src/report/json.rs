@@ -52,6 +52,16 @@ mod tests {
     fn every_event_is_one_line_with_all_a_program_needs() {
         let lines: Vec<String> = samples::events().iter().map(|event| object(event).to_string()).collect();
         assert!(lines.iter().all(|line| !line.contains('\n')));
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r#"
+        {"event":"started","step":{"machine":"web-1","part":"instance","rm":false},"action":"create"}
+        {"event":"finished","step":{"machine":"web-1","part":"instance","rm":false},"action":"create","ok":true,"error":null,"help":null,"stderr":null,"elapsed_ms":1240}
+        {"event":"started","step":{"machine":"db","part":"engine","rm":false},"action":"upgrade"}
+        {"event":"progress","step":{"machine":"db","part":"engine","rm":false},"text":"connecting"}
+        {"event":"progress","step":{"machine":"db","part":"engine","rm":false},"text":"install docker.io (1/2)"}
+        {"event":"progress","step":{"machine":"db","part":"engine","rm":false},"text":"install docker.io (1/2)"}
+        {"event":"finished","step":{"machine":"db","part":"engine","rm":false},"action":"upgrade","ok":false,"error":"`install docker.io` failed with exit status 100","help":"the host cannot reach its package mirror: check its network and its apt sources","stderr":"E: Failed to fetch http://deb.example/x.deb\nE: Unable to fetch some archives","elapsed_ms":1240}
+        {"event":"skipped","step":{"machine":"behind","part":"instance","rm":false},"because_of":{"machine":"db","part":"engine","rm":false}}
+        {"event":"not-started","step":{"machine":"late","part":"instance","rm":false}}
+        "#);
     }
 }

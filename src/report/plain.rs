@@ -70,6 +70,13 @@ mod tests {
         let plan = samples::plan();
         let mut plain = Plain::new(&plan);
         let lines: Vec<String> = samples::events().iter().filter_map(|event| plain.told(event)).collect();
-        insta::assert_snapshot!(lines.join("\n"), @"");
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        web-1   instance     created in 1.2 s
+        db      engine       connecting
+        db      engine       install docker.io (1/2)
+        db      engine       FAILED after 1.2 s
+        behind  instance     skipped: db/engine failed
+        late    instance     not started
+        ");
     }
 }

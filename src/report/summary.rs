@@ -148,7 +148,7 @@ fn why(plan: &Plan, name: &MachineName, outcome: &Outcome) -> String {
             _ => {}
         }
         if let Some(Reason::NotReached(why)) = step.reasons.iter().find(|r| matches!(r, Reason::NotReached(_))) {
-            return why.clone();
+            return without_name(name, why).to_owned();
         }
     }
     [("cut off", cut), ("left to do", left)]
@@ -159,11 +159,15 @@ fn why(plan: &Plan, name: &MachineName, outcome: &Outcome) -> String {
         .join("; ")
 }
 
+/// Texts that stand alone elsewhere name the machine; here the line has already.
+fn without_name<'a>(name: &MachineName, text: &'a str) -> &'a str {
+    text.strip_prefix(&format!("`{name}`: ")).unwrap_or(text)
+}
+
 /// Host, step, cause, exit status, last lines of remote stderr, the log's path, what to do next.
 fn failure(id: &StepId, error: &StepError, log: Option<&Path>) -> String {
     let cause = error.to_string();
-    // Texts that stand alone elsewhere name the machine; here the line above has.
-    let cause = cause.strip_prefix(&format!("`{}`: ", id.machine)).unwrap_or(&cause);
+    let cause = without_name(&id.machine, &cause);
     let mut out = format!("error: {}: {} failed\n  {}\n", id.machine, id.part, cause.replace('\n', "\n  | "));
     for line in error.stderr().unwrap_or_default().lines() {
         out.push_str("  | ");
@@ -260,13 +264,30 @@ mod tests {
     /// Pain 30: host, step, command, exit status, what the host said, where there is more, what to do.
     #[test]
     fn a_failed_command_is_told_with_all_that_helps() {
-        insta::assert_snapshot!(told(samples::op()), @"");
+        insta::assert_snapshot!(told(samples::op()), @r"
+        error: web-1: engine failed
+          `install docker.io` failed with exit status 100
+          | E: Failed to fetch http://deb.example/x.deb
+          | E: Unable to fetch some archives
+          all it printed: /store/machines/web-1/last-failure.log
+          help: the host cannot reach its package mirror: check its network and its apt sources
+        ");
     }
 
     /// What no command printed has no log, and the host is named once.
     #[test]
     fn a_failure_without_a_command_has_no_log() {
-        insta::assert_snapshot!(told(samples::refused()) + &told(samples::unreachable()), @"");
+        insta::assert_snapshot!(told(samples::refused()) + &told(samples::unreachable()), @r"
+        error: web-1: engine failed
+          cannot connect to 192.0.2.10:22: connection refused
+          help: check that the host is up and that its address and SSH port are right:
+            machine status web-1
+
+        error: web-1: engine failed
+          cannot reach the engine at tcp://192.0.2.10:2376: no answer within 10 s
+          help: see whether it runs and what it says, and whether a firewall is in between:
+            machine ssh web-1 -- systemctl status docker
+        ");
     }
 
     #[test]
@@ -276,13 +297,28 @@ mod tests {
             why: "`mmdebstrap` said: E: one\nE: two".to_owned(),
             help: "correct what `mmdebstrap` complains about, then run the same command again".to_owned(),
         };
-        insta::assert_snapshot!(told(StepError::Driver(error)), @"");
+        insta::assert_snapshot!(told(StepError::Driver(error)), @r"
+        error: web-1: engine failed
+          building the image: `mmdebstrap` said: E: one
+          | E: two
+          help: correct what `mmdebstrap` complains about, then run the same command again
+        ");
     }
 
     #[test]
     fn every_host_is_listed_once_with_how_it_ended() {
         let (plan, outcome) = (samples::plan(), samples::outcome());
-        insta::assert_snapshot!(table(&plan, &outcome), @"");
+        insta::assert_snapshot!(table(&plan, &outcome), @r"
+        behind  skipped      waits for db/engine
+        cut     interrupted  cut off: instance
+        db      failed       engine
+        laptop  not reached  cannot connect to 192.0.2.7:22: no answer within 10 s
+        late    not started  left to do: instance
+        old     removed
+        web-1   converged
+        1 unchanged, 1 converged, 1 removed, 1 not reached, 1 not started, 1 interrupted, 1 skipped, 1 failed.
+        The run ended early; the same command goes on from here.
+        ");
         assert_eq!(hosts(&plan, &outcome).len(), 9);
     }
 
@@ -302,11 +338,7 @@ mod tests {
     #[test]
     fn a_replaced_machine_is_converged_and_not_removed() {
         let both = [id("web-1", Part::Instance), StepId { rm: true, ..id("web-1", Part::Instance) }];
-        let step = Step {
-            action: Action::Create,
-            reasons: vec![Reason::NotRecorded],
-            work: Work::CreateInstance,
-        };
+        let step = Step { action: Action::Create, reasons: vec![Reason::NotRecorded], work: Work::CreateInstance };
         let steps = both.iter().map(|id| (id.clone(), step.clone())).collect();
         let plan = Plan { steps: Graph::build(steps, []).unwrap(), ..samples::plan() };
         let outcome = both.iter().map(|id| (id.clone(), End::Done)).collect();

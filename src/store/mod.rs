@@ -97,8 +97,8 @@ fn io_help(path: &Path, kind: ErrorKind) -> Option<String> {
         ErrorKind::ReadOnlyFilesystem => {
             "the store is read-only: mount it writable, or choose another with --storage-path".to_owned()
         }
-        ErrorKind::NotADirectory => {
-            format!("{path} must be or lie in a folder: choose another store with --storage-path")
+        ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+            format!("{path} must be a folder: move the file away, or choose another store with --storage-path")
         }
         _ => return None,
     })
