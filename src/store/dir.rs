@@ -26,6 +26,7 @@ use std::{
     fmt::Write as _,
     fs::{self, File},
     io,
+    os::unix::fs::MetadataExt as _,
     path::{Component, Path, PathBuf},
     thread,
 };
@@ -48,6 +49,12 @@ pub struct DirStore {
 struct Found {
     record: Option<Vec<u8>>,
     config: Option<Vec<u8>>,
+}
+
+/// Tells one writing of a file from the next: each makes a new file.
+fn stamp(path: &Path) -> Option<(u64, i64, i64)> {
+    let about = fs::symlink_metadata(path).ok()?;
+    Some((about.ino(), about.ctime(), about.ctime_nsec()))
 }
 
 impl DirStore {
@@ -100,14 +107,16 @@ impl DirStore {
     fn find(&self, name: &MachineName) -> Result<Found, StoreError> {
         let dir = self.dir_of(name);
         loop {
+            let before = stamp(&dir.join(RECORD));
             let record = Files::read(&dir.join(RECORD))?;
             let config = Files::read(&dir.join(CONFIG))?;
             let settled = match (&record, &config) {
                 (Some(record), Some(config)) => mentions(record, &tls::sha256_hex(config)),
                 _ => record.is_some() || config.is_none(),
             };
-            // The record is written first: if it is still the same, docker-machine wrote the other.
-            if settled || Files::read(&dir.join(RECORD))? == record {
+            // The record is written first: if it is still the same file, docker-machine wrote the other. Its bytes
+            // would not tell, for a third writer may have put the first one's back.
+            if settled || stamp(&dir.join(RECORD)) == before {
                 return Ok(Found { record, config });
             }
         }
