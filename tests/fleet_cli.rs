@@ -47,9 +47,9 @@ impl Home {
             for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
                 let path = entry.path();
                 if path.is_dir() {
-                    walk(&path, found)
+                    walk(&path, found);
                 } else {
-                    drop(found.insert(path.clone(), fs::read(path).unwrap()))
+                    drop(found.insert(path.clone(), fs::read(path).unwrap()));
                 }
             }
         }
