@@ -2,6 +2,7 @@
 
 use super::{StepError, step::Task};
 use crate::{
+    name::MachineName,
     provisioner::{
         self, Facts, Provisioner, Script, facts,
         script::{self, Failure, Outcome, Progress},
@@ -74,7 +75,7 @@ impl Host {
         task.world.store.write(Area::Machine(&task.id.machine), LOG, log.as_bytes(), Mode::Private)?;
         let Failure { title, status, said } = failure;
         let title = title.unwrap_or_else(|| "starting a script".to_owned());
-        Err(StepError::Op { title, status, help: advice(&said), stderr: said })
+        Err(StepError::Op { title, status, help: Some(advice(&said, &task.id.machine)), stderr: said })
     }
 }
 
@@ -85,8 +86,18 @@ const SHOWN: usize = 200;
 pub(crate) const LOG: &str = "last-failure.log";
 
 /// What to do about causes that are met often, told by what the host printed.
-fn advice(said: &str) -> Option<String> {
+fn advice(said: &str, machine: &MachineName) -> String {
     let known = [
+        (
+            "is not available for",
+            "write one of the versions that are available into the fleet file, or another `source` or `mirror`",
+        ),
+        ("apt was locked by another program", "wait until that program has ended, then apply again"),
+        ("address already in use", "another program on the host has the engine's port; see there which:\n  ss -ltnp"),
+        (
+            "the previous configuration was put back",
+            "the engine goes on as it was; correct `engine` in the fleet file, then apply again",
+        ),
         ("No space left on device", "the host's disk is full: free some space there, then apply again"),
         (
             "dpkg was interrupted",
@@ -101,7 +112,8 @@ fn advice(said: &str) -> Option<String> {
         ("Failed to fetch", "the host cannot reach its package mirror: check its network and its apt sources"),
         ("Read-only file system", "a file system of the host is read-only: look at its kernel log, then apply again"),
     ];
-    known.iter().find(|(mark, _)| said.contains(mark)).map(|(_, help)| (*help).to_owned())
+    let found = known.iter().find(|(mark, _)| said.contains(mark)).map(|(_, help)| (*help).to_owned());
+    found.unwrap_or_else(|| format!("mend that on the host, then apply again:\n  machine ssh {machine}"))
 }
 
 async fn look(transport: &dyn Transport, port: u16) -> Result<Facts, StepError> {

@@ -53,7 +53,10 @@ engine_valid() {
     printf '%s\n' "$said" >&2
     return 1
 }
-engine_journal() { journalctl -u docker.service -n 20 --no-pager -o cat >&2 2>/dev/null || :; }
+# Without what is said when all is well, which is most of it.
+engine_journal() {
+    journalctl -u docker.service -n 100 --no-pager -o cat 2>/dev/null | grep -v ' level=info ' | tail -n 20 >&2 || :
+}
 # SIGHUP is answered in the journal, some time later.
 engine_reload() {
     cursor=$(journalctl -u docker.service -n 0 --show-cursor 2>/dev/null | sed -n 's/^-- cursor: //p')
