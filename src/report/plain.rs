@@ -68,8 +68,8 @@ mod tests {
     #[test]
     fn a_log_reads_as_it_happened_and_says_nothing_twice() {
         let plan = samples::plan();
-        let mut plain = Plain::new(&plan);
-        let lines: Vec<String> = samples::events().iter().filter_map(|event| plain.told(event)).collect();
+        let mut lines = Plain::new(&plan);
+        let lines: Vec<String> = samples::events().iter().filter_map(|event| lines.told(event)).collect();
         insta::assert_snapshot!(lines.join("\n"), @r"
         web-1   instance     created in 1.2 s
         db      engine       connecting

@@ -251,6 +251,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "the form `failures` asks for")]
     fn log_of(name: &MachineName) -> Option<PathBuf> {
         Some(PathBuf::from(format!("/store/machines/{name}/last-failure.log")))
     }
