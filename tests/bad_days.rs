@@ -322,7 +322,7 @@ fn a_store_that_cannot_be_written_is_told_with_its_path() {
         insta::assert_snapshot!(run.stderr, @r"
         error: cannot make HOME/file: File exists (os error 17)
           help: HOME/file must be a folder: move the file away, or choose another store with --storage-path
-        ")
+        ");
     });
     assert_eq!(fs::read_to_string(&file).unwrap(), "not a folder");
 }
@@ -377,7 +377,7 @@ fn who_holds_a_fleet_is_told() {
         insta::assert_snapshot!(run.stderr, @r"
     error: fleet `shop` is being applied by ci@build-7 (pid 4711, `machine apply shop.yaml`, since 2027-01-15T08:00:00Z)
       help: wait until it has ended. If it hangs, end process 4711 on that computer: the lock goes with it
-    ")
+    ");
     });
     assert!(store(&home).names().unwrap().is_empty());
     drop(lock);

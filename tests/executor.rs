@@ -35,7 +35,7 @@ enum Fate {
 
 /// Machines do as they are fated; all others are made.
 struct Fates {
-    fates: BTreeMap<&'static str, Fate>,
+    written: BTreeMap<&'static str, Fate>,
     calls: Mutex<BTreeMap<String, u32>>,
     /// Machines that are being made now, and the most there ever were.
     busy: Mutex<(usize, usize)>,
@@ -75,7 +75,7 @@ impl Driver for Fated {
         }
         tokio::task::yield_now().await;
         let doing = || "creating the instance".to_owned();
-        let result = match self.0.fates.get(name) {
+        let result = match self.0.written.get(name) {
             Some(Fate::Refused) => Err(DriverError::Refused {
                 doing: doing(),
                 why: "the quota is exceeded".to_owned(),
@@ -149,7 +149,7 @@ impl Run {
     /// Hosts as `name` or `name: what it waits for`, separated by commas.
     fn new(hosts: &str, fates: &[(&'static str, Fate)]) -> Self {
         let fates = Arc::new(Fates {
-            fates: fates.iter().copied().collect(),
+            written: fates.iter().copied().collect(),
             calls: Mutex::default(),
             busy: Mutex::default(),
             go: Semaphore::new(0),

@@ -1,8 +1,6 @@
 //! Bad days of real hosts: what a person reads then, what is recorded, and that mending the cause and applying again
 //! is all it takes. The other hosts of the fleet are never touched.
 
-#![expect(clippy::disallowed_methods, reason = "the lab looks at this computer with its own programs")]
-
 mod lab;
 
 use lab::{Lab, Said};

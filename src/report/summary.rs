@@ -319,7 +319,7 @@ mod tests {
         1 unchanged, 1 converged, 1 removed, 1 not reached, 1 not started, 1 interrupted, 1 skipped, 1 failed.
         The run ended early; the same command goes on from here.
         ");
-        assert_eq!(hosts(&plan, &outcome).len(), 9);
+        assert_eq!(hosts(&plan, &outcome).len(), 8);
     }
 
     #[test]
