@@ -35,7 +35,7 @@ enum Fate {
 
 /// Machines do as they are fated; all others are made.
 struct Fates {
-    ends_of: BTreeMap<&'static str, Fate>,
+    written: BTreeMap<&'static str, Fate>,
     calls: Mutex<BTreeMap<String, u32>>,
     /// Machines that are being made now, and the most there ever were.
     busy: Mutex<(usize, usize)>,
@@ -75,7 +75,7 @@ impl Driver for Fated {
         }
         tokio::task::yield_now().await;
         let doing = || "creating the instance".to_owned();
-        let result = match self.0.ends_of.get(name) {
+        let result = match self.0.written.get(name) {
             Some(Fate::Refused) => Err(DriverError::Refused {
                 doing: doing(),
                 why: "the quota is exceeded".to_owned(),
@@ -132,7 +132,7 @@ fn instance(machine: &str) -> StepId {
 /// A run of a fleet that is not there yet.
 struct Run {
     world: World,
-    ends_of: Arc<Fates>,
+    fates: Arc<Fates>,
     fleet: Fleet,
     options: Options,
     interrupt: Interrupt,
@@ -147,15 +147,15 @@ struct Ended {
 
 impl Run {
     /// Hosts as `name` or `name: what it waits for`, separated by commas.
-    fn new(hosts: &str, ends_of: &[(&'static str, Fate)]) -> Self {
-        let ends_of = Arc::new(Fates {
-            ends_of: ends_of.iter().copied().collect(),
+    fn new(hosts: &str, fates: &[(&'static str, Fate)]) -> Self {
+        let fates = Arc::new(Fates {
+            written: fates.iter().copied().collect(),
             calls: Mutex::default(),
             busy: Mutex::default(),
             go: Semaphore::new(0),
         });
         // The driver table holds drivers for the life of the program; a test's is short.
-        let driver: &'static dyn AnyDriver = Box::leak(Box::new(Fated(ends_of.clone())));
+        let driver: &'static dyn AnyDriver = Box::leak(Box::new(Fated(fates.clone())));
         let (mut world, _, _) = support::world();
         world.drivers = Arc::new(Drivers::from([("fated", driver)]));
         let host = |text: &str| {
@@ -174,7 +174,7 @@ impl Run {
         let hosts = hosts.split(',').map(host).collect();
         let fleet = Fleet { name: FleetName::new("test").unwrap(), hosts, policy: Policy::default() };
         let options = Options { parallel: 8, on_error: OnError::StopDependants, retries: 0 };
-        Self { world, ends_of, fleet, options, interrupt: Interrupt::default() }
+        Self { world, fates, fleet, options, interrupt: Interrupt::default() }
     }
 
     fn on_error(mut self, on_error: OnError) -> Self {
@@ -221,7 +221,7 @@ impl Run {
     }
 
     fn calls(&self, machine: &str) -> u32 {
-        self.ends_of.calls.lock().unwrap().get(machine).copied().unwrap_or(0)
+        self.fates.calls.lock().unwrap().get(machine).copied().unwrap_or(0)
     }
 }
 
@@ -292,7 +292,7 @@ async fn told_to_fail_fast_what_is_under_way_ends_well() {
     let ended = run
         .go(|event| {
             if matches!(event, Event::Finished { result: Err(_), .. }) {
-                run.ends_of.go.add_permits(1);
+                run.fates.go.add_permits(1);
             }
         })
         .await;
@@ -324,7 +324,7 @@ async fn as_many_hosts_are_worked_on_at_once_as_was_said() {
     for (parallel, most) in [(0, 1), (1, 1), (3, 3), (99, 6)] {
         let run = Run::new("a, b, c, d, e, f", &[]).parallel(parallel);
         assert_eq!(run.go(quiet).await.verdict(), Verdict::Complete);
-        assert_eq!(run.ends_of.busy.lock().unwrap().1, most, "{parallel}");
+        assert_eq!(run.fates.busy.lock().unwrap().1, most, "{parallel}");
     }
 }
 
@@ -339,7 +339,7 @@ async fn interrupted_once_nothing_more_begins_and_what_is_under_way_ends_well() 
                     begun += 1;
                     if begun == parallel {
                         run.interrupt.ask();
-                        run.ends_of.go.add_permits(parallel);
+                        run.fates.go.add_permits(parallel);
                     }
                 }
             })
