@@ -1,6 +1,11 @@
 //! A directed graph with a deterministic order, which knows nothing of machines.
 
-use petgraph::{Direction, algo::tarjan_scc, graph::DiGraph, prelude::NodeIndex};
+use petgraph::{
+    Direction,
+    algo::{tarjan_scc, toposort},
+    graph::DiGraph,
+    prelude::NodeIndex,
+};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -25,8 +30,8 @@ impl<K: fmt::Debug + fmt::Display> Cycle<K> {
 /// Nodes of type `N` under keys of type `K`. An edge means "runs after".
 #[derive(Clone, Debug)]
 pub struct Graph<K, N> {
+    /// Nodes in the order of their keys, so that they are their own index.
     inner: DiGraph<(K, N), ()>,
-    index: BTreeMap<K, NodeIndex>,
 }
 
 impl<K: Clone + Ord + fmt::Debug + fmt::Display, N> Graph<K, N> {
@@ -35,26 +40,59 @@ impl<K: Clone + Ord + fmt::Debug + fmt::Display, N> Graph<K, N> {
     /// # Errors
     /// Returns one cycle for each group of keys that wait for each other, if there are any.
     pub fn build(nodes: BTreeMap<K, N>, after: impl IntoIterator<Item = (K, K)>) -> Result<Self, Vec<Cycle<K>>> {
+        let graph = Self::without_edges(nodes);
+        let edges = after.into_iter().filter_map(|(later, earlier)| Some((graph.find(&earlier)?, graph.find(&later)?)));
+        let edges = edges.collect();
+        graph.connected(edges)
+    }
+
+    /// As [`build`](Self::build), with `(later, earlier)` edges that name nodes by their number in the order of keys:
+    /// in a large graph, looking up keys is most of the work.
+    ///
+    /// # Errors
+    /// As for [`build`](Self::build).
+    pub fn numbered(
+        nodes: BTreeMap<K, N>,
+        after: impl IntoIterator<Item = (usize, usize)>,
+    ) -> Result<Self, Vec<Cycle<K>>> {
+        let edges = after.into_iter().map(|(later, earlier)| (NodeIndex::new(earlier), NodeIndex::new(later)));
+        Self::without_edges(nodes).connected(edges.collect())
+    }
+
+    fn without_edges(nodes: BTreeMap<K, N>) -> Self {
         let mut inner = DiGraph::with_capacity(nodes.len(), nodes.len() * 2);
-        let mut index = BTreeMap::new();
-        for (key, node) in nodes {
-            index.insert(key.clone(), inner.add_node((key, node)));
+        for node in nodes {
+            inner.add_node(node);
         }
-        let edges: BTreeSet<(NodeIndex, NodeIndex)> = after
-            .into_iter()
-            .filter_map(|(later, earlier)| Some((*index.get(&earlier)?, *index.get(&later)?)))
-            .collect();
+        Self { inner }
+    }
+
+    fn connected(mut self, mut edges: Vec<(NodeIndex, NodeIndex)>) -> Result<Self, Vec<Cycle<K>>> {
+        edges.sort_unstable();
+        edges.dedup();
         for (earlier, later) in edges {
-            inner.add_edge(earlier, later, ());
+            self.inner.add_edge(earlier, later, ());
         }
-        let graph = Self { inner, index };
-        let mut cycles: Vec<Cycle<K>> = tarjan_scc(&graph.inner)
+        let cycles = self.cycles();
+        if cycles.is_empty() { Ok(self) } else { Err(cycles) }
+    }
+
+    fn cycles(&self) -> Vec<Cycle<K>> {
+        // Cheap, and nearly always the whole answer.
+        if toposort(&self.inner, None).is_ok() {
+            return Vec::new();
+        }
+        let mut cycles: Vec<Cycle<K>> = tarjan_scc(&self.inner)
             .into_iter()
-            .filter(|group| group.len() > 1 || graph.inner.contains_edge(group[0], group[0]))
-            .map(|group| graph.walk_cycle(&group))
+            .filter(|group| group.len() > 1 || self.inner.contains_edge(group[0], group[0]))
+            .map(|group| self.walk_cycle(&group))
             .collect();
         cycles.sort_by(|a, b| a.0.cmp(&b.0));
-        if cycles.is_empty() { Ok(graph) } else { Err(cycles) }
+        cycles
+    }
+
+    fn find(&self, key: &K) -> Option<NodeIndex> {
+        self.inner.raw_nodes().binary_search_by(|node| node.weight.0.cmp(key)).ok().map(NodeIndex::new)
     }
 
     /// Names every member of a strongly connected group, starting at the smallest key and following
@@ -76,13 +114,13 @@ impl<K: Clone + Ord + fmt::Debug + fmt::Display, N> Graph<K, N> {
 
     /// All nodes, by key.
     pub fn nodes(&self) -> impl Iterator<Item = (&K, &N)> {
-        self.index.iter().map(|(k, &i)| (k, &self.inner[i].1))
+        self.inner.raw_nodes().iter().map(|node| (&node.weight.0, &node.weight.1))
     }
 
     /// The node under `key`.
     #[must_use]
     pub fn get(&self, key: &K) -> Option<&N> {
-        self.index.get(key).map(|&i| &self.inner[i].1)
+        self.find(key).map(|i| &self.inner[i].1)
     }
 
     /// Keys that must end before `key` may start, in order.
@@ -97,10 +135,9 @@ impl<K: Clone + Ord + fmt::Debug + fmt::Display, N> Graph<K, N> {
 
     fn neighbours(&self, key: &K, way: Direction) -> impl Iterator<Item = &K> {
         let mut keys: Vec<&K> = self
-            .index
-            .get(key)
+            .find(key)
             .into_iter()
-            .flat_map(|&i| self.inner.neighbors_directed(i, way).map(|n| &self.inner[n].0))
+            .flat_map(|i| self.inner.neighbors_directed(i, way).map(|n| &self.inner[n].0))
             .collect();
         keys.sort_unstable();
         keys.into_iter()
@@ -109,31 +146,30 @@ impl<K: Clone + Ord + fmt::Debug + fmt::Display, N> Graph<K, N> {
     /// How many nodes there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.index.len()
+        self.inner.node_count()
     }
 
     /// Whether there is no node.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.index.is_empty()
+        self.inner.node_count() == 0
     }
 
     /// Keys so that each stands after all it needs; keys that may run at once stand together, by key.
     #[must_use]
     pub fn waves(&self) -> Vec<Vec<K>> {
         let mut depth = vec![0_usize; self.inner.node_count()];
-        for i in petgraph::algo::toposort(&self.inner, None).expect("a built graph has no cycle") {
+        for i in toposort(&self.inner, None).expect("a built graph has no cycle") {
             for later in self.inner.neighbors_directed(i, Direction::Outgoing) {
                 depth[later.index()] = depth[later.index()].max(depth[i.index()] + 1);
             }
         }
         let mut waves: Vec<Vec<K>> = Vec::new();
-        for (key, i) in &self.index {
-            let d = depth[i.index()];
+        for (node, d) in self.inner.raw_nodes().iter().zip(depth) {
             if waves.len() <= d {
                 waves.resize_with(d + 1, Vec::new);
             }
-            waves[d].push(key.clone());
+            waves[d].push(node.weight.0.clone());
         }
         waves
     }

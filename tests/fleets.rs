@@ -144,50 +144,14 @@ fn variables_are_put_in() {
     assert_eq!(sizes, BTreeSet::from([(4_u64 << 30).to_string()]), "the command line overrides the file");
 }
 
-/// A fleet of so many hosts, each with its own keys: `count` would be cheap.
-fn large(hosts: usize) -> String {
-    use std::fmt::Write as _;
-    let mut text = "fleet: large\ndefaults: { driver: generic, engine: { version: \"28.2\" } }\nhosts:\n".to_owned();
-    for n in 0..hosts {
-        // Nine hosts in ten wait for the tenth.
-        let waits = if n % 10 == 0 { String::new() } else { format!("web-{}", n / 10 * 10) };
-        writeln!(
-            text,
-            "  web-{n}:\n    ip: 10.{}.{}.{}\n    ssh-user: admin\n    ssh-port: 2222\n    ssh-key: ~/.ssh/id_ed25519\n    \
-             jump: admin@192.0.2.1\n    depends_on: [{waits}]\n    protect: true\n    optional: false\n    \
-             tls-names: [web-{n}.example.org]\n    engine: {{ labels: {{ n: {n} }} }}",
-            n >> 16,
-            n >> 8 & 255,
-            n & 255,
-        )
-        .unwrap();
-    }
-    text
-}
-
-fn seconds(text: &str) -> f64 {
-    let once = || {
-        let start = std::time::Instant::now();
-        assert!(fleet::load("large.yaml", text, &Inputs::default()).is_ok());
-        start.elapsed().as_secs_f64()
-    };
-    (0..3).map(|_| once()).fold(f64::MAX, f64::min)
-}
-
+/// Comparing texts is what would take time in the square of a file (how long loading takes is in `benches/`).
 #[test]
-fn loading_takes_time_in_proportion_to_the_file() {
-    let (small, big) = (seconds(&large(500)), seconds(&large(4_000)));
-    assert!(big < small * 24.0, "8 times the hosts took {:.1} times as long ({small:.3} s, {big:.3} s)", big / small);
-}
-
-/// Prints what a large fleet takes, and a large fleet that is wrong throughout.
-#[test]
-#[ignore = "a measurement; run it with --release"]
-fn ten_thousand_hosts() {
-    let text = large(10_000);
-    let wrong = text.replace("ssh-port: 2222", "ssh-prot: 2222").replace("depends_on: [web-", "depends_on: [wed-");
-    println!("{} MiB: {:.3} s", text.len() >> 20, seconds(&text));
-    let start = std::time::Instant::now();
-    let problems = fleet::load("large.yaml", &wrong, &Inputs::default()).unwrap_err();
-    println!("{} problems: {:.3} s", problems.problems().len(), start.elapsed().as_secs_f64());
+fn a_large_fleet_that_is_wrong_throughout_is_told_all_of_it_and_suggested_some() {
+    let hosts = (0..1_000).map(|n| format!("  web-{n}: {{ ipp: 10.0.0.1, depends_on: [wed-{n}] }}"));
+    let text =
+        format!("fleet: large\ndefaults: {{ driver: generic }}\nhosts:\n{}", hosts.collect::<Vec<_>>().join("\n"));
+    let problems = fleet::load("large.yaml", &text, &Inputs::default()).unwrap_err();
+    assert_eq!(problems.problems().len(), 2_000, "an unknown option and an unknown host each");
+    let suggested = |p: &&fleet::Problem| p.help.as_ref().is_some_and(|help| help.starts_with("did you mean"));
+    assert_eq!(problems.problems().iter().filter(suggested).count(), 50);
 }

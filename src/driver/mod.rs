@@ -18,7 +18,10 @@ use crate::{
     transport::{Connect, TransportError},
 };
 use async_trait::async_trait;
-use serde::de::DeserializeOwned;
+use serde::{
+    Deserialize,
+    de::{DeserializeOwned, value::MapDeserializer},
+};
 use std::path::Path;
 use thiserror::Error;
 
@@ -268,9 +271,10 @@ pub trait AnyDriver: Send + Sync {
 
 fn typed<D: Driver>(values: &OptionValues) -> Result<D::Options, DriverError> {
     // A record written by an older version may lack options that have a default now.
-    let complete = options::with_defaults(D::OPTIONS, values);
-    let json = serde_json::Value::Object(complete.into_iter().collect());
-    serde_json::from_value(json).map_err(|e| DriverError::Refused {
+    let absent = options::absent_defaults(D::OPTIONS, values);
+    let pairs = values.iter().map(|(key, value)| (key.as_str(), value));
+    let complete = pairs.chain(absent.iter().map(|(key, value)| (*key, value)));
+    D::Options::deserialize(MapDeserializer::new(complete)).map_err(|e: serde_json::Error| DriverError::Refused {
         doing: format!("reading the options of driver `{}`", D::NAME),
         why: e.to_string(),
         help: "correct the options in the fleet file, or the machine's record".to_owned(),

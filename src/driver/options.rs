@@ -98,13 +98,19 @@ pub enum Change {
 #[must_use]
 pub fn with_defaults(table: &[OptionSpec], values: &OptionValues) -> OptionValues {
     let mut complete = values.clone();
-    for spec in table {
-        if let (false, Some(default)) = (complete.contains_key(spec.key), spec.default) {
-            let value = read(spec, &Value::String(default.to_owned())).expect("a default is legal, which a test holds");
-            complete.insert(spec.key.to_owned(), value);
-        }
-    }
+    complete.extend(absent_defaults(table, values).into_iter().map(|(key, value)| (key.to_owned(), value)));
     complete
+}
+
+/// Keys and defaults of options that are absent.
+pub(super) fn absent_defaults(table: &[OptionSpec], values: &OptionValues) -> Vec<(&'static str, Value)> {
+    let absent = table.iter().filter(|spec| !values.contains_key(spec.key));
+    absent.filter_map(|spec| Some((spec.key, default(spec)?))).collect()
+}
+
+fn default(spec: &OptionSpec) -> Option<Value> {
+    let text = Value::String(spec.default?.to_owned());
+    Some(read(spec, &text).expect("a default is legal, which a test holds"))
 }
 
 /// Reads one value as a person wrote it (in a file, a flag or a variable) into its normal form.
@@ -201,20 +207,20 @@ pub fn show_size(bytes: u64) -> String {
 /// What turns `recorded` into `desired`; both may lack defaults.
 #[must_use]
 pub fn compare(table: &[OptionSpec], recorded: &OptionValues, desired: &OptionValues) -> Change {
-    let (recorded, desired) = (with_defaults(table, recorded), with_defaults(table, desired));
-    let changed = |when: When| -> Vec<String> {
-        table
-            .iter()
-            .filter(|s| s.when == when && s.secrecy == Secrecy::Plain && recorded.get(s.key) != desired.get(s.key))
-            .map(|s| s.key.to_owned())
-            .collect()
+    let differs = |spec: &&OptionSpec| match (recorded.get(spec.key), desired.get(spec.key)) {
+        (Some(old), Some(new)) => old != new,
+        (None, None) => false,
+        (Some(given), None) | (None, Some(given)) => default(spec).as_ref() != Some(given),
     };
-    let (replace, in_place, noted) = (changed(When::Replace), changed(When::InPlace), changed(When::Recorded));
+    let changed: Vec<&OptionSpec> = table.iter().filter(|s| s.secrecy == Secrecy::Plain).filter(differs).collect();
+    let keys =
+        |when: When| -> Vec<String> { changed.iter().filter(|s| s.when == when).map(|s| s.key.to_owned()).collect() };
+    let (replace, in_place) = (keys(When::Replace), keys(When::InPlace));
     if !replace.is_empty() {
         Change::Replace(replace)
     } else if !in_place.is_empty() {
         Change::InPlace(in_place)
-    } else if !noted.is_empty() {
+    } else if !changed.is_empty() {
         Change::Recorded
     } else {
         Change::Nothing

@@ -100,12 +100,17 @@ fn itself(group: &Group<'_>, name: &str, at: &Node) -> Problem {
 /// Refuses what waits in a circle, with a label under every edge of it. All members of a group wait for the
 /// same, so a circle of groups is one of machines.
 fn cycles(groups: &[Group<'_>], edges: &[BTreeMap<usize, &Node>], problems: &mut Problems) {
-    let nodes: BTreeMap<&str, usize> = groups.iter().enumerate().map(|(n, g)| (g.entry.key.as_str(), n)).collect();
     let key = |n: usize| groups[n].entry.key.as_str();
-    let after = edges.iter().enumerate().flat_map(|(n, on)| on.keys().map(move |&target| (key(n), key(target))));
-    let Err(found) = Graph::build(nodes.clone(), after) else {
+    let nodes: BTreeMap<&str, usize> = groups.iter().enumerate().map(|(n, g)| (g.entry.key.as_str(), n)).collect();
+    let mut number = vec![0; groups.len()];
+    for (at, &n) in nodes.values().enumerate() {
+        number[n] = at;
+    }
+    let after = edges.iter().enumerate().flat_map(|(n, on)| on.keys().map(move |&target| (n, target)));
+    let Err(found) = Graph::numbered(nodes, after.map(|(n, target)| (number[n], number[target]))) else {
         return;
     };
+    let nodes: BTreeMap<&str, usize> = groups.iter().enumerate().map(|(n, g)| (g.entry.key.as_str(), n)).collect();
     for cycle in found {
         let members: BTreeSet<usize> = cycle.0.iter().map(|name| nodes[name]).collect();
         let mut problem = Problem::new(Code::DependencyCycle, format!("hosts wait for each other: {}", cycle.path()))

@@ -229,7 +229,9 @@ impl Builder<'_> {
                 if style != Style::Quoted && text.contains('\0') {
                     return Err(Problem::new(Code::Syntax, "a null byte is no text").at(place, ""));
                 }
-                let node = Node { at: place, value: Value::Scalar(Scalar { text: text.into_owned(), style }) };
+                // A copy: the parser's own text has room for much more, and a tree of them takes five times the memory.
+                let text = text.as_ref().to_owned();
+                let node = Node { at: place, value: Value::Scalar(Scalar { text, style }) };
                 Ok(self.place(node, anchor))
             }
             Event::Alias(id) => {
@@ -350,20 +352,21 @@ impl Builder<'_> {
     }
 
     fn refuse_duplicates(&mut self, entries: &mut Vec<Entry>) {
-        let mut first: HashMap<&str, Place> = HashMap::with_capacity(entries.len());
+        let mut order: Vec<usize> = (0..entries.len()).collect();
+        order.sort_by(|&a, &b| entries[a].key.cmp(&entries[b].key));
+        // Equal keys stand in file order, for the sort is stable.
         let mut again = Vec::new();
-        for (n, entry) in entries.iter().enumerate() {
-            if let Some(&place) = first.get(entry.key.as_str()) {
-                let problem = Problem::new(Code::DuplicateKey, format!("`{}` is here twice", entry.key))
-                    .at(entry.key_at, "again here")
-                    .at(place, "first here")
+        for same in order.chunk_by(|&a, &b| entries[a].key == entries[b].key) {
+            for &n in &same[1..] {
+                let problem = Problem::new(Code::DuplicateKey, format!("`{}` is here twice", entries[n].key))
+                    .at(entries[n].key_at, "again here")
+                    .at(entries[same[0]].key_at, "first here")
                     .help("rename or remove one: only one of them could count");
                 self.problems.push(problem);
                 again.push(n);
-            } else {
-                first.insert(&entry.key, entry.key_at);
             }
         }
+        again.sort_unstable();
         for n in again.into_iter().rev() {
             entries.remove(n);
         }

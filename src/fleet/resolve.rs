@@ -225,7 +225,7 @@ fn hosts(
     if !problems.is_empty() {
         return BTreeMap::new();
     }
-    let mut hosts = BTreeMap::new();
+    let mut hosts = Vec::with_capacity(machines);
     for ((group, spec), depends_on) in groups.into_iter().zip(specs).zip(waits) {
         let Some(spec) = spec else { continue };
         let spec = HostSpec { depends_on, ..spec };
@@ -235,7 +235,7 @@ fn hosts(
         hosts.extend(members.into_iter().map(|name| (name, spec.clone())));
         hosts.extend(last.map(|name| (name, spec)));
     }
-    hosts
+    hosts.into_iter().collect()
 }
 
 /// Names of the machines a host stands for.

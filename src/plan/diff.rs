@@ -17,6 +17,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Steps of a plan, by what they are about.
 pub(super) type Steps = BTreeMap<StepId, Step>;
 
+/// Steps as they are found; each is there once.
+pub(super) type Found = Vec<(StepId, Step)>;
+
 fn id(machine: &MachineName, part: Part) -> StepId {
     StepId { machine: machine.clone(), part, rm: false }
 }
@@ -33,7 +36,7 @@ pub(super) fn host(
     snapshot: &Snapshot,
     policy: &Policy,
     inputs: &Inputs<'_>,
-    steps: &mut Steps,
+    steps: &mut Found,
 ) {
     if let Some(why) = snapshot.broken.get(name.as_str()) {
         return block(name, why.clone(), steps);
@@ -50,62 +53,62 @@ pub(super) fn host(
     match instance(spec, known, *driver) {
         Next::Create(reasons) => create_for(name, spec, &reasons, steps),
         Next::Replace(reasons) => {
-            steps.insert(
+            steps.push((
                 StepId { machine: name.clone(), part: Part::Instance, rm: true },
                 Step { action: Action::Rm, reasons: reasons.clone(), work: Work::RmInstance },
-            );
+            ));
             create_for(name, spec, &reasons, steps);
         }
         Next::Step(step) => {
-            steps.insert(id(name, Part::Instance), step);
+            steps.push((id(name, Part::Instance), step));
             let Some(wanted) = &spec.engine else { return };
             if wanted.api == Api::Tls {
-                steps.insert(id(name, Part::Certificate), certificate(name, spec, known, policy, inputs));
+                steps.push((id(name, Part::Certificate), certificate(name, spec, known, policy, inputs)));
             }
-            steps.insert(id(name, Part::Engine), engine_step(wanted, known, inputs));
+            steps.push((id(name, Part::Engine), engine_step(wanted, known, inputs)));
         }
     }
 }
 
 /// Adds the removal of a machine, or says why it stays.
-pub(super) fn rm(name: &MachineName, known: &Known, reason: &Reason, steps: &mut Steps) {
+pub(super) fn rm(name: &MachineName, known: &Known, reason: &Reason, steps: &mut Found) {
     if *reason == Reason::NotPruned {
-        steps.insert(id(name, Part::Instance), keep(Reason::NotPruned));
+        steps.push((id(name, Part::Instance), keep(Reason::NotPruned)));
         return;
     }
     let mut reasons = vec![reason.clone()];
     if let Some(pending) = known.record.pending.get(&Part::Instance) {
         reasons.push(Reason::Interrupted(*pending));
     }
-    steps.insert(
+    steps.push((
         StepId { machine: name.clone(), part: Part::Instance, rm: true },
         Step { action: Action::Rm, reasons, work: Work::RmInstance },
-    );
+    ));
 }
 
-fn block(name: &MachineName, why: String, steps: &mut Steps) {
+fn block(name: &MachineName, why: String, steps: &mut Found) {
     let step = Step { action: Action::Keep, reasons: vec![Reason::Blocked(why.clone())], work: Work::Blocked(why) };
-    steps.insert(id(name, Part::Instance), step);
+    steps.push((id(name, Part::Instance), step));
 }
 
-fn create(name: &MachineName, spec: &HostSpec, reason: &Reason, steps: &mut Steps) {
+fn create(name: &MachineName, spec: &HostSpec, reason: &Reason, steps: &mut Found) {
     create_for(name, spec, std::slice::from_ref(reason), steps);
 }
 
 /// Makes the instance for the given reasons, and the rest because the instance is new.
-fn create_for(name: &MachineName, spec: &HostSpec, reasons: &[Reason], steps: &mut Steps) {
+fn create_for(name: &MachineName, spec: &HostSpec, reasons: &[Reason], steps: &mut Found) {
     let rest = match reasons {
         [Reason::NotRecorded] => Reason::NotRecorded,
         _ => Reason::Rebuilt,
     };
     let step = |work, reasons: Vec<Reason>| Step { action: Action::Create, reasons, work };
-    steps.insert(id(name, Part::Instance), step(Work::CreateInstance, reasons.to_vec()));
+    steps.push((id(name, Part::Instance), step(Work::CreateInstance, reasons.to_vec())));
     let Some(wanted) = &spec.engine else { return };
     if wanted.api == Api::Tls {
         let work = Work::Certificate { names: spec.tls_names.clone(), issue: true };
-        steps.insert(id(name, Part::Certificate), step(work, vec![rest.clone()]));
+        steps.push((id(name, Part::Certificate), step(work, vec![rest.clone()])));
     }
-    steps.insert(id(name, Part::Engine), step(Work::Engine(Box::new(wanted.clone())), vec![rest]));
+    steps.push((id(name, Part::Engine), step(Work::Engine(Box::new(wanted.clone())), vec![rest])));
 }
 
 /// What becomes of an instance that is recorded.

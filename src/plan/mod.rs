@@ -179,7 +179,7 @@ impl Plan {
     /// Plans the way from what is known to what is desired.
     #[must_use]
     pub fn new(fleet: &Fleet, snapshot: &Snapshot, inputs: &Inputs<'_>) -> Self {
-        let mut steps = BTreeMap::new();
+        let mut steps = diff::Found::new();
         for (name, spec) in &fleet.hosts {
             diff::host(&fleet.name, name, spec, snapshot, &fleet.policy, inputs, &mut steps);
         }
@@ -205,17 +205,25 @@ impl Plan {
                 (name.clone(), plan)
             })
             .collect();
-        Self { fleet: fleet.name.clone(), hosts, steps: order::graph(&fleet.hosts, snapshot, steps) }
+        Self {
+            fleet: fleet.name.clone(),
+            hosts,
+            steps: order::graph(&fleet.hosts, snapshot, steps.into_iter().collect()),
+        }
     }
 
     /// Plans the removal of every machine that `fleet` owns.
     #[must_use]
     pub fn destroy(fleet: &FleetName, snapshot: &Snapshot) -> Self {
-        let mut steps = BTreeMap::new();
+        let mut steps = diff::Found::new();
         for (name, known) in owned(fleet, snapshot) {
             diff::rm(name, known, &Reason::Destroyed, &mut steps);
         }
-        Self { fleet: fleet.clone(), hosts: BTreeMap::new(), steps: order::graph(&BTreeMap::new(), snapshot, steps) }
+        Self {
+            fleet: fleet.clone(),
+            hosts: BTreeMap::new(),
+            steps: order::graph(&BTreeMap::new(), snapshot, steps.into_iter().collect()),
+        }
     }
 
     /// Whether there is nothing to do.

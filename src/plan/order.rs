@@ -1,17 +1,16 @@
 //! Which step waits for which. Every limit on order is an edge here, visible and testable.
 
-use super::{Action, StepId, diff::Steps};
+use super::{StepId, diff::Steps};
 use crate::{
     fleet::HostSpec,
     graph::Graph,
     name::MachineName,
     record::{Part, Snapshot},
 };
-use std::collections::{BTreeMap, BTreeSet};
-
-fn id(machine: &MachineName, part: Part, rm: bool) -> StepId {
-    StepId { machine: machine.clone(), part, rm }
-}
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 /// Puts the steps in order.
 pub(super) fn graph(
@@ -19,63 +18,88 @@ pub(super) fn graph(
     snapshot: &Snapshot,
     steps: Steps,
 ) -> Graph<StepId, super::Step> {
+    let numbers = Numbers::new(&steps);
     let mut edges = Vec::with_capacity(steps.len() * 2);
-    for step in steps.keys() {
-        inside(step, &steps, &mut edges);
+    for of_machine in &numbers.machines {
+        inside(&numbers.ids, of_machine.clone(), &mut edges);
     }
-    for (name, spec) in hosts {
-        for earlier in &spec.depends_on {
-            if let Some(last) = last_part(earlier, &steps) {
-                edges.push((id(name, Part::Instance, false), last));
-            }
-        }
+    for (name, spec) in hosts.iter().filter(|(_, spec)| !spec.depends_on.is_empty()) {
+        let Some(first) = numbers.first(name, false) else { continue };
+        edges.extend(spec.depends_on.iter().filter_map(|earlier| Some((first, numbers.last(earlier)?))));
     }
-    let removals = removals(snapshot, &steps);
-    match Graph::build(steps.clone(), edges.iter().cloned().chain(removals.iter().cloned())) {
+    let removals = removals(snapshot, &numbers);
+    if removals.is_empty() {
+        return Graph::numbered(steps, edges).expect("`resolve` refuses a fleet with a cycle");
+    }
+    match Graph::numbered(steps.clone(), edges.iter().chain(&removals).copied()) {
         Ok(graph) => graph,
         // Records of different times can contradict each other, and then no order of removal is right:
         // within the contradiction any is as good. The fleet's own order is never dropped.
         Err(cycles) => {
             let tangled: BTreeSet<StepId> = cycles.into_iter().flat_map(|c| c.0).collect();
-            let rest = removals.into_iter().filter(|(a, b)| !(tangled.contains(a) && tangled.contains(b)));
-            Graph::build(steps, edges.into_iter().chain(rest)).expect("`resolve` refuses a fleet with a cycle")
+            let is_tangled = |n: usize| tangled.contains(numbers.ids[n]);
+            edges.extend(removals.into_iter().filter(|(a, b)| !(is_tangled(*a) && is_tangled(*b))));
+            drop(numbers);
+            Graph::numbered(steps, edges).expect("`resolve` refuses a fleet with a cycle")
         }
+    }
+}
+
+/// Steps by their number in the order of their keys.
+struct Numbers<'a> {
+    ids: Vec<&'a StepId>,
+    /// Numbers of the steps of each machine, by name.
+    machines: Vec<Range<usize>>,
+}
+
+impl<'a> Numbers<'a> {
+    fn new(steps: &'a Steps) -> Self {
+        let ids: Vec<&StepId> = steps.keys().collect();
+        let mut machines = Vec::with_capacity(ids.len() / 3);
+        for of_machine in ids.chunk_by(|a, b| a.machine == b.machine) {
+            let start = machines.last().map_or(0, |before: &Range<usize>| before.end);
+            machines.push(start..start + of_machine.len());
+        }
+        Self { ids, machines }
+    }
+
+    fn of(&self, machine: &MachineName) -> Range<usize> {
+        let found = self.machines.binary_search_by(|range| self.ids[range.start].machine.cmp(machine));
+        found.map_or(0..0, |n| self.machines[n].clone())
+    }
+
+    /// The instance of a machine, or its removal.
+    fn first(&self, machine: &MachineName, rm: bool) -> Option<usize> {
+        self.of(machine).find(|n| self.ids[*n].part == Part::Instance && self.ids[*n].rm == rm)
+    }
+
+    /// The last part of a machine that is made or kept.
+    fn last(&self, machine: &MachineName) -> Option<usize> {
+        self.of(machine).rfind(|n| !self.ids[*n].rm)
     }
 }
 
 /// Instance, then certificate, then engine; a removal before its replacement.
-fn inside(step: &StepId, steps: &Steps, edges: &mut Vec<(StepId, StepId)>) {
-    if step.rm {
-        let new = id(&step.machine, step.part, false);
-        if steps.contains_key(&new) {
-            edges.push((new, step.clone()));
+fn inside(ids: &[&StepId], of_machine: Range<usize>, edges: &mut Vec<(usize, usize)>) {
+    let mut before = None;
+    for n in of_machine {
+        if ids[n].rm {
+            // In the order of keys a removal stands right behind its replacement.
+            edges.extend(before.filter(|new: &usize| ids[*new].part == ids[n].part).map(|new| (new, n)));
+        } else {
+            edges.extend(before.map(|earlier| (n, earlier)));
+            before = Some(n);
         }
-        return;
     }
-    let mut earlier = Part::ALL.into_iter().filter(|p| *p < step.part).map(|p| id(&step.machine, p, false));
-    if let Some(before) = earlier.rfind(|s| steps.contains_key(s)) {
-        edges.push((step.clone(), before));
-    }
-}
-
-fn last_part(machine: &MachineName, steps: &Steps) -> Option<StepId> {
-    Part::ALL.into_iter().rev().map(|p| id(machine, p, false)).find(|s| steps.contains_key(s))
 }
 
 /// The recorded order backwards: what depended on a machine goes before it does.
-fn removals(snapshot: &Snapshot, steps: &Steps) -> Vec<(StepId, StepId)> {
+fn removals(snapshot: &Snapshot, numbers: &Numbers<'_>) -> Vec<(usize, usize)> {
     let mut edges = Vec::new();
-    for (dependant, known) in &snapshot.machines {
-        let first = id(dependant, Part::Instance, true);
-        if steps.get(&first).is_none_or(|s| s.action != Action::Rm) {
-            continue;
-        }
-        for on in &known.record.depends_on {
-            let then = id(on, Part::Instance, true);
-            if steps.contains_key(&then) {
-                edges.push((then, first.clone()));
-            }
-        }
+    for (dependant, known) in snapshot.machines.iter().filter(|(_, known)| !known.record.depends_on.is_empty()) {
+        let Some(first) = numbers.first(dependant, true) else { continue };
+        let on = known.record.depends_on.iter();
+        edges.extend(on.filter_map(|on| Some((numbers.first(on, true)?, first))));
     }
     edges
 }

@@ -1,12 +1,9 @@
 //! A plan in words for people and as JSON for programs.
 
 use super::{Action, Plan, Reason, Step, StepId};
-use crate::{name::MachineName, provisioner::Difference};
+use crate::provisioner::Difference;
 use serde::Serialize;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::fmt;
 
 /// Version of the JSON form; grows when a field changes its meaning or goes.
 pub const JSON_VERSION: u32 = 1;
@@ -75,25 +72,21 @@ fn worth_saying(step: &Step) -> bool {
 /// Host by host, only what is done or in the way; then one line that counts.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut hosts: BTreeMap<&MachineName, Vec<(&StepId, &Step)>> = BTreeMap::new();
-        for (id, step) in self.steps.nodes() {
-            hosts.entry(&id.machine).or_default().push((id, step));
-        }
-        for (name, mut steps) in hosts {
-            steps.retain(|(_, s)| s.action != Action::Keep || worth_saying(s));
-            if steps.is_empty() {
-                continue;
-            }
+        let steps: Vec<(&StepId, &Step)> = self.steps.nodes().collect();
+        for of_host in steps.chunk_by(|(a, _), (b, _)| a.machine == b.machine) {
+            let said = |(_, s): &&(&StepId, &Step)| s.action != Action::Keep || worth_saying(s);
+            let mut steps: Vec<_> = of_host.iter().filter(said).collect();
             // In the order they are done: a removal is its replacement's first half.
             steps.sort_by_key(|(id, _)| (!id.rm, id.part));
-            writeln!(f, "  {name}")?;
+            if let [(id, _), ..] = steps.as_slice() {
+                writeln!(f, "  {}", id.machine)?;
+            }
             for (id, step) in steps {
                 let sign = if step.action == Action::Keep { '!' } else { step.action.sign() };
-                let mut reasons = step.reasons.iter();
-                let first = reasons.next().map(ToString::to_string).unwrap_or_default();
-                writeln!(f, "    {sign} {:<7} {:<11}  {first}", step.action, id.part)?;
-                for more in reasons {
-                    writeln!(f, "{:27}{more}", "")?;
+                write!(f, "    {sign} {:<7} {:<11}  ", step.action, id.part)?;
+                for (n, reason) in step.reasons.iter().enumerate() {
+                    let indent = if n == 0 { 0 } else { 27 };
+                    writeln!(f, "{:indent$}{reason}", "")?;
                 }
             }
         }
@@ -105,9 +98,9 @@ impl Plan {
     /// `9 to create, 1 to upgrade, 2 to rm, 4 to keep.`, counted in steps.
     #[must_use]
     pub fn summary(&self) -> String {
-        let hosts: BTreeSet<&MachineName> = self.steps.nodes().map(|(id, _)| &id.machine).collect();
+        let hosts = self.machines(|_| true);
         if self.is_noop() {
-            return self.why_nothing(&hosts);
+            return self.why_nothing(hosts);
         }
         let of = |action: Action| format!("{} to {action}", self.count(action));
         let counts: Vec<String> = [Action::Create, Action::Upgrade, Action::Rm, Action::Keep]
@@ -115,26 +108,30 @@ impl Plan {
             .filter(|a| self.count(*a) > 0)
             .map(of)
             .collect();
-        let touched: BTreeSet<&MachineName> = self.changes().map(|(id, _)| &id.machine).collect();
         format!(
             "{} on {} of {}: {}.",
             count(self.changes().count(), "step", "steps"),
-            touched.len(),
-            count(hosts.len(), "host", "hosts"),
+            self.machines(|step| step.action != Action::Keep),
+            count(hosts, "host", "hosts"),
             counts.join(", ")
         )
     }
 
+    /// How many machines have a step that `pick` picks.
+    fn machines(&self, pick: impl Fn(&Step) -> bool) -> usize {
+        // Steps stand by machine.
+        let mut names: Vec<_> = self.steps.nodes().filter(|(_, s)| pick(s)).map(|(id, _)| &id.machine).collect();
+        names.dedup();
+        names.len()
+    }
+
     /// Nothing is to be done because all is well, or because something is in the way.
-    fn why_nothing(&self, hosts: &BTreeSet<&MachineName>) -> String {
-        let with = |kind: fn(&Reason) -> bool| {
-            let found = self.steps.nodes().filter(|(_, s)| s.reasons.iter().any(kind)).map(|(id, _)| &id.machine);
-            found.collect::<BTreeSet<_>>().len()
-        };
+    fn why_nothing(&self, hosts: usize) -> String {
+        let with = |kind: fn(&Reason) -> bool| self.machines(|step| step.reasons.iter().any(kind));
         let blocked = with(|r| matches!(r, Reason::Blocked(_)));
         let unreached = with(|r| matches!(r, Reason::NotReached(_)));
         let kept = with(|r| matches!(r, Reason::NotPruned));
-        let well = hosts.len() - blocked - unreached - kept;
+        let well = hosts - blocked - unreached - kept;
         let mut parts = vec![count(well, "host is as planned", "hosts are as planned")];
         if unreached > 0 {
             parts.push(format!("{unreached} could not be reached"));

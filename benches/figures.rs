@@ -1,0 +1,356 @@
+//! The figures of the README, in one run and one table: `just bench`, or `cargo bench --bench figures`.
+//!
+//! What is compared runs in turns, so that a busy moment meets both; medians are quoted, with the least and the
+//! most. `MACHINE_BENCH=quick` takes fewer turns, `MACHINE_BENCH_BUILD=1` also times a build from nothing. What
+//! needs real hosts needs what the tests' lab needs, and says `SKIPPED` without.
+
+#![expect(clippy::disallowed_methods, reason = "it runs the program, and what the program is compared with")]
+
+#[path = "../tests/lab/mod.rs"]
+mod lab;
+
+use lab::{Lab, ready};
+use machine::{
+    clock::{Clock, SystemClock},
+    fleet::{self, HostSpec, Inputs},
+    name::{FleetName, MachineName},
+    record::{CertificateRecord, EngineRecord, Instance, MachineRecord, SshEndpoint, certificate_names},
+    store::{Store, dir::DirStore},
+};
+use std::{
+    fmt::Write as _,
+    fs,
+    io::{BufRead, BufReader, Read},
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+fn main() {
+    // `cargo test --all-targets` starts benches, too.
+    if !std::env::args().any(|arg| arg == "--bench") {
+        println!("SKIPPED: not called by cargo bench");
+        return;
+    }
+    let quick = std::env::var_os("MACHINE_BENCH").is_some_and(|v| v == "quick");
+    let mut table = Table::default();
+    start(&mut table, if quick { 20 } else { 200 });
+    plans(&mut table, quick);
+    if ready(&[]) {
+        no_op(&mut table, if quick { 5 } else { 21 });
+        quickstart(&mut table, if quick { 1 } else { 3 });
+    } else {
+        table.0.push("| no-op `apply`, quickstart | SKIPPED: see above | | | | |".to_owned());
+    }
+    if std::env::var_os("MACHINE_BENCH_BUILD").is_some_and(|v| v == "1") {
+        build(&mut table);
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    println!("\n{}, {cores} cores. Median (least – most).\n", SystemClock.now());
+    println!("| what | median | goal | beside it | ratio | peak memory |\n| --- | --- | --- | --- | --- | --- |");
+    println!("{}", table.0.join("\n"));
+}
+
+/// Lines of the table.
+#[derive(Default)]
+struct Table(Vec<String>);
+
+impl Table {
+    fn line(&mut self, what: &str, times: &[Duration], goal: &str, beside: &str, ratio: &str, memory: &str) {
+        eprintln!("{what}: {}", spread(times));
+        self.0.push(format!("| {what} | {} | {goal} | {beside} | {ratio} | {memory} |", spread(times)));
+    }
+}
+
+fn middle(sorted: &[f64]) -> f64 {
+    sorted[sorted.len() / 2]
+}
+
+fn sorted(values: impl IntoIterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// `12.3 ms (11.8 – 14.0)`.
+fn spread(times: &[Duration]) -> String {
+    let all = sorted(times.iter().map(Duration::as_secs_f64));
+    let (factor, unit) = if middle(&all) < 1.0 { (1e3, "ms") } else { (1.0, "s") };
+    let [low, mid, high] = [all[0], middle(&all), all[all.len() - 1]].map(|v| v * factor);
+    if mid < 100.0 {
+        format!("{mid:.1} {unit} ({low:.1} – {high:.1})")
+    } else {
+        format!("{mid:.0} {unit} ({low:.0} – {high:.0})")
+    }
+}
+
+/// Ratios turn by turn.
+fn ratios(ours: &[Duration], theirs: &[Duration]) -> String {
+    let all = sorted(ours.iter().zip(theirs).map(|(a, b)| a.as_secs_f64() / b.as_secs_f64()));
+    format!("{:.2} ({:.2} – {:.2})", middle(&all), all[0], all[all.len() - 1])
+}
+
+fn timed(mut command: Command) -> Duration {
+    let start = Instant::now();
+    let output = command.output().expect("the program starts");
+    let took = start.elapsed();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    took
+}
+
+const MACHINE: &str = env!("CARGO_BIN_EXE_machine");
+
+fn start(table: &mut Table, turns: usize) {
+    let run = |program: &str, args: &[&str]| {
+        let mut command = Command::new(program);
+        command.args(args);
+        timed(command)
+    };
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..turns {
+        ours.push(run(MACHINE, &["--version"]));
+        theirs.push(run("/bin/true", &[]));
+    }
+    let beside = format!("`/bin/true`: {}", spread(&theirs));
+    table.line("`machine --version`", &ours, "≤ 10 ms", &beside, &ratios(&ours, &theirs), "");
+}
+
+/// A fleet of so many hosts with ten keys each; with `count` it would be cheap.
+fn large(hosts: usize) -> String {
+    let mut text = "fleet: large\ndefaults: { driver: generic, engine: { version: \"28.2\" } }\nhosts:\n".to_owned();
+    for n in 0..hosts {
+        // Nine hosts in ten wait for the tenth.
+        let waits = if n % 10 == 0 { String::new() } else { format!("web-{}", n / 10 * 10) };
+        let [a, b, c] = [n >> 16, n >> 8 & 255, n & 255];
+        writeln!(
+            text,
+            "  web-{n}:\n    ip: 10.{a}.{b}.{c}\n    ssh-user: admin\n    ssh-port: 2222\n    ssh-key: ~/.ssh/id_ed25519\n    \
+             jump: admin@192.0.2.1\n    depends_on: [{waits}]\n    protect: true\n    optional: false\n    \
+             tls-names: [web-{n}.example.org]\n    engine: {{ labels: {{ n: {n} }} }}",
+        )
+        .expect("a text takes all");
+    }
+    text
+}
+
+/// What the store knows of a host after it was applied.
+fn applied(name: &MachineName, fleet: &FleetName, host: &HostSpec) -> MachineRecord {
+    let address = host.options["ip"].as_str().unwrap_or_default().to_owned();
+    let names = certificate_names(name, &address, &host.tls_names);
+    let mut record = MachineRecord::new(name.clone(), Some(fleet.clone()), &host.driver, host.options.clone());
+    record.depends_on.clone_from(&host.depends_on);
+    record.protect = host.protect;
+    let ssh = SshEndpoint {
+        host: address.clone(),
+        port: 2222,
+        user: "admin".to_owned(),
+        key: Some("/home/admin/.ssh/id_ed25519".to_owned()),
+        jump: Some("admin@192.0.2.1".to_owned()),
+    };
+    let key = format!("ssh-ed25519 {}", "A".repeat(68));
+    record.instance = Some(Instance {
+        id: address.clone(),
+        address,
+        ssh: Some(ssh),
+        url: None,
+        host_keys: vec![key.clone()],
+        jump_keys: vec![key],
+    });
+    let (sha256, ca_sha256) = ("1".repeat(64), "2".repeat(64));
+    let not_after = SystemClock.now().plus_days(365);
+    record.certificate = Some(CertificateRecord { sha256, ca_sha256, names, not_after });
+    record.engine = host.engine.as_ref().map(|spec| EngineRecord {
+        spec: spec.clone(),
+        version: "28.2.2".to_owned(),
+        provisioner: "debian".to_owned(),
+        os: "Debian GNU/Linux 12 (bookworm)".to_owned(),
+    });
+    record
+}
+
+/// A folder in memory where there is one: making records is not what is timed, and syncs to disk take minutes.
+fn folder() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let at = if memory.is_dir() { memory.to_owned() } else { std::env::temp_dir() };
+    tempfile::Builder::new().prefix("machine-bench-").tempdir_in(at).expect("a temporary folder")
+}
+
+fn machine(store: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(MACHINE);
+    command.env_clear().env("HOME", store).arg("-s").arg(store).args(args);
+    command
+}
+
+fn plans(table: &mut Table, quick: bool) {
+    let sizes: &[usize] = if quick { &[100, 1_000, 10_000] } else { &[100, 1_000, 10_000, 30_000] };
+    let turns = if quick { 5 } else { 15 };
+    for &hosts in sizes {
+        let dir = folder();
+        let text = large(hosts);
+        let file = dir.path().join("large.yaml");
+        fs::write(&file, &text).expect("the fleet file is written");
+        let (empty, full) = (dir.path().join("empty"), dir.path().join("full"));
+        let fleet = fleet::load("large.yaml", &text, &Inputs::default()).expect("a sound fleet");
+        let store = DirStore::new(&full).expect("a store");
+        for (name, host) in &fleet.hosts {
+            store.put(&applied(name, &fleet.name, host)).expect("a record is kept");
+        }
+        let args = ["plan", "--offline", file.to_str().expect("a plain path")];
+        let said = machine(&full, &args).output().expect("machine starts");
+        let words = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(words.starts_with("Nothing to do"), "the records are not what the fleet wants: {words}");
+        let mut times = [Vec::new(), Vec::new(), Vec::new()];
+        for _ in 0..turns {
+            times[0].push(timed(machine(&empty, &args)));
+            times[1].push(timed(machine(&full, &args)));
+            times[2].push(timed(machine(&full, &["ls", "-q"])));
+        }
+        let goal = match hosts {
+            1_000 => "≤ 25 ms",
+            10_000 => "≤ 250 ms, ≤ 200 MB",
+            _ => "linear",
+        };
+        let each = |times: &[Duration]| {
+            let micros = middle(&sorted(times.iter().map(Duration::as_secs_f64))) * 1e6;
+            format!("{:.1} µs a host", micros / f64::from(u32::try_from(hosts).unwrap_or(u32::MAX)))
+        };
+        let first = format!("`plan --offline`, {hosts} hosts, nothing recorded");
+        table.line(&first, &times[0], goal, &each(&times[0]), "", &peak(machine(&empty, &args)));
+        let second = format!("`plan --offline`, {hosts} hosts, all recorded");
+        table.line(&second, &times[1], "linear", &each(&times[1]), "", &peak(machine(&full, &args)));
+        let third = format!("`ls -q`, {hosts} machines");
+        table.line(&third, &times[2], "linear", &each(&times[2]), "", &peak(machine(&full, &["ls", "-q"])));
+        if hosts == 10_000 {
+            wrong(table, &text, turns);
+        }
+    }
+}
+
+/// The same file, wrong in every host: nothing that is said of it may take time in its square.
+fn wrong(table: &mut Table, text: &str, turns: usize) {
+    let text = text.replace("ssh-port: 2222", "ssh-prot: 2222").replace("depends_on: [web-", "depends_on: [wed-");
+    let once = || {
+        let start = Instant::now();
+        let problems = fleet::load("large.yaml", &text, &Inputs::default()).expect_err("it is wrong");
+        let took = start.elapsed();
+        assert!(problems.problems().len() > 10_000);
+        took
+    };
+    let times: Vec<Duration> = (0..turns).map(|_| once()).collect();
+    table.line("reading 10000 hosts that are all wrong", &times, "linear", "", "", "");
+}
+
+/// The most memory a run had resident: the kernel's own mark, `VmHWM`, read until the run is over.
+fn peak(mut command: Command) -> String {
+    let mut child = command.stdout(Stdio::piped()).spawn().expect("the program starts");
+    let mut stdout = child.stdout.take().expect("it is piped");
+    let reader = std::thread::spawn(move || stdout.read_to_end(&mut Vec::new()));
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0_u64;
+    while child.try_wait().expect("it is ours to wait for").is_none() {
+        let text = fs::read_to_string(&status).unwrap_or_default();
+        let kib = text.lines().find_map(|l| l.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+        most = most.max(kib.unwrap_or(0));
+        std::thread::sleep(Duration::from_micros(100));
+    }
+    reader.join().expect("reading does not panic").expect("its output can be read");
+    format!("{} MB", most * 1024 / 1_000_000)
+}
+
+/// Eight real hosts on which nothing is to do, beside the OpenSSH client on all eight at once.
+fn no_op(table: &mut Table, turns: usize) {
+    let lab = Lab::new();
+    let fleet = "fleet: bench\npolicy: { parallel: 8 }\nhosts: { web: { driver: nspawn, count: 8 } }\n";
+    let file = lab.file("bench.yaml", fleet);
+    eprintln!("making eight hosts");
+    lab.machine(&["apply", "--yes", &file]).ok();
+    let store = DirStore::new(lab.store()).expect("a store");
+    let mut known = String::new();
+    let mut hosts = Vec::new();
+    for n in 1..=8 {
+        let name = MachineName::new(format!("web-{n}")).expect("a name");
+        let instance = store.get(&name).expect("a record").instance.expect("an instance");
+        let ssh = instance.ssh.expect("a login");
+        writeln!(known, "{} {}", ssh.host, instance.host_keys[0]).expect("a text takes all");
+        hosts.push((ssh.host, ssh.key.expect("a key")));
+    }
+    let known = format!("UserKnownHostsFile={}", lab.file("known_hosts", &known));
+    let ssh = || {
+        let start = Instant::now();
+        let of = |(host, key): &(String, String)| {
+            let mut command = lab.command("ssh");
+            command.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=yes", "-o", &known]);
+            command.args(["-o", "IdentitiesOnly=yes", "-i", key, "-l", "root", host, "true"]);
+            command.spawn().expect("ssh starts")
+        };
+        let running: Vec<_> = hosts.iter().map(of).collect();
+        for mut child in running {
+            assert!(child.wait().expect("it is ours to wait for").success());
+        }
+        start.elapsed()
+    };
+    let apply = || {
+        let start = Instant::now();
+        let said = lab.machine(&["apply", &file]).ok();
+        let took = start.elapsed();
+        assert!(said.out.starts_with("Nothing to do"), "{}", said.out);
+        took
+    };
+    // Both once before, so that neither pays for what the other finds warm.
+    apply();
+    ssh();
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    for _ in 0..turns {
+        ours.push(apply());
+        theirs.push(ssh());
+    }
+    let beside = format!("`ssh HOST true` on all at once: {}", spread(&theirs));
+    table.line("no-op `apply`, 8 hosts", &ours, "≤ 1.3 × ssh", &beside, &ratios(&ours, &theirs), "");
+}
+
+/// The quickstart on an empty store, its image at hand; and the time in which some host was installing packages.
+fn quickstart(table: &mut Table, turns: usize) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/fleets/quickstart.yaml");
+    let file = file.to_str().expect("a plain path");
+    let (mut all, mut installing) = (Vec::new(), Vec::new());
+    for _ in 0..turns {
+        let lab = Lab::new();
+        let start = Instant::now();
+        let mut child = lab
+            .command(MACHINE)
+            .args(["apply", "--yes", "--json", file])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("machine starts");
+        let stdout = child.stdout.take().expect("it is piped");
+        let (mut busy, mut last, mut sum) = (std::collections::BTreeSet::new(), start, Duration::ZERO);
+        for line in BufReader::new(stdout).lines() {
+            let line = line.expect("events are texts");
+            let event: serde_json::Value = serde_json::from_str(&line).expect("events are JSON");
+            let now = Instant::now();
+            if !busy.is_empty() {
+                sum += now - last;
+            }
+            last = now;
+            let machine = event["step"]["machine"].as_str().unwrap_or_default().to_owned();
+            // What a host says next means that the installation is over.
+            busy.remove(&machine);
+            if event["text"].as_str().is_some_and(|text| text.starts_with("install ")) {
+                busy.insert(machine);
+            }
+        }
+        assert!(child.wait().expect("it is ours to wait for").success(), "the quickstart failed");
+        all.push(start.elapsed());
+        installing.push(sum);
+    }
+    let beside = format!("with apt at work: {}", spread(&installing));
+    table.line("quickstart: 3 hosts from nothing, cached image", &all, "", &beside, &ratios(&installing, &all), "");
+}
+
+fn build(table: &mut Table) {
+    let target = tempfile::tempdir().expect("a temporary folder");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--release", "--locked", "--target-dir"]).arg(target.path());
+    cargo.current_dir(env!("CARGO_MANIFEST_DIR"));
+    table.line("`cargo build --release` from nothing", &[timed(cargo)], "", "", "", "");
+}
