@@ -340,6 +340,13 @@ mod tests {
         assert_eq!(titles(&host, &as_it_is), ["restart docker"], "an apply was killed before");
         (host.pending, host.service_active, host.service_enabled) = (false, false, false);
         assert_eq!(titles(&host, &as_it_is), ["start docker", "start docker at boot"]);
+        // It may be on its way up with the files of before: what is written now needs a restart.
+        let started = |want: &EngineSpec, host: &Facts| {
+            let script = Debian.engine(host, want).unwrap();
+            script.0.iter().find(|op| op.title == "start docker").unwrap().run.as_str().to_owned()
+        };
+        assert_eq!(started(&as_it_is, &host), "engine_start");
+        assert_eq!(started(&mtu(as_it_is.clone()), &host), "engine_restart");
         (host.service_active, host.service_enabled, host.listening) = (true, true, false);
         assert_eq!(titles(&host, &as_it_is), ["restart docker"]);
     }

@@ -357,8 +357,10 @@ impl Config {
     pub(super) fn load(&self, facts: &Facts, want: &EngineSpec) -> Vec<Op> {
         let mut ops = Vec::new();
         if !facts.service_active {
-            let run = Sh::text("engine_start");
-            ops.push(Op::new("start docker", run));
+            // It may be on its way up since the host booted, and have read its files before they were written:
+            // only a restart is known to have read them.
+            let run = if self.files_differ() { "engine_restart" } else { "engine_start" };
+            ops.push(Op::new("start docker", Sh::text(run)));
         } else if self.must_restart(facts, want) {
             ops.push(Op::new("restart docker", Sh::text("engine_restart")));
         } else if self.files_differ() {
