@@ -226,7 +226,7 @@ impl Server {
         self.log().lines().filter(|l| l.starts_with("Accepted publickey")).count()
     }
 
-    /// Runs the test of this name, one that is ignored otherwise, on a terminal of 33 rows and 101 columns, types
+    /// Runs the test of this name, on a terminal of 33 rows and 101 columns, types
     /// `input`, and returns all that was printed. `None`, having said why, without `script` of util-linux.
     pub(crate) fn on_a_terminal(&self, test: &str, input: &str) -> Option<String> {
         if command("script").arg("--version").stdout(Stdio::null()).status().is_err() {
@@ -235,7 +235,7 @@ impl Server {
         }
         let exe = std::env::current_exe().unwrap();
         let inner = format!(
-            "stty rows 33 cols 101; echo settings=$(stty -g); {} --exact {test} --ignored --nocapture; echo settings=$(stty -g)",
+            "stty rows 33 cols 101; echo settings=$(stty -g); {} --exact {test} --nocapture; echo settings=$(stty -g)",
             exe.display()
         );
         let mut script = command("script");
