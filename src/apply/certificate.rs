@@ -1,6 +1,6 @@
 //! Steps on a certificate: issued if the plan says so, then put on the host.
 
-use super::{StepError, host::Host, step::Task};
+use super::{StepError, host::Host, phase, step::Task};
 use crate::{
     engine::spec::TLS_PORT,
     record::{CertificateRecord, certificate_names},
@@ -18,7 +18,7 @@ pub(super) async fn perform(task: &Task, names: &BTreeSet<String>, issue: bool) 
     let (issued, certificate) = match &record.certificate {
         Some(issued) if !issue => (issued.clone(), issued::certificate(store, &record.name)?),
         _ => {
-            task.progress("issuing the certificate");
+            task.progress(phase::ISSUING);
             let (issued, pem) = authority::server_certificate(store, &record.name, &names, task.world.clock.now())?;
             // As they were asked for, so that asking for the same again is no change.
             (CertificateRecord { names, ..issued }, pem)

@@ -1,6 +1,6 @@
 //! Steps on an engine: what differs is mended, then checked the way it was found, then asked through its API.
 
-use super::{StepError, host::Host, step::Task};
+use super::{StepError, host::Host, phase, step::Task};
 use crate::{
     docker::{DockerError, EngineVersion},
     engine::EngineSpec,
@@ -16,11 +16,25 @@ const ANSWER: Duration = Duration::from_mins(1);
 /// How long one question may take.
 const QUESTION: Duration = Duration::from_secs(10);
 
-pub(super) async fn perform(task: &Task, spec: &EngineSpec) -> Result<(), StepError> {
+/// What becomes of packages that are installed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Packages {
+    /// They stay, if they are what is wanted.
+    AsTheyAre,
+    /// The newest that are wanted replace them.
+    Newest,
+}
+
+pub(super) async fn perform(task: &Task, spec: &EngineSpec, packages: Packages) -> Result<(), StepError> {
     let mut record = task.load()?;
     let intent = task.intent(&record);
     task.intend(&mut record, intent)?;
     let mut host = Host::reach(task, &mut record, spec.port).await?;
+    if packages == Packages::Newest {
+        let script = host.provisioner.upgrade(&host.facts, spec).map_err(StepError::Unsupported)?;
+        host.run(task, &script).await?;
+        host.look().await?;
+    }
     let script = host.provisioner.engine(&host.facts, spec).map_err(StepError::Unsupported)?;
     if !script.0.is_empty() {
         host.run(task, &script).await?;
@@ -30,7 +44,7 @@ pub(super) async fn perform(task: &Task, spec: &EngineSpec) -> Result<(), StepEr
     if !left.is_empty() {
         return Err(StepError::NotAsWanted(left));
     }
-    task.progress("asking the engine");
+    task.progress(phase::ASKING);
     let applied = EngineRecord {
         spec: spec.clone(),
         version: host.facts.engine_version.clone().unwrap_or_default(),

@@ -1,6 +1,6 @@
 //! What certificate and engine steps do on a host: connect, look, run a script.
 
-use super::{StepError, step::Task};
+use super::{StepError, phase, step::Task};
 use crate::{
     name::MachineName,
     provisioner::{
@@ -34,7 +34,7 @@ impl Host {
         let mut target = world::target(record, &dir).ok_or_else(|| StepError::NoLogin(record.driver.clone()))?;
         let made = task.world.drivers.get(record.driver.as_str()).is_some_and(|driver| driver.creates());
         target.patience = if made { BOOT } else { THERE };
-        task.progress("connecting");
+        task.progress(phase::CONNECTING);
         let transport = task.world.connect.connect(&target).await?;
         let met = (transport.host_key(), transport.jump_key());
         if record.instance.as_mut().is_some_and(|instance| instance.pin(met.0, met.1)) {
@@ -47,6 +47,7 @@ impl Host {
         let os = facts.os.as_ref().ok_or(StepError::NoOsRelease)?;
         let provisioner = provisioner::detect(task.world.provisioners, os)
             .ok_or_else(|| StepError::UnknownDistribution(os.id.clone()))?;
+        task.progress(&format!("{}{}", phase::PROVISIONING_WITH, provisioner.name()));
         Ok(Self { transport, facts, provisioner, port })
     }
 

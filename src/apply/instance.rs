@@ -30,7 +30,7 @@ pub(super) async fn create(task: &Task) -> Result<(), StepError> {
     let mut record = match task.world.store.get(&task.id.machine) {
         Ok(record) => record,
         Err(StoreError::Absent(_)) => {
-            MachineRecord::new(task.id.machine.clone(), Some(task.fleet.clone()), &host.driver, host.options.clone())
+            MachineRecord::new(task.id.machine.clone(), task.fleet.clone(), &host.driver, host.options.clone())
         }
         Err(e) => return Err(e.into()),
     };
@@ -97,7 +97,7 @@ pub(super) async fn rm(task: &Task) -> Result<(), StepError> {
 /// Writes into the record what the fleet says of the host and no driver needs to know.
 fn adopt(task: &Task, record: &mut MachineRecord) -> Result<(), StepError> {
     let host = task.host()?;
-    record.fleet = Some(task.fleet.clone());
+    record.fleet.clone_from(&task.fleet);
     record.depends_on.clone_from(&host.depends_on);
     record.protect = host.protect;
     record.options.clone_from(&host.options);

@@ -33,6 +33,18 @@ use tokio::{
 pub use error::StepError;
 pub(crate) use host::LOG;
 
+/// What steps say of themselves in [`Event::Progress`] and others may want to recognise.
+pub mod phase {
+    /// A connection to the host is being made.
+    pub const CONNECTING: &str = "connecting";
+    /// The host answered and its distribution is known; the provisioner's name follows.
+    pub const PROVISIONING_WITH: &str = "provisioning with ";
+    /// A certificate is being made.
+    pub const ISSUING: &str = "issuing the certificate";
+    /// The engine is being asked.
+    pub const ASKING: &str = "asking the engine";
+}
+
 /// What happens, as it happens. Whoever receives this can do nothing else.
 #[derive(Clone, Debug)]
 pub enum Event {

@@ -1,6 +1,10 @@
 //! One step: which function does its work.
 
-use super::{Event, StepError, certificate, engine, instance};
+use super::{
+    Event, StepError, certificate,
+    engine::{self, Packages},
+    instance,
+};
 use crate::{
     name::FleetName,
     plan::{HostPlan, Step, StepId, Work},
@@ -12,7 +16,7 @@ use tokio::sync::mpsc::UnboundedSender;
 /// A step with all it needs.
 pub(super) struct Task {
     pub(super) world: World,
-    pub(super) fleet: FleetName,
+    pub(super) fleet: Option<FleetName>,
     pub(super) host: Option<HostPlan>,
     pub(super) id: StepId,
     pub(super) step: Step,
@@ -32,7 +36,8 @@ impl Task {
             Work::StartInstance => instance::start(self).await,
             Work::RmInstance => instance::rm(self).await,
             Work::Certificate { names, issue } => certificate::perform(self, names, *issue).await,
-            Work::Engine(spec) => engine::perform(self, spec).await,
+            Work::Engine(spec) => engine::perform(self, spec, Packages::AsTheyAre).await,
+            Work::NewestEngine(spec) => engine::perform(self, spec, Packages::Newest).await,
         }
     }
 

@@ -1,11 +1,16 @@
 //! What a command can end with, and how it is told: to a person, or in the words of docker-machine.
 
 use crate::{
-    docker::DockerError, driver::DriverError, fleet::FleetProblems, name::MachineName, plan::guard::Refusal,
-    store::StoreError, transport::TransportError,
+    apply::StepError, docker::DockerError, driver::DriverError, fleet::FleetProblems, name::MachineName, plan::guard::Refusal,
+    store::{StoreError, authority::AuthorityError}, transport::TransportError,
 };
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
-use std::{fmt, io, io::Write};
+use std::{
+    fmt, io,
+    io::Write,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 use thiserror::Error;
 
 /// Names on the command line that do not fit the command.
@@ -20,6 +25,9 @@ pub enum NamesError {
     /// None was given where one must be.
     #[error("Expected to get one or more machine names as arguments")]
     Some,
+    /// None was given to `create`.
+    #[error("No machine name specified")]
+    NoName,
     /// One was given where none may be.
     #[error("Too many arguments given")]
     None,
@@ -67,6 +75,19 @@ pub enum CliError {
     /// Several, one for each machine.
     #[error("{} machines failed", .0.len())]
     Many(Vec<CliError>),
+    /// A step on one machine.
+    #[error("{}", step_text(.error, .log.as_deref()))]
+    Step {
+        /// The machine.
+        machine: MachineName,
+        /// What failed.
+        error: Arc<StepError>,
+        /// Where everything is that a failed script printed.
+        log: Option<PathBuf>,
+    },
+    /// The driver found that it cannot make the machine here, and made nothing.
+    #[error("Error with pre-create check: {:?}", .0.to_string())]
+    Precheck(Arc<StepError>),
     /// A fleet file with problems.
     #[error("{0}")]
     Fleet(Box<FleetProblems>),
@@ -88,6 +109,9 @@ pub enum CliError {
     /// The store.
     #[error(transparent)]
     Store(StoreError),
+    /// The store's certificates.
+    #[error(transparent)]
+    Authority(AuthorityError),
     /// The driver.
     #[error(transparent)]
     Driver(DriverError),
@@ -112,6 +136,12 @@ impl CliError {
     /// Something that is said once, without advice.
     pub(super) fn said(what: impl Into<String>) -> Self {
         Self::Said { what: what.into(), help: None }
+    }
+
+    /// Tells something that is no error, on standard error.
+    pub(super) fn warn(what: &str, help: &str) {
+        // Where standard error is closed there is nobody to tell.
+        let _ = writeln!(anstream::stderr(), "warning: {what}\n  help: {help}");
     }
 
     /// The same, with what was being done.
@@ -142,10 +172,12 @@ impl CliError {
                 helps.dedup();
                 Some(helps.join("\n"))
             }
+            Self::Authority(e) => e.help(),
             Self::Driver(e) => e.help(),
             Self::Transport(e) => Some(e.help()),
             Self::Store(e) => e.help(),
             Self::Docker(e) => Some(e.help()),
+            Self::Step { error, .. } | Self::Precheck(error) => error.help(),
             Self::Usage(_)
             | Self::UnknownCommand { .. }
             | Self::Names(_)
@@ -215,6 +247,18 @@ impl Diagnostic for CliError {
             _ => None,
         }
     }
+}
+
+/// A failed step, with the last lines the host printed.
+fn step_text(error: &StepError, log: Option<&Path>) -> String {
+    let mut text = error.to_string();
+    for line in error.stderr().unwrap_or_default().lines() {
+        text = text + "\n| " + line;
+    }
+    if let (StepError::Op { .. }, Some(log)) = (error, log) {
+        text = format!("{text}\nall it printed: {}", log.display());
+    }
+    text
 }
 
 /// What clap says, or that there is no such command.

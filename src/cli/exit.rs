@@ -15,6 +15,8 @@ pub enum Exit {
     ChangesPending,
     /// Some steps were done and some were not.
     PartlyApplied,
+    /// `create`: the driver found that it cannot, before anything was made (docker-machine has this code).
+    NotBegun,
     /// What a saved plan touches has moved since.
     PlanStale,
     /// Another run holds the fleet.
@@ -29,7 +31,7 @@ pub enum Exit {
 pub(super) const TABLE: &str = "  0  done, or nothing to do
   1  error
   2  changes are pending (plan --detailed-exitcode, diff)
-  3  partly applied
+  3  partly applied; create: the driver cannot make it here, and made nothing
   4  the saved plan is stale
   5  locked by another run
   6  refused by a guard";
@@ -42,7 +44,7 @@ impl Exit {
             Self::Done => 0,
             Self::Error => 1,
             Self::ChangesPending => 2,
-            Self::PartlyApplied => 3,
+            Self::PartlyApplied | Self::NotBegun => 3,
             Self::PlanStale => 4,
             Self::Locked => 5,
             Self::Refused => 6,
@@ -58,6 +60,7 @@ impl Exit {
             CliError::Stdout(e) if e.kind() == io::ErrorKind::BrokenPipe => Self::Done,
             CliError::Store(StoreError::Locked { .. }) => Self::Locked,
             CliError::Protected(_) | CliError::Refused(_) | CliError::Unconfirmed { .. } => Self::Refused,
+            CliError::Precheck(_) => Self::NotBegun,
             CliError::Doing { cause, .. } => Self::of(cause),
             CliError::Many(errors) => {
                 let mut ends = errors.iter().map(Self::of);
@@ -66,13 +69,15 @@ impl Exit {
                     _ => Self::Error,
                 }
             }
-            CliError::Store(StoreError::Io { .. } | StoreError::Broken { .. } | StoreError::Absent(_))
+            CliError::Store(StoreError::Io { .. } | StoreError::Broken { .. } | StoreError::Absent(_) | StoreError::Exists(_))
+            | CliError::Step { .. }
             | CliError::Usage(_)
             | CliError::UnknownCommand { .. }
             | CliError::Names(_)
             | CliError::Fleet(_)
             | CliError::Said { .. }
             | CliError::NoDriver(_)
+            | CliError::Authority(_)
             | CliError::Driver(_)
             | CliError::Transport(_)
             | CliError::Docker(_)

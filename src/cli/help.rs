@@ -17,24 +17,26 @@ impl Run for Help {
     const GROUP: Group = Group::Machine;
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
-        let mut root = root(&cx.program);
-        root.build();
-        let help = match &self.command {
-            None => root.render_help(),
-            Some(word) => match root.find_subcommand_mut(word) {
-                Some(command) => command.render_help(),
-                None => {
-                    return Err(CliError::UnknownCommand {
-                        program: cx.program.clone(),
-                        word: word.clone(),
-                        argv0: cx.words.first().cloned().unwrap_or_default(),
-                    });
-                }
-            },
-        };
-        out.text(&help.ansi().to_string())?;
+        match &self.command {
+            None => out.text(&root(&cx.program).render_help().ansi().to_string())?,
+            Some(word) => of_command(cx, word, out)?,
+        }
         Ok(Exit::Done)
     }
+}
+
+/// Prints the help of a command.
+pub(super) fn of_command(cx: &Cx, word: &str, out: &mut Out) -> Result<(), CliError> {
+    let mut root = root(&cx.program);
+    root.build();
+    let Some(command) = root.find_subcommand_mut(word) else {
+        return Err(CliError::UnknownCommand {
+            program: cx.program.clone(),
+            word: word.to_owned(),
+            argv0: cx.words.first().cloned().unwrap_or_default(),
+        });
+    };
+    out.text(&command.render_help().ansi().to_string())
 }
 
 /// The layout of the program's help. Commands are grouped, which clap has no words for.

@@ -6,8 +6,11 @@ use crate::{
     driver::{AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction},
     engine::Api,
     name::MachineName,
-    record::{Instance, MachineRecord, Power},
-    store::{StoreError, authority::Identity, issued},
+    record::{
+        Instance, MachineRecord, Power,
+        docker_machine::{ConfigFile, Place},
+    },
+    store::{Area, StoreError, authority::Identity, issued},
     transport::{Target, Transport},
     world::{self, World},
 };
@@ -56,6 +59,29 @@ impl Machine {
             }
         }
         CliError::all(errors).map(|()| machines)
+    }
+
+    /// Where it is.
+    pub(super) fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// docker-machine's config.json of it, brought to the current version; `None` when it has none.
+    pub(super) fn config(&self) -> Result<Option<ConfigFile>, CliError> {
+        let store = &*self.world.store;
+        let Some(bytes) = store.read(Area::Machine(self.name()), "config.json").map_err(CliError::Store)? else {
+            return Ok(None);
+        };
+        let root = store.root().to_string_lossy().into_owned();
+        let place = Place { root: &root, name: self.name() };
+        let config = ConfigFile::parse(&String::from_utf8_lossy(&bytes), place);
+        config.map(Some).map_err(|e| {
+            CliError::Store(StoreError::Broken {
+                machine: self.name().to_string(),
+                path: self.dir.join("config.json"),
+                why: e.to_string(),
+            })
+        })
     }
 
     /// Its name.

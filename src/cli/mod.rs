@@ -5,6 +5,7 @@
 
 mod active;
 mod config;
+mod create;
 mod document;
 mod env;
 mod error;
@@ -22,14 +23,17 @@ mod out;
 mod pattern;
 mod power;
 mod prompt;
+mod provision;
 mod rm;
 mod row;
 mod shell;
 mod ssh;
 mod status;
+mod story;
 mod table;
 mod template;
 mod trust;
+mod upgrade;
 mod url;
 mod version;
 mod words;
@@ -102,11 +106,13 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<fleet::schema::Schema>(),
     Entry::of::<active::Active>(),
     Entry::of::<config::Config>(),
+    Entry::of::<create::Create>(),
     Entry::of::<env::Env>(),
     Entry::of::<inspect::Inspect>(),
     Entry::of::<ip::Ip>(),
     Entry::of::<power::Kill>(),
     Entry::of::<ls::Ls>(),
+    Entry::of::<provision::Provision>(),
     Entry::of::<power::Restart>(),
     Entry::of::<rm::Rm>(),
     Entry::of::<ssh::Ssh>(),
@@ -114,6 +120,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<status::Status>(),
     Entry::of::<power::Stop>(),
     Entry::of::<trust::Trust>(),
+    Entry::of::<upgrade::Upgrade>(),
     Entry::of::<url::Url>(),
     Entry::of::<version::Version>(),
     Entry::of::<help::Help>(),
@@ -195,7 +202,7 @@ fn program(word: &str) -> String {
 }
 
 fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliError> {
-    let root = root(program);
+    let root = root(program).mut_subcommand("create", |command| create::show_flags(command, words));
     let matches = match root.clone().try_get_matches_from(words::normal(&root, words)) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => {

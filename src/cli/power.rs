@@ -53,10 +53,10 @@ power_command! {
 }
 
 /// Where lines for the person go while several machines are worked on.
-type Lines = UnboundedSender<String>;
+pub(super) type Lines = UnboundedSender<String>;
 
 /// Works on all machines at once. The failure of one stops no other.
-fn together<F>(cx: &Cx, out: &mut Out, given: &[String], work: impl Fn(Machine, Lines) -> F) -> Result<Exit, CliError>
+pub(super) fn together<F>(cx: &Cx, out: &mut Out, given: &[String], work: impl Fn(Machine, Lines) -> F) -> Result<Exit, CliError>
 where
     F: Future<Output = Result<Changed, CliError>> + Send + 'static,
 {
@@ -91,7 +91,7 @@ where
 }
 
 /// What a person must know afterwards.
-enum Changed {
+pub(super) enum Changed {
     Nothing,
     Addresses,
 }
@@ -141,13 +141,13 @@ async fn restart(mut machine: Machine, lines: Lines) -> Result<Changed, CliError
     Ok(Changed::Addresses)
 }
 
-fn say(lines: &Lines, line: String) {
+pub(super) fn say(lines: &Lines, line: String) {
     // The receiver lives until all senders are gone.
     let _ = lines.send(line);
 }
 
 /// Lines of a driver, as docker-machine shows them.
-fn progress(machine: &Machine, lines: &Lines) -> impl Fn(&str) + Send + Sync + 'static {
+pub(super) fn progress(machine: &Machine, lines: &Lines) -> impl Fn(&str) + Send + Sync + 'static {
     let (name, lines) = (machine.name().clone(), lines.clone());
     move |line: &str| say(&lines, format!("({name}) {line}"))
 }

@@ -33,6 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use fmt::format;
 pub use problem::{Code, FleetProblems, Problem};
+pub use resolve::sets_up_engine;
 pub use schema::schema;
 
 /// A checked fleet. After this no `Option` means "default".

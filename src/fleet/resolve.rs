@@ -24,6 +24,12 @@ const MAX_MACHINES: usize = 100_000;
 /// The driver that is told an engine's URL and sets nothing up.
 const NO_ENGINE: &str = "none";
 
+/// Whether engines are set up on machines of a driver.
+#[must_use]
+pub fn sets_up_engine(driver: &str) -> bool {
+    driver != NO_ENGINE
+}
+
 /// Resolves a document whose variables are expanded. `None`: the problems say why.
 pub(super) fn resolve(root: &Node, inputs: &Inputs, problems: &mut Problems) -> Option<Fleet> {
     if root.is_unknown() {
@@ -306,7 +312,7 @@ fn host(
     let engine = host_engine(entry, own_engine, defaults, problems);
     let configuration = configuration?;
     let options: Option<OptionValues> = configurations.options(configuration, entry, strange, problems);
-    let sets_up = configuration.driver.name() != NO_ENGINE;
+    let sets_up = sets_up_engine(configuration.driver.name());
     if !sets_up {
         for key in ["engine", "tls-names"] {
             if let Some(wrong) = entry.node.entry(key) {

@@ -61,7 +61,9 @@ fn fits(id: &StepId, action: Action, work: &Work) -> bool {
             matches!(work, Work::Record | Work::RecordInstance(_) | Work::ChangeInstance { .. } | Work::StartInstance)
         }
         (Part::Certificate, false, Action::Create | Action::Upgrade) => matches!(work, Work::Certificate { .. }),
-        (Part::Engine, false, Action::Create | Action::Upgrade) => matches!(work, Work::Engine(_)),
+        (Part::Engine, false, Action::Create | Action::Upgrade) => {
+            matches!(work, Work::Engine(_) | Work::NewestEngine(_))
+        }
         _ => false,
     }
 }

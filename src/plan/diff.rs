@@ -7,7 +7,7 @@ use crate::{
         options::{Change, compare, show},
     },
     engine::{Api, EngineSpec},
-    fleet::{HostSpec, Policy},
+    fleet::HostSpec,
     name::{FleetName, MachineName},
     provisioner::{CERT_DIR, Difference},
     record::{self, CertificateRecord, Known, MachineRecord, Observed, Part, Pending, Power, Reach, Snapshot},
@@ -30,11 +30,11 @@ fn keep(reason: Reason) -> Step {
 
 /// Adds the steps of a host that the fleet wants.
 pub(super) fn host(
-    fleet: &FleetName,
+    fleet: Option<&FleetName>,
     name: &MachineName,
     spec: &HostSpec,
     snapshot: &Snapshot,
-    policy: &Policy,
+    renew_before_days: i64,
     inputs: &Inputs<'_>,
     steps: &mut Found,
 ) {
@@ -44,13 +44,13 @@ pub(super) fn host(
     let Some(known) = snapshot.machines.get(name) else {
         return create(name, spec, &Reason::NotRecorded, steps);
     };
-    if let Some(other) = known.record.fleet.as_ref().filter(|other| *other != fleet) {
+    if let Some(other) = known.record.fleet.as_ref().filter(|other| Some(*other) != fleet) {
         return block(name, format!("a machine of this name belongs to fleet `{other}`"), steps);
     }
     let Some(driver) = inputs.drivers.get(spec.driver.as_str()) else {
         return block(name, format!("driver `{}` is not known", spec.driver), steps);
     };
-    match instance(spec, known, *driver) {
+    match instance(fleet, spec, known, *driver) {
         Next::Create(reasons) => create_for(name, spec, &reasons, steps),
         Next::Replace(reasons) => {
             steps.push((
@@ -63,7 +63,7 @@ pub(super) fn host(
             steps.push((id(name, Part::Instance), step));
             let Some(wanted) = &spec.engine else { return };
             if wanted.api == Api::Tls {
-                steps.push((id(name, Part::Certificate), certificate(name, spec, known, policy, inputs)));
+                steps.push((id(name, Part::Certificate), certificate(name, spec, known, renew_before_days, inputs)));
             }
             steps.push((id(name, Part::Engine), engine_step(wanted, known, inputs)));
         }
@@ -118,7 +118,7 @@ enum Next {
     Replace(Vec<Reason>),
 }
 
-fn instance(spec: &HostSpec, known: &Known, driver: &dyn AnyDriver) -> Next {
+fn instance(fleet: Option<&FleetName>, spec: &HostSpec, known: &Known, driver: &dyn AnyDriver) -> Next {
     let record = &known.record;
     if record.driver != spec.driver {
         let differs = difference("driver", Some(&record.driver), Some(&spec.driver));
@@ -148,22 +148,24 @@ fn instance(spec: &HostSpec, known: &Known, driver: &dyn AnyDriver) -> Next {
     if observed.is_some_and(|o| o.power == Power::Gone) {
         return Next::Create(vec![Reason::Drifted(difference("instance", None, Some("there")))]);
     }
-    Next::Step(upgrade(spec, record, observed, pending, &change, driver))
+    let adopted = record.fleet.is_none() && fleet.is_some();
+    Next::Step(upgrade(spec, known, adopted, pending, &change, driver))
 }
 
 /// An instance that stays: what changes in place, in its power, or in its record only.
 fn upgrade(
     spec: &HostSpec,
-    record: &MachineRecord,
-    observed: Option<&Observed>,
+    known: &Known,
+    adopted: bool,
     pending: Option<Pending>,
     change: &Change,
     driver: &dyn AnyDriver,
 ) -> Step {
+    let (record, observed) = (&known.record, known.observed.as_ref());
     let mut reasons = Vec::new();
     let mut work = Work::Nothing;
     // From the weakest effect to the strongest; the last one named does the work of all before it.
-    if record.fleet.is_none() {
+    if adopted {
         reasons.push(Reason::Adopted);
         work = Work::Record;
     }
@@ -227,7 +229,13 @@ fn option_differences<'a>(
     })
 }
 
-fn certificate(name: &MachineName, spec: &HostSpec, known: &Known, policy: &Policy, inputs: &Inputs<'_>) -> Step {
+fn certificate(
+    name: &MachineName,
+    spec: &HostSpec,
+    known: &Known,
+    renew_before_days: i64,
+    inputs: &Inputs<'_>,
+) -> Step {
     let step = |action, reasons, issue| Step {
         action,
         reasons,
@@ -243,10 +251,12 @@ fn certificate(name: &MachineName, spec: &HostSpec, known: &Known, policy: &Poli
     }
     let seen = observed.as_ref().and_then(|o| o.instance.as_ref()).or(record.instance.as_ref());
     let names = record::certificate_names(name, seen.map_or("", |i| &i.address), &spec.tls_names);
-    if recorded.names != names {
+    // Names that are there only as a convenience are no reason to disturb an engine (docker-machine left them out).
+    let convenient = record::certificate_names(name, "", &BTreeSet::new());
+    if !recorded.names.symmetric_difference(&names).all(|differs| convenient.contains(differs)) {
         reasons.push(Reason::Changed(difference("names", list(&recorded.names).as_deref(), list(&names).as_deref())));
     }
-    if recorded.not_after <= inputs.now.plus_days(policy.renew_before_days) {
+    if recorded.not_after <= inputs.now.plus_days(renew_before_days) {
         reasons.push(Reason::Expires(recorded.not_after));
     }
     if let Some(observed) = observed {

@@ -14,11 +14,11 @@ use crate::{
     clock::Timestamp,
     driver::Drivers,
     engine::EngineSpec,
-    fleet::Fleet,
+    fleet::{Fleet, HostSpec, Policy},
     graph::Graph,
     name::{FleetName, MachineName},
     provisioner::{Difference, Provisioners},
-    record::{Instance, OptionValues, Part, Pending, Snapshot},
+    record::{Instance, MachineRecord, OptionValues, Part, Pending, Snapshot},
 };
 use serde::Serialize;
 use std::{
@@ -82,6 +82,8 @@ pub enum Reason {
     Restarted,
     /// The certificate ends soon, or has.
     Expires(Timestamp),
+    /// Somebody asked for it by name.
+    Asked,
     /// It is in the store and becomes this fleet's.
     Adopted,
     /// It left the file and removal was not asked for.
@@ -123,6 +125,8 @@ pub enum Work {
     },
     /// The provisioner makes the engine as wanted.
     Engine(Box<EngineSpec>),
+    /// As [`Work::Engine`], with the newest packages there are.
+    NewestEngine(Box<EngineSpec>),
 }
 
 /// One step.
@@ -151,11 +155,24 @@ pub struct HostPlan {
     pub optional: bool,
 }
 
+impl HostPlan {
+    fn of(spec: &HostSpec) -> Self {
+        let HostSpec { driver, options, engine: _, tls_names: _, depends_on, protect, optional } = spec;
+        Self {
+            driver: driver.clone(),
+            options: options.clone(),
+            depends_on: depends_on.clone(),
+            protect: *protect,
+            optional: *optional,
+        }
+    }
+}
+
 /// Everything `apply` will do.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The fleet whose plan this is.
-    pub fleet: FleetName,
+    /// The fleet whose plan this is; `None` for a machine that no fleet owns.
+    pub fleet: Option<FleetName>,
     /// Hosts that will be there.
     pub hosts: BTreeMap<MachineName, HostPlan>,
     /// What to do, and what each waits for.
@@ -181,7 +198,7 @@ impl Plan {
     pub fn new(fleet: &Fleet, snapshot: &Snapshot, inputs: &Inputs<'_>) -> Self {
         let mut steps = diff::Found::new();
         for (name, spec) in &fleet.hosts {
-            diff::host(&fleet.name, name, spec, snapshot, &fleet.policy, inputs, &mut steps);
+            diff::host(Some(&fleet.name), name, spec, snapshot, fleet.policy.renew_before_days, inputs, &mut steps);
         }
         let reason = if inputs.prune { Reason::NotInFleet } else { Reason::NotPruned };
         for (name, known) in owned(&fleet.name, snapshot) {
@@ -189,27 +206,44 @@ impl Plan {
                 diff::rm(name, known, &reason, &mut steps);
             }
         }
-        let hosts = fleet
-            .hosts
-            .iter()
-            .map(|(name, spec)| {
-                let crate::fleet::HostSpec { driver, options, engine: _, tls_names: _, depends_on, protect, optional } =
-                    spec;
-                let plan = HostPlan {
-                    driver: driver.clone(),
-                    options: options.clone(),
-                    depends_on: depends_on.clone(),
-                    protect: *protect,
-                    optional: *optional,
-                };
-                (name.clone(), plan)
-            })
-            .collect();
         Self {
-            fleet: fleet.name.clone(),
-            hosts,
+            fleet: Some(fleet.name.clone()),
+            hosts: fleet.hosts.iter().map(|(name, spec)| (name.clone(), HostPlan::of(spec))).collect(),
             steps: order::graph(&fleet.hosts, snapshot, steps.into_iter().collect()),
         }
+    }
+
+    /// Plans the way of one machine, whoever owns it: what `create` and `provision` do.
+    #[must_use]
+    pub fn machine(name: &MachineName, spec: &HostSpec, snapshot: &Snapshot, inputs: &Inputs<'_>) -> Self {
+        let fleet = snapshot.machines.get(name).and_then(|known| known.record.fleet.clone());
+        let mut steps = diff::Found::new();
+        diff::host(fleet.as_ref(), name, spec, snapshot, Policy::default().renew_before_days, inputs, &mut steps);
+        let steps = order::graph(&BTreeMap::new(), snapshot, steps.into_iter().collect());
+        Self { fleet, hosts: BTreeMap::from([(name.clone(), HostPlan::of(spec))]), steps }
+    }
+
+    /// Plans the newest engine there is for one machine.
+    #[must_use]
+    pub fn upgrade(record: &MachineRecord, engine: EngineSpec) -> Self {
+        let id = StepId { machine: record.name.clone(), part: Part::Engine, rm: false };
+        let work = Work::NewestEngine(Box::new(engine));
+        let step = Step { action: Action::Upgrade, reasons: vec![Reason::Asked], work };
+        Self {
+            fleet: record.fleet.clone(),
+            hosts: BTreeMap::from([(record.name.clone(), HostPlan::of(&HostSpec::recorded(record)))]),
+            steps: order::graph(&BTreeMap::new(), &Snapshot::default(), BTreeMap::from([(id, step)])),
+        }
+    }
+
+    /// Why a machine could not be looked at, if there is one.
+    #[must_use]
+    pub fn not_reached(&self) -> Option<&str> {
+        let reasons = self.steps.nodes().flat_map(|(_, step)| &step.reasons);
+        reasons.into_iter().find_map(|reason| match reason {
+            Reason::NotReached(why) => Some(why.as_str()),
+            _ => None,
+        })
     }
 
     /// Plans the removal of every machine that `fleet` owns.
@@ -220,7 +254,7 @@ impl Plan {
             diff::rm(name, known, &Reason::Destroyed, &mut steps);
         }
         Self {
-            fleet: fleet.clone(),
+            fleet: Some(fleet.clone()),
             hosts: BTreeMap::new(),
             steps: order::graph(&BTreeMap::new(), snapshot, steps.into_iter().collect()),
         }

@@ -90,6 +90,14 @@ pub trait Provisioner: Send + Sync {
     /// Says what this family of distributions cannot offer.
     fn engine(&self, facts: &Facts, want: &EngineSpec) -> Result<Script, Unsupported>;
 
+    /// PLACEHOLDER until merged.
+    ///
+    /// # Errors
+    /// Says what this family of distributions cannot offer.
+    fn upgrade(&self, facts: &Facts, want: &EngineSpec) -> Result<Script, Unsupported> {
+        self.engine(facts, want)
+    }
+
     /// What to run so that the engine identifies itself by `certificate`. The engine is restarted only
     /// if it is running and had other files.
     fn certificate(&self, facts: &Facts, certificate: &HostCertificate) -> Script;

@@ -19,11 +19,17 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
+#[path = "docker_machine_engine.rs"]
+mod engine;
 #[path = "docker_machine_migrate.rs"]
 mod migrate;
+#[path = "docker_machine_swarm.rs"]
+mod swarm;
 #[path = "docker_machine_template.rs"]
 mod template;
 
+pub use engine::EngineOptions;
+pub use swarm::SwarmOptions;
 use template::template;
 
 type Object = Map<String, Value>;

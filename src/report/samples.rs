@@ -56,7 +56,7 @@ pub(super) fn plan() -> Plan {
         (name(n), plan)
     };
     Plan {
-        fleet: FleetName::new("shop").unwrap(),
+        fleet: Some(FleetName::new("shop").unwrap()),
         hosts: ["db", "web-1", "behind", "late", "cut", "same", "laptop"].map(host).into(),
         steps: Graph::build(steps, []).unwrap(),
     }

@@ -203,7 +203,7 @@ mod tests {
         let step = || Step { action: Action::Create, reasons: vec![Reason::NotRecorded], work: Work::Record };
         let ids = machines.iter().flat_map(|m| Part::ALL.map(|part| id(m, part)));
         Plan {
-            fleet: FleetName::new("shop").unwrap(),
+            fleet: Some(FleetName::new("shop").unwrap()),
             hosts: BTreeMap::new(),
             steps: Graph::build(ids.map(|id| (id, step())).collect(), []).unwrap(),
         }

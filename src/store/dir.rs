@@ -45,6 +45,9 @@ pub struct DirStore {
     files: Files,
 }
 
+/// Fills in what only config.json holds.
+type Seed<'a> = &'a dyn Fn(&mut ConfigFile);
+
 /// What lies in a machine's folder.
 struct Found {
     record: Option<Vec<u8>>,
@@ -193,7 +196,7 @@ impl DirStore {
     }
 
     /// The config.json for a record: its text, and `None` when a newer docker-machine's must be left alone.
-    fn new_config(&self, record: &MachineRecord, old: Option<&[u8]>) -> Option<(String, bool)> {
+    fn new_config(&self, record: &MachineRecord, old: Option<&[u8]>, seed: Seed<'_>) -> Option<(String, bool)> {
         let place = self.place(&record.name);
         let (mut config, keep_old) = match old.map(|text| self.parse_config(&record.name, text)) {
             Some(Ok(config)) => {
@@ -205,6 +208,7 @@ impl DirStore {
             Some(Err(_)) => (ConfigFile::new(place), old.is_some_and(|text| !text.is_empty())),
             None => (ConfigFile::new(place), false),
         };
+        seed(&mut config);
         config.update(place, record, config::fields_of(record));
         Some((config.text(), keep_old))
     }
@@ -216,8 +220,9 @@ impl DirStore {
         record: &MachineRecord,
         found: &Found,
         unknown: &Unknown,
+        seed: Seed<'_>,
     ) -> Result<(), StoreError> {
-        let new_config = self.new_config(record, found.config.as_deref());
+        let new_config = self.new_config(record, found.config.as_deref(), seed);
         let old_digest = found.config.as_deref().map(tls::sha256_hex);
         let digest = match &new_config {
             Some((text, _)) => {
@@ -265,6 +270,28 @@ impl DirStore {
             self.files.write(&dir.join(RECORD), codec::encode(record, &digest, unknown).as_bytes(), Mode::Private)?;
         }
         Ok(())
+    }
+
+    /// Makes the folder of a machine: it appears with all that is in it, or not at all.
+    fn make_machine(
+        &self,
+        dir: &Path,
+        record: &MachineRecord,
+        found: &Found,
+        unknown: &Unknown,
+        seed: Seed<'_>,
+    ) -> Result<(), StoreError> {
+        let new = hidden(dir, "new");
+        self.files.make_dir(&new)?;
+        let made = self.write_files(&new, record, found, unknown, seed);
+        // docker-machine takes no lock: what it makes at this moment under the same name is not replaced,
+        // for a folder with anything in it is not renamed over.
+        let named = made.and_then(|()| self.files.rename_dir(&new, dir, "make"));
+        if named.is_err() {
+            // If this fails too, it lies there, ignored, until the next removal.
+            let _ = self.files.remove_dir(&new);
+        }
+        named
     }
 
     /// What was interrupted while it was made or removed.
@@ -363,18 +390,23 @@ impl Store for DirStore {
                 .map_err(|e| self.broken(record.name.as_str(), CONFIG, e.to_string()))?;
         }
         if dir.is_dir() {
-            return self.write_files(&dir, record, &found, &unknown);
+            return self.write_files(&dir, record, &found, &unknown, &|_| {});
         }
-        // A folder appears with all that is in it, or not at all.
-        let new = hidden(&dir, "new");
-        self.files.make_dir(&new)?;
-        let made = self.write_files(&new, record, &found, &unknown);
-        let named = made.and_then(|()| self.files.rename_dir(&new, &dir, "make"));
-        if named.is_err() {
-            // If this fails too, it lies there, ignored, until the next removal.
-            let _ = self.files.remove_dir(&new);
+        self.make_machine(&dir, record, &found, &unknown, &|_| {})
+    }
+
+    fn reserve(&self, record: &MachineRecord, seed: Seed<'_>) -> Result<(), StoreError> {
+        let record = &config::without_secrets(record);
+        let _lock = self.write_lock()?;
+        let dir = self.dir_of(&record.name);
+        match fs::symlink_metadata(&dir) {
+            Ok(_) => Err(StoreError::Exists(record.name.clone())),
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("read", &dir)(e)),
+            Err(_) => {
+                let found = Found { record: None, config: None };
+                self.make_machine(&dir, record, &found, &Unknown::default(), seed)
+            }
         }
-        named
     }
 
     fn remove(&self, name: &MachineName) -> Result<(), StoreError> {

@@ -6,6 +6,7 @@ use crate::{
     record::{
         Known, MachineRecord, Snapshot,
         codec::{self, ConfigDigest, Unknown},
+        docker_machine::{ConfigFile, Place},
     },
 };
 use std::{
@@ -159,6 +160,17 @@ impl Store for MemoryStore {
         self.change(record.name.as_str(), |state| {
             state.records.insert(record.name.clone(), record.clone());
         })
+    }
+
+    fn reserve(&self, record: &MachineRecord, seed: &dyn Fn(&mut ConfigFile)) -> Result<(), StoreError> {
+        if self.names()?.iter().any(|name| name == record.name.as_str()) {
+            return Err(StoreError::Exists(record.name.clone()));
+        }
+        self.put(record)?;
+        let root = self.root().to_string_lossy().into_owned();
+        let mut config = ConfigFile::new(Place { root: &root, name: &record.name });
+        seed(&mut config);
+        self.write(Area::Machine(&record.name), "config.json", config.text().as_bytes(), Mode::Private)
     }
 
     fn remove(&self, name: &MachineName) -> Result<(), StoreError> {

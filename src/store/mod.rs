@@ -16,7 +16,7 @@ mod lock;
 use crate::{
     clock::Timestamp,
     name::{FleetName, MachineName},
-    record::{MachineRecord, Snapshot},
+    record::{MachineRecord, Snapshot, docker_machine::ConfigFile},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -54,6 +54,9 @@ pub enum StoreError {
         "Docker machine \"{0}\" does not exist. Use \"docker-machine ls\" to list machines. Use \"docker-machine create\" to add a new one."
     )]
     Absent(String),
+    /// There is one already, recorded or half made.
+    #[error("Docker machine \"{0}\" already exists")]
+    Exists(MachineName),
     /// Another run holds the fleet.
     #[error("fleet `{fleet}` is being applied by {}", holder.describe())]
     Locked {
@@ -75,6 +78,10 @@ impl StoreError {
                 path.display()
             )),
             Self::Absent(_) => None,
+            Self::Exists(name) => Some(format!(
+                "choose another name, or go on with that machine:\n  machine status {name}\n\
+                 To finish it if its creation was cut off:\n  machine provision {name}"
+            )),
             Self::Locked { holder, .. } => Some(format!(
                 "wait until it has ended. If it hangs, end process {} on that computer: the lock goes with it",
                 holder.pid
@@ -171,6 +178,13 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When it cannot be written; the old one is still there then.
     fn put(&self, record: &MachineRecord) -> Result<(), StoreError>;
+
+    /// Writes the first record of a machine that must not be there yet, not even half. `seed` fills in what only
+    /// config.json holds. Of several callers at once, one succeeds.
+    ///
+    /// # Errors
+    /// [`StoreError::Exists`] when there is anything under this name; nothing is changed then.
+    fn reserve(&self, record: &MachineRecord, seed: &dyn Fn(&mut ConfigFile)) -> Result<(), StoreError>;
 
     /// Removes a machine's record, keys and certificates. Succeeds when there is nothing.
     ///

@@ -6,7 +6,7 @@ pub(super) mod diff;
 pub(super) mod drift;
 pub(super) mod fmt;
 pub(super) mod graph;
-mod perform;
+pub(super) mod perform;
 pub(super) mod plan;
 pub(super) mod schema;
 pub(super) mod validate;
@@ -138,7 +138,7 @@ impl Counter {
 }
 
 /// What a plan is made from, beside fleet and snapshot.
-fn inputs(world: &World, prune: bool) -> Inputs<'_> {
+pub(super) fn inputs(world: &World, prune: bool) -> Inputs<'_> {
     Inputs { drivers: &world.drivers, provisioners: world.provisioners, now: world.clock.now(), prune }
 }
 

@@ -68,7 +68,7 @@ pub(super) async fn perform(world: &World, plan: &Plan, how: &How, out: &mut Out
 }
 
 /// Ctrl-C or SIGTERM: once, no new step starts; twice, running ones are cut off.
-async fn listen(interrupt: Interrupt) {
+pub(in crate::cli) async fn listen(interrupt: Interrupt) {
     let Ok(mut terminate) = tokio::signal::unix::signal(SignalKind::terminate()) else { return };
     loop {
         tokio::select! {

@@ -1,0 +1,237 @@
+//! `create`: one machine, by the words of a command line. It is planned and applied as a host of a fleet is.
+
+mod engine;
+mod flags;
+
+use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, fleet, story};
+use crate::{
+    apply::{Interrupt, StepError},
+    driver::{AnyDriver, DriverError},
+    engine::EngineSpec,
+    fleet::{HostSpec, sets_up_engine},
+    name::MachineName,
+    plan::Plan,
+    record::{
+        MachineRecord, OptionValues, Snapshot,
+        docker_machine::{EngineOptions, SwarmOptions},
+    },
+    store::authority,
+    world::World,
+};
+use clap::{ArgMatches, Command};
+use std::collections::BTreeSet;
+use tokio::sync::mpsc::unbounded_channel;
+
+pub(super) use flags::show as show_flags;
+
+/// Create a machine
+pub(super) struct Create(ArgMatches);
+
+/// Flag that docker-machine does not have: a machine that cannot be finished is removed again.
+const ROLLBACK: &str = "rollback-on-failure";
+
+const EXAMPLES: &str = "\
+Examples:
+  machine create -d generic --generic-ip-address 192.0.2.10 --generic-ssh-key ~/.ssh/id_ed25519 web-1
+  machine create -d nspawn --engine-label tier=test x
+  machine create -d none --url tcp://192.0.2.20:2376 theirs
+
+With --driver, help shows that driver's flags as well. If a creation is cut off, `provision` finishes it.";
+
+impl clap::FromArgMatches for Create {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self(matches.clone()))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        self.0 = matches.clone();
+        Ok(())
+    }
+}
+
+impl clap::Args for Create {
+    fn augment_args(command: Command) -> Command {
+        let rollback = clap::Arg::new(ROLLBACK)
+            .long(ROLLBACK)
+            .action(clap::ArgAction::SetTrue)
+            .help("Remove the machine again if it cannot be finished");
+        let command = command.about("Create a machine").after_help(EXAMPLES);
+        flags::define(command).arg(rollback).arg(flags::names())
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl Run for Create {
+    const NAME: &'static str = "create";
+    const GROUP: Group = Group::Machine;
+
+    fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
+        let name = self.name(cx, out)?;
+        let asked = Asked::read(&flags::Given::new(&self.0, cx))?;
+        let world = cx.world()?;
+        // Before anything is made, so that a name that is taken costs nothing.
+        if world.store.names().map_err(CliError::Store)?.iter().any(|taken| taken == name.as_str()) {
+            return Err(CliError::Store(crate::store::StoreError::Exists(name)));
+        }
+        let spec = asked.host()?;
+        authority::ensure(&*world.store, &*world.clock)
+            .map_err(|e| CliError::Authority(e).doing("Error generating certificates"))?;
+        out.line("Running pre-create checks...")?;
+        let record = MachineRecord::new(name.clone(), None, asked.driver.name(), asked.options.clone());
+        world
+            .store
+            .reserve(&record, &|config| {
+                config.set_engine_options(&asked.engine);
+                config.set_swarm(&asked.swarm);
+                config.set_tls_sans(&asked.sans);
+            })
+            .map_err(CliError::Store)?;
+        let plan = Plan::machine(&name, &spec, &Snapshot::default(), &fleet::inputs(&world, false));
+        let made = make(cx, out, &world, &name, &plan)?;
+        if let Err(error) = made {
+            return Err(self.failed(&world, cx, out, &name, error));
+        }
+        if spec.engine.is_some() {
+            out.line("Docker is up and running!")?;
+        }
+        let argv0 = cx.words.first().map_or(cx.program.as_str(), String::as_str);
+        out.line(&format!(
+            "To see how to connect your Docker Client to the Docker Engine running on this virtual machine, run: {argv0} env {name}"
+        ))?;
+        Ok(Exit::Done)
+    }
+}
+
+/// Carries out the plan, telling on standard output what happens.
+fn make(
+    cx: &Cx,
+    out: &mut Out,
+    world: &World,
+    name: &MachineName,
+    plan: &Plan,
+) -> Result<Result<(), CliError>, CliError> {
+    cx.block_on(async {
+        let interrupt = Interrupt::default();
+        let listening = tokio::spawn(fleet::perform::listen(interrupt.clone()));
+        let (lines, mut told) = unbounded_channel::<String>();
+        let work = async {
+            // The receiver lives until the sender is gone.
+            let made = story::carry_out(world, name, plan, &interrupt, &|line| drop(lines.send(line))).await;
+            drop(lines);
+            made
+        };
+        let telling = async {
+            let mut written = Ok(());
+            while let Some(line) = told.recv().await {
+                // A reader that has gone does not stop what was begun.
+                written = written.and_then(|()| out.line(&line)).and_then(|()| out.flush());
+            }
+            written
+        };
+        let (made, written) = tokio::join!(work, telling);
+        listening.abort();
+        written.map(|()| made)
+    })?
+}
+
+impl Create {
+    fn name(&self, cx: &Cx, out: &mut Out) -> Result<MachineName, CliError> {
+        let names: Vec<String> = self.0.get_many::<String>("NAME").into_iter().flatten().cloned().collect();
+        match names.as_slice() {
+            [] => {
+                super::help::of_command(cx, Self::NAME, out)?;
+                Err(CliError::Names(NamesError::NoName))
+            }
+            [name] => MachineName::new(name).map_err(|e| {
+                let what = "Invalid hostname specified. Allowed hostname chars are: 0-9a-zA-Z . -".to_owned();
+                CliError::Said { what, help: Some(e.to_string()) }.doing("Error creating machine")
+            }),
+            [_, extra @ ..] => Err(CliError::Said {
+                what: format!("Invalid command line. Found extra arguments [{}]", extra.join(" ")),
+                help: Some("a creation makes one machine; for several, write a fleet file".to_owned()),
+            }),
+        }
+    }
+
+    /// What stays of a machine that could not be made, and how to go on.
+    fn failed(&self, world: &World, cx: &Cx, out: &mut Out, name: &MachineName, error: CliError) -> CliError {
+        if let CliError::Step { error: cause, .. } = &error
+            && let StepError::Driver(DriverError::Unprepared { .. }) = &**cause
+            && world.store.get(name).is_ok_and(|record| record.instance.is_none())
+        {
+            // Nothing was made, so nothing is kept; if that fails, `rm` will do it.
+            let _ = world.store.remove(name);
+            return CliError::Precheck(std::sync::Arc::clone(cause));
+        }
+        if self.0.get_flag(ROLLBACK) {
+            let machine = super::machine::Machine::load(world, name.as_str());
+            let removed = machine.and_then(|machine| cx.block_on(machine.rm(&|_| ()))?).and_then(|()| {
+                world.store.remove(name).map_err(CliError::Store)?;
+                out.line(&format!("Successfully removed {name}"))
+            });
+            if let Err(second) = removed {
+                return CliError::Many(vec![error.doing("Error creating machine"), second.doing("Error removing it")]);
+            }
+        }
+        error.doing("Error creating machine")
+    }
+}
+
+/// What is to be made.
+struct Asked {
+    driver: &'static dyn AnyDriver,
+    options: OptionValues,
+    engine: EngineOptions,
+    swarm: SwarmOptions,
+    sans: Vec<String>,
+}
+
+impl Asked {
+    fn read(given: &flags::Given<'_>) -> Result<Self, CliError> {
+        let swarm = SwarmOptions {
+            agent: given.switch("swarm"),
+            master: given.switch("swarm-master"),
+            address: given.text("swarm-addr"),
+            discovery: given.text("swarm-discovery"),
+            host: given.text("swarm-host"),
+            image: given.text("swarm-image"),
+            strategy: given.text("swarm-strategy"),
+            flags: given.list("swarm-opt"),
+            join_flags: given.list("swarm-join-opt"),
+            experimental: given.switch("swarm-experimental"),
+        };
+        if !swarm.discovery.is_empty() && !swarm.discovery.contains("://") {
+            return Err(CliError::said(format!(
+                "Error parsing swarm discovery: Swarm Discovery URL was in the wrong format: {}",
+                swarm.discovery
+            )));
+        }
+        if swarm.agent || swarm.master {
+            CliError::warn(
+                "classic swarm ended in 2017 and is not set up; what was said of it is recorded.",
+                "for a cluster, run `docker swarm init` on one machine and join the others to it",
+            );
+        }
+        let driver = given.driver()?;
+        let options = given.options(driver)?;
+        Ok(Self { driver, options, engine: engine::options(given), swarm, sans: given.list("tls-san") })
+    }
+
+    /// As a fleet would have it.
+    fn host(&self) -> Result<HostSpec, CliError> {
+        let engine: Option<EngineSpec> =
+            sets_up_engine(self.driver.name()).then(|| engine::spec(&self.engine, self.driver, &self.options)).transpose()?;
+        Ok(HostSpec {
+            driver: self.driver.name().to_owned(),
+            options: self.options.clone(),
+            engine,
+            tls_names: self.sans.iter().cloned().collect(),
+            depends_on: BTreeSet::new(),
+            protect: false,
+            optional: false,
+        })
+    }
+}

@@ -1,0 +1,63 @@
+//! `provision`: finishes a machine, and makes its engine as recorded again.
+
+use super::{
+    CliError, Cx, Exit, Group, Out, Run, fleet,
+    machine::Machine,
+    power::{Changed, Lines, say, together},
+    story,
+};
+use crate::{
+    apply::Interrupt,
+    fleet::{HostSpec, sets_up_engine},
+    observe::observe,
+    plan::Plan,
+    record::{Known, Snapshot},
+};
+
+/// Make engines as they are recorded again, and finish creations that were cut off
+#[derive(clap::Args)]
+pub(super) struct Provision {
+    /// The machines; `default` if none is named
+    #[arg(value_name = "NAME")]
+    names: Vec<String>,
+}
+
+impl Run for Provision {
+    const NAME: &'static str = "provision";
+    const GROUP: Group = Group::Machine;
+
+    fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
+        together(cx, out, &self.names, provision)
+    }
+}
+
+async fn provision(machine: Machine, lines: Lines) -> Result<Changed, CliError> {
+    let world = machine.world().clone();
+    let name = machine.name().clone();
+    let spec = desired(&machine)?;
+    let known = Known { record: machine.record.clone(), observed: None };
+    let snapshot = Snapshot { machines: [(name.clone(), known)].into(), ..Snapshot::default() };
+    say(&lines, "Waiting for SSH to be available...".to_owned());
+    let snapshot = observe(&world, snapshot, 1, |_| true, |_, _, _| ()).await;
+    let plan = Plan::machine(&name, &spec, &snapshot, &fleet::inputs(&world, false));
+    if let Some(why) = plan.not_reached() {
+        return Err(CliError::said(why.to_owned()));
+    }
+    if plan.is_noop() {
+        say(&lines, format!("({name}) nothing to do: it is as recorded"));
+        return Ok(Changed::Nothing);
+    }
+    story::carry_out(&world, &name, &plan, &Interrupt::default(), &|line| say(&lines, line)).await?;
+    Ok(Changed::Nothing)
+}
+
+/// What a machine should be. Of one that no fleet owns, config.json says so, which people edit by hand.
+pub(super) fn desired(machine: &Machine) -> Result<HostSpec, CliError> {
+    let mut spec = HostSpec::recorded(&machine.record);
+    if machine.record.fleet.is_some() || !sets_up_engine(&machine.record.driver) {
+        return Ok(spec);
+    }
+    let Some(config) = machine.config()? else { return Ok(spec) };
+    spec.tls_names.extend(config.tls_sans());
+    Ok(spec)
+}

@@ -1,0 +1,200 @@
+//! What happens to one machine, told line by line in docker-machine's words, and the plan it happens by.
+//!
+//! Scripts wait for these lines, so they are docker-machine's where it has one; what it has no line for is
+//! told as it tells the words of its drivers: `(NAME) …`.
+
+use super::CliError;
+use crate::{
+    apply::{self, End, Event, Interrupt, Options, apply, phase},
+    fleet::OnError,
+    name::MachineName,
+    plan::{Action, Plan},
+    record::Part,
+    world::{self, World},
+};
+use std::sync::Arc;
+use tokio::sync::mpsc::unbounded_channel;
+
+/// How a lost answer is met within a run.
+const RETRIES: u32 = 2;
+
+/// Carries out the plan of one machine; `tell` is given the lines as they come.
+///
+/// # Errors
+/// The first step that failed.
+pub(super) async fn carry_out(
+    world: &World,
+    name: &MachineName,
+    plan: &Plan,
+    interrupt: &Interrupt,
+    tell: &(dyn Fn(String) + Send + Sync),
+) -> Result<(), CliError> {
+    let options = Options { parallel: 1, on_error: OnError::default(), retries: RETRIES };
+    let (events, mut inbox) = unbounded_channel();
+    let work = async {
+        let outcome = apply(plan, world, &options, interrupt, &events).await;
+        drop(events);
+        outcome
+    };
+    let telling = async {
+        let mut story = Story::new(name, plan);
+        while let Some(event) = inbox.recv().await {
+            for line in story.lines(&event) {
+                tell(line);
+            }
+        }
+    };
+    let (outcome, ()) = tokio::join!(work, telling);
+    for end in outcome.values() {
+        if let End::Failed(error) = end {
+            let log = world::machine_dir(world, name).join(apply::LOG);
+            let log = log.exists().then_some(log);
+            return Err(CliError::Step { machine: name.clone(), error: Arc::clone(error), log });
+        }
+    }
+    if outcome.values().all(|end| matches!(end, End::Done)) {
+        return Ok(());
+    }
+    Err(CliError::Said {
+        what: format!("`{name}`: the run was ended before all was done"),
+        help: Some(format!("go on with:\n  machine provision {name}")),
+    })
+}
+
+/// Events as lines.
+struct Story {
+    name: MachineName,
+    /// Whether anything is set up on the host.
+    sets_up: bool,
+    /// Lines that are told once, whatever part they belong to.
+    told: Vec<&'static str>,
+    last: String,
+}
+
+impl Story {
+    fn new(name: &MachineName, plan: &Plan) -> Self {
+        let sets_up = plan.steps.nodes().any(|(id, _)| id.part == Part::Engine);
+        Self { name: name.clone(), sets_up, told: Vec::new(), last: String::new() }
+    }
+
+    /// A line, unless it was told before.
+    fn once(&mut self, line: &'static str) -> Option<String> {
+        if self.told.contains(&line) {
+            return None;
+        }
+        self.told.push(line);
+        Some(line.to_owned())
+    }
+
+    fn lines(&mut self, event: &Event) -> Vec<String> {
+        let lines: Vec<Option<String>> = match event {
+            Event::Started { step, action } => vec![match (step.part, *action) {
+                (Part::Instance, Action::Create) => self.once("Creating machine..."),
+                _ => None,
+            }],
+            Event::Progress { step, text } => self.progress(step.part, text),
+            Event::Finished { step, action, result: Ok(()), .. } => match (step.part, *action) {
+                (Part::Instance, Action::Create) if self.sets_up => vec![
+                    self.once("Waiting for machine to be running, this may take a few minutes..."),
+                    self.once("Detecting operating system of created instance..."),
+                ],
+                _ => Vec::new(),
+            },
+            // Why it failed, or what is left, is told at the end.
+            Event::Finished { .. } | Event::Skipped { .. } | Event::NotStarted { .. } | Event::CutOff { .. } => {
+                Vec::new()
+            }
+            Event::Interrupted { times: 0 | 1 } => {
+                vec![Some("Ending after what is under way. Ctrl-C once more ends at once.".to_owned())]
+            }
+            Event::Interrupted { .. } => vec![Some("Ending at once.".to_owned())],
+        };
+        lines.into_iter().flatten().collect()
+    }
+
+    fn progress(&mut self, part: Part, text: &str) -> Vec<Option<String>> {
+        if let Some(provisioner) = text.strip_prefix(phase::PROVISIONING_WITH) {
+            return match self.once("Detecting the provisioner...") {
+                Some(line) => vec![Some(line), Some(format!("Provisioning with {provisioner}..."))],
+                None => Vec::new(),
+            };
+        }
+        let known = match text {
+            phase::CONNECTING => Some("Waiting for SSH to be available..."),
+            phase::ISSUING => Some("Copying certs to the local machine directory..."),
+            phase::ASKING => Some("Checking connection to Docker..."),
+            _ => None,
+        };
+        if let Some(line) = known {
+            return vec![self.once(line)];
+        }
+        if self.last == text {
+            return Vec::new();
+        }
+        text.clone_into(&mut self.last);
+        let before = match part {
+            Part::Certificate => Some("Copying certs to the remote machine..."),
+            Part::Engine if text.starts_with("install ") => Some("Installing Docker..."),
+            Part::Engine if text.starts_with("write ") => Some("Setting Docker configuration on the remote daemon..."),
+            Part::Engine | Part::Instance => None,
+        };
+        vec![before.and_then(|line| self.once(line)), Some(format!("({}) {text}", self.name))]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::StepId;
+    use std::time::Duration;
+
+    #[test]
+    fn a_creation_is_told_in_docker_machines_words() {
+        let name = MachineName::new("web").unwrap();
+        let mut story = Story { name: name.clone(), sets_up: true, told: Vec::new(), last: String::new() };
+        let id = |part| StepId { machine: name.clone(), part, rm: false };
+        let progress = |part, text: &str| Event::Progress { step: id(part), text: text.to_owned() };
+        let ended = |part| Event::Finished {
+            step: id(part),
+            action: Action::Create,
+            result: Ok(()),
+            elapsed: Duration::ZERO,
+        };
+        let events = [
+            Event::Started { step: id(Part::Instance), action: Action::Create },
+            progress(Part::Instance, "booting"),
+            ended(Part::Instance),
+            Event::Started { step: id(Part::Certificate), action: Action::Create },
+            progress(Part::Certificate, phase::ISSUING),
+            progress(Part::Certificate, phase::CONNECTING),
+            progress(Part::Certificate, "provisioning with debian"),
+            progress(Part::Certificate, "write the TLS identity in /etc/docker (1/1)"),
+            ended(Part::Certificate),
+            progress(Part::Engine, phase::CONNECTING),
+            progress(Part::Engine, "provisioning with debian"),
+            progress(Part::Engine, "install docker.io (1/2)"),
+            progress(Part::Engine, "install docker.io (1/2)"),
+            progress(Part::Engine, "write /etc/docker/daemon.json (labels) (2/2)"),
+            progress(Part::Engine, phase::ASKING),
+            ended(Part::Engine),
+        ];
+        let lines: Vec<String> = events.iter().flat_map(|event| story.lines(event)).collect();
+        insta::assert_snapshot!(lines.join("\n"), @r"
+        Creating machine...
+        (web) booting
+        Waiting for machine to be running, this may take a few minutes...
+        Detecting operating system of created instance...
+        Copying certs to the local machine directory...
+        Waiting for SSH to be available...
+        Detecting the provisioner...
+        Provisioning with debian...
+        Copying certs to the remote machine...
+        (web) write the TLS identity in /etc/docker (1/1)
+        Installing Docker...
+        (web) install docker.io (1/2)
+        Setting Docker configuration on the remote daemon...
+        (web) write /etc/docker/daemon.json (labels) (2/2)
+        Checking connection to Docker...
+        ");
+    }
+}
