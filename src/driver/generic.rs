@@ -11,6 +11,7 @@ use crate::{
 use async_trait::async_trait;
 use serde::Deserialize;
 use std::{
+    io::Write as _,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -100,6 +101,40 @@ fn key_path(text: &str) -> Result<String, DriverError> {
         what: format!("the path of the SSH key is not UTF-8: {}", Path::new(&path).display()),
         help: "move the key to a path that is".to_owned(),
     })
+}
+
+/// Copies a private key into a folder, readable by us alone from the first byte on; its public half too, if
+/// there is one. Gives the path of the copy.
+fn copy_key(key: &Path, dir: &Path) -> Result<String, DriverError> {
+    let unprepared = |what: String| DriverError::Unprepared {
+        what,
+        help: "correct `ssh-key`, or leave it out to use the keys in ssh-agent".to_owned(),
+    };
+    let name = key.file_name().and_then(|name| name.to_str());
+    let name = name.ok_or_else(|| unprepared(format!("the SSH key has no file name: {}", key.display())))?;
+    // The copy must not take the place of what else lies in the folder.
+    let name = if name.ends_with(".pem") || name.ends_with(".json") || name.ends_with(".kdl") {
+        format!("{name}.key")
+    } else {
+        name.to_owned()
+    };
+    let copy = |from: &Path, to: &Path| -> std::io::Result<()> {
+        let content = std::fs::read(from)?;
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        file.write_all(&content)?;
+        file.as_file().sync_all()?;
+        file.persist(to)?;
+        Ok(())
+    };
+    let to = dir.join(&name);
+    copy(key, &to)
+        .map_err(|e| unprepared(format!("the SSH key {} cannot be copied to {}: {e}", key.display(), to.display())))?;
+    let public = key.with_file_name(format!("{}.pub", key.file_name().unwrap_or_default().to_string_lossy()));
+    if public.is_file() {
+        // Only for people and other programs; we need it for nothing.
+        let _ = copy(&public, &dir.join(format!("{name}.pub")));
+    }
+    Ok(to.to_string_lossy().into_owned())
 }
 
 /// `user@host:port`, user and port optional.
@@ -209,8 +244,15 @@ impl Driver for Generic {
         options.instance().map(Some)
     }
 
-    async fn create(&self, _: &DriverContext<'_>, options: &Options) -> Result<Instance, DriverError> {
-        options.instance()
+    /// Of a machine that no fleet owns the key is copied into the machine's folder, as docker-machine does: its
+    /// original may be a temporary one. In a fleet the key stays where its file says it is.
+    async fn create(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Instance, DriverError> {
+        let mut instance = options.instance()?;
+        let key = instance.ssh.as_mut().and_then(|ssh| ssh.key.as_mut()).filter(|_| cx.fleet.is_none());
+        if let Some(key) = key {
+            *key = copy_key(Path::new(key.as_str()), cx.dir)?;
+        }
+        Ok(instance)
     }
 
     async fn change(

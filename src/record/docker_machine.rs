@@ -256,7 +256,8 @@ impl ConfigFile {
         let (old_user, old_port) = (self.ssh_user().map(str::to_owned), self.ssh_port());
         let old_key = self.ssh_key().map(str::to_owned);
         let old_spec = self.engine_spec();
-        let fresh = existing.is_empty();
+        // Drivers take an empty user for root and port 0 for 22; `generic` takes them as they stand.
+        let literal = driver_name == "generic";
 
         put(&mut self.document, "ConfigVersion", Value::from(VERSION));
         put(&mut self.document, "DriverName", Value::from(driver_name));
@@ -281,10 +282,10 @@ impl ConfigFile {
                 let address = if driver_name == "none" { authority(url) } else { &instance.address };
                 put(driver, "IPAddress", Value::from(address));
                 if let Some(SshEndpoint { user, port, key, host: _, jump: _ }) = &instance.ssh {
-                    if fresh || old_user.as_deref().unwrap_or("root") != user {
+                    if old_user.as_deref().unwrap_or(if literal { "" } else { "root" }) != user {
                         put(driver, "SSHUser", Value::from(user.as_str()));
                     }
-                    if fresh || old_port.unwrap_or(22) != *port {
+                    if old_port.unwrap_or(if literal { 0 } else { 22 }) != *port {
                         put(driver, "SSHPort", Value::from(*port));
                     }
                     match key {

@@ -30,6 +30,23 @@ fn field<'c>(config: &'c ConfigFile, path: &str) -> &'c Value {
         .unwrap()
 }
 
+/// docker-machine's driver `generic` dials port 0 when it is told 0.
+#[test]
+fn a_machine_that_got_its_instance_later_has_its_login_written_out() {
+    let (machine, root) = (name("x"), ROOT);
+    let place = Place { root, name: &machine };
+    let mut config = ConfigFile::new(place);
+    let mut record = MachineRecord::new(machine.clone(), None, "nspawn", OptionValues::new());
+    config.update(place, &record, Vec::new());
+    let (_, made) = at(ROOT, "p-ubuntu2204", GENERIC);
+    let mut instance = made.instance.unwrap();
+    let ssh = instance.ssh.as_mut().unwrap();
+    (ssh.user, ssh.port) = ("root".to_owned(), 22);
+    record.instance = Some(instance);
+    config.update(place, &record, Vec::new());
+    assert_eq!((field(&config, "Driver/SSHUser"), field(&config, "Driver/SSHPort")), (&json!("root"), &json!(22)));
+}
+
 #[test]
 fn what_docker_machine_wrote_is_written_back_byte_for_byte() {
     for (machine, text) in [("foo", FOO), ("p-ubuntu2204", GENERIC), ("aws", AWS)] {
