@@ -1,8 +1,14 @@
 //! What a command can end with, and how it is told: to a person, or in the words of docker-machine.
 
 use crate::{
-    apply::StepError, docker::DockerError, driver::DriverError, fleet::FleetProblems, name::MachineName, plan::guard::Refusal,
-    store::{StoreError, authority::AuthorityError}, transport::TransportError,
+    apply::StepError,
+    docker::DockerError,
+    driver::DriverError,
+    fleet::FleetProblems,
+    name::MachineName,
+    plan::guard::Refusal,
+    store::{StoreError, authority::AuthorityError},
+    transport::TransportError,
 };
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use std::{
@@ -193,6 +199,7 @@ impl CliError {
     /// In docker-machine's words: one line for each error, what was being done in front.
     fn drop_in_text(&self) -> String {
         match self {
+            Self::Usage(error) => usage_text(error),
             Self::Names(names) => format!("Error: {names}"),
             Self::Many(errors) => errors.iter().map(Self::drop_in_text).collect::<Vec<_>>().join("\n"),
             Self::Doing { doing, cause } => format!("{doing}: {}", cause.drop_in_text()),
@@ -271,6 +278,26 @@ pub(super) fn usage(error: clap::Error, program: &str, words: &[String]) -> CliE
             argv0: words.first().cloned().unwrap_or_else(|| program.to_owned()),
         },
         _ => CliError::Usage(error),
+    }
+}
+
+/// What Go's flag package says of it. A flag is named with one dash there.
+fn usage_text(error: &clap::Error) -> String {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let flag = text(ContextKind::InvalidArg);
+    let flag = flag.split([' ', '=']).next().unwrap_or_default().trim_start_matches('-');
+    let value = text(ContextKind::InvalidValue);
+    match error.kind() {
+        ErrorKind::UnknownArgument if !flag.is_empty() => format!("flag provided but not defined: -{flag}"),
+        ErrorKind::InvalidValue if value.is_empty() => format!("flag needs an argument: -{flag}"),
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
+            format!("invalid value {value:?} for flag -{flag}: parse error")
+        }
+        _ => chain(&CliError::Said { what: error.render().to_string(), help: None }).join(": ").trim_end().to_owned(),
     }
 }
 

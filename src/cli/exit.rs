@@ -69,7 +69,9 @@ impl Exit {
                     _ => Self::Error,
                 }
             }
-            CliError::Store(StoreError::Io { .. } | StoreError::Broken { .. } | StoreError::Absent(_) | StoreError::Exists(_))
+            CliError::Store(
+                StoreError::Io { .. } | StoreError::Broken { .. } | StoreError::Absent(_) | StoreError::Exists(_),
+            )
             | CliError::Step { .. }
             | CliError::Usage(_)
             | CliError::UnknownCommand { .. }

@@ -155,7 +155,9 @@ impl Machine {
         progress: &(dyn Fn(&str) + Send + Sync),
         work: impl AsyncFnOnce(&DriverContext<'_>) -> Result<T, DriverError>,
     ) -> Result<T, CliError> {
-        let store_id = self.world.store.id().map_err(CliError::Store)?;
+        // Asking for the store's id makes it one, and looking must not write: only those who make machines need it.
+        let makes = self.driver()?.creates();
+        let store_id = if makes { self.world.store.id().map_err(CliError::Store)? } else { String::new() };
         let checkpoint = Keep(self);
         let cx = DriverContext {
             machine: &self.record.name,

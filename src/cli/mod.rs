@@ -6,6 +6,7 @@
 mod active;
 mod config;
 mod create;
+mod debug;
 mod document;
 mod env;
 mod error;
@@ -132,6 +133,8 @@ struct Cx {
     program: String,
     /// All words of the command line, the program first.
     words: Vec<String>,
+    /// Whether to tell what is asked of hosts and engines.
+    debug: bool,
     /// Root of the store, as given: a relative path stays relative.
     storage: PathBuf,
 }
@@ -150,7 +153,7 @@ impl Cx {
 
     /// Everything outside.
     fn world(&self) -> Result<World, CliError> {
-        world::open(&self.storage)
+        Ok(debug::traced(self, world::open(&self.storage)?))
     }
 
     /// What async work runs on. The only place in the program where async begins.
@@ -212,8 +215,12 @@ fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliE
         Err(error) => return Err(error::usage(error, program, words)),
     };
     let storage = matches.get_one::<String>("storage-path").map(PathBuf::from);
-    let cx =
-        Cx { program: program.to_owned(), words: words.to_vec(), storage: storage.map_or_else(default_storage, Ok)? };
+    let cx = Cx {
+        program: program.to_owned(),
+        words: words.to_vec(),
+        debug: debug::wanted(matches.get_flag("debug"))?,
+        storage: storage.map_or_else(default_storage, Ok)?,
+    };
     let Some((name, matches)) = matches.subcommand() else {
         out.text(&root.clone().render_help().ansi().to_string())?;
         return Ok(Exit::Done);
@@ -251,7 +258,13 @@ fn root(program: &str) -> Command {
             given("storage-path", "DIR", "Where machines are recorded [$MACHINE_STORAGE_PATH, else ~/.docker/machine]")
                 .short('s'),
         )
-        .arg(Arg::new("debug").long("debug").short('D').action(ArgAction::SetTrue).hide(true))
+        .arg(
+            Arg::new("debug")
+                .long("debug")
+                .short('D')
+                .action(ArgAction::SetTrue)
+                .help("Tell on standard error what is asked of hosts and engines [$MACHINE_DEBUG]"),
+        )
         .arg(ignored("native-ssh").action(ArgAction::SetTrue))
         .args(["tls-ca-cert", "tls-ca-key", "tls-client-cert", "tls-client-key"].map(ignored))
         .args(["github-api-token", "bugsnag-api-token"].map(ignored))

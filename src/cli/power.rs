@@ -56,7 +56,12 @@ power_command! {
 pub(super) type Lines = UnboundedSender<String>;
 
 /// Works on all machines at once. The failure of one stops no other.
-pub(super) fn together<F>(cx: &Cx, out: &mut Out, given: &[String], work: impl Fn(Machine, Lines) -> F) -> Result<Exit, CliError>
+pub(super) fn together<F>(
+    cx: &Cx,
+    out: &mut Out,
+    given: &[String],
+    work: impl Fn(Machine, Lines) -> F,
+) -> Result<Exit, CliError>
 where
     F: Future<Output = Result<Changed, CliError>> + Send + 'static,
 {

@@ -37,7 +37,6 @@ async fn provision(machine: Machine, lines: Lines) -> Result<Changed, CliError> 
     let spec = desired(&machine)?;
     let known = Known { record: machine.record.clone(), observed: None };
     let snapshot = Snapshot { machines: [(name.clone(), known)].into(), ..Snapshot::default() };
-    say(&lines, "Waiting for SSH to be available...".to_owned());
     let snapshot = observe(&world, snapshot, 1, |_| true, |_, _, _| ()).await;
     let plan = Plan::machine(&name, &spec, &snapshot, &fleet::inputs(&world, false));
     if let Some(why) = plan.not_reached() {

@@ -43,8 +43,11 @@ impl Run for Rm {
                 Err(e) if matches!(Exit::of(&e), Exit::Refused | Exit::Locked) => errors.push(e),
                 Err(e) if self.force => {
                     e.doing(format!("Error removing host {name:?}")).print(cx.drop_in());
-                    if names::parse(name).is_ok_and(|name| world.store.remove(&name).is_ok()) {
+                    let there = world.store.names().is_ok_and(|names| names.contains(name));
+                    if there && names::parse(name).is_ok_and(|name| world.store.remove(&name).is_ok()) {
                         out.line(&format!("Successfully removed {name}"))?;
+                    } else {
+                        CliError::said(format!("Can't remove {name:?}")).print(cx.drop_in());
                     }
                 }
                 Err(e) => errors.push(e.doing(format!("Error removing host {name:?}"))),

@@ -66,6 +66,8 @@ struct Story {
     name: MachineName,
     /// Whether anything is set up on the host.
     sets_up: bool,
+    /// Whether an instance is being made.
+    creating: bool,
     /// Lines that are told once, whatever part they belong to.
     told: Vec<&'static str>,
     last: String,
@@ -74,7 +76,12 @@ struct Story {
 impl Story {
     fn new(name: &MachineName, plan: &Plan) -> Self {
         let sets_up = plan.steps.nodes().any(|(id, _)| id.part == Part::Engine);
-        Self { name: name.clone(), sets_up, told: Vec::new(), last: String::new() }
+        Self { name: name.clone(), sets_up, creating: false, told: Vec::new(), last: String::new() }
+    }
+
+    /// That the instance is being made, once.
+    fn begun(&mut self) -> Option<String> {
+        if self.creating { self.once("Creating machine...") } else { None }
     }
 
     /// A line, unless it was told before.
@@ -88,16 +95,26 @@ impl Story {
 
     fn lines(&mut self, event: &Event) -> Vec<String> {
         let lines: Vec<Option<String>> = match event {
-            Event::Started { step, action } => vec![match (step.part, *action) {
-                (Part::Instance, Action::Create) => self.once("Creating machine..."),
-                _ => None,
-            }],
-            Event::Progress { step, text } => self.progress(step.part, text),
+            // Told with the first sign of it: a driver that cannot begin says so at once.
+            Event::Started { step, action } => {
+                self.creating |= step.part == Part::Instance && *action == Action::Create;
+                Vec::new()
+            }
+            Event::Progress { step, text } => {
+                let begun = self.begun();
+                let mut lines = vec![begun];
+                lines.extend(self.progress(step.part, text));
+                lines
+            }
             Event::Finished { step, action, result: Ok(()), .. } => match (step.part, *action) {
-                (Part::Instance, Action::Create) if self.sets_up => vec![
-                    self.once("Waiting for machine to be running, this may take a few minutes..."),
-                    self.once("Detecting operating system of created instance..."),
-                ],
+                (Part::Instance, Action::Create) => {
+                    let mut lines = vec![self.begun()];
+                    if self.sets_up {
+                        lines.push(self.once("Waiting for machine to be running, this may take a few minutes..."));
+                        lines.push(self.once("Detecting operating system of created instance..."));
+                    }
+                    lines
+                }
                 _ => Vec::new(),
             },
             // Why it failed, or what is left, is told at the end.
@@ -151,15 +168,12 @@ mod tests {
     #[test]
     fn a_creation_is_told_in_docker_machines_words() {
         let name = MachineName::new("web").unwrap();
-        let mut story = Story { name: name.clone(), sets_up: true, told: Vec::new(), last: String::new() };
+        let mut story =
+            Story { name: name.clone(), sets_up: true, creating: false, told: Vec::new(), last: String::new() };
         let id = |part| StepId { machine: name.clone(), part, rm: false };
         let progress = |part, text: &str| Event::Progress { step: id(part), text: text.to_owned() };
-        let ended = |part| Event::Finished {
-            step: id(part),
-            action: Action::Create,
-            result: Ok(()),
-            elapsed: Duration::ZERO,
-        };
+        let ended =
+            |part| Event::Finished { step: id(part), action: Action::Create, result: Ok(()), elapsed: Duration::ZERO };
         let events = [
             Event::Started { step: id(Part::Instance), action: Action::Create },
             progress(Part::Instance, "booting"),

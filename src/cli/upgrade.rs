@@ -53,10 +53,13 @@ async fn upgrade(mut machine: Machine, lines: Lines) -> Result<Changed, CliError
     story::carry_out(&world, &name, &plan, &Interrupt::default(), &|line| say(&lines, line)).await?;
     let record = world.store.get(&name).map_err(CliError::Store)?;
     let after = record.engine.map(|engine| engine.version).unwrap_or_default();
-    say(&lines, match before.as_str() {
-        same if same == after => format!("({name}) engine {after} is the newest there is"),
-        "" => format!("({name}) engine is now {after}"),
-        before => format!("({name}) engine {before} → {after}"),
-    });
+    say(
+        &lines,
+        match before.as_str() {
+            same if same == after => format!("({name}) engine {after} is the newest there is"),
+            "" => format!("({name}) engine is now {after}"),
+            before => format!("({name}) engine {before} → {after}"),
+        },
+    );
     Ok(changed)
 }

@@ -1,6 +1,6 @@
 //! `version`: of this program, or of a machine's engine.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, machine::Machine};
+use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, machine::Machine, url};
 use std::time::Duration;
 
 /// What follows the program's name, in docker-machine's form.
@@ -23,7 +23,10 @@ impl Run for Version {
             [] => out.line(&format!("{} {PHRASE}", cx.program))?,
             [name] => {
                 let machine = Machine::load(&cx.world()?, name)?;
-                let version = cx.block_on(machine.engine_version(Duration::from_secs(30)))?;
+                let version = cx.block_on(async {
+                    let url = url::running(&machine).await?;
+                    machine.engine_version_at(&url, Duration::from_secs(30)).await
+                })?;
                 out.line(&version.map_err(|e| e.doing("Unable to query docker version"))?.version)?;
             }
             _ => return Err(CliError::Names(NamesError::One)),

@@ -32,18 +32,8 @@ impl ConfigFile {
     /// Records what was said of classic swarm.
     pub fn set_swarm(&mut self, swarm: &SwarmOptions) {
         // By name, so that a new field is written or does not compile.
-        let SwarmOptions {
-            agent,
-            master,
-            address,
-            discovery,
-            host,
-            image,
-            strategy,
-            flags,
-            join_flags,
-            experimental,
-        } = swarm;
+        let SwarmOptions { agent, master, address, discovery, host, image, strategy, flags, join_flags, experimental } =
+            swarm;
         let options = object_mut(object_mut(&mut self.document, "HostOptions"), "SwarmOptions");
         let values: [(&str, Value); 11] = [
             ("IsSwarm", json!(*agent || *master)),

@@ -249,9 +249,8 @@ impl<'a> Given<'a> {
     }
 
     fn refuse_flags_of_others(&self, driver: &'static dyn AnyDriver) -> Result<(), CliError> {
-        let given = |spec: &&OptionSpec| {
-            self.matches.value_source(spec.flag) == Some(clap::parser::ValueSource::CommandLine)
-        };
+        let given =
+            |spec: &&OptionSpec| self.matches.value_source(spec.flag) == Some(clap::parser::ValueSource::CommandLine);
         let others = driver::DRIVERS.iter().filter(|other| other.name() != driver.name());
         for other in others {
             if let Some(spec) = other.options().iter().find(given) {

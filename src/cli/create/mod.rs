@@ -79,7 +79,6 @@ impl Run for Create {
         let spec = asked.host()?;
         authority::ensure(&*world.store, &*world.clock)
             .map_err(|e| CliError::Authority(e).doing("Error generating certificates"))?;
-        out.line("Running pre-create checks...")?;
         let record = MachineRecord::new(name.clone(), None, asked.driver.name(), asked.options.clone());
         world
             .store
@@ -89,6 +88,7 @@ impl Run for Create {
                 config.set_tls_sans(&asked.sans);
             })
             .map_err(CliError::Store)?;
+        out.line("Running pre-create checks...")?;
         let plan = Plan::machine(&name, &spec, &Snapshot::default(), &fleet::inputs(&world, false));
         let made = make(cx, out, &world, &name, &plan)?;
         if let Err(error) = made {
@@ -222,8 +222,9 @@ impl Asked {
 
     /// As a fleet would have it.
     fn host(&self) -> Result<HostSpec, CliError> {
-        let engine: Option<EngineSpec> =
-            sets_up_engine(self.driver.name()).then(|| engine::spec(&self.engine, self.driver, &self.options)).transpose()?;
+        let engine: Option<EngineSpec> = sets_up_engine(self.driver.name())
+            .then(|| engine::spec(&self.engine, self.driver, &self.options))
+            .transpose()?;
         Ok(HostSpec {
             driver: self.driver.name().to_owned(),
             options: self.options.clone(),

@@ -1,0 +1,147 @@
+//! `--debug`: what is asked of hosts and engines, and how long they take, on standard error.
+//!
+//! What goes in on standard input is never shown: scripts carry keys.
+
+use super::{CliError, Cx};
+use crate::{
+    docker::{DockerApi, DockerError, Endpoint, EngineVersion},
+    name::MachineName,
+    quote::Sh,
+    transport::{Connect, Limits, LineSink, Output, Stream, Target, Transport, TransportError},
+    world::World,
+};
+use async_trait::async_trait;
+use std::{fmt::Display, io::Write as _, pin::Pin, sync::Arc, time::Duration};
+use tokio::time::Instant;
+
+/// The variable that decides, whatever the command line says.
+const VARIABLE: &str = "MACHINE_DEBUG";
+
+/// Whether to tell what is done.
+///
+/// # Errors
+/// When the variable is no boolean, in docker-machine's words.
+pub(super) fn wanted(flag: bool) -> Result<bool, CliError> {
+    let Ok(value) = std::env::var(VARIABLE) else { return Ok(flag) };
+    match value.as_str() {
+        "" => Ok(flag),
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(true),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(false),
+        other => Err(CliError::Said {
+            what: format!(
+                "Error parsing boolean value from {VARIABLE}: strconv.ParseBool: parsing {other:?}: invalid syntax"
+            ),
+            help: Some("set it to 1 or 0, or unset it".to_owned()),
+        }),
+    }
+}
+
+/// The same world, which tells what is asked of it.
+pub(super) fn traced(cx: &Cx, world: World) -> World {
+    if !cx.debug {
+        return world;
+    }
+    say(format_args!("store {}", world.store.root().display()));
+    World { connect: Arc::new(Connecting(world.connect)), docker: Arc::new(Asking(world.docker)), ..world }
+}
+
+fn say(what: impl Display) {
+    // Where standard error is closed there is nobody to tell.
+    let _ = writeln!(std::io::stderr(), "DBG | {what}");
+}
+
+fn ended<T, E: Display>(begun: Instant, result: &Result<T, E>, well: impl FnOnce(&T) -> String) -> String {
+    let how = match result {
+        Ok(value) => well(value),
+        Err(e) => format!("failed: {e}"),
+    };
+    format!("{how} after {} ms", begun.elapsed().as_millis())
+}
+
+struct Connecting(Arc<dyn Connect>);
+
+#[async_trait]
+impl Connect for Connecting {
+    async fn connect(&self, target: &Target) -> Result<Arc<dyn Transport>, TransportError> {
+        let begun = Instant::now();
+        let result = self.0.connect(target).await;
+        let how = ended(begun, &result, |_| "connected".to_owned());
+        let (ssh, machine) = (&target.ssh, &target.machine);
+        let through = ssh.jump.as_ref().map_or(String::new(), |jump| format!(" through {jump}"));
+        say(format_args!("({machine}) ssh {}@{} port {}{through}: {how}", ssh.user, ssh.host, ssh.port));
+        Ok(Arc::new(Running { machine: machine.clone(), inner: result? }))
+    }
+}
+
+struct Running {
+    machine: MachineName,
+    inner: Arc<dyn Transport>,
+}
+
+#[async_trait]
+impl Transport for Running {
+    async fn run(
+        &self,
+        command: &Sh,
+        stdin: &[u8],
+        limits: Limits,
+        lines: LineSink<'_>,
+    ) -> Result<Output, TransportError> {
+        let begun = Instant::now();
+        let result = self.inner.run(command, stdin, limits, lines).await;
+        let how = ended(begun, &result, |output| {
+            let (out, err) = (output.stdout.len(), output.stderr.len());
+            format!("status {}, {out} bytes on stdout, {err} on stderr", output.status)
+        });
+        let first = command.as_str().lines().next().unwrap_or_default();
+        let short: String = first.chars().filter(|c| !c.is_control()).take(60).collect();
+        say(format_args!("({}) run `{short}` with {} bytes of input: {how}", self.machine, stdin.len()));
+        result
+    }
+
+    async fn open_unix(&self, path: &str) -> Result<Pin<Box<dyn Stream>>, TransportError> {
+        let begun = Instant::now();
+        let result = self.inner.open_unix(path).await;
+        say(format_args!("({}) socket {path}: {}", self.machine, ended(begun, &result, |_| "open".to_owned())));
+        result
+    }
+
+    fn host_key(&self) -> String {
+        self.inner.host_key()
+    }
+
+    fn jump_key(&self) -> Option<String> {
+        self.inner.jump_key()
+    }
+
+    fn needs_sudo(&self) -> bool {
+        self.inner.needs_sudo()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.inner.is_closed()
+    }
+}
+
+struct Asking(Arc<dyn DockerApi>);
+
+#[async_trait]
+impl DockerApi for Asking {
+    async fn version(
+        &self,
+        machine: &MachineName,
+        endpoint: &Endpoint,
+        timeout: Duration,
+    ) -> Result<EngineVersion, DockerError> {
+        let begun = Instant::now();
+        let result = self.0.version(machine, endpoint, timeout).await;
+        let how = ended(begun, &result, |version| format!("{} (API {})", version.version, version.api));
+        let place = match endpoint {
+            Endpoint::Tls { host, port, .. } => format!("{host} port {port} with TLS"),
+            Endpoint::Ssh { socket, .. } => format!("{socket} over SSH"),
+            Endpoint::Plain(url) => url.clone(),
+        };
+        say(format_args!("({machine}) engine at {place}: {how}"));
+        result
+    }
+}
