@@ -1,175 +1,29 @@
 //! The engine's API against small servers of our own: mutual TLS as dockerd does it, answers written by hand.
 
+#[path = "docker/engine.rs"]
+mod engine;
+
+use engine::{Authority, Behaviour, PING, Server, healthy, json, serve};
 use machine::{
     docker::{DockerApi, DockerError, Endpoint, EngineVersion, client::HttpDocker},
     name::MachineName,
     quote::Sh,
     transport::{Limits, LineSink, Output, Stream, Transport, TransportError},
 };
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
-use rustls::{
-    RootCertStore, ServerConfig, SupportedProtocolVersion,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::WebPkiClientVerifier,
-    version::{TLS12, TLS13},
-};
+use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, KeyPair};
+use rustls::version::{TLS12, TLS13};
 use std::{
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
 
-const PING: &str = "HTTP/1.1 200 OK\r\nApi-Version: 1.50\r\nContent-Length: 2\r\n\r\nOK";
-/// Unknown fields, and fields of kinds an older client does not expect, do no harm.
-const VERSION: &str =
-    r#"{"Platform":{"Name":"x"},"Version":"28.2.2","ApiVersion":"1.50","MinAPIVersion":"1.24","New":[1,{"a":null}]}"#;
-
-/// An authority and what it vouches for.
-struct Authority {
-    pem: String,
-    issuer: Issuer<'static, KeyPair>,
-}
-
-impl Authority {
-    fn new(name: &str) -> Self {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let pem = params.self_signed(&key).unwrap().pem();
-        Self { pem, issuer: Issuer::new(params, key) }
-    }
-
-    /// A certificate and its key, both PEM.
-    fn issue(&self, name: &str, usage: ExtendedKeyUsagePurpose, expired: bool) -> (String, String) {
-        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
-        params.extended_key_usages = vec![usage];
-        if expired {
-            (params.not_before, params.not_after) =
-                (rcgen::date_time_ymd(2020, 1, 1), rcgen::date_time_ymd(2021, 2, 3));
-        }
-        let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap().pem(), key.serialize_pem())
-    }
-
-    fn server(&self, name: &str) -> (String, String) {
-        self.issue(name, ExtendedKeyUsagePurpose::ServerAuth, false)
-    }
-
-    fn client(&self) -> (String, String) {
-        self.issue("client", ExtendedKeyUsagePurpose::ClientAuth, false)
-    }
-}
-
-/// What the server does with a connection.
-#[derive(Clone)]
-enum Behaviour {
-    /// Answers `/_ping` and `/version` with these.
-    Answers(String, String),
-    /// Reads and never writes.
-    Silent,
-    /// Reads a request and hangs up.
-    HangsUp,
-}
-
-fn json(status: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len())
-}
-
-fn healthy() -> Behaviour {
-    Behaviour::Answers(PING.into(), json("200 OK", VERSION))
-}
-
-async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, behaviour: &Behaviour) {
-    let mut head = Vec::new();
-    while let Ok(byte) = stream.read_u8().await {
-        head.push(byte);
-        if !head.ends_with(b"\r\n\r\n") {
-            continue;
-        }
-        let text = String::from_utf8(std::mem::take(&mut head)).unwrap();
-        assert!(text.to_lowercase().contains("\r\nhost: "), "{text}");
-        let answer = match behaviour {
-            Behaviour::Answers(ping, _) if text.starts_with("GET /_ping HTTP/1.1\r\n") => ping,
-            Behaviour::Answers(_, version) if text.starts_with("GET /version HTTP/1.1\r\n") => version,
-            Behaviour::Answers(..) => panic!("an unexpected request: {text}"),
-            Behaviour::Silent => continue,
-            Behaviour::HangsUp => return,
-        };
-        stream.write_all(answer.as_bytes()).await.unwrap();
-        stream.flush().await.unwrap();
-    }
-}
-
-/// A server on loopback; counts its connections.
-struct Server {
-    port: u16,
-    connections: Arc<AtomicUsize>,
-}
-
-impl Server {
-    async fn plain(behaviour: Behaviour) -> Self {
-        Self::start(behaviour, None).await
-    }
-
-    /// As dockerd with `--tlsverify`: clients must show a certificate by `clients`.
-    async fn tls(
-        behaviour: Behaviour,
-        clients: &Authority,
-        (cert, key): (String, String),
-        version: &'static SupportedProtocolVersion,
-    ) -> Self {
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(clients.pem.as_bytes()).unwrap()).unwrap();
-        let verifier =
-            WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider)).build().unwrap();
-        let chain = vec![CertificateDer::from_pem_slice(cert.as_bytes()).unwrap()];
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-        let config = ServerConfig::builder_with_provider(provider)
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(chain, key)
-            .unwrap();
-        Self::start(behaviour, Some(tokio_rustls::TlsAcceptor::from(Arc::new(config)))).await
-    }
-
-    async fn start(behaviour: Behaviour, tls: Option<tokio_rustls::TlsAcceptor>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let connections = Arc::new(AtomicUsize::new(0));
-        let counter = Arc::clone(&connections);
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                counter.fetch_add(1, Ordering::Relaxed);
-                let (behaviour, tls) = (behaviour.clone(), tls.clone());
-                tokio::spawn(async move {
-                    match tls {
-                        None => serve(stream, &behaviour).await,
-                        Some(tls) => {
-                            if let Ok(stream) = tls.accept(stream).await {
-                                serve(stream, &behaviour).await;
-                            }
-                        }
-                    }
-                });
-            }
-        });
-        Self { port, connections }
-    }
-
-    fn plain_endpoint(&self) -> Endpoint {
-        Endpoint::Plain(format!("tcp://127.0.0.1:{}", self.port))
-    }
+fn plain_endpoint(server: &Server) -> Endpoint {
+    Endpoint::Plain(format!("tcp://127.0.0.1:{}", server.port))
 }
 
 fn endpoint(host: &str, port: u16, ca: &Authority, (cert, key): (String, String)) -> Endpoint {
@@ -308,7 +162,7 @@ async fn plain_http_and_tls_that_meet_are_told() {
     assert!(text.contains("does not speak TLS"), "{text}");
 
     let server = Server::tls(healthy(), &ca, ca.server("127.0.0.1"), &TLS13).await;
-    let text = ask(&server.plain_endpoint()).await.unwrap_err().to_string();
+    let text = ask(&plain_endpoint(&server)).await.unwrap_err().to_string();
     assert!(text.contains("not HTTP; it may want TLS") || text.contains("hung up"), "{text}");
 }
 
@@ -347,7 +201,7 @@ async fn what_is_no_engine_is_told_with_what_it_answered() {
         ("SSH-2.0-OpenSSH_9.2\r\n".into(), String::new(), "something that is not HTTP"),
     ] {
         let server = Server::plain(Behaviour::Answers(ping, version)).await;
-        let error = ask(&server.plain_endpoint()).await.unwrap_err();
+        let error = ask(&plain_endpoint(&server)).await.unwrap_err();
         assert!(matches!(error, DockerError::Answer { .. }), "{error}");
         assert!(error.to_string().contains(want), "{error}");
     }
@@ -356,7 +210,7 @@ async fn what_is_no_engine_is_told_with_what_it_answered() {
 #[tokio::test]
 async fn an_engine_without_api_version_in_its_body_is_asked_by_header() {
     let server = Server::plain(Behaviour::Answers(PING.into(), json("200 OK", r#"{"Version":"1.0"}"#))).await;
-    assert_eq!(ask(&server.plain_endpoint()).await.unwrap().api, "1.50");
+    assert_eq!(ask(&plain_endpoint(&server)).await.unwrap().api, "1.50");
 }
 
 #[tokio::test]
@@ -367,7 +221,7 @@ async fn an_engine_that_never_answers_is_given_up() {
     // Takes connections and says nothing, not even in TLS.
     let mute = Server::plain(Behaviour::Silent).await;
     for endpoint in [
-        plain.plain_endpoint(),
+        plain_endpoint(&plain),
         endpoint("127.0.0.1", tls.port, &ca, ca.client()),
         endpoint("127.0.0.1", mute.port, &ca, ca.client()),
     ] {
@@ -389,7 +243,7 @@ async fn nobody_listening_and_hanging_up_are_told() {
         format!("`m1`: cannot reach the engine at tcp://127.0.0.1:{free}: connection refused")
     );
     let server = Server::plain(Behaviour::HangsUp).await;
-    let text = ask(&server.plain_endpoint()).await.unwrap_err().to_string();
+    let text = ask(&plain_endpoint(&server)).await.unwrap_err().to_string();
     assert!(text.contains("hung up without an answer"), "{text}");
     let text = ask(&Endpoint::Plain("ftp://host".into())).await.unwrap_err().to_string();
     assert!(text.contains("not a URL"), "{text}");
