@@ -6,6 +6,8 @@
 #![allow(dead_code, reason = "each test file uses a part of the lab")]
 #![expect(clippy::disallowed_methods, reason = "the lab looks at this computer with its own programs")]
 
+pub(crate) mod running;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -124,6 +126,19 @@ impl Lab {
     /// Runs `machine`.
     pub(crate) fn machine(&self, args: &[&str]) -> Said {
         Said::of(&self.command(env!("CARGO_BIN_EXE_machine")).args(args).output().unwrap())
+    }
+
+    /// The program under docker-machine's name.
+    pub(crate) fn docker_machine(&self) -> Command {
+        let link = self.path("docker-machine");
+        // Another thread of the test may have made it just now.
+        let _ = std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_machine"), &link);
+        self.command(link.to_str().unwrap())
+    }
+
+    /// Runs a command line of docker-machine, words separated by blanks.
+    pub(crate) fn dm(&self, line: &str) -> Said {
+        Said::of(&self.docker_machine().args(line.split(' ')).output().unwrap())
     }
 
     /// Runs the docker client as `eval $(machine env NAME)` would have it.
