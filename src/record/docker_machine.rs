@@ -19,6 +19,8 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
+#[path = "docker_machine_auth.rs"]
+mod auth;
 #[path = "docker_machine_migrate.rs"]
 mod migrate;
 #[path = "docker_machine_template.rs"]

@@ -9,6 +9,16 @@ use std::{os::unix::fs::PermissionsExt as _, thread};
 
 const NOW: Timestamp = Timestamp(1_795_219_200);
 
+const CA: &str = "ca.pem";
+const CA_KEY: &str = "ca-key.pem";
+const CERT: &str = "cert.pem";
+const KEY: &str = "key.pem";
+
+/// With the files of the store.
+fn ensure(store: &dyn Store, clock: &FixedClock) -> Result<Identity, AuthorityError> {
+    Ok(super::ensure(store, &AuthFiles::of_store(&store.root()), clock)?.0)
+}
+
 fn at(now: Timestamp) -> FixedClock {
     FixedClock(now)
 }
@@ -18,7 +28,7 @@ fn text(store: &dyn Store, file: &str) -> String {
 }
 
 fn put(store: &dyn Store, file: &str, content: &str) {
-    store.write(Area::Certs, file, content.as_bytes(), mode_of(file)).unwrap();
+    store.write(Area::Certs, file, content.as_bytes(), if file.ends_with("key.pem") { Mode::Private } else { Mode::Public }).unwrap();
 }
 
 /// The files are what was returned, and everything belongs together.
@@ -181,7 +191,10 @@ fn a_machine_gets_docker_machines_files_and_a_record_of_them() {
     let machine = MachineName::new("web-1").unwrap();
     store.put(&MachineRecord::new(machine.clone(), None, "none", OptionValues::new())).unwrap();
     let names = server_names("web-1", "10.0.0.5", []);
-    let (record, host) = server_certificate(&store, &machine, &names, NOW).unwrap();
+    let issued = issue(&store, &machine, &names, NOW).unwrap();
+    assert_eq!(store.read(Area::Machine(&machine), SERVER).unwrap(), None, "the host must have it first");
+    issued.keep(&store, &machine).unwrap();
+    let Issued { record, host, .. } = issued;
     let identity = ensure(&store, &at(NOW)).unwrap();
     let file = |file: &str| store.read(Area::Machine(&machine), file).unwrap().unwrap();
     for (name, want, mode) in [
