@@ -33,11 +33,7 @@ pub(super) async fn perform(task: &Task, names: &BTreeSet<String>, issue: bool) 
 
 /// Issues a certificate and puts it on the host. The files in the machine's folder are replaced last: until the host
 /// has the new ones, its engine knows us by the old.
-async fn issue_to(
-    worker: &impl Worker,
-    record: &mut MachineRecord,
-    names: &BTreeSet<String>,
-) -> Result<(), StepError> {
+async fn issue_to(worker: &impl Worker, record: &mut MachineRecord, names: &BTreeSet<String>) -> Result<(), StepError> {
     let host = Host::reach(worker, record, TLS_PORT).await?;
     worker.progress("issuing the certificate");
     let store = &*worker.world().store;

@@ -48,11 +48,7 @@ pub(super) struct Host {
 
 impl Host {
     /// Connects, pins the host key at first contact, and looks.
-    pub(super) async fn reach(
-        worker: &impl Worker,
-        record: &mut MachineRecord,
-        port: u16,
-    ) -> Result<Self, StepError> {
+    pub(super) async fn reach(worker: &impl Worker, record: &mut MachineRecord, port: u16) -> Result<Self, StepError> {
         let world = worker.world();
         let dir = world.store.machine_dir(&record.name)?;
         let mut target = world::target(record, &dir).ok_or_else(|| StepError::NoLogin(record.driver.clone()))?;
@@ -69,8 +65,8 @@ impl Host {
             return Err(StepError::NoRoot(target.ssh.user));
         }
         let os = facts.os.as_ref().ok_or(StepError::NoOsRelease)?;
-        let provisioner = provisioner::detect(world.provisioners, os)
-            .ok_or_else(|| StepError::UnknownDistribution(os.id.clone()))?;
+        let provisioner =
+            provisioner::detect(world.provisioners, os).ok_or_else(|| StepError::UnknownDistribution(os.id.clone()))?;
         Ok(Self { transport, facts, provisioner, port, machine: record.name.clone() })
     }
 

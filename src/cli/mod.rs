@@ -22,6 +22,7 @@ mod out;
 mod pattern;
 mod power;
 mod prompt;
+mod regenerate_certs;
 mod rm;
 mod row;
 mod shell;
@@ -29,6 +30,7 @@ mod ssh;
 mod status;
 mod table;
 mod template;
+mod tls_flags;
 mod trust;
 mod url;
 mod version;
@@ -47,6 +49,7 @@ use std::{
 pub use error::CliError;
 pub use exit::Exit;
 use out::Out;
+use tls_flags::TlsFlags;
 
 /// Where a command stands in `--help`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -107,6 +110,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<ip::Ip>(),
     Entry::of::<power::Kill>(),
     Entry::of::<ls::Ls>(),
+    Entry::of::<regenerate_certs::RegenerateCerts>(),
     Entry::of::<power::Restart>(),
     Entry::of::<rm::Rm>(),
     Entry::of::<ssh::Ssh>(),
@@ -127,6 +131,9 @@ struct Cx {
     words: Vec<String>,
     /// Root of the store, as given: a relative path stays relative.
     storage: PathBuf,
+    /// Where certificates lie, if not in the store.
+    #[expect(dead_code, reason = "`create` is what uses it")]
+    tls: TlsFlags,
 }
 
 impl Cx {
@@ -205,8 +212,12 @@ fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliE
         Err(error) => return Err(error::usage(error, program, words)),
     };
     let storage = matches.get_one::<String>("storage-path").map(PathBuf::from);
-    let cx =
-        Cx { program: program.to_owned(), words: words.to_vec(), storage: storage.map_or_else(default_storage, Ok)? };
+    let cx = Cx {
+        program: program.to_owned(),
+        words: words.to_vec(),
+        storage: storage.map_or_else(default_storage, Ok)?,
+        tls: TlsFlags::read(&matches)?,
+    };
     let Some((name, matches)) = matches.subcommand() else {
         out.text(&root.clone().render_help().ansi().to_string())?;
         return Ok(Exit::Done);
@@ -246,7 +257,7 @@ fn root(program: &str) -> Command {
         )
         .arg(Arg::new("debug").long("debug").short('D').action(ArgAction::SetTrue).hide(true))
         .arg(ignored("native-ssh").action(ArgAction::SetTrue))
-        .args(["tls-ca-cert", "tls-ca-key", "tls-client-cert", "tls-client-key"].map(ignored))
+        .args(TlsFlags::args())
         .args(["github-api-token", "bugsnag-api-token"].map(ignored))
         .arg(Arg::new("version").long("version").short('v').action(ArgAction::Version).help("Print the version"))
         .subcommands(COMMANDS.iter().map(Entry::command))

@@ -40,8 +40,7 @@ impl ConfigFile {
     pub fn set_auth_files(&mut self, files: &AuthFiles) {
         let AuthFiles { ca_cert, ca_key, client_cert, client_key } = files;
         let options = object_mut(object_mut(&mut self.document, "HostOptions"), "AuthOptions");
-        for (key, path) in
-            [(CA_CERT, ca_cert), (CA_KEY, ca_key), (CLIENT_CERT, client_cert), (CLIENT_KEY, client_key)]
+        for (key, path) in [(CA_CERT, ca_cert), (CA_KEY, ca_key), (CLIENT_CERT, client_cert), (CLIENT_KEY, client_key)]
         {
             put(options, key, Value::from(path.to_string_lossy()));
         }

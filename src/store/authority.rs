@@ -171,10 +171,8 @@ pub fn issue(
     let auth = auth::of(store, machine)?;
     let Made { authority, identity, .. } = Kit { store, files: &auth.files, now }.ensure()?;
     let failed = |source| AuthorityError::Issue { machine: machine.to_string(), source };
-    let purposes: &[Purpose] =
-        if auth.swarm_master { &[Purpose::Server, Purpose::Client] } else { &[Purpose::Server] };
-    let pair =
-        tls::issue_server(&authority, machine.as_str(), names, purposes, now, tls::LEAF_DAYS).map_err(failed)?;
+    let purposes: &[Purpose] = if auth.swarm_master { &[Purpose::Server, Purpose::Client] } else { &[Purpose::Server] };
+    let pair = tls::issue_server(&authority, machine.as_str(), names, purposes, now, tls::LEAF_DAYS).map_err(failed)?;
     let about = tls::inspect(&pair.cert).map_err(failed)?;
     let record = CertificateRecord {
         sha256: about.sha256,
@@ -192,10 +190,8 @@ impl Issued {
     /// # Errors
     /// When it cannot be written; the old files are still there then.
     pub fn keep(&self, store: &dyn Store, machine: &MachineName) -> Result<(), StoreError> {
-        let server = [
-            (SERVER_KEY, self.host.key.as_bytes(), Mode::Private),
-            (SERVER, self.host.cert.as_bytes(), Mode::Public),
-        ];
+        let server =
+            [(SERVER_KEY, self.host.key.as_bytes(), Mode::Private), (SERVER, self.host.cert.as_bytes(), Mode::Public)];
         store.write_together(Area::Machine(machine), &[&server[..], &copies::pems(&self.identity)].concat())
     }
 }

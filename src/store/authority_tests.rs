@@ -28,7 +28,14 @@ fn text(store: &dyn Store, file: &str) -> String {
 }
 
 fn put(store: &dyn Store, file: &str, content: &str) {
-    store.write(Area::Certs, file, content.as_bytes(), if file.ends_with("key.pem") { Mode::Private } else { Mode::Public }).unwrap();
+    store
+        .write(
+            Area::Certs,
+            file,
+            content.as_bytes(),
+            if file.ends_with("key.pem") { Mode::Private } else { Mode::Public },
+        )
+        .unwrap();
 }
 
 /// The files are what was returned, and everything belongs together.

@@ -2,10 +2,7 @@
 //! are what the engine of *this* machine knows us by: they stay as they are when the authority is replaced, until
 //! the engine has a certificate of the new one.
 
-use super::{
-    Area, Mode, Store, StoreError, auth,
-    authority::Identity,
-};
+use super::{Area, Mode, Store, StoreError, auth, authority::Identity};
 use crate::{name::MachineName, record::auth::AuthFiles};
 
 /// Their names, in the folder of every machine.
@@ -73,20 +70,31 @@ pub fn fill(store: &dyn Store, machine: &MachineName) -> Result<bool, StoreError
     put(store, machine, &identity).map(|()| true)
 }
 
-/// Gives a renewed identity to all machines whose engines know its authority; the others, whose engines still go by
-/// an older one, are returned.
+/// Gives a renewed identity to all machines whose engines know its authority. The others keep what they have.
 ///
 /// # Errors
 /// When copies cannot be read or written.
-pub fn renew(store: &dyn Store, files: &AuthFiles, identity: &Identity) -> Result<Vec<MachineName>, StoreError> {
-    let mut others = Vec::new();
+pub fn renew(store: &dyn Store, files: &AuthFiles, identity: &Identity) -> Result<(), StoreError> {
     for machine in auth::users(store, files)? {
-        match store.read(Area::Machine(&machine), FILES[0])? {
-            Some(own) if own != identity.ca.as_bytes() => others.push(machine),
-            // A machine that has no copies uses the originals.
-            None => {}
-            Some(_) => put(store, &machine, identity)?,
+        // A machine that has no copies uses the originals.
+        if store.read(Area::Machine(&machine), FILES[0])?.is_some_and(|own| own == identity.ca.as_bytes()) {
+            put(store, &machine, identity)?;
         }
     }
-    Ok(others)
+    Ok(())
+}
+
+/// Machines that go by these files, but whose engines know us by an older authority.
+///
+/// # Errors
+/// When copies cannot be read.
+pub fn outdated(store: &dyn Store, files: &AuthFiles) -> Result<Vec<MachineName>, StoreError> {
+    let Some(ca) = auth::read(store, &files.ca_cert)? else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for machine in auth::users(store, files)? {
+        if store.read(Area::Machine(&machine), FILES[0])?.is_some_and(|own| own != ca) {
+            found.push(machine);
+        }
+    }
+    Ok(found)
 }

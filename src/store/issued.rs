@@ -1,8 +1,9 @@
 //! Reading back what the authority issued. It makes nothing: looking at machines must not write to a store.
 
 use super::{
-    Area, Store, StoreError, auth, copies,
+    Area, Store, StoreError, auth,
     authority::{AuthorityError, Identity},
+    copies,
 };
 use crate::{name::MachineName, provisioner::HostCertificate};
 

@@ -45,7 +45,15 @@ fn an_authority_says_what_it_is() {
 fn what_an_authority_signs_chains_to_it_and_to_no_other() {
     let (_, ours) = authority();
     let (_, other) = authority();
-    let server = issue_server(&ours, "web-1", &server_names("Web-1", "::0001", ["a.example"]), &[Purpose::Server], NOW, LEAF_DAYS).unwrap();
+    let server = issue_server(
+        &ours,
+        "web-1",
+        &server_names("Web-1", "::0001", ["a.example"]),
+        &[Purpose::Server],
+        NOW,
+        LEAF_DAYS,
+    )
+    .unwrap();
     let about = check_pair(&server.cert, &server.key).unwrap();
     assert_eq!(about.names, names(&["127.0.0.1", "::1", "a.example", "localhost", "web-1"]));
     assert_eq!(about.not_after, NOW.plus_days(LEAF_DAYS));
@@ -73,7 +81,8 @@ fn a_certificate_does_not_outlive_its_authority_and_an_expired_one_signs_nothing
 fn openssl_accepts_the_chains() {
     let dir = tempfile::tempdir().unwrap();
     let (ca, authority) = authority();
-    let server = issue_server(&authority, "web-1", &names(&["web-1", "10.0.0.5"]), &[Purpose::Server], NOW, LEAF_DAYS).unwrap();
+    let server =
+        issue_server(&authority, "web-1", &names(&["web-1", "10.0.0.5"]), &[Purpose::Server], NOW, LEAF_DAYS).unwrap();
     let client = issue_client(&authority, "u", NOW, LEAF_DAYS).unwrap();
     save(
         dir.path(),
