@@ -58,7 +58,7 @@ impl Exit {
             CliError::Stdout(e) if e.kind() == io::ErrorKind::BrokenPipe => Self::Done,
             CliError::Store(StoreError::Locked { .. }) => Self::Locked,
             CliError::Protected(_) | CliError::Refused(_) | CliError::Unconfirmed { .. } => Self::Refused,
-            CliError::Doing { cause, .. } => Self::of(cause),
+            CliError::Doing { cause, .. } | CliError::Certs { cause, .. } => Self::of(cause),
             CliError::Many(errors) => {
                 let mut ends = errors.iter().map(Self::of);
                 match ends.next() {

@@ -7,7 +7,7 @@ use crate::{
     engine::Api,
     name::MachineName,
     record::{Instance, MachineRecord, Power},
-    store::{StoreError, authority::Identity, issued},
+    store::{StoreError, authority::Identity, copies, issued},
     transport::{Target, Transport},
     world::{self, World},
 };
@@ -209,6 +209,11 @@ impl Machine {
             return Ok(Endpoint::Tls { host: host.to_owned(), port, ca, cert, key });
         }
         Ok(Endpoint::Plain(url.to_owned()))
+    }
+
+    /// Sees to it that docker clients find certificates in its folder; whether they do.
+    pub(super) fn fill_copies(&self) -> Result<bool, CliError> {
+        copies::fill(&*self.world.store, self.name()).map_err(CliError::Store)
     }
 
     /// docker-machine's document of it.

@@ -12,6 +12,7 @@ mod exit;
 mod file;
 mod filter;
 mod fleet;
+mod go;
 mod help;
 mod inspect;
 mod ip;

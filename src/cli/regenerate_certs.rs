@@ -33,7 +33,7 @@ impl Run for RegenerateCerts {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let question = "Regenerate TLS machine certs?  Warning: this is irreversible. (y/n): ";
-        if !(self.force || prompt::confirmed(cx, out, question, "regenerating certificates")?) {
+        if !(self.force || prompt::answered(cx, out, question, "regenerating certificates")?) {
             return Ok(Exit::Done);
         }
         let world = cx.world()?;
