@@ -17,7 +17,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 #[derive(clap::Args)]
 pub(super) struct RegenerateCerts {
     /// Do not ask
-    #[arg(short, long, short_alias = 'y')]
+    #[arg(short, long, visible_short_alias = 'y')]
     force: bool,
     /// Make a new client certificate as well, and a new authority if it ends within 30 days
     #[arg(long)]

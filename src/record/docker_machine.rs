@@ -280,7 +280,9 @@ impl ConfigFile {
                     if fresh || old_user.as_deref().unwrap_or("root") != user {
                         put(driver, "SSHUser", Value::from(user.as_str()));
                     }
-                    if fresh || old_port.unwrap_or(22) != *port {
+                    // docker-machine's `generic` does not take 0 for 22 when it looks whether the host is up.
+                    let unset = driver_name == "generic" && old_port.is_none();
+                    if fresh || unset || old_port.unwrap_or(22) != *port {
                         put(driver, "SSHPort", Value::from(*port));
                     }
                     match key {

@@ -105,9 +105,9 @@ pub enum Deed {
     CreatedAuthority(PathBuf),
     /// The authority had ended, or was about to.
     ReplacedAuthority,
-    /// There was no client identity.
+    /// There was no client identity, or a new one was asked for.
     CreatedClient(PathBuf),
-    /// The client's identity had ended, was about to, was not of this authority, or a new one was asked for.
+    /// The client's identity had ended, was about to, or was not of this authority.
     ReplacedClient,
 }
 
@@ -313,8 +313,8 @@ impl Kit<'_> {
             to_write(ca_key, &pair.key);
             authority
         };
-        let existed = self.read(client_cert)?.is_some();
-        deeds.push(if existed { Deed::ReplacedClient } else { Deed::CreatedClient(client_cert.clone()) });
+        let outdated = client == Client::Good && self.read(client_cert)?.is_some();
+        deeds.push(if outdated { Deed::ReplacedClient } else { Deed::CreatedClient(client_cert.clone()) });
         let client = tls::issue_client(&authority, "client", self.now, tls::LEAF_DAYS).map_err(&made)?;
         let identity = Identity { ca: authority.cert_pem.clone(), cert: client.cert, key: client.key };
         to_write(client_cert, &identity.cert);

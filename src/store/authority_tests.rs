@@ -265,9 +265,9 @@ fn files_of_ones_own_are_made_where_they_were_asked_for() {
 fn what_ends_is_said_in_docker_machines_words() {
     let store = MemoryStore::default();
     let first = ensure(&store, &at(NOW)).unwrap();
-    let files = AuthFiles::of_store(&store.root());
     let told = |now| {
-        let (_, deeds) = super::ensure(&copy_of(&store), &files, &at(now)).unwrap();
+        let copy = copy_of(&store);
+        let (_, deeds) = super::ensure(&copy, &AuthFiles::of_store(&copy.root()), &at(now)).unwrap();
         deeds.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     let client = "Client certificate is outdated and needs to be regenerated";
