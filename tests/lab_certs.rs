@@ -71,6 +71,7 @@ fn certificates_are_replaced_under_a_running_container() {
     assert_eq!(lab.docker("a", CONTAINER).ok().out, container);
     lab.machine(&["plan", "--detailed-exitcode", &fleet]).ok().says("Nothing to do");
     rejected(&lab);
+    copies_that_are_missing(&lab);
 
     lab.machine(&["stop", "b"]).ok();
     lab.machine(&["regenerate-certs", "-f", "b"]).code(1).says("machine start b");
@@ -101,6 +102,17 @@ fn authority_that_ends(lab: &Lab) {
     assert!(!said.out.contains("machine regenerate-certs"), "{}", said.out);
     assert_eq!(file(lab, "machines/b/ca.pem"), file(lab, "certs/ca.pem"));
     lab.docker("b", &["version"]).ok();
+}
+
+/// Docker clients find certificates where `env` points them, though somebody removed them.
+fn copies_that_are_missing(lab: &Lab) {
+    for name in ["ca.pem", "cert.pem", "key.pem"] {
+        fs::remove_file(lab.store().join("machines/b").join(name)).unwrap();
+    }
+    docker_machine(lab, &["config", "b"]).ok();
+    lab.docker("b", &["version"]).ok();
+    let mode = fs::metadata(lab.store().join("machines/b/key.pem")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
 }
 
 /// With TLS 1.3 a client learns of its rejection only when it asks something.

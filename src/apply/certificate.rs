@@ -63,8 +63,8 @@ impl Worker for Renewal<'_> {
     }
 }
 
-/// Gives the engine of a recorded machine a new key and certificate, for the names it has and those its config.json
-/// asks for, and sees that it answers by them. Nothing else on the host is touched.
+/// Gives the engine of a recorded machine a new key and certificate, for the names it has and, outside of fleets,
+/// those its config.json asks for, and sees that it answers by them. Nothing else on the host is touched.
 ///
 /// # Errors
 /// Says at which point it ended; what was there before is what clients are pointed to, until the host has the new.
@@ -75,7 +75,8 @@ pub async fn renew(
 ) -> Result<(), StepError> {
     let worker = Renewal { world, progress };
     let mut record = world.store.get(machine)?;
-    let mut names = auth::of(&*world.store, machine)?.names;
+    // Of a fleet's machine its file says which names there are.
+    let mut names = if record.fleet.is_none() { auth::of(&*world.store, machine)?.names } else { BTreeSet::new() };
     names.extend(record.certificate.iter().flat_map(|c| c.names.iter().cloned()));
     let intent = if record.certificate.is_some() { Pending::Upgrade } else { Pending::Create };
     record.pending.insert(Part::Certificate, intent);

@@ -15,7 +15,7 @@ const CERT: &str = "cert.pem";
 const KEY: &str = "key.pem";
 
 /// With the files of the store.
-fn ensure(store: &dyn Store, clock: &FixedClock) -> Result<Identity, AuthorityError> {
+fn ensure(store: &dyn Store, clock: &dyn Clock) -> Result<Identity, AuthorityError> {
     Ok(super::ensure(store, &AuthFiles::of_store(&store.root()), clock)?.0)
 }
 

@@ -39,7 +39,7 @@ pub fn issue_server(
     days: i64,
 ) -> Result<Pair, TlsError> {
     let mut params = leaf(authority, machine, now, days)?;
-    params.extended_key_usages = purposes.iter().map(usage).collect();
+    params.extended_key_usages = purposes.iter().copied().map(usage).collect();
     for name in names {
         params.subject_alt_names.push(match name.parse::<IpAddr>() {
             Ok(ip) => SanType::IpAddress(ip),
@@ -59,7 +59,7 @@ pub fn issue_client(authority: &Authority, user: &str, now: Timestamp, days: i64
     sign(authority, &params)
 }
 
-fn usage(purpose: &Purpose) -> ExtendedKeyUsagePurpose {
+fn usage(purpose: Purpose) -> ExtendedKeyUsagePurpose {
     match purpose {
         Purpose::Server => ExtendedKeyUsagePurpose::ServerAuth,
         Purpose::Client => ExtendedKeyUsagePurpose::ClientAuth,
