@@ -7,7 +7,7 @@ use crate::{
     name::{FleetName, MachineName},
     provisioner::facts,
     record::{ApiFact, Instance, Known, MachineRecord, Observed, Power, Reach, Snapshot},
-    store::{Area, Store},
+    store::{Area, Store, auth},
     tls::sha256_hex,
     transport::{Limits, TransportError},
     world::{self, World},
@@ -31,14 +31,13 @@ pub async fn observe(
     let made = |known: &Known| world.drivers.get(known.record.driver.as_str()).is_some_and(|d| d.creates());
     let needed = snapshot.machines.values().any(|known| wanted(known) && made(known));
     let store_id = Arc::new(if needed { world.store.id().unwrap_or_default() } else { String::new() });
-    let local_ca = digest(&*world.store, Area::Certs, "ca.pem");
     let mut looking = JoinSet::new();
     for (name, known) in snapshot.machines.iter().filter(|(_, known)| wanted(known)) {
         let (world, permits, store_id) = (world.clone(), permits.clone(), store_id.clone());
-        let (name, record, local_ca) = (name.clone(), known.record.clone(), local_ca.clone());
+        let (name, record) = (name.clone(), known.record.clone());
         looking.spawn(async move {
             let _permit = permits.acquire_owned().await.expect("the semaphore is never closed");
-            let observed = look(&world, &record, &store_id, local_ca).await;
+            let observed = look(&world, &record, &store_id).await;
             (name, observed)
         });
     }
@@ -69,8 +68,15 @@ fn digest(store: &dyn Store, area: Area<'_>, file: &str) -> Option<String> {
     store.read(area, file).ok().flatten().map(|bytes| sha256_hex(&bytes))
 }
 
-async fn look(world: &World, record: &MachineRecord, store_id: &str, local_ca: Option<String>) -> Observed {
+/// Of the authority a machine goes by now.
+fn authority_digest(store: &dyn Store, machine: &MachineName) -> Option<String> {
+    let files = auth::of(store, machine).ok()?.files;
+    auth::read(store, &files.ca_cert).ok().flatten().map(|bytes| sha256_hex(&bytes))
+}
+
+async fn look(world: &World, record: &MachineRecord, store_id: &str) -> Observed {
     let local_certificate = digest(&*world.store, Area::Machine(&record.name), "server.pem");
+    let local_ca = authority_digest(&*world.store, &record.name);
     let mut observed = Observed {
         power: Power::Unknown,
         instance: None,

@@ -1,31 +1,93 @@
-//! Steps on a certificate: issued if the plan says so, then put on the host.
+//! Work on a certificate: issued if need be, put on the host, then kept where clients find it.
 
-use super::{StepError, host::Host, phase, step::Task};
-use crate::{
-    engine::spec::TLS_PORT,
-    record::{CertificateRecord, certificate_names},
-    store::{authority, issued},
+use super::{
+    StepError, engine,
+    host::{Host, Worker},
+    phase,
+    step::Task,
 };
-use std::collections::BTreeSet;
+use crate::{
+    engine::{Api, spec::TLS_PORT},
+    name::MachineName,
+    record::{CertificateRecord, MachineRecord, Part, Pending, certificate_names},
+    store::{auth, authority, issued},
+    world::World,
+};
+use std::{collections::BTreeSet, time::Duration};
+
+/// How long an engine may take to answer after it was given a new certificate.
+const ANSWER: Duration = Duration::from_mins(1);
 
 pub(super) async fn perform(task: &Task, names: &BTreeSet<String>, issue: bool) -> Result<(), StepError> {
     let mut record = task.load()?;
     let intent = task.intent(&record);
     task.intend(&mut record, intent)?;
-    let store = &*task.world.store;
+    if issue || record.certificate.is_none() {
+        issue_to(task, &mut record, names).await?;
+    } else {
+        let certificate = issued::certificate(&*task.world.store, &record.name)?;
+        let host = Host::reach(task, &mut record, TLS_PORT).await?;
+        host.run(task, &host.provisioner.certificate(&host.facts, &certificate)).await?;
+    }
+    task.done(&mut record)
+}
+
+/// Issues a certificate and puts it on the host. The files in the machine's folder are replaced last: until the host
+/// has the new ones, its engine knows us by the old.
+async fn issue_to(worker: &impl Worker, record: &mut MachineRecord, names: &BTreeSet<String>) -> Result<(), StepError> {
+    let host = Host::reach(worker, record, TLS_PORT).await?;
+    worker.progress(phase::ISSUING);
+    let store = &*worker.world().store;
     let address = record.instance.as_ref().map_or("", |i| i.address.as_str());
     let names = certificate_names(&record.name, address, names);
-    let (issued, certificate) = match &record.certificate {
-        Some(issued) if !issue => (issued.clone(), issued::certificate(store, &record.name)?),
-        _ => {
-            task.progress(phase::ISSUING);
-            let (issued, pem) = authority::server_certificate(store, &record.name, &names, task.world.clock.now())?;
-            // As they were asked for, so that asking for the same again is no change.
-            (CertificateRecord { names, ..issued }, pem)
-        }
-    };
-    let host = Host::reach(task, &mut record, TLS_PORT).await?;
-    host.run(task, &host.provisioner.certificate(&host.facts, &certificate)).await?;
-    record.certificate = Some(issued);
-    task.done(&mut record)
+    let issued = authority::issue(store, &record.name, &names, worker.world().clock.now())?;
+    host.run(worker, &host.provisioner.certificate(&host.facts, &issued.host)).await?;
+    issued.keep(store, &record.name)?;
+    // As they were asked for, so that asking for the same again is no change.
+    record.certificate = Some(CertificateRecord { names, ..issued.record });
+    Ok(())
+}
+
+/// One who replaces the certificate of a machine outside of any plan.
+struct Renewal<'a> {
+    world: &'a World,
+    progress: &'a (dyn Fn(&str) + Send + Sync),
+}
+
+impl Worker for Renewal<'_> {
+    fn world(&self) -> &World {
+        self.world
+    }
+
+    fn progress(&self, text: &str) {
+        (self.progress)(text);
+    }
+}
+
+/// Gives the engine of a recorded machine a new key and certificate, for the names it has and, outside of fleets,
+/// those its config.json asks for, and sees that it answers by them. Nothing else on the host is touched.
+///
+/// # Errors
+/// Says at which point it ended; what was there before is what clients are pointed to, until the host has the new.
+pub async fn renew(
+    world: &World,
+    machine: &MachineName,
+    progress: &(dyn Fn(&str) + Send + Sync),
+) -> Result<(), StepError> {
+    let worker = Renewal { world, progress };
+    let mut record = world.store.get(machine)?;
+    // Of a fleet's machine its file says which names there are.
+    let mut names = if record.fleet.is_none() { auth::of(&*world.store, machine)?.names } else { BTreeSet::new() };
+    names.extend(record.certificate.iter().flat_map(|c| c.names.iter().cloned()));
+    let intent = if record.certificate.is_some() { Pending::Upgrade } else { Pending::Create };
+    record.pending.insert(Part::Certificate, intent);
+    world.store.put(&record)?;
+    issue_to(&worker, &mut record, &names).await?;
+    if let Some(engine) = record.engine.as_ref().filter(|engine| engine.spec.api == Api::Tls) {
+        worker.progress(phase::ASKING);
+        engine::ask(&worker, &record, engine, ANSWER).await?;
+    }
+    record.pending.remove(&Part::Certificate);
+    world.store.put(&record)?;
+    Ok(())
 }

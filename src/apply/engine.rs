@@ -1,6 +1,11 @@
 //! Steps on an engine: what differs is mended, then checked the way it was found, then asked through its API.
 
-use super::{StepError, host::Host, phase, step::Task};
+use super::{
+    StepError,
+    host::{Host, Worker},
+    phase,
+    step::Task,
+};
 use crate::{
     docker::{DockerError, EngineVersion},
     engine::EngineSpec,
@@ -60,8 +65,8 @@ pub(super) async fn perform(task: &Task, spec: &EngineSpec, packages: Packages) 
 }
 
 /// Asks until the engine answers, for it may only just have been started.
-async fn ask(
-    task: &Task,
+pub(super) async fn ask(
+    worker: &impl Worker,
     record: &MachineRecord,
     engine: &EngineRecord,
     patience: Duration,
@@ -69,7 +74,7 @@ async fn ask(
     let deadline = Instant::now() + patience;
     let mut pause = Duration::from_millis(100);
     loop {
-        let answer = world::ask_engine(&task.world, record, engine, QUESTION).await;
+        let answer = world::ask_engine(worker.world(), record, engine, QUESTION).await;
         let transient = matches!(&answer, Err(world::AskError::Docker(DockerError::Unreachable { .. })));
         if !transient || Instant::now() + pause > deadline {
             return answer.map_err(|e| match e {

@@ -10,7 +10,7 @@ use crate::{
     record::MachineRecord,
     store::{Area, Mode},
     transport::{Limits, Transport},
-    world,
+    world::{self, World},
 };
 use std::{sync::Arc, time::Duration};
 
@@ -19,36 +19,56 @@ const BOOT: Duration = Duration::from_mins(3);
 /// How long a host may take to answer that its driver did not make: most are up, some were booted just now.
 const THERE: Duration = Duration::from_secs(30);
 
+/// One who works on a host: with what, and who is told where it is.
+pub(super) trait Worker: Sync {
+    /// Everything outside.
+    fn world(&self) -> &World;
+    /// Tells a person what is being done now.
+    fn progress(&self, text: &str);
+}
+
+impl Worker for Task {
+    fn world(&self) -> &World {
+        &self.world
+    }
+
+    fn progress(&self, text: &str) {
+        Self::progress(self, text);
+    }
+}
+
 /// A host that answered, and what was found on it.
 pub(super) struct Host {
     pub(super) transport: Arc<dyn Transport>,
     pub(super) facts: Facts,
     pub(super) provisioner: &'static dyn Provisioner,
     port: u16,
+    machine: MachineName,
 }
 
 impl Host {
     /// Connects, pins the host key at first contact, and looks.
-    pub(super) async fn reach(task: &Task, record: &mut MachineRecord, port: u16) -> Result<Self, StepError> {
-        let dir = task.world.store.machine_dir(&record.name)?;
+    pub(super) async fn reach(worker: &impl Worker, record: &mut MachineRecord, port: u16) -> Result<Self, StepError> {
+        let world = worker.world();
+        let dir = world.store.machine_dir(&record.name)?;
         let mut target = world::target(record, &dir).ok_or_else(|| StepError::NoLogin(record.driver.clone()))?;
-        let made = task.world.drivers.get(record.driver.as_str()).is_some_and(|driver| driver.creates());
+        let made = world.drivers.get(record.driver.as_str()).is_some_and(|driver| driver.creates());
         target.patience = if made { BOOT } else { THERE };
-        task.progress(phase::CONNECTING);
-        let transport = task.world.connect.connect(&target).await?;
+        worker.progress(phase::CONNECTING);
+        let transport = world.connect.connect(&target).await?;
         let met = (transport.host_key(), transport.jump_key());
         if record.instance.as_mut().is_some_and(|instance| instance.pin(met.0, met.1)) {
-            task.save(record)?;
+            world.store.put(record)?;
         }
         let facts = look(&*transport, port).await?;
         if !facts.root {
             return Err(StepError::NoRoot(target.ssh.user));
         }
         let os = facts.os.as_ref().ok_or(StepError::NoOsRelease)?;
-        let provisioner = provisioner::detect(task.world.provisioners, os)
-            .ok_or_else(|| StepError::UnknownDistribution(os.id.clone()))?;
-        task.progress(&format!("{}{}", phase::PROVISIONING_WITH, provisioner.name()));
-        Ok(Self { transport, facts, provisioner, port })
+        let provisioner =
+            provisioner::detect(world.provisioners, os).ok_or_else(|| StepError::UnknownDistribution(os.id.clone()))?;
+        worker.progress(&format!("{}{}", phase::PROVISIONING_WITH, provisioner.name()));
+        Ok(Self { transport, facts, provisioner, port, machine: record.name.clone() })
     }
 
     /// Looks again.
@@ -58,13 +78,13 @@ impl Host {
     }
 
     /// Runs a script as root; nothing at all when it is empty.
-    pub(super) async fn run(&self, task: &Task, script: &Script) -> Result<(), StepError> {
+    pub(super) async fn run(&self, worker: &impl Worker, script: &Script) -> Result<(), StepError> {
         if script.is_empty() {
             return Ok(());
         }
         let mut progress = |line: &str| match script::progress(line) {
-            Some(Progress::Start { index, total, title }) => task.progress(&format!("{title} ({index}/{total})")),
-            Some(Progress::Note(note)) => task.progress(&note),
+            Some(Progress::Start { index, total, title }) => worker.progress(&format!("{title} ({index}/{total})")),
+            Some(Progress::Note(note)) => worker.progress(&note),
             Some(Progress::Failed { .. } | Progress::Done) | None => {}
         };
         let output = self.transport.run_as_root(&script.render(), Limits::LONG, &mut progress).await?;
@@ -73,10 +93,10 @@ impl Host {
         };
         // The whole of it is kept for whoever wants more than the last lines.
         let log = format!("{}\n{}", output.stdout, output.stderr);
-        task.world.store.write(Area::Machine(&task.id.machine), LOG, log.as_bytes(), Mode::Private)?;
+        worker.world().store.write(Area::Machine(&self.machine), LOG, log.as_bytes(), Mode::Private)?;
         let Failure { title, status, said } = failure;
         let title = title.unwrap_or_else(|| "starting a script".to_owned());
-        Err(StepError::Op { title, status, help: Some(advice(&said, &task.id.machine)), stderr: said })
+        Err(StepError::Op { title, status, help: Some(advice(&said, &self.machine)), stderr: said })
     }
 }
 

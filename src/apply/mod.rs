@@ -30,6 +30,7 @@ use tokio::{
     time::Instant,
 };
 
+pub use certificate::renew as renew_certificate;
 pub use error::StepError;
 pub(crate) use host::LOG;
 

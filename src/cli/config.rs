@@ -34,8 +34,7 @@ impl Run for Config {
         let url = cx.block_on(reachable_url(&machine, self.swarm))?;
         let url = url.map_err(|e| e.doing("Error running connection boilerplate"))?;
         let dir = cx.machine_dir(machine.name().as_str());
-        // An engine that is reached over SSH has no certificates, and the docker client would look for them.
-        if !url.starts_with("ssh://") {
+        if needs_certificates(cx, &machine, &url)? {
             out.line("--tlsverify")?;
             for (option, file) in [("tlscacert", "ca.pem"), ("tlscert", "cert.pem"), ("tlskey", "key.pem")] {
                 out.line(&format!("--{option}={:?}", dir.join(file).to_string_lossy()))?;
@@ -44,6 +43,15 @@ impl Run for Config {
         out.line(&format!("-H={url}"))?;
         Ok(Exit::Done)
     }
+}
+
+/// Whether a docker client is to look for certificates in the machine's folder, where they are then. An engine that is
+/// reached over SSH has none; one that answers without any has none either, though docker-machine would not believe it.
+pub(super) fn needs_certificates(cx: &Cx, machine: &Machine, url: &str) -> Result<bool, CliError> {
+    if url.starts_with("ssh://") {
+        return Ok(false);
+    }
+    Ok(machine.fill_copies()? || cx.drop_in())
 }
 
 /// The URL of an engine (or of its swarm) that runs and lets us in.
@@ -59,13 +67,9 @@ pub(super) async fn reachable_url(machine: &Machine, swarm: bool) -> Result<Stri
         ));
     }
     let place = url.split_once("://").map_or(url.as_str(), |(_, place)| place);
-    Err(CliError::said(format!(
-        "{cause}\n\
-         You can attempt to regenerate them using 'docker-machine regenerate-certs [name]'.\n\
-         Be advised that this will trigger a Docker daemon restart which might stop running containers.\n"
-    ))
-    .doing(format!("There was an error validating certificates for host {place:?}"))
-    .doing("Error checking and/or regenerating the certs"))
+    let (machine, place) = (machine.name().clone(), place.to_owned());
+    Err(CliError::Certs { machine, place, cause: Box::new(cause) }
+        .doing("Error checking and/or regenerating the certs"))
 }
 
 fn swarm_url(machine: &Machine, url: &str) -> Result<String, CliError> {

@@ -1,7 +1,11 @@
 //! `env`: what points a docker client to a machine, for the shell that reads it.
 
 use super::{
-    CliError, Cx, Exit, Group, Out, Run, config::reachable_url, error::NamesError, machine::Machine, names,
+    CliError, Cx, Exit, Group, Out, Run,
+    config::{needs_certificates, reachable_url},
+    error::NamesError,
+    machine::Machine,
+    names,
     shell::Shell,
 };
 
@@ -53,8 +57,9 @@ impl Env {
         let dir = cx.machine_dir(machine.name().as_str()).to_string_lossy().into_owned();
         let values = ["1", &url, &dir, machine.name().as_str()];
         let mut lines = Vec::new();
-        // The docker client looks for certificates when it is told to, even if SSH has no use for them.
-        let needless = |name: &str| url.starts_with("ssh://") && OF_TLS.contains(&name);
+        // The docker client looks for certificates when it is told to, even if nobody has a use for them.
+        let certificates = needs_certificates(cx, &machine, &url)?;
+        let needless = |name: &str| !certificates && OF_TLS.contains(&name);
         for (name, value) in VARIABLES.into_iter().zip(values) {
             lines.push(if needless(name) { shell.unset(name) } else { shell.set(name, value)? });
         }

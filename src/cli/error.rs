@@ -1,5 +1,6 @@
 //! What a command can end with, and how it is told: to a person, or in the words of docker-machine.
 
+use super::go;
 use crate::{
     apply::StepError,
     docker::DockerError,
@@ -75,6 +76,17 @@ pub enum CliError {
         /// What was being done, as docker-machine says it: `Error getting IP address`.
         doing: String,
         /// Why it failed.
+        #[source]
+        cause: Box<CliError>,
+    },
+    /// An engine that does not let us in, or does not answer at all.
+    #[error("There was an error validating certificates for host {place:?}")]
+    Certs {
+        /// The machine.
+        machine: MachineName,
+        /// `host:port` of the engine.
+        place: String,
+        /// What came back.
         #[source]
         cause: Box<CliError>,
     },
@@ -172,6 +184,11 @@ impl CliError {
                 Some("set `protect: false` in its fleet file and apply that, or remove it there".to_owned())
             }
             Self::Unconfirmed { .. } => Some("say so beforehand with `-y`".to_owned()),
+            Self::Certs { machine, cause, .. } => matches!(**cause, Self::Docker(DockerError::Tls { .. })).then(|| {
+                format!(
+                    "give its engine new certificates; containers go on running:\n  machine regenerate-certs {machine}"
+                )
+            }),
             Self::NoHome => Some("say where it is, with `--storage-path` or MACHINE_STORAGE_PATH".to_owned()),
             Self::Refused(refusals) => {
                 let mut helps: Vec<String> = refusals.iter().map(Refusal::help).collect();
@@ -203,6 +220,17 @@ impl CliError {
             Self::Names(names) => format!("Error: {names}"),
             Self::Many(errors) => errors.iter().map(Self::drop_in_text).collect::<Vec<_>>().join("\n"),
             Self::Doing { doing, cause } => format!("{doing}: {}", cause.drop_in_text()),
+            Self::Certs { place, cause, .. } => {
+                let cause = match &**cause {
+                    Self::Docker(e) => go::words(e, place),
+                    other => other.drop_in_text(),
+                };
+                format!(
+                    "{self}: {cause}\n\
+                     You can attempt to regenerate them using 'docker-machine regenerate-certs [name]'.\n\
+                     Be advised that this will trigger a Docker daemon restart which might stop running containers.\n"
+                )
+            }
             Self::Driver(DriverError::Cannot { driver: "none", what }) => {
                 let done = match *what {
                     "stop" => "stopped".to_owned(),
@@ -250,7 +278,7 @@ impl Diagnostic for CliError {
 
     fn diagnostic_source(&self) -> Option<&dyn Diagnostic> {
         match self {
-            Self::Doing { cause, .. } => Some(&**cause),
+            Self::Doing { cause, .. } | Self::Certs { cause, .. } => Some(&**cause),
             _ => None,
         }
     }

@@ -61,7 +61,7 @@ impl Exit {
             CliError::Store(StoreError::Locked { .. }) => Self::Locked,
             CliError::Protected(_) | CliError::Refused(_) | CliError::Unconfirmed { .. } => Self::Refused,
             CliError::Precheck(_) => Self::NotBegun,
-            CliError::Doing { cause, .. } => Self::of(cause),
+            CliError::Doing { cause, .. } | CliError::Certs { cause, .. } => Self::of(cause),
             CliError::Many(errors) => {
                 let mut ends = errors.iter().map(Self::of);
                 match ends.next() {

@@ -52,7 +52,7 @@ pub(super) fn template(program: &str) -> String {
         let _ = writeln!(text, "\n{title}");
         for entry in entries {
             let about = entry.command().get_about().map(ToString::to_string).unwrap_or_default();
-            let _ = writeln!(text, "  {:<12}{about}", entry.name);
+            let _ = writeln!(text, "  {:<18}{about}", entry.name);
         }
     }
     let _ = write!(text, "\nExit codes:\n{}\n\nRun '{program} COMMAND --help' for more on a command.", exit::TABLE);

@@ -10,7 +10,7 @@ use crate::{
         Instance, MachineRecord, Power,
         docker_machine::{ConfigFile, Place},
     },
-    store::{Area, StoreError, authority::Identity, issued},
+    store::{Area, StoreError, authority::Identity, copies, issued},
     transport::{Target, Transport},
     world::{self, World},
 };
@@ -237,6 +237,11 @@ impl Machine {
             return Ok(Endpoint::Tls { host: host.to_owned(), port, ca, cert, key });
         }
         Ok(Endpoint::Plain(url.to_owned()))
+    }
+
+    /// Sees to it that docker clients find certificates in its folder; whether they do.
+    pub(super) fn fill_copies(&self) -> Result<bool, CliError> {
+        copies::fill(&*self.world.store, self.name()).map_err(CliError::Store)
     }
 
     /// docker-machine's document of it.

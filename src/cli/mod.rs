@@ -14,6 +14,7 @@ mod exit;
 mod file;
 mod filter;
 mod fleet;
+mod go;
 mod help;
 mod inspect;
 mod ip;
@@ -25,6 +26,7 @@ mod pattern;
 mod power;
 mod prompt;
 mod provision;
+mod regenerate_certs;
 mod rm;
 mod row;
 mod shell;
@@ -33,6 +35,7 @@ mod status;
 mod story;
 mod table;
 mod template;
+mod tls_flags;
 mod trust;
 mod upgrade;
 mod url;
@@ -52,6 +55,7 @@ use std::{
 pub use error::CliError;
 pub use exit::Exit;
 use out::Out;
+use tls_flags::TlsFlags;
 
 /// Where a command stands in `--help`.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -114,6 +118,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<power::Kill>(),
     Entry::of::<ls::Ls>(),
     Entry::of::<provision::Provision>(),
+    Entry::of::<regenerate_certs::RegenerateCerts>(),
     Entry::of::<power::Restart>(),
     Entry::of::<rm::Rm>(),
     Entry::of::<ssh::Ssh>(),
@@ -137,6 +142,8 @@ struct Cx {
     debug: bool,
     /// Root of the store, as given: a relative path stays relative.
     storage: PathBuf,
+    /// Where certificates lie, if not in the store.
+    tls: TlsFlags,
 }
 
 impl Cx {
@@ -220,6 +227,7 @@ fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliE
         words: words.to_vec(),
         debug: debug::wanted(matches.get_flag("debug"))?,
         storage: storage.map_or_else(default_storage, Ok)?,
+        tls: TlsFlags::read(&matches)?,
     };
     let Some((name, matches)) = matches.subcommand() else {
         out.text(&root.clone().render_help().ansi().to_string())?;
@@ -266,7 +274,7 @@ fn root(program: &str) -> Command {
                 .help("Tell on standard error what is asked of hosts and engines [$MACHINE_DEBUG]"),
         )
         .arg(ignored("native-ssh").action(ArgAction::SetTrue))
-        .args(["tls-ca-cert", "tls-ca-key", "tls-client-cert", "tls-client-key"].map(ignored))
+        .args(TlsFlags::args())
         .args(["github-api-token", "bugsnag-api-token"].map(ignored))
         .arg(Arg::new("version").long("version").short('v').action(ArgAction::Version).help("Print the version"))
         .subcommands(COMMANDS.iter().map(Entry::command))

@@ -9,6 +9,24 @@ use std::io::{self, BufRead, IsTerminal};
 /// # Errors
 /// [`CliError::Unconfirmed`] when nobody can be asked.
 pub(super) fn confirmed(cx: &Cx, out: &mut Out, question: &str, what: &str) -> Result<bool, CliError> {
+    Ok(is_yes(&ask(cx, out, question, what)?))
+}
+
+/// As [`confirmed`], but what is no answer is an error: who could not be asked has not said no.
+///
+/// # Errors
+/// As [`confirmed`], and in the words of Go's `fmt.Scanln` when there is not one word.
+pub(super) fn answered(cx: &Cx, out: &mut Out, question: &str, what: &str) -> Result<bool, CliError> {
+    let line = ask(cx, out, question, what)?;
+    match line.split_whitespace().count() {
+        0 if line.is_empty() => Err(CliError::said("EOF")),
+        0 => Err(CliError::said("unexpected newline")),
+        1 => Ok(is_yes(&line)),
+        _ => Err(CliError::said("expected newline")),
+    }
+}
+
+fn ask(cx: &Cx, out: &mut Out, question: &str, what: &str) -> Result<String, CliError> {
     let stdin = io::stdin();
     if !cx.drop_in() && !stdin.is_terminal() {
         return Err(CliError::Unconfirmed { what: what.to_owned() });
@@ -18,7 +36,7 @@ pub(super) fn confirmed(cx: &Cx, out: &mut Out, question: &str, what: &str) -> R
     let mut line = String::new();
     // What cannot be read is no yes.
     let _ = stdin.lock().read_line(&mut line);
-    Ok(is_yes(&line))
+    Ok(line)
 }
 
 /// Exactly one word, and it starts with y.

@@ -12,6 +12,7 @@ use crate::{
     observe::observe,
     plan::Plan,
     record::{Known, Snapshot},
+    store::auth,
 };
 
 /// Make engines as they are recorded again, and finish creations that were cut off
@@ -56,7 +57,7 @@ pub(super) fn desired(machine: &Machine) -> Result<HostSpec, CliError> {
     if machine.record.fleet.is_some() || !sets_up_engine(&machine.record.driver) {
         return Ok(spec);
     }
-    let Some(config) = machine.config()? else { return Ok(spec) };
-    spec.tls_names.extend(config.tls_sans());
+    let auth = auth::of(&*machine.world().store, machine.name()).map_err(CliError::Store)?;
+    spec.tls_names.extend(auth.names);
     Ok(spec)
 }

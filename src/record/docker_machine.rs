@@ -19,6 +19,8 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
+#[path = "docker_machine_auth.rs"]
+mod auth;
 #[path = "docker_machine_engine.rs"]
 mod engine;
 #[path = "docker_machine_migrate.rs"]

@@ -116,7 +116,8 @@ fn root_of(document: &Object, version: u64) -> Option<String> {
 fn move_root(object: &mut Object, old: &str, new: &str) {
     for (_, value) in object.iter_mut() {
         let path = value.as_str().and_then(|path| path.strip_prefix(old));
-        let inside = path.filter(|rest| rest.starts_with("/machines/") || rest.starts_with("/certs"));
+        let inside =
+            path.filter(|rest| rest.starts_with("/machines/") || rest.starts_with("/certs/") || *rest == "/certs");
         if let Some(moved) = inside.map(|rest| format!("{new}{rest}")) {
             *value = Value::from(moved);
         }

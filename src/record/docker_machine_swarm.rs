@@ -1,6 +1,6 @@
 //! What docker-machine recorded of classic swarm. Nothing acts on it any more; it is kept as it was given.
 
-use super::{ConfigFile, object_mut, put, texts_of};
+use super::{ConfigFile, object_mut, put};
 use serde_json::{Value, json};
 
 /// The values of docker-machine's `--swarm…` flags.
@@ -57,13 +57,5 @@ impl ConfigFile {
     pub fn set_tls_sans(&mut self, names: &[String]) {
         let auth = object_mut(object_mut(&mut self.document, "HostOptions"), "AuthOptions");
         put(auth, "ServerCertSANs", json!(names));
-    }
-
-    /// Names that the engine's certificate has beside its own.
-    #[must_use]
-    pub fn tls_sans(&self) -> Vec<String> {
-        let host = super::object_of(&self.document, "HostOptions");
-        let auth = host.and_then(|host| super::object_of(host, "AuthOptions"));
-        auth.map(|auth| texts_of(auth, "ServerCertSANs")).unwrap_or_default()
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! [`codec`] is our own file, [`docker_machine`] is docker-machine's. Both are pure: text in, text out.
 
+pub mod auth;
 pub mod codec;
 pub mod docker_machine;
 mod nodes;

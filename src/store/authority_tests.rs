@@ -9,6 +9,16 @@ use std::{os::unix::fs::PermissionsExt as _, thread};
 
 const NOW: Timestamp = Timestamp(1_795_219_200);
 
+const CA: &str = "ca.pem";
+const CA_KEY: &str = "ca-key.pem";
+const CERT: &str = "cert.pem";
+const KEY: &str = "key.pem";
+
+/// With the files of the store.
+fn ensure(store: &dyn Store, clock: &dyn Clock) -> Result<Identity, AuthorityError> {
+    Ok(super::ensure(store, &AuthFiles::of_store(&store.root()), clock)?.0)
+}
+
 fn at(now: Timestamp) -> FixedClock {
     FixedClock(now)
 }
@@ -18,7 +28,14 @@ fn text(store: &dyn Store, file: &str) -> String {
 }
 
 fn put(store: &dyn Store, file: &str, content: &str) {
-    store.write(Area::Certs, file, content.as_bytes(), mode_of(file)).unwrap();
+    store
+        .write(
+            Area::Certs,
+            file,
+            content.as_bytes(),
+            if file.ends_with("key.pem") { Mode::Private } else { Mode::Public },
+        )
+        .unwrap();
 }
 
 /// The files are what was returned, and everything belongs together.
@@ -181,7 +198,10 @@ fn a_machine_gets_docker_machines_files_and_a_record_of_them() {
     let machine = MachineName::new("web-1").unwrap();
     store.put(&MachineRecord::new(machine.clone(), None, "none", OptionValues::new())).unwrap();
     let names = server_names("web-1", "10.0.0.5", []);
-    let (record, host) = server_certificate(&store, &machine, &names, NOW).unwrap();
+    let issued = issue(&store, &machine, &names, NOW).unwrap();
+    assert_eq!(store.read(Area::Machine(&machine), SERVER).unwrap(), None, "the host must have it first");
+    issued.keep(&store, &machine).unwrap();
+    let Issued { record, host, .. } = issued;
     let identity = ensure(&store, &at(NOW)).unwrap();
     let file = |file: &str| store.read(Area::Machine(&machine), file).unwrap().unwrap();
     for (name, want, mode) in [
@@ -201,4 +221,109 @@ fn a_machine_gets_docker_machines_files_and_a_record_of_them() {
     assert_eq!((record.names, record.not_after), (names, NOW.plus_days(LEAF_DAYS)));
     let server = tls::check_pair(&host.cert, &host.key).unwrap();
     assert!(server.signed_by(&inspect(&host.ca).unwrap()).unwrap() && server.valid_for(Purpose::Server, NOW, 30));
+}
+
+/// Files of one's own, in two folders that are not there yet.
+fn own(dir: &Path) -> AuthFiles {
+    AuthFiles {
+        ca_cert: dir.join("pki/authority.crt"),
+        ca_key: dir.join("pki/authority.key"),
+        client_cert: dir.join("me/me.crt"),
+        client_key: dir.join("me/me.key"),
+    }
+}
+
+#[test]
+fn files_of_ones_own_are_made_where_they_were_asked_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = DirStore::new(dir.path().join("store")).unwrap();
+    let files = own(dir.path());
+    let (identity, deeds) = super::ensure(&store, &files, &at(NOW)).unwrap();
+    let told: Vec<String> = deeds.iter().map(ToString::to_string).collect();
+    let shown = dir.path().display();
+    assert_eq!(
+        told,
+        [format!("Creating CA: {shown}/pki/authority.crt"), format!("Creating client certificate: {shown}/me/me.crt")]
+    );
+    for (path, mode) in files.all().into_iter().zip([0o644, 0o600, 0o644, 0o600]) {
+        let found = std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(found & !mode, 0, "{} is {found:o}", path.display());
+    }
+    assert!(!dir.path().join("store/certs/ca.pem").exists());
+    assert_eq!(super::ensure(&store, &files, &at(NOW)).unwrap(), (identity, Vec::new()));
+
+    // Those that were there are used, and those of the store are not touched.
+    let other = DirStore::new(dir.path().join("other")).unwrap();
+    let before = std::fs::read(&files.ca_cert).unwrap();
+    let client = AuthFiles { client_cert: dir.path().join("x.pem"), client_key: dir.path().join("y.pem"), ..files };
+    let (_, deeds) = super::ensure(&other, &client, &at(NOW)).unwrap();
+    assert_eq!(deeds, [Deed::CreatedClient(client.client_cert.clone())]);
+    assert_eq!(std::fs::read(&client.ca_cert).unwrap(), before);
+}
+
+#[test]
+fn what_ends_is_said_in_docker_machines_words() {
+    let store = MemoryStore::default();
+    let first = ensure(&store, &at(NOW)).unwrap();
+    let told = |now| {
+        let copy = copy_of(&store);
+        let (_, deeds) = super::ensure(&copy, &AuthFiles::of_store(&copy.root()), &at(now)).unwrap();
+        deeds.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    let client = "Client certificate is outdated and needs to be regenerated";
+    assert_eq!(told(NOW.plus_days(LEAF_DAYS)), [client]);
+    let authority = "CA certificate is outdated and needs to be regenerated";
+    assert_eq!(told(inspect(&first.ca).unwrap().not_after), [authority, client]);
+}
+
+/// Two stores, fifty first runs, one authority.
+#[test]
+fn two_stores_make_one_authority_of_ones_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let stores = ["a", "b"].map(|name| DirStore::new(dir.path().join(name)).unwrap());
+    let files = own(dir.path());
+    let identities: Vec<Identity> = thread::scope(|scope| {
+        let run = |n: usize| super::ensure(&stores[n % 2], &files, &at(NOW)).unwrap().0;
+        let workers: Vec<_> = (0..50).map(|n| scope.spawn(move || run(n))).collect();
+        workers.into_iter().map(|w| w.join().unwrap()).collect()
+    });
+    assert!(identities.iter().all(|identity| *identity == identities[0]));
+}
+
+#[test]
+fn a_crash_with_files_of_ones_own_is_finished_by_the_next_run_for_others() {
+    for lossy in [false, true] {
+        for writes in 0.. {
+            let store = MemoryStore::default();
+            let files = own(Path::new("/nowhere"));
+            let fuse = if lossy { MemoryStore::set_lossy_fuse } else { MemoryStore::set_fuse };
+            fuse(&store, Some(writes));
+            let result = super::ensure(&store, &files, &at(NOW));
+            store.set_fuse(None);
+            ensure(&store, &at(NOW)).unwrap();
+            let (_, deeds) = super::ensure(&store, &files, &at(NOW)).unwrap();
+            let noted = if lossy { writes > 0 || deeds.is_empty() } else { writes > 0 };
+            assert_eq!(deeds.is_empty(), noted, "what was noted was finished by whoever came next");
+            if result.is_ok() {
+                break;
+            }
+        }
+    }
+}
+
+/// The certificate of a swarm's master is one of a client as well (docker-machine loses that here).
+#[test]
+fn the_master_of_a_swarm_is_a_client_too() {
+    let store = MemoryStore::default();
+    let machine = MachineName::new("m").unwrap();
+    store.put(&MachineRecord::new(machine.clone(), None, "none", OptionValues::new())).unwrap();
+    for (master, want) in [(false, false), (true, true)] {
+        let config = format!(
+            r#"{{"ConfigVersion": 3, "DriverName": "none", "HostOptions": {{"SwarmOptions": {{"Master": {master}}}}}}}"#
+        );
+        store.write(Area::Machine(&machine), "config.json", config.as_bytes(), Mode::Private).unwrap();
+        let issued = issue(&store, &machine, &server_names("m", "", []), NOW).unwrap();
+        let about = inspect(&issued.host.cert).unwrap();
+        assert_eq!((about.server, about.client), (true, want));
+    }
 }

@@ -22,6 +22,7 @@ use crate::{
     tls,
 };
 use std::{
+    collections::BTreeSet,
     ffi::OsStr,
     fmt::Write as _,
     fs::{self, File},
@@ -93,6 +94,7 @@ impl DirStore {
         match area {
             Area::Certs => self.root.join("certs"),
             Area::Machine(name) => self.dir_of(name),
+            Area::Outside(path) => path.to_owned(),
         }
     }
 
@@ -313,6 +315,11 @@ impl DirStore {
     }
 }
 
+/// Whether nothing may be written there at all.
+fn is_closed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+}
+
 /// Whether a record names a digest, told without parsing it.
 fn mentions(record: &[u8], digest: &str) -> bool {
     record.windows(digest.len()).any(|window| window == digest.as_bytes())
@@ -439,6 +446,18 @@ impl Store for DirStore {
         self.files.write(&path, content, mode)
     }
 
+    fn write_together(&self, area: Area<'_>, files: &[(&str, &[u8], Mode)]) -> Result<(), StoreError> {
+        let folder = self.folder(area);
+        self.files.make_dir(&folder)?;
+        let stage = |(name, content, mode): &(&str, &[u8], Mode)| -> Result<Staged<'_>, StoreError> {
+            self.files.stage(&self.file(area, name)?, content, *mode)
+        };
+        // Everything that a full disk can refuse comes before anything is changed.
+        let staged = files.iter().map(stage).collect::<Result<Vec<_>, _>>()?;
+        staged.into_iter().try_for_each(Staged::name)?;
+        self.files.sync_dir(&folder)
+    }
+
     fn machine_dir(&self, name: &MachineName) -> Result<PathBuf, StoreError> {
         let dir = self.dir_of(name);
         self.files.make_dir(&dir)?;
@@ -476,10 +495,20 @@ impl Store for DirStore {
         Ok(Box::new(lock::fleet(&dir.join("lock"), fleet, holder)?))
     }
 
-    fn with_certs_locked(&self, work: &mut dyn FnMut()) -> Result<(), StoreError> {
+    fn with_certs_locked(&self, outside: &BTreeSet<PathBuf>, work: &mut dyn FnMut()) -> Result<(), StoreError> {
         let certs = self.folder(Area::Certs);
-        self.files.make_dir(&certs)?;
-        let _lock = lock::wait(&certs.join(".lock"))?;
+        // In one order for all, so that two stores that share files do not wait for each other.
+        let folders: BTreeSet<&PathBuf> = outside.iter().chain([&certs]).collect();
+        let mut locks = Vec::new();
+        for folder in folders {
+            let locked = self.files.make_dir(folder).and_then(|()| lock::wait(&folder.join(".lock")));
+            match locked {
+                Ok(lock) => locks.push(lock),
+                // A folder in which we may write nothing is none we could spoil.
+                Err(StoreError::Io { source, .. }) if *folder != certs && is_closed(&source) => {}
+                Err(e) => return Err(e),
+            }
+        }
         work();
         Ok(())
     }

@@ -1,25 +1,25 @@
 //! Reading back what the authority issued. It makes nothing: looking at machines must not write to a store.
 
 use super::{
-    Area, Store, StoreError,
+    Area, Store, StoreError, auth,
     authority::{AuthorityError, Identity},
+    copies,
 };
 use crate::{name::MachineName, provisioner::HostCertificate};
 
 /// What a client shows the engine of a machine, if all files of it are there: the machine's own copies, which are
-/// what docker clients are pointed to and which stay good when the store's authority is renewed, else the store's.
+/// what docker clients are pointed to and which stay good when the authority is renewed, else the originals.
 ///
 /// # Errors
 /// When a file cannot be read.
 pub fn identity(store: &dyn Store, machine: &MachineName) -> Result<Option<Identity>, StoreError> {
-    let file = |name: &str| match text(store, Area::Machine(machine), name)? {
-        Some(own) => Ok(Some(own)),
-        None => text(store, Area::Certs, name),
-    };
-    Ok(match (file("ca.pem")?, file("cert.pem")?, file("key.pem")?) {
-        (Some(ca), Some(cert), Some(key)) => Some(Identity { ca, cert, key }),
-        _ => None,
-    })
+    if let Some(own) = copies::of(store, machine)? {
+        return Ok(Some(own));
+    }
+    let Some(current) = copies::current(store, &auth::of(store, machine)?.files)? else { return Ok(None) };
+    // The engine that a lone copy of the authority belongs to is to be asked by that.
+    let ca = text(store, Area::Machine(machine), "ca.pem")?.unwrap_or_else(|| current.ca.clone());
+    Ok(Some(Identity { ca, ..current }))
 }
 
 /// The identity that was issued for the engine of a machine.

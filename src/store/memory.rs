@@ -10,7 +10,7 @@ use crate::{
     },
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
@@ -30,7 +30,8 @@ pub enum Blown {
 struct State {
     records: BTreeMap<MachineName, MachineRecord>,
     broken: BTreeMap<String, String>,
-    files: BTreeMap<(Option<MachineName>, String), (Vec<u8>, Mode)>,
+    /// By folder and name.
+    files: BTreeMap<(PathBuf, String), (Vec<u8>, Mode)>,
     locks: Arc<Mutex<BTreeMap<FleetName, Holder>>>,
     fuse: Option<(usize, Blown)>,
     writes: usize,
@@ -103,13 +104,20 @@ fn blown(what: &str) -> StoreError {
     failed("write", Path::new(what))(io::ErrorKind::StorageFull.into())
 }
 
-fn key(area: Area<'_>, file: &str) -> (Option<MachineName>, String) {
+fn folder(area: Area<'_>) -> PathBuf {
+    match area {
+        Area::Certs => PathBuf::from("certs"),
+        Area::Machine(name) => Path::new("machines").join(name.as_str()),
+        Area::Outside(path) => {
+            assert!(path.is_absolute(), "{} depends on where one stands", path.display());
+            path.to_owned()
+        }
+    }
+}
+
+fn key(area: Area<'_>, file: &str) -> (PathBuf, String) {
     assert!(!file.is_empty() && !file.starts_with('.') && !file.contains('/'), "`{file}` is no plain file name");
-    let machine = match area {
-        Area::Certs => None,
-        Area::Machine(name) => Some(name.clone()),
-    };
-    (machine, file.to_owned())
+    (folder(area), file.to_owned())
 }
 
 struct MemoryLock {
@@ -177,7 +185,7 @@ impl Store for MemoryStore {
         self.change(name.as_str(), |state| {
             state.records.remove(name);
             state.broken.remove(name.as_str());
-            state.files.retain(|(machine, _), _| machine.as_ref() != Some(name));
+            state.files.retain(|(of, _), _| *of != folder(Area::Machine(name)));
         })
     }
 
@@ -186,14 +194,22 @@ impl Store for MemoryStore {
     }
 
     fn write(&self, area: Area<'_>, file: &str, content: &[u8], mode: Mode) -> Result<(), StoreError> {
+        self.write_together(area, &[(file, content, mode)])
+    }
+
+    fn write_together(&self, area: Area<'_>, files: &[(&str, &[u8], Mode)]) -> Result<(), StoreError> {
         if let Area::Machine(name) = area {
             let known = self.state().records.contains_key(name);
             assert!(known, "files of `{name}` are written before its record: a crash would leave them behind");
         }
-        let secret = content.windows(12).any(|window| window == b"PRIVATE KEY-");
-        assert!(!secret || mode == Mode::Private, "`{file}` holds a private key and would be readable by all");
-        self.change(file, |state| {
-            state.files.insert(key(area, file), (content.to_owned(), mode));
+        for (file, content, mode) in files {
+            let secret = content.windows(12).any(|window| window == b"PRIVATE KEY-");
+            assert!(!secret || *mode == Mode::Private, "`{file}` holds a private key and would be readable by all");
+        }
+        self.change(files.first().map_or("", |(file, ..)| file), |state| {
+            for (file, content, mode) in files {
+                state.files.insert(key(area, file), ((*content).to_owned(), *mode));
+            }
         })
     }
 
@@ -223,7 +239,7 @@ impl Store for MemoryStore {
         Ok(Box::new(MemoryLock { fleet: fleet.clone(), locks }))
     }
 
-    fn with_certs_locked(&self, work: &mut dyn FnMut()) -> Result<(), StoreError> {
+    fn with_certs_locked(&self, _: &BTreeSet<PathBuf>, work: &mut dyn FnMut()) -> Result<(), StoreError> {
         let _held = self.certs.lock().unwrap_or_else(PoisonError::into_inner);
         work();
         Ok(())

@@ -4,7 +4,9 @@
 //! call returns, and a reader sees the old or the new content, never neither. [`authority`] keeps the
 //! certificates of a store, whichever it is.
 
+pub mod auth;
 pub mod authority;
+pub mod copies;
 pub mod dir;
 pub mod issued;
 pub mod memory;
@@ -20,6 +22,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeSet,
     io::ErrorKind,
     path::{Path, PathBuf},
 };
@@ -139,6 +142,8 @@ pub enum Area<'a> {
     Certs,
     /// `machines/NAME/`.
     Machine(&'a MachineName),
+    /// A folder of the user's, absolute: where the options `--tls-…` point.
+    Outside(&'a Path),
 }
 
 /// Who may read a file.
@@ -204,6 +209,12 @@ pub trait Store: Send + Sync {
     /// When it cannot be written; the old content is still there then.
     fn write(&self, area: Area<'_>, file: &str, content: &[u8], mode: Mode) -> Result<(), StoreError>;
 
+    /// Writes files of one folder, durably: none is changed before all of them are on the disk.
+    ///
+    /// # Errors
+    /// When one cannot be written; then, but for a failure of the disk's at the very end, all are as they were.
+    fn write_together(&self, area: Area<'_>, files: &[(&str, &[u8], Mode)]) -> Result<(), StoreError>;
+
     /// The directory of a machine, made if need be, 0700.
     ///
     /// # Errors
@@ -225,10 +236,10 @@ pub trait Store: Send + Sync {
     /// [`StoreError::Locked`] when another run holds it.
     fn lock(&self, fleet: &FleetName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError>;
 
-    /// Runs `work` while no other process on this computer runs its `work` on the store's certificates:
-    /// two first runs must not make two authorities.
+    /// Runs `work` while no other process on this computer runs its `work` on the store's certificates, nor on
+    /// those in `outside`: two first runs must not make two authorities.
     ///
     /// # Errors
     /// When the lock cannot be taken.
-    fn with_certs_locked(&self, work: &mut dyn FnMut()) -> Result<(), StoreError>;
+    fn with_certs_locked(&self, outside: &BTreeSet<PathBuf>, work: &mut dyn FnMut()) -> Result<(), StoreError>;
 }

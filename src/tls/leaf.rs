@@ -1,7 +1,7 @@
 //! What an authority signs: identities of engines and of the client.
 
 use super::{
-    Authority, Pair, TlsError,
+    Authority, Pair, Purpose, TlsError,
     authority::{failed, new_key, params},
 };
 use crate::clock::Timestamp;
@@ -25,7 +25,8 @@ fn canonical(name: &str) -> String {
     bare.parse::<IpAddr>().map_or_else(|_| name.to_ascii_lowercase(), |ip| ip.to_string())
 }
 
-/// Signs an engine's identity for `names`, host names and addresses. It is valid no longer than its authority.
+/// Signs an engine's identity for `names`, host names and addresses; the master of a classic swarm is a client of
+/// others with it as well. It is valid no longer than its authority.
 ///
 /// # Errors
 /// When a name cannot be one, or the authority has expired.
@@ -33,11 +34,12 @@ pub fn issue_server(
     authority: &Authority,
     machine: &str,
     names: &BTreeSet<String>,
+    purposes: &[Purpose],
     now: Timestamp,
     days: i64,
 ) -> Result<Pair, TlsError> {
     let mut params = leaf(authority, machine, now, days)?;
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.extended_key_usages = purposes.iter().copied().map(usage).collect();
     for name in names {
         params.subject_alt_names.push(match name.parse::<IpAddr>() {
             Ok(ip) => SanType::IpAddress(ip),
@@ -55,6 +57,13 @@ pub fn issue_client(authority: &Authority, user: &str, now: Timestamp, days: i64
     let mut params = leaf(authority, user, now, days)?;
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
     sign(authority, &params)
+}
+
+fn usage(purpose: Purpose) -> ExtendedKeyUsagePurpose {
+    match purpose {
+        Purpose::Server => ExtendedKeyUsagePurpose::ServerAuth,
+        Purpose::Client => ExtendedKeyUsagePurpose::ClientAuth,
+    }
 }
 
 fn leaf(authority: &Authority, name: &str, now: Timestamp, days: i64) -> Result<CertificateParams, TlsError> {

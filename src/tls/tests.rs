@@ -45,7 +45,15 @@ fn an_authority_says_what_it_is() {
 fn what_an_authority_signs_chains_to_it_and_to_no_other() {
     let (_, ours) = authority();
     let (_, other) = authority();
-    let server = issue_server(&ours, "web-1", &server_names("Web-1", "::0001", ["a.example"]), NOW, LEAF_DAYS).unwrap();
+    let server = issue_server(
+        &ours,
+        "web-1",
+        &server_names("Web-1", "::0001", ["a.example"]),
+        &[Purpose::Server],
+        NOW,
+        LEAF_DAYS,
+    )
+    .unwrap();
     let about = check_pair(&server.cert, &server.key).unwrap();
     assert_eq!(about.names, names(&["127.0.0.1", "::1", "a.example", "localhost", "web-1"]));
     assert_eq!(about.not_after, NOW.plus_days(LEAF_DAYS));
@@ -73,7 +81,8 @@ fn a_certificate_does_not_outlive_its_authority_and_an_expired_one_signs_nothing
 fn openssl_accepts_the_chains() {
     let dir = tempfile::tempdir().unwrap();
     let (ca, authority) = authority();
-    let server = issue_server(&authority, "web-1", &names(&["web-1", "10.0.0.5"]), NOW, LEAF_DAYS).unwrap();
+    let server =
+        issue_server(&authority, "web-1", &names(&["web-1", "10.0.0.5"]), &[Purpose::Server], NOW, LEAF_DAYS).unwrap();
     let client = issue_client(&authority, "u", NOW, LEAF_DAYS).unwrap();
     save(
         dir.path(),
@@ -113,7 +122,7 @@ fn an_authority_of_docker_machine_is_used() {
     let authority = load_authority(&read("ca.pem"), &read("ca-key.pem")).unwrap();
     // It was made by the real clock just now.
     let now = authority.about.not_before.plus(SKEW);
-    let server = issue_server(&authority, "web-1", &names(&["10.0.0.5"]), now, LEAF_DAYS).unwrap();
+    let server = issue_server(&authority, "web-1", &names(&["10.0.0.5"]), &[Purpose::Server], now, LEAF_DAYS).unwrap();
     assert!(inspect(&server.cert).unwrap().signed_by(&authority.about).unwrap());
     save(dir.path(), &[("server.pem", &server.cert)]);
     let at = now.plus(60).0.to_string();
@@ -150,7 +159,7 @@ fn what_cannot_be_used_is_refused_with_help() {
     }
     assert_eq!(check_pair(&leaf.cert, &ca.key).unwrap_err(), TlsError::Mismatch);
     for bad in ["a b", "", "x\n", "é", "*", "a/b"] {
-        let error = issue_server(&ours, "m", &names(&[bad]), NOW, 1).unwrap_err();
+        let error = issue_server(&ours, "m", &names(&[bad]), &[Purpose::Server], NOW, 1).unwrap_err();
         assert_eq!(error, TlsError::Name(bad.to_owned()));
     }
 }

@@ -77,8 +77,12 @@ impl Run for Create {
             return Err(CliError::Store(crate::store::StoreError::Exists(name)));
         }
         let spec = asked.host()?;
-        authority::ensure(&*world.store, &*world.clock)
+        let files = cx.tls.files(&world.store.root());
+        let (_, deeds) = authority::ensure(&*world.store, &files, &*world.clock)
             .map_err(|e| CliError::Authority(e).doing("Error generating certificates"))?;
+        for deed in deeds {
+            out.line(&deed.to_string())?;
+        }
         let record = MachineRecord::new(name.clone(), None, asked.driver.name(), asked.options.clone());
         world
             .store
@@ -86,6 +90,7 @@ impl Run for Create {
                 config.set_engine_options(&asked.engine);
                 config.set_swarm(&asked.swarm);
                 config.set_tls_sans(&asked.sans);
+                config.set_auth_files(&files);
             })
             .map_err(CliError::Store)?;
         out.line("Running pre-create checks...")?;

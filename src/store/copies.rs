@@ -1,0 +1,100 @@
+//! The copies of `ca.pem`, `cert.pem` and `key.pem` in a machine's folder, to which docker clients are pointed. They
+//! are what the engine of *this* machine knows us by: they stay as they are when the authority is replaced, until
+//! the engine has a certificate of the new one.
+
+use super::{Area, Mode, Store, StoreError, auth, authority::Identity};
+use crate::{name::MachineName, record::auth::AuthFiles};
+
+/// Their names, in the folder of every machine.
+const FILES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
+
+/// What the authority and the client's files say now, if all are there.
+pub(super) fn current(store: &dyn Store, files: &AuthFiles) -> Result<Option<Identity>, StoreError> {
+    let text = |path| Ok(auth::read(store, path)?.and_then(|bytes| String::from_utf8(bytes).ok()));
+    Ok(match (text(&files.ca_cert)?, text(&files.client_cert)?, text(&files.client_key)?) {
+        (Some(ca), Some(cert), Some(key)) => Some(Identity { ca, cert, key }),
+        _ => None,
+    })
+}
+
+/// The copies in a machine's folder, if all are there.
+///
+/// # Errors
+/// When one cannot be read.
+pub fn of(store: &dyn Store, machine: &MachineName) -> Result<Option<Identity>, StoreError> {
+    let text = |name| {
+        let bytes = store.read(Area::Machine(machine), name)?;
+        Ok::<_, StoreError>(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+    };
+    let [ca, cert, key] = FILES.map(text);
+    Ok(match (ca?, cert?, key?) {
+        (Some(ca), Some(cert), Some(key)) => Some(Identity { ca, cert, key }),
+        _ => None,
+    })
+}
+
+/// Writes the copies into a machine's folder.
+///
+/// # Errors
+/// When they cannot be written; the old ones are still there then.
+pub fn put(store: &dyn Store, machine: &MachineName, identity: &Identity) -> Result<(), StoreError> {
+    store.write_together(Area::Machine(machine), &pems(identity))
+}
+
+/// The files with their texts. The authority comes last: without it nobody looks at the others.
+pub(super) fn pems(identity: &Identity) -> [(&'static str, &[u8], Mode); 3] {
+    let Identity { ca, cert, key } = identity;
+    let [ca_file, cert_file, key_file] = FILES;
+    [
+        (key_file, key.as_bytes(), Mode::Private),
+        (cert_file, cert.as_bytes(), Mode::Public),
+        (ca_file, ca.as_bytes(), Mode::Public),
+    ]
+}
+
+/// Sees to it that a machine's folder has them: docker-machine makes none for its driver `none`. Whether they are
+/// there then; they are not when there are none to copy.
+///
+/// # Errors
+/// When they cannot be read or written.
+pub fn fill(store: &dyn Store, machine: &MachineName) -> Result<bool, StoreError> {
+    if of(store, machine)?.is_some() {
+        return Ok(true);
+    }
+    let Some(identity) = current(store, &auth::of(store, machine)?.files)? else { return Ok(false) };
+    // An authority that is there is the one its engine was given: copies of another would not let us in.
+    let own = store.read(Area::Machine(machine), FILES[0])?;
+    if own.is_some_and(|own| own != identity.ca.as_bytes()) {
+        return Ok(false);
+    }
+    put(store, machine, &identity).map(|()| true)
+}
+
+/// Gives a renewed identity to all machines whose engines know its authority. The others keep what they have.
+///
+/// # Errors
+/// When copies cannot be read or written.
+pub fn renew(store: &dyn Store, files: &AuthFiles, identity: &Identity) -> Result<(), StoreError> {
+    for machine in auth::users(store, files)? {
+        // A machine that has no copies uses the originals.
+        if store.read(Area::Machine(&machine), FILES[0])?.is_some_and(|own| own == identity.ca.as_bytes()) {
+            put(store, &machine, identity)?;
+        }
+    }
+    Ok(())
+}
+
+/// Machines that go by these files, but whose engines know us by an older authority.
+///
+/// # Errors
+/// When copies cannot be read.
+pub fn outdated(store: &dyn Store, files: &AuthFiles) -> Result<Vec<MachineName>, StoreError> {
+    let Some(ca) = auth::read(store, &files.ca_cert)? else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for machine in auth::users(store, files)? {
+        if store.read(Area::Machine(&machine), FILES[0])?.is_some_and(|own| own != ca) {
+            found.push(machine);
+        }
+    }
+    Ok(found)
+}
