@@ -94,6 +94,9 @@ pub enum CliError {
     /// SSH.
     #[error(transparent)]
     Transport(TransportError),
+    /// SSH, after a session was begun.
+    #[error(transparent)]
+    Lost(TransportError),
     /// The engine.
     #[error(transparent)]
     Docker(DockerError),
@@ -143,7 +146,7 @@ impl CliError {
                 Some(helps.join("\n"))
             }
             Self::Driver(e) => e.help(),
-            Self::Transport(e) => Some(e.help()),
+            Self::Transport(e) | Self::Lost(e) => Some(e.help()),
             Self::Store(e) => e.help(),
             Self::Docker(e) => Some(e.help()),
             Self::Usage(_)

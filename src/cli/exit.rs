@@ -58,6 +58,8 @@ impl Exit {
             CliError::Stdout(e) if e.kind() == io::ErrorKind::BrokenPipe => Self::Done,
             CliError::Store(StoreError::Locked { .. }) => Self::Locked,
             CliError::Protected(_) | CliError::Refused(_) | CliError::Unconfirmed { .. } => Self::Refused,
+            // As OpenSSH ends then.
+            CliError::Lost(_) => Self::Remote(255),
             CliError::Doing { cause, .. } => Self::of(cause),
             CliError::Many(errors) => {
                 let mut ends = errors.iter().map(Self::of);

@@ -17,12 +17,10 @@ impl Run for Help {
     const GROUP: Group = Group::Machine;
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
-        let mut root = root(&cx.program);
-        root.build();
         let help = match &self.command {
-            None => root.render_help(),
-            Some(word) => match root.find_subcommand_mut(word) {
-                Some(command) => command.render_help(),
+            None => root(&cx.program).render_help().ansi().to_string(),
+            Some(word) => match command(&cx.program, word) {
+                Some(help) => help,
                 None => {
                     return Err(CliError::UnknownCommand {
                         program: cx.program.clone(),
@@ -32,9 +30,27 @@ impl Run for Help {
                 }
             },
         };
-        out.text(&help.ansi().to_string())?;
+        out.text(&help)?;
         Ok(Exit::Done)
     }
+}
+
+/// The help of a command, if there is one of this name.
+fn command(program: &str, name: &str) -> Option<String> {
+    let mut root = root(program);
+    root.build();
+    Some(root.find_subcommand_mut(name)?.render_help().ansi().to_string())
+}
+
+/// The help of a command of the table.
+pub(super) fn of(program: &str, name: &str) -> String {
+    command(program, name).unwrap_or_default()
+}
+
+/// The help of a command that was given too few words or too many, and that it was.
+pub(super) fn improper(cx: &Cx, out: &mut Out, name: &str) -> Result<Exit, CliError> {
+    out.text(&of(&cx.program, name))?;
+    Err(CliError::said("Improper number of arguments"))
 }
 
 /// The layout of the program's help. Commands are grouped, which clap has no words for.

@@ -15,17 +15,24 @@ mod fleet;
 mod help;
 mod inspect;
 mod ip;
+mod landing;
+mod login;
 mod ls;
 mod machine;
+mod mount;
 mod names;
+mod operand;
 mod out;
 mod pattern;
 mod power;
+mod program;
 mod prompt;
 mod rm;
 mod row;
+mod scp;
 mod shell;
 mod ssh;
+mod ssh_config;
 mod status;
 mod table;
 mod template;
@@ -107,9 +114,12 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<ip::Ip>(),
     Entry::of::<power::Kill>(),
     Entry::of::<ls::Ls>(),
+    Entry::of::<mount::Mount>(),
     Entry::of::<power::Restart>(),
     Entry::of::<rm::Rm>(),
+    Entry::of::<scp::Scp>(),
     Entry::of::<ssh::Ssh>(),
+    Entry::of::<ssh_config::SshConfig>(),
     Entry::of::<power::Start>(),
     Entry::of::<status::Status>(),
     Entry::of::<power::Stop>(),
@@ -127,6 +137,8 @@ struct Cx {
     words: Vec<String>,
     /// Root of the store, as given: a relative path stays relative.
     storage: PathBuf,
+    /// Whether the built-in SSH client is to be used, if it was said.
+    native_ssh: Option<bool>,
 }
 
 impl Cx {
@@ -205,14 +217,24 @@ fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliE
         Err(error) => return Err(error::usage(error, program, words)),
     };
     let storage = matches.get_one::<String>("storage-path").map(PathBuf::from);
-    let cx =
-        Cx { program: program.to_owned(), words: words.to_vec(), storage: storage.map_or_else(default_storage, Ok)? };
+    let cx = Cx {
+        program: program.to_owned(),
+        words: words.to_vec(),
+        storage: storage.map_or_else(default_storage, Ok)?,
+        native_ssh: native_ssh(&matches),
+    };
     let Some((name, matches)) = matches.subcommand() else {
         out.text(&root.clone().render_help().ansi().to_string())?;
         return Ok(Exit::Done);
     };
     let entry = COMMANDS.iter().find(|entry| entry.name == name).expect("clap knows only commands of the table");
     (entry.run)(matches, &cx, out)
+}
+
+/// What the command line says of the SSH client, else the environment; there, a word that says neither is passed over.
+fn native_ssh(matches: &ArgMatches) -> Option<bool> {
+    let given = matches.get_one::<String>("native-ssh").cloned();
+    given.or_else(|| std::env::var("MACHINE_NATIVE_SSH").ok()).and_then(|word| words::truth(&word))
 }
 
 /// The store, when no option says where it is.
@@ -245,7 +267,13 @@ fn root(program: &str) -> Command {
                 .short('s'),
         )
         .arg(Arg::new("debug").long("debug").short('D').action(ArgAction::SetTrue).hide(true))
-        .arg(ignored("native-ssh").action(ArgAction::SetTrue))
+        .arg(
+            ignored("native-ssh")
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+                .value_parser(["true", "false", "1", "0", "t", "f", "T", "F", "TRUE", "FALSE", "True", "False"]),
+        )
         .args(["tls-ca-cert", "tls-ca-key", "tls-client-cert", "tls-client-key"].map(ignored))
         .args(["github-api-token", "bugsnag-api-token"].map(ignored))
         .arg(Arg::new("version").long("version").short('v').action(ArgAction::Version).help("Print the version"))

@@ -54,6 +54,8 @@ pub async fn interactive(session: &SshSession, command: Option<&Sh>, tty: Tty) -
         term: session.term.clone().unwrap_or_else(|| "xterm".to_owned()),
         size: termios::tcgetwinsize(io::stdin()).unwrap_or(UNKNOWN_SIZE),
         resized: signal(SignalKind::window_change()).map_err(local)?,
+        interrupted: signal(SignalKind::interrupt()).map_err(local)?,
+        quit: signal(SignalKind::quit()).map_err(local)?,
         terminated: signal(SignalKind::terminate()).map_err(local)?,
         hung_up: signal(SignalKind::hangup()).map_err(local)?,
     };
@@ -69,6 +71,8 @@ struct Terminal {
     term: String,
     size: Winsize,
     resized: Signal,
+    interrupted: Signal,
+    quit: Signal,
     terminated: Signal,
     hung_up: Signal,
 }
@@ -223,6 +227,9 @@ async fn asked(terminal: &mut Option<Terminal>) -> Asked {
     let Some(terminal) = terminal else { return std::future::pending().await };
     tokio::select! {
         _ = terminal.resized.recv() => Asked::Resize,
+        // Sent by somebody: what is typed goes to the host.
+        _ = terminal.interrupted.recv() => Asked::End(2),
+        _ = terminal.quit.recv() => Asked::End(3),
         _ = terminal.terminated.recv() => Asked::End(15),
         _ = terminal.hung_up.recv() => Asked::End(1),
     }
