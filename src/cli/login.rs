@@ -39,10 +39,14 @@ impl<'a> Login<'a> {
     }
 
     /// Refuses a machine that does not run, which only its driver can tell from one that cannot be reached, and a key
-    /// that nobody would take. `what` stands in front of what is wrong with the machine.
-    pub(super) async fn check(&self, what: &str) -> Result<(), CliError> {
+    /// that nobody would take. `doing` is what cannot be done with it then.
+    pub(super) async fn check(&self, doing: &str) -> Result<(), CliError> {
         if !matches!(self.machine.power().await, Ok(Power::Running | Power::Unknown) | Err(CliError::NoDriver(_))) {
-            return Err(CliError::said(format!("{what}Host \"{}\" is not running", self.machine.name())));
+            let (error, name) = (if self.cx.drop_in() { "Error: " } else { "" }, self.machine.name());
+            return Err(CliError::Said {
+                what: format!("{error}{doing}: Host \"{name}\" is not running"),
+                help: Some(format!("start it, if its driver can:\n  machine start {name}")),
+            });
         }
         // The clients say it as well, in other words.
         match self.key().filter(|_| self.cx.drop_in()).and_then(|key| complaint(&key)) {

@@ -12,10 +12,10 @@ use crate::world::World;
 use std::ffi::OsString;
 
 /// Mount a folder of a machine, or unmount it
-///
-/// The folder is [user@]machine:path; without a machine it is one of `default`. Without a mount point it appears
-/// under the path it has there.
 #[derive(clap::Args)]
+#[command(after_help = "\
+The folder is [user@]machine:path; without a machine it is one of `default`. Without a second PATH it appears under \
+the path it has on the machine.")]
 pub(super) struct Mount {
     /// Unmount instead
     #[arg(short, long)]
@@ -64,7 +64,7 @@ impl Run for Mount {
         let program = needed(cx, "sshfs", "You must have a copy of the sshfs binary locally to use the mount feature")?;
         let mut login = Login::of(cx, &world, load(&world, name)?)?;
         cx.block_on(async {
-            login.check("").await?;
+            login.check("Cannot mount").await?;
             let config = login.config().await?;
             let mut words: Vec<OsString> = vec!["-F".into(), config.path.into()];
             words.extend(["-o", "LogLevel=ERROR"].map(OsString::from));

@@ -13,10 +13,10 @@ use crate::world::World;
 use std::{collections::BTreeMap, ffi::OsString, io::Write as _, path::Path};
 
 /// Copy files to, from and between machines
-///
-/// An operand is a path, or [user@]machine:path. A local path with a colon is written ./a:b or localhost:a:b.
-/// Wildcards in a path on a machine are expanded there; put a backslash in front of one that is part of a name.
 #[derive(clap::Args)]
+#[command(after_help = "\
+A PATH is one of this computer, or [user@]machine:path. A local path with a colon is written ./a:b or localhost:a:b. \
+Wildcards in a path on a machine are expanded there; write a backslash in front of one that is part of a name.")]
 pub(super) struct Scp {
     /// Copy folders with all that is in them
     #[arg(short, long)]
@@ -75,7 +75,7 @@ impl Scp {
         }
         // What can be known beforehand is wrong with either is said before anything is done.
         for login in logins.values() {
-            login.check("").await?;
+            login.check("Cannot copy files").await?;
         }
         let mut configs = Vec::new();
         for login in logins.values_mut() {

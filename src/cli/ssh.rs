@@ -8,11 +8,11 @@ use crate::{
 use std::ffi::OsString;
 
 /// Log in to a machine, or run a command on it
-///
-/// Words that begin with `-` in front of the command are options of OpenSSH's ssh, which then does the work:
-/// `ssh web-1 -L 8080:localhost:80 -N`. Without such options the client is built in; --native-ssh=false in front
-/// of `ssh` always takes OpenSSH's.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Words that begin with `-` in front of the command are options of OpenSSH's ssh, which then does the work, as in \
+`ssh web-1 -L 8080:localhost:80 -N`. Otherwise the client is built in; `--native-ssh=false` in front of `ssh` always \
+takes OpenSSH's.")]
 pub(super) struct Ssh {
     /// The machine, then the command; no command: a login shell
     #[arg(value_name = "NAME", trailing_var_arg = true, allow_hyphen_values = true)]
@@ -41,7 +41,7 @@ impl Run for Ssh {
         match (client, openssh) {
             (Client::OpenSsh, Some(program)) => {
                 let config = cx.block_on(async {
-                    login.check(NOT_RUNNING).await?;
+                    login.check(DOING).await?;
                     login.config().await
                 })??;
                 let mut all: Vec<OsString> = vec!["-F".into(), config.path.into()];
@@ -61,8 +61,8 @@ impl Run for Ssh {
     }
 }
 
-/// In front of docker-machine's words.
-const NOT_RUNNING: &str = "Error: Cannot run SSH command: ";
+/// What cannot be done with a machine that does not run.
+const DOING: &str = "Cannot run SSH command";
 
 /// Who does the work.
 #[derive(Debug, Eq, PartialEq)]
@@ -113,7 +113,7 @@ impl<'a> Client<'a> {
 }
 
 async fn session(login: &mut Login<'_>, command: Option<&Sh>, tty: Tty) -> Result<i32, CliError> {
-    login.check(NOT_RUNNING).await?;
+    login.check(DOING).await?;
     let session = login.open().await?;
     transport::ssh::interactive(&session, command, tty).await.map_err(CliError::Lost)
 }

@@ -3,10 +3,10 @@
 use super::{CliError, Cx, Exit, Group, Out, Run, login::Login, machine::Machine};
 
 /// Print machines as Host blocks of an ssh_config
-///
-/// Written to a file, it is for `Include` in ~/.ssh/config. The host keys that are recorded are expected, and no
-/// others.
 #[derive(clap::Args)]
+#[command(after_help = "\
+Written to a file, they are for `Include` in ~/.ssh/config, or for `ssh -F`. Of every machine the host key that is \
+recorded is expected, and no other.")]
 pub(super) struct SshConfig {
     /// The machines; all that can be logged in to if none is named
     #[arg(value_name = "NAME")]

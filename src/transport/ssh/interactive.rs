@@ -3,7 +3,10 @@
 use super::{SshSession, TransportError, session::Ending, session::number};
 use crate::quote::Sh;
 use russh::ChannelMsg;
-use rustix::termios::{self, OptionalActions, Termios, Winsize};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    termios::{self, OptionalActions, Termios, Winsize},
+};
 use std::{
     io::{self, Stdin},
     pin::Pin,
@@ -116,15 +119,29 @@ impl Polled {
 
 impl AsyncRead for Polled {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut ready: AsyncFdReadyGuard<'_, Stdin> = ready!(self.0.poll_read_ready(cx))?;
+        // We are told of what arrives only once, so being told is forgotten only when nothing is left; what arrives
+        // after the question is told anew.
+        loop {
+            let mut ready: AsyncFdReadyGuard<'_, Stdin> = ready!(self.0.poll_read_ready(cx))?;
+            if has_input()? {
+                break;
+            }
+            ready.clear_ready();
+        }
         let mut bytes = [0; 4096];
         let most = bytes.len().min(buf.remaining());
         // A terminal or pipe that is ready gives what it has and does not wait for more.
         let n = rustix::io::read(io::stdin(), &mut bytes[..most])?;
         buf.put_slice(&bytes[..n]);
-        ready.clear_ready();
         Poll::Ready(Ok(()))
     }
+}
+
+/// Whether reading standard input would not wait.
+fn has_input() -> io::Result<bool> {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let stdin = io::stdin();
+    Ok(poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&now))? > 0)
 }
 
 async fn forward(
