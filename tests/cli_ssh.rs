@@ -253,8 +253,8 @@ fn a_login_shell_has_the_whole_terminal() {
     screen.shows("sleeping");
     screen.key("C-z");
     screen.shows("Stopped");
-    screen.types("kill -9 %1; exit 7");
-    screen.types("");
+    screen.types("kill -9 %1; wait %1; clear; echo g''one");
+    screen.shows("gone");
     screen.types("exit 7");
     screen.shows("ended=7");
     screen.same(home.path(), "before", "after");
@@ -262,8 +262,8 @@ fn a_login_shell_has_the_whole_terminal() {
     // And when the other side goes without a word.
     screen.types("clear");
     screen.types(&login);
-    screen.types("clear; echo i''n");
-    screen.shows("in");
+    screen.types("clear; echo over=${SSH_CONNECTION:+ssh}");
+    screen.shows("over=ssh");
     server.kill();
     screen.shows("the connection broke");
     screen.shows("ended=255");
