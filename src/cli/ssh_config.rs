@@ -2,7 +2,7 @@
 
 use super::{CliError, Cx, Exit, Group, Out, Run, login::Login, machine::Machine};
 
-/// Print machines as Host blocks of an ssh_config
+/// Print machines as Host blocks for OpenSSH
 #[derive(clap::Args)]
 #[command(after_help = "\
 Written to a file, they are for `Include` in ~/.ssh/config, or for `ssh -F`. Of every machine the host key that is \

@@ -119,7 +119,7 @@ fn lines(alias: &str, keys: &[String]) -> String {
     keys.iter().filter_map(line).collect()
 }
 
-/// A value with `%` doubled, for keywords that replace `%h` and the like (ssh_config(5), TOKENS).
+/// A value with `%` doubled, for keywords that replace `%h` and the like (TOKENS in its manual).
 fn value(what: &'static str, text: &str) -> Result<String, OpenSshError> {
     quoted(what, &plain(what, text)?)
 }
