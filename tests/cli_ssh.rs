@@ -257,7 +257,7 @@ fn a_login_shell_has_the_whole_terminal() {
     screen.shows("gone");
     screen.types("exit 7");
     screen.shows("ended=7");
-    screen.same(home.path(), "before", "after");
+    screen::same(home.path(), "before", "after");
 
     // And when the other side goes without a word.
     screen.types("clear");
@@ -267,7 +267,7 @@ fn a_login_shell_has_the_whole_terminal() {
     server.kill();
     screen.shows("the connection broke");
     screen.shows("ended=255");
-    screen.same(home.path(), "before", "after");
+    screen::same(home.path(), "before", "after");
 }
 
 /// Ended from outside, it leaves the terminal as it was.
@@ -283,7 +283,7 @@ fn a_terminal_is_restored_whatever_ends_the_session() {
         let inner = format!("exec ./machine -s {} ssh web-1 -t kill -{signal} $$\\; sleep 100", home.store().display());
         screen.types(&format!("clear; rm -f after; sh -c '{inner}'; echo ended=$?; stty -g > after"));
         screen.shows(&format!("ended={status}"));
-        screen.same(home.path(), "before", "after");
+        screen::same(home.path(), "before", "after");
     }
 }
 

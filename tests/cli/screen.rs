@@ -68,18 +68,18 @@ impl Screen {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
 
-    /// Waits for the second file, and compares.
-    #[track_caller]
-    pub(crate) fn same(&self, dir: &Path, one: &str, two: &str) {
-        let started = Instant::now();
-        let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
-        while !read(two).ends_with('\n') {
-            assert!(started.elapsed() < Duration::from_secs(10), "`{two}` is not written");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        assert_eq!(read(one), read(two));
+/// Waits for the second file, and compares.
+#[track_caller]
+pub(crate) fn same(dir: &Path, one: &str, two: &str) {
+    let started = Instant::now();
+    let read = |name: &str| fs::read_to_string(dir.join(name)).unwrap_or_default();
+    while !read(two).ends_with('\n') {
+        assert!(started.elapsed() < Duration::from_secs(10), "`{two}` is not written");
+        std::thread::sleep(Duration::from_millis(20));
     }
+    assert_eq!(read(one), read(two));
 }
 
 impl Drop for Screen {
