@@ -42,9 +42,9 @@ fn tree(dir: &Path) -> Vec<(PathBuf, String)> {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            found.extend(tree(&path))
+            found.extend(tree(&path));
         } else {
-            found.push((path.clone(), fs::read_to_string(&path).unwrap()))
+            found.push((path.clone(), fs::read_to_string(&path).unwrap()));
         }
     }
     found.sort();
