@@ -22,6 +22,8 @@ if [ "${1-}" = tests ]; then
     # The one of package `busybox` needs libraries that a container of the tests does not have.
     [ "$(dpkg-query -W -f '${Status}' busybox-static 2>/dev/null)" = 'install ok installed' ] || missing="$missing busybox-static"
     need tmux tmux
+    need rsync rsync
+    need sshfs sshfs
     need dpkg-deb dpkg
     need gpg gnupg
 fi

@@ -60,6 +60,8 @@ macro_rules! machine {
 fn ssh_runs_a_command_and_ends_as_it_does() {
     let home = Home::new();
     let _server = machine!(home, "web-1");
+    // The first contact is told of.
+    assert_eq!(home.in_store("machine", &["ssh", "web-1", "true"]).status, 0);
     for (words, status, stdout, stderr) in [
         (&["echo", "one;", "echo", "two", ">&2;", "exit", "7"][..], 7, "one\n", "two\n"),
         (&["--", "echo", "-n", "x"], 0, "x", ""),

@@ -136,6 +136,9 @@ pub enum CliError {
     /// SSH.
     #[error(transparent)]
     Transport(TransportError),
+    /// SSH, after a session was begun.
+    #[error(transparent)]
+    Lost(TransportError),
     /// The engine.
     #[error(transparent)]
     Docker(DockerError),
@@ -197,7 +200,7 @@ impl CliError {
             }
             Self::Authority(e) => e.help(),
             Self::Driver(e) => e.help(),
-            Self::Transport(e) => Some(e.help()),
+            Self::Transport(e) | Self::Lost(e) => Some(e.help()),
             Self::Store(e) => e.help(),
             Self::Docker(e) => Some(e.help()),
             Self::Step { error, .. } | Self::Precheck(error) => error.help(),

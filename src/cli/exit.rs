@@ -61,6 +61,8 @@ impl Exit {
             CliError::Store(StoreError::Locked { .. }) => Self::Locked,
             CliError::Protected(_) | CliError::Refused(_) | CliError::Unconfirmed { .. } => Self::Refused,
             CliError::Precheck(_) => Self::NotBegun,
+            // As OpenSSH ends then.
+            CliError::Lost(_) => Self::Remote(255),
             CliError::Doing { cause, .. } | CliError::Certs { cause, .. } => Self::of(cause),
             CliError::Many(errors) => {
                 let mut ends = errors.iter().map(Self::of);

@@ -17,26 +17,40 @@ impl Run for Help {
     const GROUP: Group = Group::Machine;
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
-        match &self.command {
-            None => out.text(&root(&cx.program).render_help().ansi().to_string())?,
-            Some(word) => of_command(cx, word, out)?,
-        }
+        let help = match &self.command {
+            None => root(&cx.program).render_help().ansi().to_string(),
+            Some(word) => match command(&cx.program, word) {
+                Some(help) => help,
+                None => {
+                    return Err(CliError::UnknownCommand {
+                        program: cx.program.clone(),
+                        word: word.clone(),
+                        argv0: cx.words.first().cloned().unwrap_or_default(),
+                    });
+                }
+            },
+        };
+        out.text(&help)?;
         Ok(Exit::Done)
     }
 }
 
-/// Prints the help of a command.
-pub(super) fn of_command(cx: &Cx, word: &str, out: &mut Out) -> Result<(), CliError> {
-    let mut root = root(&cx.program);
+/// The help of a command, if there is one of this name.
+fn command(program: &str, name: &str) -> Option<String> {
+    let mut root = root(program);
     root.build();
-    let Some(command) = root.find_subcommand_mut(word) else {
-        return Err(CliError::UnknownCommand {
-            program: cx.program.clone(),
-            word: word.to_owned(),
-            argv0: cx.words.first().cloned().unwrap_or_default(),
-        });
-    };
-    out.text(&command.render_help().ansi().to_string())
+    Some(root.find_subcommand_mut(name)?.render_help().ansi().to_string())
+}
+
+/// The help of a command of the table.
+pub(super) fn of(program: &str, name: &str) -> String {
+    command(program, name).unwrap_or_default()
+}
+
+/// The help of a command that was given too few words or too many, and that it was.
+pub(super) fn improper(cx: &Cx, out: &mut Out, name: &str) -> Result<Exit, CliError> {
+    out.text(&of(&cx.program, name))?;
+    Err(CliError::said("Improper number of arguments"))
 }
 
 /// The layout of the program's help. Commands are grouped, which clap has no words for.

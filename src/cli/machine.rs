@@ -197,10 +197,14 @@ impl Machine {
         Ok(transport)
     }
 
-    /// Records the keys of the first contact.
-    pub(super) fn pin(&self, met: &dyn Transport) -> Result<(), StoreError> {
-        let Some(mut instance) = self.record.instance.clone() else { return Ok(()) };
-        if instance.pin(met.host_key(), met.jump_key()) { self.keep(&instance) } else { Ok(()) }
+    /// Records the keys of the first contact; whether it was one.
+    pub(super) fn pin(&self, met: &dyn Transport) -> Result<bool, StoreError> {
+        let Some(mut instance) = self.record.instance.clone() else { return Ok(false) };
+        let first = instance.pin(met.host_key(), met.jump_key());
+        if first {
+            self.keep(&instance)?;
+        }
+        Ok(first)
     }
 
     /// Asks the engine its version.

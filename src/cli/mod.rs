@@ -18,19 +18,26 @@ mod go;
 mod help;
 mod inspect;
 mod ip;
+mod landing;
+mod login;
 mod ls;
 mod machine;
+mod mount;
 mod names;
+mod operand;
 mod out;
 mod pattern;
 mod power;
+mod program;
 mod prompt;
 mod provision;
 mod regenerate_certs;
 mod rm;
 mod row;
+mod scp;
 mod shell;
 mod ssh;
+mod ssh_config;
 mod status;
 mod story;
 mod table;
@@ -117,11 +124,14 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<ip::Ip>(),
     Entry::of::<power::Kill>(),
     Entry::of::<ls::Ls>(),
+    Entry::of::<mount::Mount>(),
     Entry::of::<provision::Provision>(),
     Entry::of::<regenerate_certs::RegenerateCerts>(),
     Entry::of::<power::Restart>(),
     Entry::of::<rm::Rm>(),
+    Entry::of::<scp::Scp>(),
     Entry::of::<ssh::Ssh>(),
+    Entry::of::<ssh_config::SshConfig>(),
     Entry::of::<power::Start>(),
     Entry::of::<status::Status>(),
     Entry::of::<power::Stop>(),
@@ -144,6 +154,8 @@ struct Cx {
     storage: PathBuf,
     /// Where certificates lie, if not in the store.
     tls: TlsFlags,
+    /// Whether the built-in SSH client is to be used, if it was said.
+    native_ssh: Option<bool>,
 }
 
 impl Cx {
@@ -228,6 +240,7 @@ fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliE
         debug: debug::wanted(matches.get_flag("debug"))?,
         storage: storage.map_or_else(default_storage, Ok)?,
         tls: TlsFlags::read(&matches)?,
+        native_ssh: native_ssh(&matches),
     };
     let Some((name, matches)) = matches.subcommand() else {
         out.text(&root.clone().render_help().ansi().to_string())?;
@@ -235,6 +248,12 @@ fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliE
     };
     let entry = COMMANDS.iter().find(|entry| entry.name == name).expect("clap knows only commands of the table");
     (entry.run)(matches, &cx, out)
+}
+
+/// What the command line says of the SSH client, else the environment; there, a word that says neither is passed over.
+fn native_ssh(matches: &ArgMatches) -> Option<bool> {
+    let given = matches.get_one::<String>("native-ssh").cloned();
+    given.or_else(|| std::env::var("MACHINE_NATIVE_SSH").ok()).and_then(|word| words::truth(&word))
 }
 
 /// The store, when no option says where it is.
@@ -273,7 +292,13 @@ fn root(program: &str) -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Tell on standard error what is asked of hosts and engines [$MACHINE_DEBUG]"),
         )
-        .arg(ignored("native-ssh").action(ArgAction::SetTrue))
+        .arg(
+            ignored("native-ssh")
+                .num_args(0..=1)
+                .require_equals(true)
+                .default_missing_value("true")
+                .value_parser(["true", "false", "1", "0", "t", "f", "T", "F", "TRUE", "FALSE", "True", "False"]),
+        )
         .args(TlsFlags::args())
         .args(["github-api-token", "bugsnag-api-token"].map(ignored))
         .arg(Arg::new("version").long("version").short('v').action(ArgAction::Version).help("Print the version"))

@@ -37,11 +37,16 @@ pub(super) fn normal(root: &Command, words: &[String]) -> Vec<String> {
             ArgAction::SetTrue | ArgAction::SetFalse | ArgAction::Count | ArgAction::Help | ArgAction::Version
         );
         let spelled = if word.starts_with("--") || name.len() > 1 { format!("--{name}") } else { format!("-{name}") };
-        match (switch, value) {
-            (true, None | Some("true" | "1" | "t" | "T" | "TRUE" | "True")) => normal.push(spelled),
-            (true, Some("false" | "0" | "f" | "F" | "FALSE" | "False")) => {}
-            (true, Some(_)) => normal.push(word.clone()),
-            (false, Some(value)) => normal.push(format!("{spelled}={value}")),
+        // One whose value may be left out takes none from the next word.
+        if arg.get_num_args().is_some_and(|range| range.min_values() == 0) && !switch {
+            normal.push(value.map_or_else(|| spelled.clone(), |value| format!("{spelled}={value}")));
+            continue;
+        }
+        match (switch, value.map(|value| (value, truth(value)))) {
+            (true, None | Some((_, Some(true)))) => normal.push(spelled),
+            (true, Some((_, Some(false)))) => {}
+            (true, Some((_, None))) => normal.push(word.clone()),
+            (false, Some((value, _))) => normal.push(format!("{spelled}={value}")),
             (false, None) => match rest.next() {
                 Some(value) => normal.push(format!("{spelled}={value}")),
                 None => normal.push(spelled),
@@ -50,6 +55,15 @@ pub(super) fn normal(root: &Command, words: &[String]) -> Vec<String> {
     }
     normal.extend(rest.cloned());
     normal
+}
+
+/// What Go's `strconv.ParseBool` makes of a word.
+pub(super) fn truth(word: &str) -> Option<bool> {
+    match word {
+        "true" | "1" | "t" | "T" | "TRUE" | "True" => Some(true),
+        "false" | "0" | "f" | "F" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
 }
 
 /// Name and value of a word that looks like a flag.
@@ -81,7 +95,9 @@ mod tests {
     fn flags_are_read_as_go_reads_them() {
         case("m -s /x ls -q", "m -s=/x ls -q");
         case("m -storage-path /x ls -filter state=Running", "m --storage-path=/x ls --filter=state=Running");
-        case("m --native-ssh=true ls --quiet=false", "m --native-ssh ls");
+        case("m --native-ssh=true ls --quiet=false", "m --native-ssh=true ls");
+        case("m --native-ssh ls", "m --native-ssh ls");
+        case("m -native-ssh=false ls --quiet=true", "m --native-ssh=false ls --quiet");
         case("m ls --filter -x", "m ls --filter=-x");
         case("m rm a b -y", "m rm a b -y");
         case("m rm -y -- -a", "m rm -y -- -a");

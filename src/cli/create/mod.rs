@@ -147,7 +147,7 @@ impl Create {
         let names: Vec<String> = self.0.get_many::<String>("NAME").into_iter().flatten().cloned().collect();
         match names.as_slice() {
             [] => {
-                super::help::of_command(cx, Self::NAME, out)?;
+                out.text(&super::help::of(&cx.program, Self::NAME))?;
                 Err(CliError::Names(NamesError::NoName))
             }
             [name] => MachineName::new(name).map_err(|e| {

@@ -3,7 +3,10 @@
 use super::{SshSession, TransportError, session::Ending, session::number};
 use crate::quote::Sh;
 use russh::ChannelMsg;
-use rustix::termios::{self, OptionalActions, Termios, Winsize};
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    termios::{self, OptionalActions, Termios, Winsize},
+};
 use std::{
     io::{self, Stdin},
     pin::Pin,
@@ -54,6 +57,8 @@ pub async fn interactive(session: &SshSession, command: Option<&Sh>, tty: Tty) -
         term: session.term.clone().unwrap_or_else(|| "xterm".to_owned()),
         size: termios::tcgetwinsize(io::stdin()).unwrap_or(UNKNOWN_SIZE),
         resized: signal(SignalKind::window_change()).map_err(local)?,
+        interrupted: signal(SignalKind::interrupt()).map_err(local)?,
+        quit: signal(SignalKind::quit()).map_err(local)?,
         terminated: signal(SignalKind::terminate()).map_err(local)?,
         hung_up: signal(SignalKind::hangup()).map_err(local)?,
     };
@@ -69,6 +74,8 @@ struct Terminal {
     term: String,
     size: Winsize,
     resized: Signal,
+    interrupted: Signal,
+    quit: Signal,
     terminated: Signal,
     hung_up: Signal,
 }
@@ -112,15 +119,29 @@ impl Polled {
 
 impl AsyncRead for Polled {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let mut ready: AsyncFdReadyGuard<'_, Stdin> = ready!(self.0.poll_read_ready(cx))?;
+        // We are told of what arrives only once, so being told is forgotten only when nothing is left; what arrives
+        // after the question is told anew.
+        loop {
+            let mut ready: AsyncFdReadyGuard<'_, Stdin> = ready!(self.0.poll_read_ready(cx))?;
+            if has_input()? {
+                break;
+            }
+            ready.clear_ready();
+        }
         let mut bytes = [0; 4096];
         let most = bytes.len().min(buf.remaining());
         // A terminal or pipe that is ready gives what it has and does not wait for more.
         let n = rustix::io::read(io::stdin(), &mut bytes[..most])?;
         buf.put_slice(&bytes[..n]);
-        ready.clear_ready();
         Poll::Ready(Ok(()))
     }
+}
+
+/// Whether reading standard input would not wait.
+fn has_input() -> io::Result<bool> {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let stdin = io::stdin();
+    Ok(poll(&mut [PollFd::new(&stdin, PollFlags::IN)], Some(&now))? > 0)
 }
 
 async fn forward(
@@ -223,6 +244,9 @@ async fn asked(terminal: &mut Option<Terminal>) -> Asked {
     let Some(terminal) = terminal else { return std::future::pending().await };
     tokio::select! {
         _ = terminal.resized.recv() => Asked::Resize,
+        // Sent by somebody: what is typed goes to the host.
+        _ = terminal.interrupted.recv() => Asked::End(2),
+        _ = terminal.quit.recv() => Asked::End(3),
         _ = terminal.terminated.recv() => Asked::End(15),
         _ = terminal.hung_up.recv() => Asked::End(1),
     }

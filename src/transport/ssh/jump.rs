@@ -23,7 +23,7 @@ const HOSTS_PER_LINK: usize = 64;
 
 /// Where to jump, and as whom.
 #[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct JumpHost {
+pub(in crate::transport) struct JumpHost {
     user: String,
     host: String,
     port: u16,
@@ -31,7 +31,7 @@ pub(super) struct JumpHost {
 
 impl JumpHost {
     /// Reads `user@host:port`. Without a user it is `user`, the one of the host behind; without a port, 22.
-    pub(super) fn parse(text: &str, user: &str) -> Result<Self, String> {
+    pub(in crate::transport) fn parse(text: &str, user: &str) -> Result<Self, String> {
         let (user, rest) = text.rsplit_once('@').unwrap_or((user, text));
         let (host, port) = match rest.strip_prefix('[').and_then(|r| r.split_once(']')) {
             Some((host, "")) => (host, "22"),
@@ -46,6 +46,21 @@ impl JumpHost {
             }
             _ => Err(format!("`{text}` is not a jump host; write `user@host:port`")),
         }
+    }
+
+    /// Whom it logs in.
+    pub(in crate::transport) fn user(&self) -> &str {
+        &self.user
+    }
+
+    /// Its name or address.
+    pub(in crate::transport) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Where its SSH server listens.
+    pub(in crate::transport) fn port(&self) -> u16 {
+        self.port
     }
 }
 

@@ -13,6 +13,7 @@ mod pipe;
 mod session;
 
 pub use interactive::{Tty, interactive};
+pub(super) use jump::JumpHost;
 pub use keys::fingerprint;
 pub use session::SshSession;
 
