@@ -1,9 +1,10 @@
 //! `env`: what points a docker client to a machine, for the shell that reads it.
 
 use super::{
-    CliError, Cx, Exit, Group, Out, Run, config::reachable_url, error::NamesError, machine::Machine, names,
+    CliError, Cx, Exit, Group, Out, Run, config::reachable_url, error::NamesError, machine::Machine, names, parent,
     shell::Shell,
 };
+use crate::fleet::suggest;
 
 /// Print the commands that point a docker client to a machine
 #[derive(clap::Args)]
@@ -11,7 +12,7 @@ pub(super) struct Env {
     /// Point to the swarm master instead of the engine
     #[arg(long)]
     swarm: bool,
-    /// bash, zsh, sh, fish, tcsh, powershell, cmd or emacs; default: that of $SHELL
+    /// bash, zsh, sh, ksh, fish, tcsh, csh, nu, xonsh, powershell, cmd or emacs; default: the shell that calls
     #[arg(long, value_name = "SHELL")]
     shell: Option<String>,
     /// Unset the variables instead
@@ -81,21 +82,38 @@ impl Env {
         Ok((shell, lines))
     }
 
+    /// The shell that reads what we print: the one that was said, or the one that called us.
     fn shell(&self, cx: &Cx) -> Result<Shell, CliError> {
         if let Some(word) = self.shell.as_deref().filter(|word| !word.is_empty()) {
-            return Ok(Shell::named(word));
+            return match Shell::of(word) {
+                // docker-machine knows no paths here, and takes what it does not know for a POSIX shell.
+                found if cx.drop_in() => Ok(found.filter(|_| !word.contains('/')).unwrap_or(Shell::Posix)),
+                Some(shell) => Ok(shell),
+                None => Err(unknown(word)),
+            };
         }
-        match cx.var("SHELL") {
-            Some(path) => Ok(Shell::named(path.rsplit(['/', '\\']).next().unwrap_or_default())),
+        let login = cx.var("SHELL").map(|path| Shell::of(&path).unwrap_or(Shell::Posix));
+        // fish, nu and xonsh leave $SHELL as it was, so who called us says more; scripts for docker-machine set $SHELL.
+        let found = if cx.drop_in() { login.or_else(parent::shell) } else { parent::shell().or(login) };
+        match found {
+            Some(shell) => Ok(shell),
             None if cfg!(windows) => Ok(Shell::Cmd),
             // In CI and containers there often is none, and whoever evaluates our lines is a shell like it.
-            None if !cx.drop_in() => Ok(Shell::named("sh")),
+            None if !cx.drop_in() => Ok(Shell::Posix),
             None => Err(CliError::Said {
                 what: "Error: Unknown shell".to_owned(),
                 help: Some("say which it is, with `--shell`".to_owned()),
             }),
         }
     }
+}
+
+fn unknown(word: &str) -> CliError {
+    let help = match suggest::closest(word, Shell::names()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("it is one of {}", suggest::list(Shell::names())),
+    };
+    CliError::Said { what: format!("there is no shell `{}`", word.escape_debug()), help: Some(help) }
 }
 
 /// The variable in use, and its value.

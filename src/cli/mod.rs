@@ -19,6 +19,7 @@ mod ls;
 mod machine;
 mod names;
 mod out;
+mod parent;
 mod pattern;
 mod power;
 mod prompt;
