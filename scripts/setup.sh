@@ -22,6 +22,14 @@ if [ "${1-}" = tests ]; then
     # The one of package `busybox` needs libraries that a container of the tests does not have.
     [ "$(dpkg-query -W -f '${Status}' busybox-static 2>/dev/null)" = 'install ok installed' ] || missing="$missing busybox-static"
     need tmux tmux
+    need zsh zsh
+    need ksh ksh93u+m
+    need mksh mksh
+    need fish fish
+    need tcsh tcsh
+    need bsd-csh csh
+    need xonsh xonsh
+    need groff groff
     need dpkg-deb dpkg
     need gpg gnupg
 fi

@@ -39,7 +39,7 @@ impl Run for Env {
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         // All lines or none: what is evaluated must not be cut off by an error.
         let (shell, lines) = if self.unset { self.unset_lines(cx)? } else { self.set_lines(cx)? };
-        out.text(&format!("{}\n{}", lines.join("\n"), shell.hint(&cx.words)))?;
+        out.exact(&format!("{}\n{}", lines.join("\n"), shell.hint(&cx.words)))?;
         Ok(Exit::Done)
     }
 }

@@ -11,8 +11,9 @@ pub(super) enum Shell {
     /// bash, zsh, ksh, sh and all like them.
     Posix,
     Fish,
-    /// tcsh and csh.
     Tcsh,
+    /// csh, whose `:` takes no words.
+    Csh,
     /// `PowerShell`.
     Power,
     Cmd,
@@ -29,7 +30,7 @@ const NAMES: &[(&str, Shell)] = &[
     ("ksh", Shell::Posix),
     ("fish", Shell::Fish),
     ("tcsh", Shell::Tcsh),
-    ("csh", Shell::Tcsh),
+    ("csh", Shell::Csh),
     ("nu", Shell::Nu),
     ("xonsh", Shell::Xonsh),
     ("powershell", Shell::Power),
@@ -42,7 +43,7 @@ const NAMES: &[(&str, Shell)] = &[
     ("ksh93", Shell::Posix),
     ("yash", Shell::Posix),
     ("busybox", Shell::Posix),
-    ("bsd-csh", Shell::Tcsh),
+    ("bsd-csh", Shell::Csh),
     ("nushell", Shell::Nu),
 ];
 
@@ -75,7 +76,7 @@ impl Shell {
             Self::Posix => format!("export {name}=\"{}\"", escaped(value, r#"\"$`"#, '\\')),
             // In double quotes fish knows no more than these three.
             Self::Fish => format!("set -gx {name} \"{}\";", escaped(value, r#"\"$"#, '\\')),
-            Self::Tcsh => format!("setenv {name} {};", tcsh(value)),
+            Self::Tcsh | Self::Csh => format!("setenv {name} {};", tcsh(value)),
             Self::Power => format!("$Env:{name} = \"{}\"", power(value)),
             Self::Cmd => cmd(name, value)?,
             Self::Emacs => format!("(setenv \"{name}\" \"{}\")", escaped(value, r#"\""#, '\\')),
@@ -89,7 +90,7 @@ impl Shell {
         match self {
             Self::Posix => format!("unset {name}"),
             Self::Fish => format!("set -e {name};"),
-            Self::Tcsh => format!("unsetenv {name};"),
+            Self::Tcsh | Self::Csh => format!("unsetenv {name};"),
             // docker-machine prints two backslashes, and PowerShell takes them for one.
             Self::Power => format!("Remove-Item Env:\\\\{name}"),
             Self::Cmd => format!("SET {name}="),
@@ -106,6 +107,10 @@ impl Shell {
             Self::Posix => ("#", format!("eval $({command})")),
             Self::Fish => ("#", format!("eval ({command})")),
             Self::Tcsh => (":", format!("eval `{command}`")),
+            Self::Csh => {
+                let text = format!("Run this command to configure your shell: eval `{command}`");
+                return format!("true {};\n", tcsh(&text));
+            }
             Self::Power => ("#", format!("& {command} | Invoke-Expression")),
             Self::Cmd => ("REM", format!("\t@FOR /f \"tokens=*\" %i IN ('{command}') DO @%i")),
             Self::Emacs => {
@@ -193,7 +198,7 @@ fn command(words: &[String], shell: Shell) -> String {
             Shell::Nu => format!("\"{}\"", escaped(&word, "\\\"", '\\')),
             Shell::Power => format!("\"{}\"", power(&word)),
             // For tcsh a comment is a command: history and substitutions reach into it.
-            Shell::Tcsh => tcsh(&word),
+            Shell::Tcsh | Shell::Csh => tcsh(&word),
             _ => crate::quote::quote(&word),
         });
     }
@@ -237,7 +242,7 @@ mod tests {
             ("/bin/zsh", Some(Shell::Posix)),
             ("-fish", Some(Shell::Fish)),
             (r"C:\Program Files\PowerShell\7\pwsh.exe", Some(Shell::Power)),
-            ("csh", Some(Shell::Tcsh)),
+            ("csh", Some(Shell::Csh)),
             ("Fish", None),
             ("make", None),
             ("", None),
