@@ -4,6 +4,9 @@
 //! by the name `docker-machine`, the program speaks as docker-machine 0.16 does.
 
 mod active;
+mod candidate;
+mod complete;
+mod completion;
 mod config;
 mod document;
 mod env;
@@ -21,6 +24,7 @@ mod names;
 mod out;
 mod parent;
 mod pattern;
+mod place;
 mod power;
 mod prompt;
 mod rm;
@@ -56,6 +60,8 @@ enum Group {
     Fleet,
     /// Works on machines by name, as docker-machine does.
     Machine,
+    /// Is about this program and the shell it is called from.
+    Shell,
 }
 
 /// A command: its arguments, and what it does with them. The first line of the type's doc comment is its help.
@@ -118,6 +124,9 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<url::Url>(),
     Entry::of::<version::Version>(),
     Entry::of::<help::Help>(),
+    Entry::of::<complete::Complete>(),
+    Entry::of::<completion::Completion>(),
+    Entry::of::<completion::ShellInit>(),
 ];
 
 /// What every command is given: how the program was called, and from where.
