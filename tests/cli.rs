@@ -38,13 +38,13 @@ fn help_of_each_command() {
 fn in_docker_machines_place_help_has_its_heading() {
     let run = Home::new().docker_machine(&[]);
     assert!(run.stdout.starts_with("Usage: docker-machine [OPTIONS] COMMAND [arg...]\n"), "{}", run.stdout);
-    assert!(run.stdout.contains("\nCommands:\n  active "), "{}", run.stdout);
+    assert!(run.stdout.contains("\nCommands:\n  active\t"), "{}", run.stdout);
 }
 
 #[test]
 fn the_version_is_in_docker_machines_form() {
     let home = Home::new();
-    let want = format!("docker-machine version {}, build HEAD\n", env!("CARGO_PKG_VERSION"));
+    let want = format!("docker-machine version 0.16.2, build machine-{}\n", env!("CARGO_PKG_VERSION"));
     for words in [&["--version"][..], &["-v"], &["version"]] {
         let run = home.docker_machine(words);
         assert_eq!((run.status, run.stdout), (0, want.clone()), "{words:?}");

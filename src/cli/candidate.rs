@@ -54,7 +54,7 @@ pub(super) struct Sources<'a> {
 pub(super) fn offer(root: &Command, words: &[String], sources: &Sources<'_>) -> Offer {
     let place = Place::of(root, words, sources.wrapped);
     let mut files = Files::None;
-    if place.lost {
+    if place.lost || place.is_remote() {
         return Offer { candidates: Vec::new(), files };
     }
     let mut candidates = match (place.value_of, place.command) {

@@ -17,14 +17,17 @@ mod filter;
 mod fleet;
 mod help;
 mod inspect;
+mod install;
 mod ip;
 mod ls;
 mod machine;
+mod man;
 mod names;
 mod out;
 mod parent;
 mod pattern;
 mod place;
+mod plugin;
 mod power;
 mod prompt;
 mod rm;
@@ -127,6 +130,8 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<complete::Complete>(),
     Entry::of::<completion::Completion>(),
     Entry::of::<completion::ShellInit>(),
+    Entry::of::<install::Install>(),
+    Entry::of::<man::Man>(),
 ];
 
 /// What every command is given: how the program was called, and from where.
@@ -186,6 +191,13 @@ pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
     let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     let program = program(words.first().map_or("machine", String::as_str));
     let mut out = Out::new();
+    if let Some(answer) = plugin::metadata(&program, &words) {
+        return out.line(&answer).map_or(Exit::Error, |()| Exit::Done).into();
+    }
+    let (program, words) = match plugin::words(&program, &words) {
+        Some(words) => (plugin::PROGRAM.to_owned(), words),
+        None => (program, words),
+    };
     let result = dispatch(&program, &words, &mut out).and_then(|exit| out.flush().map(|()| exit));
     match result {
         Ok(exit) => exit.into(),
@@ -215,14 +227,25 @@ fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliE
         Err(error) => return Err(error::usage(error, program, words)),
     };
     let storage = matches.get_one::<String>("storage-path").map(PathBuf::from);
-    let cx =
-        Cx { program: program.to_owned(), words: words.to_vec(), storage: storage.map_or_else(default_storage, Ok)? };
+    let cx = Cx {
+        program: program.to_owned(),
+        words: typed(program, words),
+        storage: storage.map_or_else(default_storage, Ok)?,
+    };
     let Some((name, matches)) = matches.subcommand() else {
         out.text(&root.clone().render_help().ansi().to_string())?;
         return Ok(Exit::Done);
     };
     let entry = COMMANDS.iter().find(|entry| entry.name == name).expect("clap knows only commands of the table");
     (entry.run)(matches, &cx, out)
+}
+
+/// The words as they were typed: a plugin's name is two.
+fn typed(program: &str, words: &[String]) -> Vec<String> {
+    let first = words.iter().take(1).flat_map(|word| {
+        if program == plugin::PROGRAM { word.split(' ').map(str::to_owned).collect() } else { vec![word.clone()] }
+    });
+    first.chain(words.iter().skip(1).cloned()).collect()
 }
 
 /// The store, when no option says where it is.
@@ -241,9 +264,9 @@ fn root(program: &str) -> Command {
     };
     // Options that docker-machine has and that mean nothing here are taken, so that scripts go on working.
     let ignored = |name: &'static str| Arg::new(name).long(name).hide(true);
-    Command::new(program.to_owned())
+    let root = Command::new(program.to_owned())
         .about("Turns a list of hosts into running, reachable, kept-up-to-date Docker hosts")
-        .version(version::PHRASE)
+        .version(version::phrase(program))
         .override_usage(format!("{program} [OPTIONS] COMMAND [arg...]"))
         .disable_help_subcommand(true)
         .disable_version_flag(true)
@@ -259,7 +282,13 @@ fn root(program: &str) -> Command {
         .args(["tls-ca-cert", "tls-ca-key", "tls-client-cert", "tls-client-key"].map(ignored))
         .args(["github-api-token", "bugsnag-api-token"].map(ignored))
         .arg(Arg::new("version").long("version").short('v').action(ArgAction::Version).help("Print the version"))
-        .subcommands(COMMANDS.iter().map(Entry::command))
+        .subcommands(
+            COMMANDS
+                .iter()
+                .map(Entry::command)
+                .map(|command| if drop_in(program) { help::as_docker_machine(command) } else { command }),
+        );
+    if drop_in(program) { help::program_as_docker_machine(root) } else { root }
 }
 
 #[cfg(test)]

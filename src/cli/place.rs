@@ -87,7 +87,7 @@ impl<'a> Place<'a> {
     }
 
     /// Whether what follows is for the shell of a machine.
-    fn is_remote(&self) -> bool {
+    pub(super) fn is_remote(&self) -> bool {
         self.command.is_some_and(|command| command.get_name() == "ssh") && !self.words.is_empty()
     }
 
