@@ -64,7 +64,20 @@ fn page(command: clap::Command, name: &str) -> String {
     if !is_root {
         text.push_str(".SH \"SEE ALSO\"\n\\fBmachine\\fR(1)\n");
     }
-    text
+    ascii(&text)
+}
+
+/// groff reads other characters by their names only (groff_char(7)).
+fn ascii(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_ascii() {
+            plain.push(c);
+        } else {
+            let _ = write!(plain, "\\[u{:04X}]", u32::from(c));
+        }
+    }
+    plain
 }
 
 fn section(text: &mut String, title: &str, entries: &[(&str, &str)]) {
