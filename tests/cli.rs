@@ -61,6 +61,14 @@ fn unknown_commands_are_refused_in_docker_machines_words() {
     assert_eq!(home.docker_machine(&["help", "bogus"]).stderr, want);
 }
 
+/// The function for `use` must be loaded first; who did not is told how.
+#[test]
+fn use_without_its_function_says_how_to_get_it() {
+    let run = Home::new().machine(&["use", "web-1"]);
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("machine shell-init bash"), "{}", run.stderr);
+}
+
 /// 2 means "changes are pending", so what cannot be read must not end with it, as clap has it.
 #[test]
 fn unknown_options_are_an_error() {

@@ -111,7 +111,7 @@ zpty -r b out '*done*'
 print -r -- $out
 "#;
     let run = home.shell("zsh", script);
-    assert!(run.stdout.contains("\nweb-2\r\n"), "{:?} {}", run.stdout, run.stderr);
+    assert!(run.stdout.contains("web-2\r\n") && !run.stdout.contains("web-1"), "{:?} {}", run.stdout, run.stderr);
 }
 
 #[test]

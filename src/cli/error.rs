@@ -136,6 +136,11 @@ impl CliError {
                 Some("set `protect: false` in its fleet file and apply that, or remove it there".to_owned())
             }
             Self::Unconfirmed { .. } => Some("say so beforehand with `-y`".to_owned()),
+            Self::UnknownCommand { word, .. } if word == "use" => Some(
+                "a program cannot set variables of your shell; a function can, which this makes:\n  \
+                 eval \"$(machine shell-init bash)\""
+                    .to_owned(),
+            ),
             Self::NoHome => Some("say where it is, with `--storage-path` or MACHINE_STORAGE_PATH".to_owned()),
             Self::Refused(refusals) => {
                 let mut helps: Vec<String> = refusals.iter().map(Refusal::help).collect();

@@ -20,6 +20,10 @@ impl Run for Man {
     const GROUP: Group = Group::Shell;
 
     fn run(self, _: &Cx, _: &mut Out) -> Result<Exit, CliError> {
+        std::fs::create_dir_all(&self.dir).map_err(|e| CliError::Said {
+            what: format!("cannot make {}: {e}", self.dir.display()),
+            help: Some("check that the folder above it is there and may be written".to_owned()),
+        })?;
         for (name, text) in pages() {
             file::replace(&self.dir.join(name), text.as_bytes())?;
         }
