@@ -3,7 +3,7 @@
 //! All of it follows from the definitions of the commands and drivers, so a new one needs nothing here.
 
 use super::{filter, place::Place, shell::Shell};
-use crate::driver;
+use crate::driver::{self, Kind, OptionSpec};
 use clap::{Arg, Command};
 
 /// One that is offered, and what it is.
@@ -115,9 +115,13 @@ fn flags(command: &Command, place: &Place<'_>) -> Vec<Candidate> {
 
 /// Flags of the driver that the line or the environment names.
 fn driver_flags(place: &Place<'_>, sources: &Sources<'_>) -> Vec<Candidate> {
+    let options = driver_options(place, sources).iter();
+    options.map(|spec| Candidate::new(format!("--{}", spec.flag), spec.help)).collect()
+}
+
+fn driver_options(place: &Place<'_>, sources: &Sources<'_>) -> &'static [OptionSpec] {
     let name = place.driver.or(sources.driver.as_deref()).unwrap_or_default();
-    let options = driver::find(name).map(driver::AnyDriver::options).unwrap_or_default();
-    options.iter().map(|spec| Candidate::new(format!("--{}", spec.flag), spec.help)).collect()
+    driver::find(name).map(driver::AnyDriver::options).unwrap_or_default()
 }
 
 fn drivers() -> Vec<Candidate> {
@@ -181,7 +185,15 @@ fn positional(command: &Command, place: &Place<'_>, sources: &Sources<'_>, files
     let count = place.words.len();
     let arg = command.get_positionals().nth(count).or_else(|| command.get_positionals().last());
     match name {
-        "create" => return Vec::new(),
+        "create" => {
+            // Flags of drivers are none of the command's own.
+            let flag = place.before.map(|word| word.trim_start_matches('-'));
+            let spec = driver_options(place, sources).iter().find(|spec| Some(spec.flag) == flag);
+            if spec.is_some_and(|spec| spec.kind == Kind::Path) {
+                *files = Files::All;
+            }
+            return Vec::new();
+        }
         "help" => return if count == 0 { commands(place.root, false) } else { Vec::new() },
         // A copy is from or to a machine; a machine's folder is mounted on one of ours.
         "scp" | "mount" => {

@@ -5,6 +5,11 @@ fn root() -> Command {
     let create = Command::new("create").arg(Arg::new("driver").short('d').long("driver")).arg(Arg::new("words"));
     let root = super::super::root("machine");
     let mut root = if root.find_subcommand("create").is_some() { root } else { root.subcommand(create) };
+    root = root.subcommand(
+        Command::new("reach")
+            .arg(Arg::new("file").short('f').long("file").value_name("FILE"))
+            .arg(Arg::new("target").long("target").action(clap::ArgAction::Append)),
+    );
     root.build();
     root
 }
@@ -71,6 +76,8 @@ fn values_are_those_that_are_known() {
     case("create -d generic --generic-ssh-p", "--generic-ssh-port");
     case("create --generic", "");
     case("create -d generic web-", "");
+    case("reach -f x.yaml --target ", "of-x.yaml");
+    case("reach --target=of --target=", "--target=of-fleet.yaml");
     case("completion ", "bash fish powershell zsh");
 }
 
@@ -82,6 +89,9 @@ fn files_are_left_to_the_shell() {
         ("plan ", Files::All),
         ("ssh ", Files::None),
         ("graph --output ", Files::All),
+        ("reach -f ", Files::All),
+        ("create -d generic --generic-ssh-key ", Files::All),
+        ("create -d generic --generic-ssh-user ", Files::None),
     ] {
         assert_eq!(offered(line).1, want, "{line}");
     }

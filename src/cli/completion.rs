@@ -68,7 +68,7 @@ impl Run for Completion {
     }
 }
 
-/// Print completion, `use NAME` and __docker_machine_ps1 for a shell's start-up file
+/// Print completion, `use NAME` and the prompt's function for a shell's start-up file
 #[derive(clap::Args)]
 pub(super) struct ShellInit {
     /// The shell that reads it

@@ -8,6 +8,7 @@ use std::{
 
 /// Put this program where your shells, man and docker look for it
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "they are the switches of a command line")]
 pub(super) struct Install {
     /// As a plugin of docker: `docker machine ls`
     #[arg(long)]

@@ -71,7 +71,7 @@ fn page(command: clap::Command, name: &str) -> String {
     ascii(&text)
 }
 
-/// groff reads other characters by their names only (groff_char(7)).
+/// groff reads other characters by their names only (`groff_char(7)`).
 fn ascii(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
@@ -94,7 +94,7 @@ fn section(text: &mut String, title: &str, entries: &[(&str, &str)]) {
     }
 }
 
-/// groff_char(7): what would be an escape, a hyphen or a request.
+/// `groff_char(7)`: what would be an escape, a hyphen or a request.
 fn escaped(text: &str) -> String {
     let text = text
         .replace('\\', "\\e")

@@ -227,25 +227,14 @@ fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliE
         Err(error) => return Err(error::usage(error, program, words)),
     };
     let storage = matches.get_one::<String>("storage-path").map(PathBuf::from);
-    let cx = Cx {
-        program: program.to_owned(),
-        words: typed(program, words),
-        storage: storage.map_or_else(default_storage, Ok)?,
-    };
+    let cx =
+        Cx { program: program.to_owned(), words: words.to_vec(), storage: storage.map_or_else(default_storage, Ok)? };
     let Some((name, matches)) = matches.subcommand() else {
         out.text(&root.clone().render_help().ansi().to_string())?;
         return Ok(Exit::Done);
     };
     let entry = COMMANDS.iter().find(|entry| entry.name == name).expect("clap knows only commands of the table");
     (entry.run)(matches, &cx, out)
-}
-
-/// The words as they were typed: a plugin's name is two.
-fn typed(program: &str, words: &[String]) -> Vec<String> {
-    let first = words.iter().take(1).flat_map(|word| {
-        if program == plugin::PROGRAM { word.split(' ').map(str::to_owned).collect() } else { vec![word.clone()] }
-    });
-    first.chain(words.iter().skip(1).cloned()).collect()
 }
 
 /// The store, when no option says where it is.

@@ -9,6 +9,8 @@ pub(super) struct Place<'a> {
     pub(super) root: &'a Command,
     /// The command, once there is one.
     pub(super) command: Option<&'a Command>,
+    /// The word before the last one.
+    pub(super) before: Option<&'a str>,
     /// The option whose value the last word is.
     pub(super) value_of: Option<&'a Arg>,
     /// What of the last word is given, as `--filter=`.
@@ -36,6 +38,7 @@ impl<'a> Place<'a> {
         let mut place = Self {
             root,
             command: None,
+            before: before.last().map(String::as_str),
             value_of: None,
             prefix: "",
             typed: last,

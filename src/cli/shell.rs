@@ -3,7 +3,7 @@
 //! Values come from paths and URLs that other people chose, and what is printed is meant for `eval`: no value
 //! can become syntax. A plain value is printed byte for byte as docker-machine prints it.
 
-use super::CliError;
+use super::{CliError, plugin};
 
 /// A family of shells that read the same syntax.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -191,6 +191,8 @@ fn command(words: &[String], shell: Shell) -> String {
     for (position, word) in words.iter().enumerate() {
         let word: String = word.chars().filter(|c| !c.is_control()).collect();
         shown.push(match shell {
+            // Two words, which docker makes one program of.
+            _ if position == 0 && word == plugin::PROGRAM => word,
             Shell::Emacs if position > 0 && !is_plain(&word) => escaped(&crate::quote::quote(&word), "\\\"", '\\'),
             _ if position == 0 && word.contains([' ', '\\']) => format!("\"{word}\""),
             _ if is_plain(&word) => word,
