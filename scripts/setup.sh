@@ -24,6 +24,14 @@ if [ "${1-}" = tests ]; then
     need tmux tmux
     need rsync rsync
     need sshfs sshfs
+    need zsh zsh
+    need ksh ksh93u+m
+    need mksh mksh
+    need fish fish
+    need tcsh tcsh
+    need bsd-csh csh
+    need xonsh xonsh
+    need groff groff
     need dpkg-deb dpkg
     need gpg gnupg
 fi

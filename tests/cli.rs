@@ -38,13 +38,13 @@ fn help_of_each_command() {
 fn in_docker_machines_place_help_has_its_heading() {
     let run = Home::new().docker_machine(&[]);
     assert!(run.stdout.starts_with("Usage: docker-machine [OPTIONS] COMMAND [arg...]\n"), "{}", run.stdout);
-    assert!(run.stdout.contains("\nCommands:\n  active "), "{}", run.stdout);
+    assert!(run.stdout.contains("\nCommands:\n  active\t"), "{}", run.stdout);
 }
 
 #[test]
 fn the_version_is_in_docker_machines_form() {
     let home = Home::new();
-    let want = format!("docker-machine version {}, build HEAD\n", env!("CARGO_PKG_VERSION"));
+    let want = format!("docker-machine version 0.16.2, build machine-{}\n", env!("CARGO_PKG_VERSION"));
     for words in [&["--version"][..], &["-v"], &["version"]] {
         let run = home.docker_machine(words);
         assert_eq!((run.status, run.stdout), (0, want.clone()), "{words:?}");
@@ -59,6 +59,14 @@ fn unknown_commands_are_refused_in_docker_machines_words() {
     let want = format!("docker-machine: 'bogus' is not a docker-machine command. See '{argv0} --help'.\n");
     assert_eq!((run.status, run.stdout.as_str(), run.stderr), (1, "", want.clone()));
     assert_eq!(home.docker_machine(&["help", "bogus"]).stderr, want);
+}
+
+/// The function for `use` must be loaded first; who did not is told how.
+#[test]
+fn use_without_its_function_says_how_to_get_it() {
+    let run = Home::new().machine(&["use", "web-1"]);
+    assert_eq!(run.status, 1);
+    assert!(run.stderr.contains("machine shell-init bash"), "{}", run.stderr);
 }
 
 /// 2 means "changes are pending", so what cannot be read must not end with it, as clap has it.

@@ -5,9 +5,10 @@ use super::{
     config::{needs_certificates, reachable_url},
     error::NamesError,
     machine::Machine,
-    names,
+    names, parent,
     shell::Shell,
 };
+use crate::fleet::suggest;
 
 /// Print the commands that point a docker client to a machine
 #[derive(clap::Args)]
@@ -15,7 +16,7 @@ pub(super) struct Env {
     /// Point to the swarm master instead of the engine
     #[arg(long)]
     swarm: bool,
-    /// bash, zsh, sh, fish, tcsh, powershell, cmd or emacs; default: that of $SHELL
+    /// bash, zsh, sh, ksh, fish, tcsh, csh, nu, xonsh, powershell, cmd or emacs; default: the shell that calls
     #[arg(long, value_name = "SHELL")]
     shell: Option<String>,
     /// Unset the variables instead
@@ -42,7 +43,7 @@ impl Run for Env {
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         // All lines or none: what is evaluated must not be cut off by an error.
         let (shell, lines) = if self.unset { self.unset_lines(cx)? } else { self.set_lines(cx)? };
-        out.text(&format!("{}\n{}", lines.join("\n"), shell.hint(&cx.words)))?;
+        out.exact(&format!("{}\n{}", lines.join("\n"), shell.hint(&cx.words)))?;
         Ok(Exit::Done)
     }
 }
@@ -86,21 +87,38 @@ impl Env {
         Ok((shell, lines))
     }
 
+    /// The shell that reads what we print: the one that was said, or the one that called us.
     fn shell(&self, cx: &Cx) -> Result<Shell, CliError> {
         if let Some(word) = self.shell.as_deref().filter(|word| !word.is_empty()) {
-            return Ok(Shell::named(word));
+            return match Shell::of(word) {
+                // docker-machine knows no paths here, and takes what it does not know for a POSIX shell.
+                found if cx.drop_in() => Ok(found.filter(|_| !word.contains('/')).unwrap_or(Shell::Posix)),
+                Some(shell) => Ok(shell),
+                None => Err(unknown(word)),
+            };
         }
-        match cx.var("SHELL") {
-            Some(path) => Ok(Shell::named(path.rsplit(['/', '\\']).next().unwrap_or_default())),
+        let login = cx.var("SHELL").map(|path| Shell::of(&path).unwrap_or(Shell::Posix));
+        // fish, nu and xonsh leave $SHELL as it was, so who called us says more; scripts for docker-machine set $SHELL.
+        let found = if cx.drop_in() { login.or_else(parent::shell) } else { parent::shell().or(login) };
+        match found {
+            Some(shell) => Ok(shell),
             None if cfg!(windows) => Ok(Shell::Cmd),
             // In CI and containers there often is none, and whoever evaluates our lines is a shell like it.
-            None if !cx.drop_in() => Ok(Shell::named("sh")),
+            None if !cx.drop_in() => Ok(Shell::Posix),
             None => Err(CliError::Said {
                 what: "Error: Unknown shell".to_owned(),
                 help: Some("say which it is, with `--shell`".to_owned()),
             }),
         }
     }
+}
+
+fn unknown(word: &str) -> CliError {
+    let help = match suggest::closest(word, Shell::names()) {
+        Some(meant) => format!("did you mean `{meant}`?"),
+        None => format!("it is one of {}", suggest::list(Shell::names())),
+    };
+    CliError::Said { what: format!("there is no shell `{}`", word.escape_debug()), help: Some(help) }
 }
 
 /// The variable in use, and its value.

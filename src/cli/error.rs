@@ -192,6 +192,11 @@ impl CliError {
                     "give its engine new certificates; containers go on running:\n  machine regenerate-certs {machine}"
                 )
             }),
+            Self::UnknownCommand { word, .. } if word == "use" => Some(
+                "a program cannot set variables of your shell; a function can, which this makes:\n  \
+                 eval \"$(machine shell-init bash)\""
+                    .to_owned(),
+            ),
             Self::NoHome => Some("say where it is, with `--storage-path` or MACHINE_STORAGE_PATH".to_owned()),
             Self::Refused(refusals) => {
                 let mut helps: Vec<String> = refusals.iter().map(Refusal::help).collect();

@@ -7,6 +7,19 @@ use super::{
 };
 use crate::record::MachineRecord;
 
+/// The keys, and what their values are.
+pub(super) const KEYS: [(&str, &str); 5] = [
+    ("driver", "name of a driver"),
+    ("label", "KEY=VALUE of the engine"),
+    ("name", "regular expression"),
+    ("state", "what the machine does"),
+    ("swarm", "name of the swarm's master"),
+];
+
+/// The words that `state` knows.
+pub(super) const STATES: [&str; 8] =
+    ["Error", "Paused", "Running", "Saved", "Starting", "Stopped", "Stopping", super::row::TIMEOUT];
+
 /// All filters of a command line.
 #[derive(Debug, Default)]
 pub(super) struct Filters {

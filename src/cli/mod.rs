@@ -4,6 +4,9 @@
 //! by the name `docker-machine`, the program speaks as docker-machine 0.16 does.
 
 mod active;
+mod candidate;
+mod complete;
+mod completion;
 mod config;
 mod create;
 mod debug;
@@ -17,16 +20,21 @@ mod fleet;
 mod go;
 mod help;
 mod inspect;
+mod install;
 mod ip;
 mod landing;
 mod login;
 mod ls;
 mod machine;
+mod man;
 mod mount;
 mod names;
 mod operand;
 mod out;
+mod parent;
 mod pattern;
+mod place;
+mod plugin;
 mod power;
 mod program;
 mod prompt;
@@ -71,6 +79,8 @@ enum Group {
     Fleet,
     /// Works on machines by name, as docker-machine does.
     Machine,
+    /// Is about this program and the shell it is called from.
+    Shell,
 }
 
 /// A command: its arguments, and what it does with them. The first line of the type's doc comment is its help.
@@ -140,6 +150,11 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<url::Url>(),
     Entry::of::<version::Version>(),
     Entry::of::<help::Help>(),
+    Entry::of::<complete::Complete>(),
+    Entry::of::<completion::Completion>(),
+    Entry::of::<completion::ShellInit>(),
+    Entry::of::<install::Install>(),
+    Entry::of::<man::Man>(),
 ];
 
 /// What every command is given: how the program was called, and from where.
@@ -205,6 +220,13 @@ pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
     let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     let program = program(words.first().map_or("machine", String::as_str));
     let mut out = Out::new();
+    if let Some(answer) = plugin::metadata(&program, &words) {
+        return out.line(&answer).map_or(Exit::Error, |()| Exit::Done).into();
+    }
+    let (program, words) = match plugin::words(&program, &words) {
+        Some(words) => (plugin::PROGRAM.to_owned(), words),
+        None => (program, words),
+    };
     let result = dispatch(&program, &words, &mut out).and_then(|exit| out.flush().map(|()| exit));
     match result {
         Ok(exit) => exit.into(),
@@ -224,7 +246,7 @@ fn program(word: &str) -> String {
 }
 
 fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliError> {
-    let root = root(program).mut_subcommand("create", |command| create::show_flags(command, words));
+    let root = root_for(program, words);
     let matches = match root.clone().try_get_matches_from(words::normal(&root, words)) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => {
@@ -267,14 +289,19 @@ fn default_storage() -> Result<PathBuf, CliError> {
 
 /// The program's options and commands.
 fn root(program: &str) -> Command {
+    root_for(program, &[])
+}
+
+/// As [`root`], with the flags in `create`'s help that these words ask for.
+fn root_for(program: &str, words: &[String]) -> Command {
     let given = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(value).help(help)
     };
     // Options that docker-machine has and that mean nothing here are taken, so that scripts go on working.
     let ignored = |name: &'static str| Arg::new(name).long(name).hide(true);
-    Command::new(program.to_owned())
+    let root = Command::new(program.to_owned())
         .about("Turns a list of hosts into running, reachable, kept-up-to-date Docker hosts")
-        .version(version::PHRASE)
+        .version(version::phrase(program))
         .override_usage(format!("{program} [OPTIONS] COMMAND [arg...]"))
         .disable_help_subcommand(true)
         .disable_version_flag(true)
@@ -302,7 +329,17 @@ fn root(program: &str) -> Command {
         .args(TlsFlags::args())
         .args(["github-api-token", "bugsnag-api-token"].map(ignored))
         .arg(Arg::new("version").long("version").short('v').action(ArgAction::Version).help("Print the version"))
-        .subcommands(COMMANDS.iter().map(Entry::command))
+        .subcommands(
+            COMMANDS
+                .iter()
+                .map(Entry::command)
+                .map(|command| match command.get_name() {
+                    create::Create::NAME => create::show_flags(command, words),
+                    _ => command,
+                })
+                .map(|command| if drop_in(program) { help::as_docker_machine(command) } else { command }),
+        );
+    if drop_in(program) { help::program_as_docker_machine(root) } else { root }
 }
 
 #[cfg(test)]

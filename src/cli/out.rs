@@ -16,6 +16,12 @@ impl Out {
         self.0.write_all(text.as_bytes()).map_err(CliError::Stdout)
     }
 
+    /// A text in which nothing is taken for a colour: what another program reads back.
+    pub(super) fn exact(&mut self, text: &str) -> Result<(), CliError> {
+        self.flush()?;
+        io::stdout().write_all(text.as_bytes()).map_err(CliError::Stdout)
+    }
+
     /// A text and the end of its line.
     pub(super) fn line(&mut self, text: &str) -> Result<(), CliError> {
         self.text(&format!("{text}\n"))

@@ -3,8 +3,15 @@
 use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, machine::Machine, url};
 use std::time::Duration;
 
-/// What follows the program's name, in docker-machine's form.
-pub(super) const PHRASE: &str = concat!("version ", env!("CARGO_PKG_VERSION"), ", build HEAD");
+/// What follows the program's name, in docker-machine's form. In its place we are the version that we stand in for,
+/// because scripts compare it; which program it is stands where docker-machine names its commit.
+pub(super) fn phrase(program: &str) -> &'static str {
+    if super::drop_in(program) {
+        concat!("version 0.16.2, build machine-", env!("CARGO_PKG_VERSION"))
+    } else {
+        concat!("version ", env!("CARGO_PKG_VERSION"), ", build HEAD")
+    }
+}
 
 /// Print the version of this program, or of a machine's engine
 #[derive(clap::Args)]
@@ -20,7 +27,7 @@ impl Run for Version {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         match self.names.as_slice() {
-            [] => out.line(&format!("{} {PHRASE}", cx.program))?,
+            [] => out.line(&format!("{} {}", cx.program, phrase(&cx.program)))?,
             [name] => {
                 let machine = Machine::load(&cx.world()?, name)?;
                 let version = cx.block_on(async {

@@ -67,13 +67,14 @@ pub(super) fn truth(word: &str) -> Option<bool> {
 }
 
 /// Name and value of a word that looks like a flag.
-fn flag(word: &str) -> Option<(&str, Option<&str>)> {
+pub(super) fn flag(word: &str) -> Option<(&str, Option<&str>)> {
     let text = word.strip_prefix("--").or_else(|| word.strip_prefix('-'))?;
     let (name, value) = text.split_once('=').map_or((text, None), |(name, value)| (name, Some(value)));
     (!name.is_empty()).then_some((name, value))
 }
 
-fn find<'a>(command: &'a Command, word: &str, name: &str) -> Option<&'a Arg> {
+/// The option of a command that a word names.
+pub(super) fn find<'a>(command: &'a Command, word: &str, name: &str) -> Option<&'a Arg> {
     let short = name.chars().next().filter(|_| name.chars().count() == 1 && !word.starts_with("--"));
     command.get_arguments().find(|arg| {
         let long = name.chars().count() > 1 && arg.get_long() == Some(name);

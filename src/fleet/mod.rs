@@ -19,7 +19,7 @@ mod read;
 mod reference;
 mod resolve;
 mod schema;
-mod suggest;
+pub(crate) mod suggest;
 mod vars;
 
 use crate::{

@@ -6,7 +6,7 @@ const ALIKE: f32 = 0.6;
 const COMPARED: usize = 1_000;
 
 /// The candidate most like `word`; case and `_` for `-` count for nothing.
-pub(super) fn closest<'a>(word: &str, among: impl IntoIterator<Item = &'a str>) -> Option<String> {
+pub(crate) fn closest<'a>(word: &str, among: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let fold = |text: &str| text.to_lowercase().replace('_', "-");
     let folded = fold(word);
     let alike = |c: &&str| c.len().abs_diff(word.len()) <= word.len() / 2 + 1;
@@ -19,7 +19,7 @@ pub(super) fn closest<'a>(word: &str, among: impl IntoIterator<Item = &'a str>) 
 }
 
 /// Words as a sentence has them: "`a`, `b` and `c`".
-pub(super) fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let words: Vec<String> = words.into_iter().map(|w| format!("`{w}`")).collect();
     match words.split_last() {
         None => "none".to_owned(),

@@ -77,14 +77,16 @@ impl Home {
     pub(crate) fn shell(&self, shell: &str, script: &str) -> Run {
         let mut command = self.command(shell);
         match shell {
-            "zsh" | "tcsh" => command.arg("-f"),
+            "zsh" | "tcsh" | "bsd-csh" => command.arg("-f"),
+            "xonsh" => command.arg("--no-rc"),
             "fish" => command.arg("--no-config"),
             _ => &mut command,
         };
         command.args(["-c", script]);
         // Shells must take paths for UTF-8, as they do for a person.
         command.env("MACHINE_STORAGE_PATH", &self.store).env("LC_ALL", "C.UTF-8");
-        command.env("M", format!("{} env --shell {shell} default", self.docker_machine_path().display()));
+        let word = if shell == "bsd-csh" { "csh" } else { shell };
+        command.env("M", format!("{} env --shell {word} default", self.docker_machine_path().display()));
         finish(command, "")
     }
 
