@@ -1,7 +1,8 @@
 //! Debian and its derivatives: apt and systemd.
 
 use super::{
-    Difference, Facts, HostCertificate, Op, Provisioner, Script, Unsupported, facts::CloudInit, firewall, systemd,
+    Difference, Facts, HostCertificate, Op, Provisioner, Script, Unsupported, facts::CloudInit, firewall,
+    install_script, systemd, upgrade,
 };
 use crate::{
     engine::{EngineSpec, Source},
@@ -65,12 +66,17 @@ impl Provisioner for Debian {
             }
             ops.extend(find_version(facts, want));
         }
+        let install_op = match (&install, want.source) {
+            (None, _) => None,
+            (Some(_), Source::Script) => Some(install_script::op(want.install_url.as_deref())?),
+            (Some(_), Source::DockerCe | Source::Distro | Source::Present) => Some(install_op(facts, want)),
+        };
         let restarts = install.is_some() || config.must_restart(facts, want);
         ops.extend(systemd::spare_containers(facts, want).filter(|_| restarts));
         // Before the packages: their own first start of the service then finds everything in place.
         ops.extend(config.write(facts, want));
-        if install.is_some() {
-            ops.push(install_op(facts, want));
+        if let Some(install) = install_op {
+            ops.push(install);
             ops.extend(config.fit_drop_in());
             ops.push(Op::new("start docker", Sh::text("engine_start")));
             ops.push(systemd::enable());
@@ -79,6 +85,14 @@ impl Provisioner for Debian {
         }
         ops.extend(firewall::op(facts, want));
         Ok(Script(ops))
+    }
+
+    fn upgrade(&self, facts: &Facts, want: &EngineSpec) -> Result<Script, Unsupported> {
+        if facts.dockerd.is_some() {
+            possible(facts, want, None)?;
+            enough_space(facts)?;
+        }
+        upgrade::script(facts, want, &system(facts))
     }
 
     fn certificate(&self, facts: &Facts, certificate: &HostCertificate) -> Script {
@@ -110,11 +124,15 @@ fn package(source: Source) -> &'static str {
     match source {
         Source::DockerCe => "docker-ce",
         Source::Distro => "docker.io",
+        Source::Script | Source::Present => "dockerd",
     }
 }
 
 fn wanted_version(want: &EngineSpec) -> String {
-    let name = package(want.source);
+    let name = match want.source {
+        Source::DockerCe | Source::Distro | Source::Present => package(want.source),
+        Source::Script => "dockerd of a script",
+    };
     want.version.as_ref().map_or_else(|| name.to_owned(), |pin| format!("{name} {pin}"))
 }
 
@@ -131,7 +149,7 @@ fn release(facts: &Facts) -> Option<(&'static str, &str)> {
 fn assumed(facts: &Facts, want: &EngineSpec) -> String {
     let containerd = "-H fd:// --containerd=/run/containerd/containerd.sock";
     let ubuntu = facts.os.as_ref().is_some_and(|os| os.id == "ubuntu" || os.id_like.iter().any(|id| id == "ubuntu"));
-    if want.source == Source::DockerCe || ubuntu {
+    if matches!(want.source, Source::DockerCe | Source::Script) || ubuntu {
         return format!("/usr/bin/dockerd {containerd}");
     }
     format!("/usr/sbin/dockerd {containerd} $DOCKER_OPTS")
@@ -158,11 +176,23 @@ fn possible(facts: &Facts, want: &EngineSpec, install: Option<&Install>) -> Resu
             "remove it, so that it can be installed from packages, or give it a docker.service",
         );
     }
-    if let Some(free) = facts.free_kib.filter(|free| install.is_some() && *free < NEEDED_KIB) {
-        return refuse(
-            format!("only {} MiB are free on /var/lib, and the engine needs about {}", free / 1024, NEEDED_KIB / 1024),
-            "free some space on the host, or give it a larger disk",
-        );
+    match (install, want.source) {
+        (Some(Install::New), Source::Present) => {
+            return refuse(
+                "there is no engine on the host, and `source: present` installs none".to_owned(),
+                "install one there, or set `source` to where it is to come from",
+            );
+        }
+        (Some(Install::Other(found)), Source::Present | Source::Script) => {
+            return refuse(
+                format!("{} is wanted and {found} is there; this source has no versions", wanted_version(want)),
+                "take `version` out, or set `source` to packages that have it",
+            );
+        }
+        _ => {}
+    }
+    if install.is_some() {
+        enough_space(facts)?;
     }
     let other_family = ["docker-ce", "docker.io", "moby-engine", "docker-engine"]
         .into_iter()
@@ -183,6 +213,20 @@ fn possible(facts: &Facts, want: &EngineSpec, install: Option<&Install>) -> Resu
         );
     }
     Ok(())
+}
+
+fn enough_space(facts: &Facts) -> Result<(), Unsupported> {
+    match facts.free_kib.filter(|free| *free < NEEDED_KIB) {
+        None => Ok(()),
+        Some(free) => Err(Unsupported {
+            what: format!(
+                "only {} MiB are free on /var/lib, and the engine needs about {}",
+                free / 1024,
+                NEEDED_KIB / 1024
+            ),
+            help: "free some space on the host, or give it a larger disk".to_owned(),
+        }),
+    }
 }
 
 /// The first boot of a cloud image is not over, or went wrong: nothing can be built on it.
@@ -249,9 +293,14 @@ fi";
 fn choose(facts: &Facts, want: &EngineSpec) -> Option<Sh> {
     // What upstream writes with a hyphen is compared with a hyphen.
     let pin = want.version.as_ref()?.as_str().replace('~', "-");
-    let os = facts.os.as_ref().map(|os| format!("{} {}", os.id, os.codename)).unwrap_or_default();
     let choose = "exact=$(apt_pinned {} {} {})\nexact=\"=$exact\"";
-    Some(Sh::template(choose, &[package(want.source), &pin, os.trim_end()]))
+    Some(Sh::template(choose, &[package(want.source), &pin, &system(facts)]))
+}
+
+/// `debian bookworm`.
+fn system(facts: &Facts) -> String {
+    let os = facts.os.as_ref().map(|os| format!("{} {}", os.id, os.codename)).unwrap_or_default();
+    os.trim_end().to_owned()
 }
 
 fn find_version(facts: &Facts, want: &EngineSpec) -> Option<Op> {
@@ -280,7 +329,7 @@ case $before in MainPID=0 | '') ;; \"$(main_pid)\") engine_restart ;; esac";
     };
     let packages = match want.source {
         Source::DockerCe => DOCKER_CE,
-        Source::Distro => DISTRO,
+        Source::Distro | Source::Script | Source::Present => DISTRO,
     };
     Op::new(format!("install {}", wanted_version(want)), run.then(&Sh::text(packages)).then(&Sh::text(INSTALL)))
 }

@@ -370,6 +370,8 @@ impl ConfigFile {
             version: None,
             source: Source::DockerCe,
             mirror: None,
+            install_url: None,
+            env: BTreeMap::new(),
             api: Api::Tls,
             port: own_port.unwrap_or(TLS_PORT),
             labels: texts_of(options, "Labels").into_iter().map(label).collect::<BTreeMap<_, _>>(),
