@@ -174,7 +174,7 @@ impl Flag {
         let wrong = |want: &str| format!("`{name}` must be {want}, not `{value}`");
         let switch = || switch(value).ok_or_else(|| wrong("true or false"));
         let key = self.key().to_owned();
-        if name.is_empty() || name.contains(char::is_whitespace) {
+        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
             return Err(format!("`{}` is no option of dockerd", self.written));
         }
         let kind = kind(name);
