@@ -225,6 +225,7 @@ fn a_label_is_one_upgrade_of_one_part() {
 #[test]
 fn every_field_of_an_engine_is_compared() {
     let engine = "engine: { version: '28.2', source: docker-ce, mirror: 'https://m.example', port: 2377, \
+                  env: { HTTPS_PROXY: 'http://u:s3cret@p:3128', A: b }, \
                   registry-mirrors: ['https://r.example'], insecure-registries: ['r:5000'], \
                   daemon: { debug: true }, open-firewall: true }";
     insta::assert_snapshot!(Case::of(SHOP).desired(&SHOP.replace("db: {}", &format!("db: {{ {engine} }}"))).text(), @r#"

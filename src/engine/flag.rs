@@ -174,7 +174,7 @@ impl Flag {
         let wrong = |want: &str| format!("`{name}` must be {want}, not `{value}`");
         let switch = || switch(value).ok_or_else(|| wrong("true or false"));
         let key = self.key().to_owned();
-        if name.is_empty() || !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b)) {
+        if !is_name(name) {
             return Err(format!("`{}` is no option of dockerd", self.written));
         }
         let kind = kind(name);
@@ -270,20 +270,20 @@ pub fn of_key(key: &str, value: &Value) -> Option<Vec<String>> {
             Some(drivers.collect::<Option<Vec<_>>>()?.concat())
         }
         Some(Kind::Proxy) => {
-            let is_proxy = |name: &str| kind_is_proxy(name);
+            let is_proxy = |name: &str| self::kind(name) == Some(Kind::Proxy);
             let line = |(name, text): (&String, &Value)| argument(name, text.as_str().filter(|_| is_proxy(name))?);
             value.as_object()?.iter().map(line).collect()
         }
     }
 }
 
-fn kind_is_proxy(name: &str) -> bool {
-    kind(name) == Some(Kind::Proxy)
+fn is_name(flag: &str) -> bool {
+    !flag.is_empty() && flag.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
 /// `flag=value`, quoted where a line of systemd would take it for something else.
 fn argument(flag: &str, value: &str) -> Option<String> {
-    if value.contains(char::is_control) || flag.contains(|c: char| c.is_whitespace() || "\"'\\=".contains(c)) {
+    if value.contains(char::is_control) || !is_name(flag) {
         return None;
     }
     if value.contains(|c: char| c.is_whitespace() || "\"'\\".contains(c)) {

@@ -479,6 +479,36 @@ mod tests {
         assert!(Debian.engine(&kali, &want()).is_ok(), "pain 23: the distribution has its own");
     }
 
+    #[test]
+    fn an_engine_may_come_from_a_script_or_be_there_already() {
+        let url = Some("https://u:s3cret@get.example.org/install.sh".to_owned());
+        let script = EngineSpec { source: Source::Script, install_url: url, ..want() };
+        insta::assert_snapshot!("blank_script", own_text(&facts("debian-12-blank"), &script));
+        let titles = titles(&facts("debian-12-blank"), &script).join("\n");
+        assert!(titles.contains("install an engine by https://u:***@get.example.org/install.sh"), "{titles}");
+        let there = facts("debian-12-docker-io");
+        assert!(!own_text(&there, &script).contains("install.sh"), "there is an engine");
+        let present = EngineSpec { source: Source::Present, ..want() };
+        assert!(Debian.engine(&there, &present).is_ok());
+        refused(
+            &facts("debian-12-blank"),
+            &present,
+            "there is no engine on the host, and `source: present` installs none",
+        );
+    }
+
+    #[test]
+    fn an_engine_of_no_package_is_not_upgraded() {
+        let refused = |facts: &Facts| Debian.upgrade(facts, &want()).unwrap_err().to_string();
+        assert_eq!(refused(&facts("debian-12-blank")), "there is no engine to upgrade");
+        let mut host = facts("debian-12-docker-io");
+        assert_eq!(Debian.upgrade(&host, &want()).unwrap().titles().collect::<Vec<_>>(), ["upgrade docker.io"]);
+        host.packages.clear();
+        assert_eq!(refused(&host), "/usr/sbin/dockerd is of no package, so nothing knows a newer one");
+        host.root = false;
+        assert_eq!(refused(&host), "the user who logs in is not root and cannot become root without a password");
+    }
+
     /// Pain 23: a derivative takes the packages of what it is built on.
     #[test]
     fn a_derivative_uses_the_layout_of_its_base() {

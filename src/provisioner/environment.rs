@@ -127,3 +127,81 @@ fn assignment(name: &str, value: &str) -> String {
     }
     line + "\""
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn map(pairs: &[(&str, &str)]) -> Variables {
+        pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    #[test]
+    fn values_are_quoted_as_systemd_reads_them() {
+        assert_eq!(
+            lines(&map(&[("A", "a b$HOME 50% \"q\" \\ 'x'\n\ty")])),
+            "# Set by machine:\nEnvironment=\"A=a b$HOME 50%% \\\"q\\\" \\\\ 'x'\\n\\ty\"\n"
+        );
+        assert_eq!(lines(&Variables::new()), "");
+    }
+
+    /// docker-machine writes all on one line, and its remote shell took the quotes away.
+    #[test]
+    fn others_keep_theirs_and_lose_what_is_ours_now() {
+        let theirs = "[Service]\nExecStart=\nExecStart=/x\nEnvironment=\"FOO=bar\" HTTP_PROXY=http://x:1 \"C=a b\" \nEnvironmentFile=/e\n";
+        let all = "Environment=\"FOO=bar\" HTTP_PROXY=http://x:1 \"C=a b\"";
+        assert_eq!(inherited(theirs, &Variables::new()), [all, "EnvironmentFile=/e"]);
+        let ours = map(&[("HTTP_PROXY", "http://y")]);
+        assert_eq!(inherited(theirs, &ours), ["Environment=\"FOO=bar\" \"C=a b\"", "EnvironmentFile=/e"]);
+        let ours = map(&[("FOO", "1"), ("HTTP_PROXY", "2"), ("C", "3")]);
+        assert_eq!(inherited(theirs, &ours), ["EnvironmentFile=/e"]);
+        let written =
+            format!("[Service]\nEnvironment=X=1\n{}ExecStart=\nExecStart=/x\nEnvironment=Y=1\n", lines(&ours));
+        assert_eq!(inherited(&written, &Variables::new()), ["Environment=X=1", "Environment=Y=1"], "ours go");
+    }
+
+    #[test]
+    fn differences_name_the_variable_and_hide_its_password() {
+        let found = format!("Environment=FOO=bar\n{}", lines(&map(&[("A", "http://u:one@h"), ("GONE", "x")])));
+        let ours = map(&[("A", "http://u:two@h"), ("FOO", "baz"), ("NEW", "y")]);
+        let told = differences(Some(&found), &ours);
+        let told: Vec<_> = told.iter().map(|d| (d.what.as_str(), d.found.as_deref(), d.wanted.as_deref())).collect();
+        assert_eq!(
+            told,
+            [
+                ("env A", Some("http://u:***@h"), Some("http://u:***@h (another password)")),
+                ("env FOO", Some("bar"), Some("baz")),
+                ("env GONE", Some("x"), None),
+                ("env NEW", None, Some("y")),
+            ]
+        );
+        assert_eq!(differences(Some(&lines(&ours)), &ours), []);
+    }
+
+    #[test]
+    fn whoever_has_the_last_word_stands_in_the_way() {
+        let check = |text: &str, ours: &[(&str, &str)]| {
+            let (path, text) = ("/etc/systemd/system/docker.service.d/proxy.conf".to_owned(), text.to_owned());
+            possible(&map(ours), [(&path, &text)].into_iter()).map_err(|why| why.what)
+        };
+        let path = "/etc/systemd/system/docker.service.d/proxy.conf";
+        assert_eq!(check("[Service]\nEnvironment=A=1 B=2\n", &[("C", "3"), ("B", "2")]), Ok(()));
+        assert_eq!(
+            check("[Service]\nEnvironment=A=1 B=2\n", &[("B", "3")]),
+            Err(format!("{path} sets `B` as well and has the last word"))
+        );
+        assert!(check("Environment=\n", &[("B", "3")]).unwrap_err().starts_with(&format!("{path} empties")));
+        assert_eq!(check("Environment=\n", &[]), Ok(()));
+        assert_eq!(check("", &[("A", "\u{7}")]), Err("the value of `A` has control characters".to_owned()));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+        #[test]
+        fn what_is_written_is_read_back(ours in proptest::collection::btree_map("[A-C_]{1,2}", "[ -~é\n\t]{0,12}", 0..4)) {
+            prop_assert_eq!(differences(Some(&lines(&ours)), &ours), []);
+            prop_assert_eq!(variables(&lines(&ours)), ours);
+        }
+    }
+}
