@@ -230,7 +230,7 @@ fn a_hostile_install_url_is_refused_or_quoted() {
         match p.engine(&facts, &EngineSpec { source, install_url: Some(text.clone()), ..fixtures::want() }) {
             Err(why) => assert!(why.what.starts_with("`install-url` "), "{why}"),
             Ok(script) => {
-                assert!(script.render().as_str().contains(&format!("url={}\n", quote::quote(&text))), "{text}")
+                assert!(script.render().as_str().contains(&format!("url={}\n", quote::quote(&text))), "{text}");
             }
         }
     }

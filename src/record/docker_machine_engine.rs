@@ -102,14 +102,12 @@ impl EngineOptions {
             (spec.source, spec.install_url) = (Source::default(), None);
         }
         for label in &self.labels {
-            match label.split_once('=').filter(|(name, _)| !name.is_empty()) {
-                Some((name, value)) => {
-                    spec.labels.insert(name.to_owned(), value.to_owned());
-                }
-                None => {
-                    problems.push(format!("`--engine-label {label}`: a label is written `name=value`"));
-                    spec.labels.insert(label.clone(), String::new());
-                }
+            let (name, value) = label.split_once('=').unwrap_or((label, ""));
+            if name.is_empty() || !label.contains('=') {
+                problems.push(format!("`--engine-label {label}`: a label is written `name=value`"));
+            }
+            if !name.is_empty() {
+                spec.labels.insert(name.to_owned(), value.to_owned());
             }
         }
         for variable in &self.env {
@@ -176,7 +174,7 @@ fn of_variable(variable: &str) -> Meaning {
 
 fn of_label(label: &str) -> Meaning {
     let (name, value) = label.split_once('=').unwrap_or((label, ""));
-    vec![(name.to_owned(), value.to_owned())]
+    if name.is_empty() { Vec::new() } else { vec![(name.to_owned(), value.to_owned())] }
 }
 
 fn of_flags(option: &str) -> Meaning {
@@ -216,7 +214,7 @@ fn settled(
     list.extend(wanted.iter().filter(missing).cloned());
     // The order may matter, as that of mirrors does; the one that is wanted is right.
     if says(&list) != says(&wanted) {
-        list = wanted.clone();
+        list.clone_from(&wanted);
         list.extend(found.iter().filter(strange).filter(|entry| !wanted.contains(entry)).cloned());
     }
     Some(list)
@@ -253,10 +251,10 @@ fn read_flags(option: &str, spec: &mut EngineSpec) -> Result<(), String> {
             "labels" | "insecure-registries" | "registry-mirrors" => {
                 flag.set(&mut keys)?;
                 match (key.as_str(), flag.value.split_once('=')) {
-                    ("labels", Some((name, value))) => {
+                    ("labels", Some((name, value))) if !name.is_empty() => {
                         spec.labels.insert(name.to_owned(), value.to_owned());
                     }
-                    ("labels", None) => return Err("a label is written `name=value`".to_owned()),
+                    ("labels", _) => return Err("a label is written `name=value`".to_owned()),
                     ("insecure-registries", _) => spec.insecure_registries.push(flag.value),
                     _ => spec.registry_mirrors.push(flag.value),
                 }

@@ -132,7 +132,7 @@ fn options() -> impl Strategy<Value = EngineOptions> {
     let url = prop::sample::select(vec!["", DEFAULT_INSTALL_URL, "NONE", "none", "http://x/y", "ftp://x"]);
     (
         proptest::collection::vec(flag, 0..5),
-        (list("[A-C]=[ -~]{0,5}"), list("[a-c](:1)?"), list("http://[a-c]"), list("[a-c]=?[a-z]{0,2}")),
+        (list("[A-C]=[ -~]{0,5}"), list("[a-c](:1)?"), list("http://[a-c]"), list("[a-c]?=?[a-z]{0,2}")),
         ("(|btrfs|overlay2)", url),
     )
         .prop_map(|(flags, (env, insecure, mirrors, labels), (storage, url))| EngineOptions {
