@@ -10,6 +10,7 @@ mod lab;
 mod mirror;
 
 use lab::{Lab, Said};
+use machine::engine::EngineSpec;
 use mirror::Mirror;
 use std::{
     collections::BTreeSet,
@@ -396,8 +397,35 @@ fn versions_of_docker_ce_are_pinned() {
         plan(&url, "28").code(2).says("version: 28.2 → 28");
         assert_eq!((lab.on("c", DOCKERD), lab.on("c", CONTAINER)), (dockerd, container));
     });
+    part("upgrades", || upgrades(&lab, || apply(&url, "28.1").ok().out));
     lab.machine(&["destroy", "-y", &fleet(&url, "28.2")]).ok();
     assert_eq!(lab.left(), [""; 0]);
+}
+
+/// To the newest that matches, or the newest there is; what is held back stays; containers run on.
+fn upgrades(lab: &Lab, back: impl Fn() -> String) {
+    back();
+    let version = || lab.docker("c", &["version", "-f", "{{.Server.Version}}"]).ok().out;
+    assert_eq!(version(), "28.1.1+repacks\n");
+    let (dockerd, container) = (lab.on("c", DOCKERD), lab.on("c", CONTAINER));
+    let upgrade = |pin: Option<&str>| {
+        let want = EngineSpec { version: pin.map(|pin| pin.parse().unwrap()), port: 2376, ..EngineSpec::default() };
+        let (provisioner, facts) = lab.look("c");
+        lab.script("c", &provisioner.upgrade(&facts, &want).unwrap())
+    };
+    upgrade(Some("28.1")).ok().says("note docker-ce 28.1.1 is the newest 28.1 there is");
+    upgrade(Some("27")).code(69).says("docker-ce 27 is not available for debian bookworm; available: 28.2.1 28.1.1");
+    lab.on("c", "apt-mark hold docker-ce docker-ce-cli >&2");
+    upgrade(None).code(1).says("apt-mark unhold docker-ce docker-ce-cli");
+    lab.on("c", "apt-mark unhold docker-ce docker-ce-cli >&2");
+    assert_eq!((version().as_str(), lab.on("c", DOCKERD)), ("28.1.1+repacks\n", dockerd.clone()));
+    upgrade(None).ok().says("note docker-ce 28.1.1 was upgraded to 28.2.1");
+    assert_eq!((version().as_str(), lab.on("c", CONTAINER)), ("28.2.1+repacks\n", container));
+    let upgraded = lab.on("c", DOCKERD);
+    assert_ne!(upgraded, dockerd);
+    assert!(lab.on("c", "docker --version").contains("28.2.1"), "the client as well");
+    upgrade(None).ok().says("note docker-ce 28.2.1 is the newest there is");
+    assert_eq!(lab.on("c", DOCKERD), upgraded, "nothing is restarted for nothing");
 }
 
 /// Copies the files of a machine that runs, as an image for others.

@@ -225,6 +225,7 @@ fn a_label_is_one_upgrade_of_one_part() {
 #[test]
 fn every_field_of_an_engine_is_compared() {
     let engine = "engine: { version: '28.2', source: docker-ce, mirror: 'https://m.example', port: 2377, \
+                  env: { HTTPS_PROXY: 'http://u:s3cret@p:3128', A: b }, \
                   registry-mirrors: ['https://r.example'], insecure-registries: ['r:5000'], \
                   daemon: { debug: true }, open-firewall: true }";
     insta::assert_snapshot!(Case::of(SHOP).desired(&SHOP.replace("db: {}", &format!("db: {{ {engine} }}"))).text(), @r#"
@@ -235,10 +236,35 @@ fn every_field_of_an_engine_is_compared() {
                                port: 2376 → 2377
                                registry-mirrors: (none) → https://r.example
                                insecure-registries: (none) → r:5000
+                               env.A: (none) → b
+                               env.HTTPS_PROXY: (none) → http://u:***@p:3128
                                daemon.debug: (none) → true
                                open-firewall: false → true
     1 step on 1 of 3 hosts: 1 to upgrade, 8 to keep.
     "#);
+}
+
+/// A password is in no plan and no diff, and that it changed is told nevertheless.
+#[test]
+fn passwords_in_urls_are_not_shown() {
+    let engine = |password: &str| {
+        let engine = format!(
+            "engine: {{ source: script, install-url: 'https://u:{password}@get/x', env: {{ P: 'u:{password}@p' }}, \
+             daemon: {{ proxies: {{ http-proxy: 'http://u:{password}@p' }} }} }}"
+        );
+        SHOP.replace("db: {}", &format!("db: {{ {engine} }}"))
+    };
+    let case = Case::of(&engine("s3cret")).desired(&engine("s3cr3t"));
+    insta::assert_snapshot!(case.text(), @r#"
+      db
+        ~ upgrade engine       install-url: https://u:***@get/x → https://u:***@get/x (another password)
+                               env.P: u:***@p → u:***@p (another password)
+                               daemon.proxies: {"http-proxy":"http://u:***@p"} → {"http-proxy":"http://u:***@p"} (another password)
+    1 step on 1 of 3 hosts: 1 to upgrade, 8 to keep.
+    "#);
+    let case = Case::of(SHOP).desired(&engine("s3cret"));
+    let diff = unified::diff(&case.fleet, &case.snapshot, &driver::all());
+    assert!(diff.contains("+    P: u:***@p\n") && !diff.contains("s3cret"), "{diff}");
 }
 
 /// Pain 2: what can change in place does; what cannot is a replacement that must be allowed.

@@ -1,13 +1,16 @@
 //! `provision`: finishes a machine, and makes its engine as recorded again.
 
 use super::{
-    CliError, Cx, Exit, Group, Out, Run, fleet,
+    CliError, Cx, Exit, Group, Out, Run,
+    create::engine_port,
+    fleet,
     machine::Machine,
     power::{Changed, Lines, say, together},
     story,
 };
 use crate::{
     apply::Interrupt,
+    engine::EngineSpec,
     fleet::{HostSpec, sets_up_engine},
     observe::observe,
     plan::Plan,
@@ -59,5 +62,14 @@ pub(super) fn desired(machine: &Machine) -> Result<HostSpec, CliError> {
     }
     let auth = auth::of(&*machine.world().store, machine.name()).map_err(CliError::Store)?;
     spec.tls_names.extend(auth.names);
+    let Some(config) = machine.config()? else { return Ok(spec) };
+    let recorded = spec.engine.take();
+    let port = recorded.as_ref().map_or_else(|| engine_port(&spec.options), |recorded| recorded.port);
+    let mut engine = config.engine_options().as_found(port, Some(&machine.record.driver));
+    // What config.json has no words for is as it was applied.
+    if let Some(EngineSpec { version, source, mirror, install_url, api, open_firewall, .. }) = recorded {
+        engine = EngineSpec { version, source, mirror, install_url, api, open_firewall, ..engine };
+    }
+    spec.engine = Some(engine);
     Ok(spec)
 }

@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, str::FromStr};
 /// The TCP port of an engine with TLS (IANA: `docker-s`).
 pub const TLS_PORT: u16 = 2376;
 
-/// Where packages of the engine come from.
+/// Where an engine comes from when a host has none.
 #[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Source {
@@ -16,6 +16,10 @@ pub enum Source {
     /// The package of the distribution (`docker.io`, `docker`, …).
     #[default]
     Distro,
+    /// A script, from `install_url`, that installs one.
+    Script,
+    /// Nowhere: what is on the host is used.
+    Present,
 }
 
 /// How clients reach the engine.
@@ -88,10 +92,12 @@ impl fmt::Display for VersionPin {
 pub struct EngineSpec {
     /// `None`: whatever is newest at creation, then kept.
     pub version: Option<VersionPin>,
-    /// Where packages come from.
+    /// Where it comes from when there is none.
     pub source: Source,
     /// Base URL of Docker's layout, for [`Source::DockerCe`].
     pub mirror: Option<String>,
+    /// URL of the script, for [`Source::Script`].
+    pub install_url: Option<String>,
     /// How clients reach it.
     pub api: Api,
     /// TCP port for [`Api::Tls`].
@@ -102,6 +108,8 @@ pub struct EngineSpec {
     pub registry_mirrors: Vec<String>,
     /// Registries that may be spoken to without TLS.
     pub insecure_registries: Vec<String>,
+    /// Variables of dockerd's environment.
+    pub env: BTreeMap<String, String>,
     /// Further keys of daemon.json, merged into what is there.
     pub daemon: serde_json::Map<String, serde_json::Value>,
     /// Whether a firewall on the host may be told to let the port through.

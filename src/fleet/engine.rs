@@ -5,7 +5,7 @@ use super::{
     problem::{Code, Problem, Problems},
     raw::RawEngine,
 };
-use crate::engine::{EngineSpec, Source, spec::TLS_PORT};
+use crate::engine::{EngineSpec, Source, env, spec::TLS_PORT};
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -28,27 +28,33 @@ pub(super) fn merge(defaults: &RawEngine, own: &RawEngine) -> RawEngine {
         version,
         source,
         mirror,
+        install_url,
         api,
         port,
         labels,
         registry_mirrors,
         insecure_registries,
+        env,
         daemon,
         open_firewall,
     } = own.clone();
     let mut all_labels: BTreeMap<_, _> = defaults.labels.clone();
     all_labels.extend(labels);
+    let mut whole_env = defaults.env.clone();
+    whole_env.extend(env);
     let mut whole_daemon = defaults.daemon.clone();
     merge_daemon(&mut whole_daemon, daemon);
     RawEngine {
         version: version.or_else(|| defaults.version.clone()),
         source: source.or(defaults.source),
         mirror: mirror.or_else(|| defaults.mirror.clone()),
+        install_url: install_url.or_else(|| defaults.install_url.clone()),
         api: api.or(defaults.api),
         port: port.or(defaults.port),
         labels: all_labels,
         registry_mirrors: registry_mirrors.or_else(|| defaults.registry_mirrors.clone()),
         insecure_registries: insecure_registries.or_else(|| defaults.insecure_registries.clone()),
+        env: whole_env,
         daemon: whole_daemon,
         open_firewall: open_firewall.or(defaults.open_firewall),
     }
@@ -69,23 +75,65 @@ fn merge_daemon(into: &mut Map<String, Value>, from: Map<String, Value>) {
 pub(super) fn complete(raw: RawEngine) -> EngineSpec {
     let source = raw.source.unwrap_or_default();
     EngineSpec {
-        version: raw.version,
+        // What `defaults` say for hosts of one source says nothing about hosts of another.
+        version: raw.version.filter(|_| has_versions(source)),
         source,
-        // One that `defaults` give to hosts of Docker's packages says nothing about others.
         mirror: raw.mirror.filter(|_| source == Source::DockerCe),
+        install_url: raw.install_url.filter(|_| source == Source::Script),
         api: raw.api.unwrap_or_default(),
         port: raw.port.map_or(TLS_PORT, Into::into),
         labels: raw.labels,
         registry_mirrors: raw.registry_mirrors.unwrap_or_default(),
         insecure_registries: raw.insecure_registries.unwrap_or_default(),
+        env: raw.env,
         daemon: raw.daemon,
         open_firewall: raw.open_firewall.unwrap_or_default(),
     }
 }
 
-/// Finds what types cannot express in one `engine` as written; `source` is the one that will be used.
-pub(super) fn check(raw: &RawEngine, source: Option<Source>, node: &Node, problems: &mut Problems) {
+/// Whether a version can be chosen there.
+fn has_versions(source: Source) -> bool {
+    match source {
+        Source::DockerCe | Source::Distro => true,
+        Source::Script | Source::Present => false,
+    }
+}
+
+/// Finds what types cannot express about where an engine comes from; `whole` has what `defaults` add.
+fn check_source(raw: &RawEngine, whole: &RawEngine, node: &Node, problems: &mut Problems) {
     let place = |key: &str| node.entry(key).map_or(node.at, |e| e.node.at);
+    let source = whole.source.unwrap_or_default();
+    if let Some(url) = &raw.install_url {
+        if !is_url(url) {
+            problems.push(not_a_url("install-url").at(place("install-url"), "not a URL"));
+        }
+        if source != Source::Script {
+            let problem = Problem::new(Code::NoEffect, "`install-url` has no effect without `source: script`")
+                .at(place("install-url"), "where a script would come from")
+                .help("add `source: script`, or take it out");
+            problems.push(problem);
+        }
+    }
+    if source == Source::Script && whole.install_url.is_none() {
+        let problem = Problem::new(Code::MissingKey, "`source: script` needs `install-url`")
+            .at(place("source"), "which script?")
+            .help("write `install-url: https://get.docker.com`, or the URL of another script that installs an engine");
+        problems.push(problem);
+    }
+    if raw.version.is_some() && !has_versions(source) {
+        let word = if source == Source::Script { "script" } else { "present" };
+        let problem = Problem::new(Code::NoEffect, format!("`version` has no effect with `source: {word}`"))
+            .at(place("version"), "nothing here can choose a version")
+            .help("take it out, or choose from packages with `source: distro` or `source: docker-ce`");
+        problems.push(problem);
+    }
+}
+
+/// Finds what types cannot express in one `engine` as written; `whole` has what `defaults` add.
+pub(super) fn check(raw: &RawEngine, whole: &RawEngine, node: &Node, problems: &mut Problems) {
+    let place = |key: &str| node.entry(key).map_or(node.at, |e| e.node.at);
+    let source = whole.source;
+    check_source(raw, whole, node, problems);
     if let Some(mirror) = &raw.mirror {
         if !is_url(mirror) {
             problems.push(not_a_url("mirror").at(place("mirror"), "not a URL"));
@@ -115,6 +163,15 @@ pub(super) fn check(raw: &RawEngine, source: Option<Source>, node: &Node, proble
             let problem = Problem::new(Code::BadValue, format!("`{}` cannot be the name of a label", entry.key))
                 .at(entry.key_at, "empty, or with `=` or a blank")
                 .help("write `labels: { name: value }`");
+            problems.push(problem);
+        }
+    }
+    for entry in node.entry("env").map(|e| e.node.entries()).unwrap_or_default() {
+        let value = raw.env.get(&entry.key).map_or("", String::as_str);
+        if let Some(why) = env::problem(&entry.key, value) {
+            let problem = Problem::new(Code::BadValue, why)
+                .at(entry.key_at, "a variable of dockerd's environment")
+                .help("write `env: { HTTPS_PROXY: http://proxy.example.org:3128 }`");
             problems.push(problem);
         }
     }

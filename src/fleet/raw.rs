@@ -100,10 +100,13 @@ pub(super) struct RawEngine {
     /// Version, exact (`28.2.1`) or a prefix (`28`, `28.2`). Absent: the newest at creation, then kept.
     #[schemars(with = "String", extend("type" = ["string", "number"]))]
     pub(super) version: Option<VersionPin>,
-    /// Where packages come from: `docker-ce`, or the distribution's own (`distro`, the default).
+    /// Where it comes from when a host has none: the distribution (`distro`, the default), Docker's packages
+    /// (`docker-ce`), or a script (`script`). With `present` nothing is installed.
     pub(super) source: Option<Source>,
     /// Base URL where Docker's packages are mirrored, for `source: docker-ce`.
     pub(super) mirror: Option<String>,
+    /// URL of a script that installs an engine, for `source: script`.
+    pub(super) install_url: Option<String>,
     /// How clients reach it: TCP with mutual TLS (`tls`, the default), or through SSH with no port open (`ssh`).
     pub(super) api: Option<Api>,
     /// TCP port for `api: tls`; 2376 unless given.
@@ -115,6 +118,9 @@ pub(super) struct RawEngine {
     pub(super) registry_mirrors: Option<Vec<String>>,
     /// Registries (`host`, `host:port` or a network) that may be spoken to without TLS.
     pub(super) insecure_registries: Option<Vec<String>>,
+    /// Variables of the environment of dockerd.
+    #[schemars(with = "BTreeMap<String, Scalar>")]
+    pub(super) env: BTreeMap<String, String>,
     /// Further keys of daemon.json. They are merged into what is on the host.
     pub(super) daemon: Map<String, Value>,
     /// Whether a firewall on the host may be told to let the port through; false unless given.

@@ -182,7 +182,10 @@ impl de::Error for ReadError {
 
 fn one_of(words: &[&str]) -> String {
     let words: Vec<String> = words.iter().map(|w| format!("`{w}`")).collect();
-    words.join(" or ")
+    match words.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        _ => words.concat(),
+    }
 }
 
 impl<'a> From<'a, '_> {

@@ -170,7 +170,7 @@ impl Defaults {
         let driver =
             raw.driver.filter(|name| named.is_some_and(|e| configurations.find(name, &e.node, problems).is_some()));
         if let Some(entry) = section.and_then(|node| node.entry("engine")) {
-            engine::check(&raw.engine, raw.engine.source, &entry.node, problems);
+            engine::check(&raw.engine, &raw.engine, &entry.node, problems);
         }
         Self {
             driver_is_wrong: driver.is_none() && named.is_some(),
@@ -368,6 +368,6 @@ fn host_engine(entry: &Entry, own: Option<RawEngine>, defaults: &Defaults, probl
         return defaults.engine.clone();
     };
     let merged = engine::merge(&defaults.raw_engine, &own);
-    engine::check(&own, merged.source, &at.node, problems);
+    engine::check(&own, &merged, &at.node, problems);
     engine::complete(merged)
 }

@@ -2,7 +2,7 @@
 
 use super::diff::{difference, host_certificate_drift};
 use crate::{
-    engine::{Api, EngineSpec},
+    engine::{Api, EngineSpec, env as variable},
     provisioner::{self, Difference, Provisioners},
     record::{ApiFact, EngineRecord, MachineRecord, Observed, Power, Reach},
 };
@@ -16,11 +16,13 @@ pub(super) fn changes(recorded: &EngineSpec, wanted: &EngineSpec) -> Vec<Differe
         version,
         source,
         mirror,
+        install_url,
         api,
         port,
         labels,
         registry_mirrors,
         insecure_registries,
+        env,
         daemon,
         open_firewall,
     } = wanted;
@@ -34,6 +36,9 @@ pub(super) fn changes(recorded: &EngineSpec, wanted: &EngineSpec) -> Vec<Differe
     field("version", text(&recorded.version), text(version));
     field("source", text(&recorded.source), text(source));
     field("mirror", recorded.mirror.clone(), mirror.clone());
+    let url = |url: &Option<String>| url.as_deref().map(variable::without_passwords);
+    let (old, new) = (url(&recorded.install_url), url(install_url));
+    field("install-url", old.clone(), told_apart(old.as_ref(), new, recorded.install_url != *install_url));
     field("api", text(&recorded.api), text(api));
     field("port", Some(recorded.port.to_string()), Some(port.to_string()));
     for key in keys(recorded.labels.keys(), labels.keys()) {
@@ -42,15 +47,25 @@ pub(super) fn changes(recorded: &EngineSpec, wanted: &EngineSpec) -> Vec<Differe
     let list = |items: &[String]| (!items.is_empty()).then(|| items.join(", "));
     field("registry-mirrors", list(&recorded.registry_mirrors), list(registry_mirrors));
     field("insecure-registries", list(&recorded.insecure_registries), list(insecure_registries));
+    for key in keys(recorded.env.keys(), env.keys()) {
+        let (was, is) = (recorded.env.get(key), env.get(key));
+        let old = was.map(|value| variable::shown(value));
+        let new = told_apart(old.as_ref(), is.map(|value| variable::shown(value)), was != is);
+        field(&format!("env.{key}"), old, new);
+    }
     for key in keys(recorded.daemon.keys(), daemon.keys()) {
-        field(
-            &format!("daemon.{key}"),
-            recorded.daemon.get(key).map(Value::to_string),
-            daemon.get(key).map(Value::to_string),
-        );
+        let (was, is) = (recorded.daemon.get(key), daemon.get(key));
+        let text = |value: Option<&Value>| value.map(|v| variable::without_passwords(&v.to_string()));
+        let new = told_apart(text(was).as_ref(), text(is), was != is);
+        field(&format!("daemon.{key}"), text(was), new);
     }
     field("open-firewall", Some(recorded.open_firewall.to_string()), Some(open_firewall.to_string()));
     found
+}
+
+/// Two values that differ and look the same differ in what is not shown.
+fn told_apart(old: Option<&String>, new: Option<String>, differ: bool) -> Option<String> {
+    if differ && old == new.as_ref() { new.map(|text| text + " (another password)") } else { new }
 }
 
 fn keys<'a>(a: impl Iterator<Item = &'a String>, b: impl Iterator<Item = &'a String>) -> BTreeSet<&'a String> {

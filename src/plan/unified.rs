@@ -2,7 +2,7 @@
 
 use crate::{
     driver::{Drivers, options::show},
-    engine::EngineSpec,
+    engine::{EngineSpec, env},
     fleet::{Fleet, HostSpec},
     name::{FleetName, MachineName},
     record::{MachineRecord, OptionValues, Snapshot},
@@ -75,6 +75,16 @@ impl<'a> Host<'a> {
     }
 }
 
+/// Passwords of proxies and the like are nothing to be read in a diff.
+fn hide_passwords(shown: &mut Value) {
+    match shown {
+        Value::String(text) => *text = env::without_passwords(text),
+        Value::Array(items) => items.iter_mut().for_each(hide_passwords),
+        Value::Object(map) => map.values_mut().for_each(hide_passwords),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
 /// One host as YAML, in the words of the fleet file.
 fn text(host: &Host<'_>, drivers: &Drivers) -> String {
     let Host { fleet, driver, options, engine, depends_on, protect } = *host;
@@ -94,6 +104,8 @@ fn text(host: &Host<'_>, drivers: &Drivers) -> String {
         host.insert("protect".into(), true.into());
     }
     if let Some(engine) = engine {
+        let mut engine = engine.clone();
+        engine.env.values_mut().for_each(|value| *value = env::shown(value));
         let mut shown = serde_json::to_value(engine).expect("an engine spec is plain data");
         // What says nothing is left out, as in a file.
         if let Some(fields) = shown.as_object_mut() {
@@ -104,6 +116,7 @@ fn text(host: &Host<'_>, drivers: &Drivers) -> String {
                     || v.as_object().is_some_and(Map::is_empty))
             });
         }
+        hide_passwords(&mut shown);
         host.insert("engine".into(), shown);
     }
     serde_yaml::to_string(&Value::Object(host)).expect("JSON values are YAML")

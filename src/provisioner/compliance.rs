@@ -20,6 +20,8 @@ fn wishes() -> Vec<EngineSpec> {
         EngineSpec { version: Some("20.10".parse().unwrap()), ..fixtures::want() },
         EngineSpec { port: 12376, registry_mirrors: vec!["http://m".to_owned()], ..fixtures::want() },
         fixtures::want_ce("28.2"),
+        EngineSpec { source: Source::Script, install_url: Some("https://x/y?a=b".to_owned()), ..fixtures::want() },
+        EngineSpec { source: Source::Present, ..fixtures::want() },
     ];
     for text in HOSTILE {
         let mut want = EngineSpec { api: Api::Ssh, ..fixtures::want() };
@@ -28,6 +30,8 @@ fn wishes() -> Vec<EngineSpec> {
         want.insecure_registries.push((*text).to_owned());
         want.daemon.insert((*text).to_owned(), json!({*text: [*text]}));
         all.push(want);
+        let env = [("FOO".to_owned(), (*text).to_owned()), ("B".to_owned(), "canary".to_owned())];
+        all.push(EngineSpec { env: env.into(), ..fixtures::want() });
     }
     all
 }
@@ -143,6 +147,93 @@ fn no_outside_text_becomes_program_text() {
         }
     });
     assert!(!std::path::Path::new("canary").exists());
+}
+
+/// The host of docker-machine has the drop-in that was recorded from it, with what its config.json says.
+#[test]
+fn an_engine_of_docker_machine_keeps_all_it_was_told() {
+    let texts = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+    let options = crate::record::docker_machine::EngineOptions {
+        flags: texts(&["log-driver=none", "bip=10.0.0.1/24", "log-opt max-size=1m"]),
+        env: texts(&["FOO=bar", "HTTP_PROXY=http://x:1"]),
+        insecure: texts(&["r1:5000"]),
+        mirrors: texts(&["http://m1"]),
+        labels: texts(&["a=b"]),
+        storage: "btrfs".to_owned(),
+        install_url: String::new(),
+    };
+    let want = options.to_spec(12377, Some("generic")).unwrap();
+    let mut facts = fixtures::facts("debian-12-docker-machine");
+    let path = "/etc/systemd/system/docker.service.d/10-machine.conf";
+    let recorded = "[Service]\nExecStart=\nExecStart=/usr/bin/dockerd -H tcp://0.0.0.0:12377 -H unix:///var/run/docker.sock --storage-driver btrfs --tlsverify --tlscacert /etc/docker/ca.pem --tlscert /etc/docker/server.pem --tlskey /etc/docker/server-key.pem --label a=b --label provider=generic --insecure-registry r1:5000 --registry-mirror http://m1 --log-driver=none --bip=10.0.0.1/24 --log-opt max-size=1m \nEnvironment=FOO=bar HTTP_PROXY=http://x:1 \n";
+    facts.drop_ins.insert(path.to_owned(), recorded.to_owned());
+    let p = detect(PROVISIONERS, facts.os.as_ref().unwrap()).unwrap();
+    let script = p.engine(&facts, &want).unwrap();
+    assert!(script.titles().any(|title| title == "restart docker"));
+    let taken = after(&facts, &want, &script);
+    assert_eq!(p.differences(&taken, &want), []);
+    let daemon: serde_json::Value = serde_json::from_str(taken.daemon_json.as_ref().unwrap()).unwrap();
+    let want_daemon = json!({
+        "labels": ["a=b", "provider=generic"], "insecure-registries": ["r1:5000"], "registry-mirrors": ["http://m1"],
+        "log-driver": "none", "bip": "10.0.0.1/24", "log-opts": {"max-size": "1m"}, "storage-driver": "btrfs",
+        "live-restore": true, "tlsverify": true, "tlscacert": "/etc/docker/ca.pem",
+        "tlscert": "/etc/docker/server.pem", "tlskey": "/etc/docker/server-key.pem",
+    });
+    assert_eq!(daemon, want_daemon);
+    let vendor = facts.vendor_exec_start.as_ref().unwrap();
+    assert_eq!(
+        taken.drop_ins[path],
+        format!(
+            "[Service]\n# Set by machine:\nEnvironment=\"FOO=bar\"\nEnvironment=\"HTTP_PROXY=http://x:1\"\nExecStart=\nExecStart={vendor} -H tcp://0.0.0.0:12377\n"
+        )
+    );
+    // What is taken out of the options is no longer there, and nothing that was docker-machine's comes back.
+    let less = crate::record::docker_machine::EngineOptions {
+        flags: texts(&["log-driver=none"]),
+        env: texts(&["FOO=baz"]),
+        ..options
+    };
+    let less = less.to_spec(12377, Some("generic")).unwrap();
+    let differs: Vec<String> = p.differences(&taken, &less).into_iter().map(|d| d.what).collect();
+    assert_eq!(differs, ["daemon.json log-opts", "daemon.json bip", "env FOO", "env HTTP_PROXY"]);
+    let last = after(&taken, &less, &p.engine(&taken, &less).unwrap());
+    assert_eq!(p.differences(&last, &less), []);
+    assert!(last.drop_ins[path].contains("FOO=baz") && !last.drop_ins[path].contains("HTTP_PROXY"));
+    assert!(!last.daemon_json.unwrap().contains("10.0.0.1"));
+}
+
+#[test]
+fn an_upgrade_can_be_read_or_is_refused_with_a_way_out() {
+    let mut done = 0;
+    each(|p, name, facts, want| match p.upgrade(facts, want) {
+        Err(why) => {
+            assert!(facts.packages.is_empty() || !facts.root, "{name}: {why}");
+            assert!(!why.help.is_empty() && !why.what.ends_with('.'), "{name}: {why:?}");
+        }
+        Ok(script) => {
+            let package = script.titles().last().and_then(|title| title.strip_prefix("upgrade ")).unwrap();
+            assert!(facts.packages.contains_key(package), "{name}");
+            let (status, _, stderr) = fixtures::sh(&["sh", "-n"], script.render().as_str());
+            assert_eq!((status, stderr.as_str()), (0, ""), "{name}: {want:?}");
+            done += 1;
+        }
+    });
+    assert!(done > 10, "only {done} were possible");
+}
+
+#[test]
+fn a_hostile_install_url_is_refused_or_quoted() {
+    let facts = fixtures::facts("debian-12-blank");
+    let p = detect(PROVISIONERS, facts.os.as_ref().unwrap()).unwrap();
+    for text in HOSTILE.iter().map(|text| format!("https://m/{text}")).chain([String::new(), "ftp://m/a".to_owned()]) {
+        let source = Source::Script;
+        match p.engine(&facts, &EngineSpec { source, install_url: Some(text.clone()), ..fixtures::want() }) {
+            Err(why) => assert!(why.what.starts_with("`install-url` "), "{why}"),
+            Ok(script) => {
+                assert!(script.render().as_str().contains(&format!("url={}\n", quote::quote(&text))), "{text}");
+            }
+        }
+    }
 }
 
 #[test]

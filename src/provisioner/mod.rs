@@ -5,12 +5,15 @@
 //! to do before, whether it worked after, and what has drifted in between.
 
 mod debian;
+mod environment;
 pub mod facts;
 mod firewall;
+mod install_script;
 mod os_release;
 pub mod script;
 mod systemd;
 mod unit;
+mod upgrade;
 
 #[cfg(test)]
 mod compliance;
@@ -90,13 +93,13 @@ pub trait Provisioner: Send + Sync {
     /// Says what this family of distributions cannot offer.
     fn engine(&self, facts: &Facts, want: &EngineSpec) -> Result<Script, Unsupported>;
 
-    /// PLACEHOLDER until merged.
+    /// What to run so that the installed engine, with its client and containerd, becomes the newest that its
+    /// package source has, or the newest that `want`'s version matches. What it finds is known on the host only,
+    /// so it is never empty; it restarts nothing when nothing is upgraded, and notes old and new version.
     ///
     /// # Errors
-    /// Says what this family of distributions cannot offer.
-    fn upgrade(&self, facts: &Facts, want: &EngineSpec) -> Result<Script, Unsupported> {
-        self.engine(facts, want)
-    }
+    /// Says why this engine cannot be upgraded.
+    fn upgrade(&self, facts: &Facts, want: &EngineSpec) -> Result<Script, Unsupported>;
 
     /// What to run so that the engine identifies itself by `certificate`. The engine is restarted only
     /// if it is running and had other files.

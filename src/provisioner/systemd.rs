@@ -1,9 +1,9 @@
 //! dockerd as a systemd service, for every family that has systemd: its daemon.json, where it listens, and how it
 //! comes to use them. It knows no packages.
 
-use super::{CERT_DIR, Difference, Facts, HostCertificate, Op, Script, Unsupported, unit};
+use super::{CERT_DIR, Difference, Facts, HostCertificate, Op, Script, Unsupported, environment, unit};
 use crate::{
-    engine::{Api, EngineSpec, daemon_json},
+    engine::{Api, EngineSpec, Flag, daemon_json, env},
     quote::Sh,
 };
 use serde_json::{Map, Value, json};
@@ -38,17 +38,24 @@ struct Base {
 fn base(facts: &Facts, assumed: &str) -> Base {
     let mut found =
         Base { line: facts.vendor_exec_start.clone().unwrap_or_else(|| assumed.to_owned()), overruled_by: None };
-    // systemd reads drop-ins in the order of their names, whatever folder they lie in.
-    let name = |path: &str| path.rsplit('/').next().unwrap_or_default().to_owned();
-    let mut others: Vec<_> = facts.drop_ins.iter().filter(|(path, _)| name(path) != DROP_IN_NAME).collect();
-    others.sort_by_key(|(path, _)| name(path));
-    for (path, text) in others {
+    for (path, text) in others(facts) {
         if let Some(line) = unit::exec_start(text) {
             found.line = line;
-            found.overruled_by = (name(path).as_str() > DROP_IN_NAME).then(|| path.clone());
+            found.overruled_by = (file_name(path) > DROP_IN_NAME).then(|| path.clone());
         }
     }
     found
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or_default()
+}
+
+/// Drop-ins of others. systemd reads them in the order of their names, whatever folder they lie in.
+fn others(facts: &Facts) -> Vec<(&String, &String)> {
+    let mut others: Vec<_> = facts.drop_ins.iter().filter(|(path, _)| file_name(path) != DROP_IN_NAME).collect();
+    others.sort_by_key(|(path, _)| file_name(path));
+    others
 }
 
 /// What an older drop-in at our path says beside what we write there: the work of docker-machine, kept.
@@ -60,26 +67,12 @@ struct Inherited {
     lists: Map<String, Value>,
 }
 
-/// The key of daemon.json for a flag of dockerd.
-fn key_of(flag: &str) -> &str {
-    match flag {
-        "host" => "hosts",
-        "label" => "labels",
-        "registry-mirror" => "registry-mirrors",
-        "insecure-registry" => "insecure-registries",
-        "storage-opt" => "storage-opts",
-        "exec-opt" => "exec-opts",
-        "log-opt" => "log-opts",
-        other => other,
-    }
-}
-
-fn inherited(facts: &Facts, base: &str, wanted: &Map<String, Value>) -> Inherited {
+fn inherited(facts: &Facts, base: &str, want: &EngineSpec, wanted: &Map<String, Value>) -> Inherited {
     let Some(text) = facts.drop_ins.get(DROP_IN) else { return Inherited::default() };
-    let mut kept = Inherited { environment: unit::environment(text), ..Inherited::default() };
-    let usual = unit::flags(base);
-    for flag in unit::exec_start(text).iter().flat_map(|line| unit::flags(line)) {
-        let key = key_of(&flag.name);
+    let mut kept = Inherited { environment: environment::inherited(text, &want.env), ..Inherited::default() };
+    let usual = Flag::of(base);
+    for flag in unit::exec_start(text).iter().flat_map(|line| Flag::of(line)) {
+        let key = flag.key();
         if usual.contains(&flag) || RESERVED.contains(&key) {
             continue;
         }
@@ -105,13 +98,14 @@ pub(super) fn config(facts: &Facts, want: &EngineSpec, assumed: &str) -> Result<
     }
     let base = base(facts, assumed);
     let mut keys = wanted_keys(facts, want, &here, &base.line);
-    let kept = inherited(facts, &base.line, &keys);
+    environment::possible(&want.env, others(facts).into_iter().filter(|(path, _)| file_name(path) > DROP_IN_NAME))?;
+    let kept = inherited(facts, &base.line, want, &keys);
     let listener = listener(want, &here, &base)?;
     if let Listener::Key(hosts) = &listener {
         keys.insert("hosts".to_owned(), json!(hosts));
     }
     refuse_twice(&keys, &base)?;
-    let drop_in = drop_in(&listener, &base.line, &kept);
+    let drop_in = drop_in(&listener, &base.line, &kept, &environment::lines(&want.env));
     let found = facts.drop_ins.get(DROP_IN).cloned();
     Ok(Config { daemon_json: merge(facts, &keys, &kept.lists)?, drop_in, drop_in_found: found, base: base.line })
 }
@@ -168,7 +162,7 @@ fn wanted_keys(facts: &Facts, want: &EngineSpec, here: &Map<String, Value>, line
     // So that a restart stops no container (pain 18). Swarm mode excludes it, and whoever chose has chosen.
     let owned = daemon_json::read(facts.machine_json.as_deref()).is_ok_and(|ours| ours.contains_key("live-restore"));
     let chosen = here.contains_key("live-restore") && !owned;
-    let by_flag = unit::flags(line).iter().any(|flag| flag.name == "live-restore");
+    let by_flag = Flag::of(line).iter().any(|flag| flag.name == "live-restore");
     if !facts.swarm && !chosen && !by_flag && !keys.contains_key("live-restore") {
         keys.insert("live-restore".to_owned(), json!(true));
     }
@@ -190,7 +184,7 @@ fn listener(want: &EngineSpec, here: &Map<String, Value>, base: &Base) -> Result
         return Ok(Listener::Nothing);
     }
     let tcp = format!("tcp://0.0.0.0:{}", want.port);
-    let flags = unit::flags(&base.line);
+    let flags = Flag::of(&base.line);
     let hosts: Vec<&str> = flags.iter().filter(|f| f.name == "host").map(|f| f.value.as_str()).collect();
     if here.get("hosts").and_then(Value::as_array).is_some_and(|list| !list.is_empty()) {
         return Ok(Listener::Key(vec![tcp]));
@@ -210,15 +204,15 @@ fn listener(want: &EngineSpec, here: &Map<String, Value>, base: &Base) -> Result
 
 /// dockerd refuses to start when an option is given both as a flag and in daemon.json.
 fn refuse_twice(keys: &Map<String, Value>, base: &Base) -> Result<(), Unsupported> {
-    let flags = unit::flags(&base.line);
-    let twice = flags.iter().find(|flag| flag.name != "host" && keys.contains_key(key_of(&flag.name)));
+    let flags = Flag::of(&base.line);
+    let twice = flags.iter().find(|flag| flag.name != "host" && keys.contains_key(flag.key()));
     match twice {
         None => Ok(()),
         Some(flag) => Err(Unsupported {
             what: format!(
                 "docker.service is started with `--{}`, and dockerd refuses `{}` in {} as well",
                 flag.name,
-                key_of(&flag.name),
+                flag.key(),
                 daemon_json::PATH
             ),
             help: format!(
@@ -231,9 +225,9 @@ fn refuse_twice(keys: &Map<String, Value>, base: &Base) -> Result<(), Unsupporte
 }
 
 /// `None` when the vendor's own command line does.
-fn drop_in(listener: &Listener, base: &str, kept: &Inherited) -> Option<String> {
-    let flags = unit::flags(base);
-    let hosts: Vec<&unit::Flag> = flags.iter().filter(|flag| flag.name == "host").collect();
+fn drop_in(listener: &Listener, base: &str, kept: &Inherited, environment: &str) -> Option<String> {
+    let flags = Flag::of(base);
+    let hosts: Vec<&Flag> = flags.iter().filter(|flag| flag.name == "host").collect();
     let mut line = base.to_owned();
     match listener {
         // `hosts` in daemon.json excludes every -H.
@@ -251,13 +245,14 @@ fn drop_in(listener: &Listener, base: &str, kept: &Inherited) -> Option<String> 
     if let Listener::Flag(port) = listener {
         line = format!("{line} -H tcp://0.0.0.0:{port}");
     }
-    if line == base && kept.environment.is_empty() {
+    if line == base && kept.environment.is_empty() && environment.is_empty() {
         return None;
     }
     let mut text = String::from("[Service]\n");
-    for environment in &kept.environment {
-        text = text + environment + "\n";
+    for theirs in &kept.environment {
+        text = text + theirs + "\n";
     }
+    text += environment;
     if line != base {
         text = text + "ExecStart=\nExecStart=" + &line + "\n";
     }
@@ -276,7 +271,7 @@ impl Config {
     /// Ways in which the files and the service of an engine that is installed are not as they should be.
     pub(super) fn differences(&self, facts: &Facts, want: &EngineSpec) -> Vec<Difference> {
         let mut all: Vec<Difference> = Vec::new();
-        let text = |value: &Option<Value>| value.as_ref().map(ToString::to_string);
+        let text = |value: &Option<Value>| value.as_ref().map(|v| env::without_passwords(&v.to_string()));
         for change in &self.daemon_json.changes {
             all.push(Difference {
                 what: format!("daemon.json {}", change.key),
@@ -285,12 +280,16 @@ impl Config {
             });
         }
         if self.drop_in_differs() {
-            let line = |text: &Option<String>| text.as_ref().map(|t| unit::exec_start(t).unwrap_or_else(|| t.clone()));
-            all.push(Difference {
-                what: format!("file {DROP_IN}"),
-                found: line(&self.drop_in_found),
-                wanted: line(&self.drop_in),
-            });
+            let line = |text: &Option<String>| {
+                let line = |text: &String| unit::exec_start(text).unwrap_or_else(|| "no command line".to_owned());
+                text.as_ref().map(|text| env::without_passwords(&line(text)))
+            };
+            let (found, wanted) = (line(&self.drop_in_found), line(&self.drop_in));
+            let variables = environment::differences(self.drop_in_found.as_deref(), &want.env);
+            if found != wanted || variables.is_empty() {
+                all.push(Difference { what: format!("file {DROP_IN}"), found, wanted });
+            }
+            all.extend(variables);
         }
         let mut differs = |what: &str, found: &str, wanted: &str| {
             all.push(Difference {
@@ -347,9 +346,10 @@ impl Config {
         let text = self.drop_in.as_ref()?;
         let line = unit::exec_start(text)?;
         let added = line.strip_prefix(&self.base)?;
+        let (head, _) = text.split_once("ExecStart=\n")?;
         Some(Op::new(
             "look at the command line of docker.service",
-            Sh::template(FIT_DROP_IN, &[&self.base, added, DROP_IN]),
+            Sh::template(FIT_DROP_IN, &[&self.base, added, head, DROP_IN]),
         ))
     }
 
@@ -397,6 +397,7 @@ fn put(mode: &str, path: &str, content: &str) -> Sh {
 
 const FIT_DROP_IN: &str = "assumed={}
 added={}
+head={}
 drop_in={}
 unit=$(systemctl show -p FragmentPath docker.service)
 unit=${unit#FragmentPath=}
@@ -406,8 +407,7 @@ if [ -n \"$line\" ] && [ \"$line\" != \"$assumed\" ]; then
         *' -H'* | *' --host'*) ;;
         *) line=\"$line -H unix:///var/run/docker.sock\" ;;
     esac
-    put 0644 \"$drop_in\" \"[Service]
-ExecStart=
+    put 0644 \"$drop_in\" \"${head}ExecStart=
 ExecStart=$line$added
 \"
     systemctl daemon-reload
@@ -422,7 +422,7 @@ pub(super) fn spare_containers(facts: &Facts, want: &EngineSpec) -> Option<Op> {
     }
     let here = daemon_json::read(facts.daemon_json.as_deref()).ok()?;
     let line = facts.exec_start.as_deref().unwrap_or_default();
-    let by_flag = unit::flags(line).iter().any(|flag| flag.name == "live-restore");
+    let by_flag = Flag::of(line).iter().any(|flag| flag.name == "live-restore");
     if by_flag || here.contains_key("live-restore") || want.daemon.get("live-restore") == Some(&json!(false)) {
         return None;
     }

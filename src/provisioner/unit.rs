@@ -16,6 +16,11 @@ pub(super) fn environment(text: &str) -> Vec<String> {
     lines.map(|(key, value)| format!("{key}={value}")).collect()
 }
 
+/// Whether a unit takes away what units before it have set.
+pub(super) fn resets_environment(text: &str) -> bool {
+    assignments(text).iter().any(|(key, value)| key == "Environment" && value.is_empty())
+}
+
 /// Assignments in order, of all sections: `ExecStart` stands in one section only.
 fn assignments(text: &str) -> Vec<(String, String)> {
     let mut logical: Vec<String> = Vec::new();
@@ -44,94 +49,6 @@ pub(super) fn shown_argv(shown: &str) -> Option<String> {
     (!argv.is_empty()).then(|| argv.to_owned())
 }
 
-/// One option of dockerd's command line.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Flag {
-    /// Its long name: `host` for `-H`.
-    pub(super) name: String,
-    /// Its value, unquoted; empty for a switch.
-    pub(super) value: String,
-    /// How it is written on the line.
-    pub(super) written: String,
-}
-
-/// Switches of dockerd that take no value from the next word (dockerd's `--help`: those without a type).
-const SWITCHES: &[&str] = &[
-    "tlsverify",
-    "tls",
-    "debug",
-    "live-restore",
-    "experimental",
-    "icc",
-    "ip-forward",
-    "ip-masq",
-    "iptables",
-    "ip6tables",
-    "ipv6",
-    "init",
-    "raw-logs",
-    "rootless",
-    "selinux-enabled",
-    "userland-proxy",
-    "no-new-privileges",
-    "validate",
-    "disable-legacy-registry",
-    "cri-containerd",
-];
-
-/// The options of a command line of dockerd, without its path and without plain words such as `$DOCKER_OPTS`.
-pub(super) fn flags(command: &str) -> Vec<Flag> {
-    let mut flags = Vec::new();
-    let mut words = words(command).into_iter().skip(1).peekable();
-    while let Some(word) = words.next() {
-        let name = match word {
-            "-H" => "host",
-            "-D" => "debug",
-            "-l" => "log-level",
-            "-g" => "graph",
-            long => match long.strip_prefix("--") {
-                Some(name) => name,
-                None => match long.strip_prefix("-H") {
-                    Some(value) => {
-                        let value = value.trim_start_matches('=');
-                        flags.push(Flag { name: "host".to_owned(), value: unquoted(value), written: word.to_owned() });
-                        continue;
-                    }
-                    None => continue,
-                },
-            },
-        };
-        if let Some((name, value)) = name.split_once('=') {
-            flags.push(Flag { name: name.to_owned(), value: unquoted(value), written: word.to_owned() });
-        } else if SWITCHES.contains(&name) {
-            flags.push(Flag { name: name.to_owned(), value: String::new(), written: word.to_owned() });
-        } else {
-            let value = words.next_if(|next| !next.starts_with('-')).unwrap_or_default();
-            let written = format!("{word} {value}").trim_end().to_owned();
-            flags.push(Flag { name: name.to_owned(), value: unquoted(value), written });
-        }
-    }
-    flags
-}
-
-/// Words as they are written: a blank within quotes ends none.
-fn words(command: &str) -> Vec<&str> {
-    let mut open = None;
-    let ends = |c: char| {
-        match open {
-            Some(quote) if c == quote => open = None,
-            None if matches!(c, '"' | '\'') => open = Some(c),
-            _ => {}
-        }
-        open.is_none() && c.is_whitespace()
-    };
-    command.split(ends).filter(|word| !word.is_empty()).collect()
-}
-
-fn unquoted(value: &str) -> String {
-    value.trim_matches(['"', '\'']).to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,21 +67,5 @@ mod tests {
             "{ path=/usr/sbin/dockerd ; argv[]=/usr/sbin/dockerd -H fd:// $DOCKER_OPTS ; ignore_errors=no ; pid=1 }";
         assert_eq!(shown_argv(shown).as_deref(), Some("/usr/sbin/dockerd -H fd:// $DOCKER_OPTS"));
         assert_eq!(shown_argv(""), None);
-    }
-
-    #[test]
-    fn flags_are_read_in_every_spelling() {
-        let line = "/usr/bin/dockerd -H tcp://0.0.0.0:2376 -Hunix:///x --host=fd:// --tlsverify --label a=b --bip=10.0.0.1/24 --log-opt \"tag=a b\" $DOCKER_OPTS";
-        let found: Vec<(String, String)> = flags(line).into_iter().map(|f| (f.name, f.value)).collect();
-        let want = [
-            ("host", "tcp://0.0.0.0:2376"),
-            ("host", "unix:///x"),
-            ("host", "fd://"),
-            ("tlsverify", ""),
-            ("label", "a=b"),
-            ("bip", "10.0.0.1/24"),
-            ("log-opt", "tag=a b"),
-        ];
-        assert_eq!(found, want.map(|(a, b)| (a.to_owned(), b.to_owned())));
     }
 }

@@ -144,17 +144,20 @@ fn encode_engine(w: &mut Writer, engine: &EngineRecord, unknown: &Unknown) {
             version,
             source,
             mirror,
+            install_url,
             api,
             port,
             labels,
             registry_mirrors,
             insecure_registries,
+            env,
             daemon,
             open_firewall,
         } = spec;
         optional(w, "version", version.as_ref().map(crate::engine::VersionPin::as_str));
         w.text("source", &word(source));
         optional(w, "mirror", mirror.as_ref());
+        optional(w, "install-url", install_url.as_ref());
         w.text("api", &word(api));
         w.value("port", &Value::from(*port));
         w.value("open-firewall", &Value::Bool(*open_firewall));
@@ -166,6 +169,9 @@ fn encode_engine(w: &mut Writer, engine: &EngineRecord, unknown: &Unknown) {
         }
         if !insecure_registries.is_empty() {
             w.texts("insecure-registries", insecure_registries);
+        }
+        if !env.is_empty() {
+            w.children("env", |w| env.iter().for_each(|(key, value)| w.text(key, value)));
         }
         if !daemon.is_empty() {
             w.children("daemon", |w| daemon.iter().for_each(|(key, value)| w.value(key, value)));
@@ -384,18 +390,20 @@ fn decode_engine(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Resu
 fn decode_spec(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result<EngineSpec, CodecError> {
     let (mut version, mut source, mut mirror, mut api, mut port) = (None, None, None, None, None);
     let (mut labels, mut registry_mirrors, mut insecure_registries) = (None, None, None);
-    let (mut daemon, mut open_firewall) = (None, None);
+    let (mut install_url, mut env, mut daemon, mut open_firewall) = (None, None, None, None);
     for child in node.inside() {
         match child.name() {
             "version" => set(r, child, &mut version, r.checked(child)?)?,
             "source" => set(r, child, &mut source, unword(r, child, r.text(child)?)?)?,
             "mirror" => set(r, child, &mut mirror, r.text(child)?)?,
+            "install-url" => set(r, child, &mut install_url, r.text(child)?)?,
             "api" => set(r, child, &mut api, unword(r, child, r.text(child)?)?)?,
             "port" => set(r, child, &mut port, r.number(child)?)?,
             "open-firewall" => set(r, child, &mut open_firewall, r.flag(child)?)?,
-            "labels" => set(r, child, &mut labels, decode_labels(r, child)?)?,
+            "labels" => set(r, child, &mut labels, decode_texts(r, child)?)?,
             "registry-mirrors" => set(r, child, &mut registry_mirrors, r.texts(child)?)?,
             "insecure-registries" => set(r, child, &mut insecure_registries, r.texts(child)?)?,
+            "env" => set(r, child, &mut env, decode_texts(r, child)?)?,
             "daemon" => set(r, child, &mut daemon, r.map(child)?)?,
             _ => unknown.keep("spec", child),
         }
@@ -404,17 +412,19 @@ fn decode_spec(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result
         version,
         source: need(r, node, source, "source")?,
         mirror,
+        install_url,
         api: need(r, node, api, "api")?,
         port: need(r, node, port, "port")?,
         labels: labels.unwrap_or_default(),
         registry_mirrors: registry_mirrors.unwrap_or_default(),
         insecure_registries: insecure_registries.unwrap_or_default(),
+        env: env.unwrap_or_default(),
         daemon: daemon.unwrap_or_default(),
         open_firewall: open_firewall.unwrap_or_default(),
     })
 }
 
-fn decode_labels(r: &Reader<'_>, node: &Node<'_>) -> Result<BTreeMap<String, String>, CodecError> {
+fn decode_texts(r: &Reader<'_>, node: &Node<'_>) -> Result<BTreeMap<String, String>, CodecError> {
     let mut labels = BTreeMap::new();
     for child in node.inside() {
         if labels.insert(child.name().to_owned(), r.text(child)?).is_some() {

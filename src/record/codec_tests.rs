@@ -95,25 +95,43 @@ fn certificate() -> impl Strategy<Value = CertificateRecord> {
 fn engine() -> impl Strategy<Value = EngineRecord> {
     let spec = (
         prop::option::of("[0-9]{1,2}(\\.[0-9]{1,2}){0,2}"),
-        any::<(bool, bool, bool, u16)>(),
-        prop::option::of(hostile()),
-        prop::collection::btree_map(hostile(), hostile(), 0..3),
+        (
+            prop::sample::select(vec![Source::DockerCe, Source::Distro, Source::Script, Source::Present]),
+            any::<(bool, bool, u16)>(),
+        ),
+        (prop::option::of(hostile()), prop::option::of(hostile())),
+        (
+            prop::collection::btree_map(hostile(), hostile(), 0..3),
+            prop::collection::btree_map(hostile(), hostile(), 0..3),
+        ),
         prop::collection::vec(hostile(), 0..3),
         prop::collection::vec(hostile(), 0..3),
         prop::collection::vec((hostile(), value()), 0..3),
     )
-        .prop_map(|(version, (ce, ssh, open, port), mirror, labels, mirrors, insecure, daemon)| EngineSpec {
-            version: version.map(|v| v.parse().unwrap()),
-            source: if ce { Source::DockerCe } else { Source::Distro },
-            mirror,
-            api: if ssh { Api::Ssh } else { Api::Tls },
-            port,
-            labels,
-            registry_mirrors: mirrors,
-            insecure_registries: insecure,
-            daemon: daemon.into_iter().collect(),
-            open_firewall: open,
-        });
+        .prop_map(
+            |(
+                version,
+                (source, (ssh, open, port)),
+                (mirror, install_url),
+                (labels, env),
+                mirrors,
+                insecure,
+                daemon,
+            )| EngineSpec {
+                version: version.map(|v| v.parse().unwrap()),
+                source,
+                mirror,
+                install_url,
+                api: if ssh { Api::Ssh } else { Api::Tls },
+                port,
+                labels,
+                registry_mirrors: mirrors,
+                insecure_registries: insecure,
+                env,
+                daemon: daemon.into_iter().collect(),
+                open_firewall: open,
+            },
+        );
     (spec, hostile(), hostile(), hostile()).prop_map(|(spec, version, provisioner, os)| EngineRecord {
         spec,
         version,

@@ -11,12 +11,11 @@
 
 use super::{EngineRecord, Instance, MachineRecord, OptionValues, SshEndpoint};
 use crate::{
-    engine::{Api, EngineSpec, Source, spec::TLS_PORT},
+    engine::{EngineSpec, Source, spec::TLS_PORT},
     name::MachineName,
 };
 use serde::Serialize;
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 use thiserror::Error;
 
 #[path = "docker_machine_auth.rs"]
@@ -30,9 +29,10 @@ mod swarm;
 #[path = "docker_machine_template.rs"]
 mod template;
 
-pub use engine::EngineOptions;
 pub use swarm::SwarmOptions;
 use template::template;
+
+pub use engine::{DEFAULT_INSTALL_URL, EngineOptions};
 
 type Object = Map<String, Value>;
 
@@ -257,7 +257,6 @@ impl ConfigFile {
         let driver_name = if known { record.driver.as_str() } else { "generic" };
         let (old_user, old_port) = (self.ssh_user().map(str::to_owned), self.ssh_port());
         let old_key = self.ssh_key().map(str::to_owned);
-        let old_spec = self.engine_spec();
         // Drivers take an empty user for root and port 0 for 22; `generic` takes them as they stand.
         let literal = driver_name == "generic";
 
@@ -312,25 +311,31 @@ impl ConfigFile {
             }
         }
         if let Some(engine) = &record.engine {
-            self.update_engine(&old_spec, &engine.spec);
+            self.update_engine(&engine.spec, &record.driver);
         }
     }
 
-    fn update_engine(&mut self, old: &EngineSpec, new: &EngineSpec) {
-        let options = object_mut(object_mut(&mut self.document, "HostOptions"), "EngineOptions");
-        if old.labels != new.labels {
-            put(options, "Labels", new.labels.iter().map(|(k, v)| format!("{k}={v}")).collect());
-        }
-        if old.insecure_registries != new.insecure_registries {
-            put(options, "InsecureRegistry", new.insecure_registries.iter().map(String::as_str).collect());
-        }
-        if old.registry_mirrors != new.registry_mirrors {
-            put(options, "RegistryMirror", new.registry_mirrors.iter().map(String::as_str).collect());
-        }
-        let storage = |spec: &EngineSpec| spec.daemon.get("storage-driver").and_then(Value::as_str).map(str::to_owned);
-        if storage(old) != storage(new) {
-            put(options, "StorageDriver", Value::from(storage(new).unwrap_or_default()));
-        }
+    fn update_engine(&mut self, spec: &EngineSpec, driver: &str) {
+        let providers = [driver, self.driver_name()];
+        let mut options = EngineOptions::from_spec(spec, &providers);
+        // Somebody wrote it down; docker-machine adds it again.
+        let written = self.engine_options().labels;
+        options.labels.extend(written.into_iter().filter(|label| {
+            label.strip_prefix("provider=").is_some_and(|name| spec.labels.get("provider").is_some_and(|p| p == name))
+        }));
+        self.set_engine_options(&options);
+    }
+
+    /// What it says of the engine.
+    #[must_use]
+    pub fn engine_options(&self) -> EngineOptions {
+        let options = object_of(&self.document, "HostOptions").and_then(|h| object_of(h, "EngineOptions"));
+        options.map(EngineOptions::from_document).unwrap_or_default()
+    }
+
+    /// Makes it say this of the engine; what means the same already stays as it is spelled.
+    pub fn set_engine_options(&mut self, options: &EngineOptions) {
+        options.write(object_mut(object_mut(&mut self.document, "HostOptions"), "EngineOptions"));
     }
 
     /// Without the port that driver `none` keeps in it.
@@ -358,35 +363,15 @@ impl ConfigFile {
         Some(text_of(self.driver(), "SSHKeyPath")).filter(|path| !path.is_empty())
     }
 
-    /// Flags and variables that docker-machine passes to the engine as text are not taken over: what they
-    /// mean in daemon.json cannot be told. They stay in the document.
+    /// Where packages come from matters only when some are installed, and docker-machine took Docker's own.
     fn engine_spec(&self) -> EngineSpec {
-        static EMPTY: std::sync::LazyLock<Object> = std::sync::LazyLock::new(Object::new);
-        let options = object_of(&self.document, "HostOptions").and_then(|h| object_of(h, "EngineOptions"));
-        let options = options.unwrap_or(&EMPTY);
         let driver = self.driver();
         let own_port = port_of(driver, "EnginePort").or_else(|| port_of(driver, "DockerPort"));
-        let label = |l: String| match l.split_once('=') {
-            Some((key, value)) => (key.to_owned(), value.to_owned()),
-            None => (l, String::new()),
-        };
-        let storage = text_of(options, "StorageDriver");
-        let mut daemon = Object::new();
-        if !storage.is_empty() {
-            daemon.insert("storage-driver".to_owned(), Value::from(storage));
+        let mut spec = self.engine_options().as_found(own_port.unwrap_or(TLS_PORT), None);
+        if spec.source == Source::Distro {
+            spec.source = Source::DockerCe;
         }
-        EngineSpec {
-            version: None,
-            source: Source::DockerCe,
-            mirror: None,
-            api: Api::Tls,
-            port: own_port.unwrap_or(TLS_PORT),
-            labels: texts_of(options, "Labels").into_iter().map(label).collect::<BTreeMap<_, _>>(),
-            registry_mirrors: texts_of(options, "RegistryMirror"),
-            insecure_registries: texts_of(options, "InsecureRegistry"),
-            daemon,
-            open_firewall: false,
-        }
+        spec
     }
 }
 

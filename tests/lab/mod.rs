@@ -8,6 +8,7 @@
 
 pub(crate) mod running;
 
+use machine::provisioner::{self, Facts, Provisioner};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -156,6 +157,22 @@ impl Lab {
     #[track_caller]
     pub(crate) fn on(&self, machine: &str, command: &str) -> String {
         self.machine(&["ssh", machine, "--", command]).ok().out
+    }
+
+    /// One look at a machine, as the program does it.
+    #[track_caller]
+    pub(crate) fn look(&self, machine: &str) -> (&'static dyn Provisioner, Facts) {
+        let facts = provisioner::facts::parse(&self.on(machine, provisioner::facts::probe(2376).as_str())).unwrap();
+        let known = provisioner::detect(provisioner::PROVISIONERS, facts.os.as_ref().unwrap()).unwrap();
+        (known, facts)
+    }
+
+    /// Runs a script of a provisioner on a machine.
+    pub(crate) fn script(&self, machine: &str, script: &provisioner::Script) -> Said {
+        let program = self.file("script.sh", script.render().as_str());
+        let mut command = self.command(env!("CARGO_BIN_EXE_machine"));
+        command.args(["ssh", machine, "--", "sh", "-s"]).stdin(fs::File::open(program).unwrap());
+        Said::of(&command.output().unwrap())
     }
 
     /// Makes an image `tiny` with a static busybox on a machine, for no registry can be reached.

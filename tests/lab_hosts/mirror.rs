@@ -41,6 +41,11 @@ impl Mirror {
             pack(lab, &unpacked, version, &pool);
         }
         index(lab, &root);
+        Self::serve_to(lab, machine, root)
+    }
+
+    /// Serves the files of a folder to a machine.
+    pub(crate) fn serve_to(lab: &Lab, machine: &str, root: PathBuf) -> Self {
         // Only its machines can reach the lab's bridge.
         let route = lab.on(machine, "ip -4 route show default");
         let gateway = route.split_whitespace().nth(2).unwrap();

@@ -253,6 +253,9 @@ impl Provisioner for FakeProvisioner {
         let payload = hex(&serde_json::to_vec(want).expect("plain data"));
         Ok(Script(vec![Op { title: "set the engine".to_owned(), run: Sh::words(["fake-engine", &payload]) }]))
     }
+    fn upgrade(&self, _: &Facts, _: &EngineSpec) -> Result<Script, Unsupported> {
+        Ok(Script(vec![Op { title: "upgrade the engine".to_owned(), run: Sh::words(["fake-upgrade"]) }]))
+    }
     fn certificate(&self, _: &Facts, certificate: &HostCertificate) -> Script {
         let HostCertificate { ca, cert, key } = certificate;
         let payload = hex(&serde_json::to_vec(&[ca, cert, key]).expect("plain data"));

@@ -22,19 +22,20 @@ pub(super) fn options(given: &Given<'_>) -> EngineOptions {
     }
 }
 
-/// The engine as a fleet would have it.
+/// The engine as a fleet would have it, with the label that docker-machine gives to engines of a driver.
 pub(super) fn spec(
     options: &EngineOptions,
-    _driver: &'static dyn AnyDriver,
+    driver: &'static dyn AnyDriver,
     values: &OptionValues,
 ) -> Result<EngineSpec, CliError> {
-    let port = values.get("engine-port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
-    let labels = options.labels.iter().filter_map(|l| l.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned()));
-    Ok(EngineSpec {
-        port: port.unwrap_or(TLS_PORT),
-        labels: labels.collect(),
-        registry_mirrors: options.mirrors.clone(),
-        insecure_registries: options.insecure.clone(),
-        ..EngineSpec::default()
+    options.to_spec(port(values), Some(driver.name())).map_err(|problems| CliError::Said {
+        what: format!("Error setting machine configuration from flags provided: {}", problems.join("; ")),
+        help: None,
     })
+}
+
+/// The port that the driver's options give the engine.
+pub(in crate::cli) fn port(values: &OptionValues) -> u16 {
+    let port = values.get("engine-port").and_then(Value::as_u64).and_then(|port| u16::try_from(port).ok());
+    port.unwrap_or(TLS_PORT)
 }

@@ -22,6 +22,7 @@ use clap::{ArgMatches, Command};
 use std::collections::BTreeSet;
 use tokio::sync::mpsc::unbounded_channel;
 
+pub(super) use engine::port as engine_port;
 pub(super) use flags::show as show_flags;
 
 /// Create a machine
