@@ -24,6 +24,7 @@ if [ "${1-}" = tests ]; then
     need tmux tmux
     need dpkg-deb dpkg
     need gpg gnupg
+    need age age
 fi
 if [ -n "$missing" ]; then
     if [ "$(id -u)" -ne 0 ]; then

@@ -6,6 +6,7 @@
 //! and *planned* ([`plan`]).
 
 // Small nouns everything stands on.
+pub mod age;
 pub mod clock;
 pub mod graph;
 pub mod name;
