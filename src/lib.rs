@@ -33,6 +33,9 @@ pub mod tls;
 pub mod store;
 pub mod world;
 
+pub mod archive;
+pub mod context;
+
 pub mod apply;
 pub mod observe;
 

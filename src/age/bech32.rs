@@ -18,6 +18,7 @@ fn expanded(prefix: &str) -> impl Iterator<Item = u8> {
 }
 
 /// Data in groups of five bits; the last is filled up with zeros.
+#[cfg(test)]
 fn in_fives(data: &[u8]) -> Vec<u8> {
     let (mut groups, mut kept, mut bits) = (Vec::new(), 0_u32, 0);
     for byte in data {

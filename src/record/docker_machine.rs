@@ -21,6 +21,8 @@ use thiserror::Error;
 
 #[path = "docker_machine_migrate.rs"]
 mod migrate;
+#[path = "docker_machine_portable.rs"]
+mod portable;
 #[path = "docker_machine_template.rs"]
 mod template;
 
