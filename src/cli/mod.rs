@@ -4,21 +4,26 @@
 //! by the name `docker-machine`, the program speaks as docker-machine 0.16 does.
 
 mod active;
+mod adopt;
 mod config;
+mod context;
 mod document;
 mod env;
 mod error;
 mod exit;
+mod export;
 mod file;
 mod filter;
 mod fleet;
 mod help;
+mod import;
 mod inspect;
 mod ip;
 mod ls;
 mod machine;
 mod names;
 mod out;
+mod passphrase;
 mod pattern;
 mod power;
 mod prompt;
@@ -101,8 +106,12 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<fleet::fmt::Fmt>(),
     Entry::of::<fleet::schema::Schema>(),
     Entry::of::<active::Active>(),
+    Entry::of::<adopt::Adopt>(),
     Entry::of::<config::Config>(),
+    Entry::of::<context::Context>(),
     Entry::of::<env::Env>(),
+    Entry::of::<export::Export>(),
+    Entry::of::<import::Import>(),
     Entry::of::<inspect::Inspect>(),
     Entry::of::<ip::Ip>(),
     Entry::of::<power::Kill>(),
