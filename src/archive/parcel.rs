@@ -208,7 +208,7 @@ fn as_generic(record: &MachineRecord) -> OptionValues {
             options.extend(texts.into_iter().filter_map(|(k, v)| Some((k.to_owned(), Value::from(v.as_deref()?)))));
         }
     }
-    let port = record.engine.as_ref().map_or(TLS_PORT, |engine| engine.spec.port);
+    let port = record.engine.as_ref().map(|engine| engine.spec.port).filter(|port| *port != 0).unwrap_or(TLS_PORT);
     options.insert("engine-port".to_owned(), Value::from(port));
     options
 }
