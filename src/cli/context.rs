@@ -37,18 +37,18 @@ impl Run for Context {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let world = cx.world()?;
-        let shelf = Shelf::of_environment().map_err(told)?;
+        let docker = Shelf::of_environment().map_err(told)?;
         let prefix = self.prefix.as_deref();
         match self.words.split_first().map(|(word, rest)| (word.as_str(), rest)) {
-            Some(("ls", [])) => list(&world, &shelf, out),
-            Some(("rm", rest)) if !rest.is_empty() => remove(&world, &shelf, rest, out),
-            Some(("use", [name])) => switch(cx, &world, &shelf, name, prefix, out),
+            Some(("ls", [])) => list(&world, &docker, out),
+            Some(("rm", rest)) if !rest.is_empty() => remove(&world, &docker, rest, out),
+            Some(("use", [name])) => switch(cx, &world, &docker, name, prefix, out),
             Some(("ls" | "rm" | "use", _)) => {
                 let help = Some(format!("as in:\n  {0} context ls\n  {0} context use NAME", cx.program));
                 Err(CliError::Said { what: "`context ls` takes no name, `rm` some, and `use` one".to_owned(), help })
             }
-            Some(("sync", rest)) => sync(&world, &shelf, rest, prefix, out),
-            _ => sync(&world, &shelf, &self.words, prefix, out),
+            Some(("sync", rest)) => sync(&world, &docker, rest, prefix, out),
+            _ => sync(&world, &docker, &self.words, prefix, out),
         }
     }
 }

@@ -20,6 +20,9 @@ use zeroize::Zeroizing;
 
 /// Write machines, with their keys, for another account: `machine export NAME > file`
 #[derive(clap::Args)]
+#[command(
+    after_help = "The certificate that clients show goes along. All engines of this store accept it: whoever gets one\nmachine can use the engines of the others, if their addresses can be reached."
+)]
 pub(super) struct Export {
     /// Encrypt for this public key of age (age1…); for several, give it several times
     #[arg(short, long = "recipient", value_name = "KEY")]
@@ -125,8 +128,9 @@ impl Export {
                 certificates.insert(file.to_owned(), text);
             }
         }
-        // A machine that has none of its own uses those of the store, which do not go along.
-        if let Some(identity) = issued::identity(store, name).map_err(CliError::Store)? {
+        // A machine that has none of its own uses those of the store; an engine known by its URL alone uses none.
+        let told = record.instance.as_ref().is_some_and(|instance| instance.url.is_some());
+        if !told && let Some(identity) = issued::identity(store, name).map_err(CliError::Store)? {
             let all = [("ca.pem", identity.ca), ("cert.pem", identity.cert), ("key.pem", identity.key)];
             certificates.extend(all.map(|(file, text)| (file.to_owned(), Zeroizing::new(text))));
         }
