@@ -6,7 +6,10 @@ use crate::{
     engine::spec::TLS_PORT,
     name::{FleetName, MachineName},
     provisioner::facts,
-    record::{ApiFact, Instance, Known, MachineRecord, Observed, Power, Reach, Snapshot},
+    record::{
+        ApiFact, Instance, Known, MachineRecord, Observed, Power, Reach, Snapshot,
+        docker_machine::{ConfigFile, Place},
+    },
     store::{Area, Store},
     tls::sha256_hex,
     transport::{Limits, TransportError},
@@ -69,7 +72,21 @@ fn digest(store: &dyn Store, area: Area<'_>, file: &str) -> Option<String> {
     store.read(area, file).ok().flatten().map(|bytes| sha256_hex(&bytes))
 }
 
+/// The authority of a machine's engine: the store's, or the one an imported machine came with. Taking the one for the
+/// other would give the engine another authority, and lock out the account it is from.
+fn authority(world: &World, name: &MachineName, of_store: Option<String>) -> Option<String> {
+    let root = world.store.root().to_string_lossy().into_owned();
+    let place = Place { root: &root, name };
+    let config = world.store.read(Area::Machine(name), "config.json").ok().flatten();
+    let config = config.and_then(|bytes| ConfigFile::parse(&String::from_utf8(bytes).ok()?, place).ok());
+    if config.is_some_and(|config| config.has_own_authority(place)) {
+        return digest(&*world.store, Area::Machine(name), "ca.pem");
+    }
+    of_store
+}
+
 async fn look(world: &World, record: &MachineRecord, store_id: &str, local_ca: Option<String>) -> Observed {
+    let local_ca = authority(world, &record.name, local_ca);
     let local_certificate = digest(&*world.store, Area::Machine(&record.name), "server.pem");
     let mut observed = Observed {
         power: Power::Unknown,

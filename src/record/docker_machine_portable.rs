@@ -1,6 +1,6 @@
 //! A config.json that travels: without paths of the computer it is from, and without its driver's secrets.
 
-use super::{ConfigFile, Object, Place, is_secret, object_mut, put};
+use super::{ConfigFile, Object, Place, is_secret, object_mut, object_of, put, text_of};
 use serde_json::Value;
 
 /// What says whether a text is a path of the computer it comes from.
@@ -27,6 +27,13 @@ impl ConfigFile {
         let mut document = Value::Object(document);
         without_paths(&mut document, is_local);
         (document, secrets)
+    }
+
+    /// Whether its engine's authority is not the store's, as [`Self::own_certificates`] has it.
+    #[must_use]
+    pub fn has_own_authority(&self, place: Place<'_>) -> bool {
+        let auth = object_of(&self.document, "HostOptions").and_then(|host| object_of(host, "AuthOptions"));
+        auth.is_some_and(|auth| text_of(auth, "CaCertPath") == place.machine("ca.pem"))
     }
 
     /// Points the document to the copies in the machine's folder: the store may have another authority, and one that
