@@ -1,8 +1,6 @@
 //! One real host in two accounts: exported for a key of `age`, imported by another, used by both; then adopted from
 //! docker-machine's own file by a fleet.
 
-#![expect(clippy::disallowed_methods, reason = "the lab looks at this computer with its own programs")]
-
 mod lab;
 
 use lab::{Lab, Said};
@@ -53,9 +51,9 @@ fn a_host_of_two_accounts_and_then_of_a_fleet() {
     let recipient = Said::of(&bob.command("age-keygen").args(["-y", &key]).output().unwrap()).ok().out;
     let file = lab.path("web.age").to_str().unwrap().to_owned();
     lab.machine(&["export", "web", "-r", recipient.trim(), "-o", &file]).ok();
-    let plain = Said::of(&bob.command("age").args(["-d", "-i", &key, &file]).output().unwrap()).ok().out;
-    assert!(plain.contains("PRIVATE KEY-") && !plain.contains("ca-key.pem"));
-    assert!(!plain.contains(lab.path("").to_str().unwrap().trim_end_matches('/')), "{plain}");
+    let opened = Said::of(&bob.command("age").args(["-d", "-i", &key, &file]).output().unwrap()).ok().out;
+    assert!(opened.contains("PRIVATE KEY-") && !opened.contains("ca-key.pem"));
+    assert!(!opened.contains(lab.path("").to_str().unwrap().trim_end_matches('/')), "{opened}");
 
     bob.machine(&["import", &file]).code(1).says("none of the given keys");
     bob.machine(&["import", "-i", &key, &file]).ok().says("driver `nspawn`").says("recorded as `generic`");

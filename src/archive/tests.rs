@@ -118,6 +118,10 @@ fn refused(change: impl FnOnce(&mut Parcel), why: &str) {
     assert!(error.contains(why), "{error}");
 }
 
+fn ssh(parcel: &mut Parcel) -> &mut SshEndpoint {
+    parcel.record.instance.as_mut().unwrap().ssh.as_mut().unwrap()
+}
+
 #[test]
 fn nothing_hostile_is_believed() {
     for name in ["../x", "/etc/x", "", ".", "..", ".ssh", "a/b", "a\\b", "a\0", "config.json", "Record.KDL"] {
@@ -125,9 +129,6 @@ fn nothing_hostile_is_believed() {
     }
     refused(|p| drop(p.files.insert("a".to_owned(), "x".repeat(300 << 10).into())), "larger than 256 KiB");
     refused(|p| p.files.extend((0..20).map(|i| (format!("f{i}"), String::new().into()))), "files");
-    fn ssh(parcel: &mut Parcel) -> &mut SshEndpoint {
-        parcel.record.instance.as_mut().unwrap().ssh.as_mut().unwrap()
-    }
     for key in ["/etc/shadow", "~/.ssh/id_rsa", "../../x/id_rsa"] {
         refused(|p| ssh(p).key = Some(key.to_owned()), "is not in it");
         refused(|p| drop(p.record.options.insert("ssh-key".to_owned(), json!(key))), "is not in it");

@@ -72,7 +72,7 @@ impl Run for Adopt {
         }
         drop(locks);
         match (&file, to) {
-            (Some(fleet), _) => self.show(cx, &world, fleet, &machines, out),
+            (Some(fleet), _) => show(cx, &world, fleet, &machines, out),
             (None, Some(_)) => lines(&machines.iter().collect::<Vec<_>>(), out),
             (None, None) => Ok(Exit::Done),
         }
@@ -111,23 +111,16 @@ impl Adopt {
             help: Some("apply that fleet to the end first".to_owned()),
         })
     }
+}
 
-    /// What the file would do, and what it lacks.
-    fn show(
-        &self,
-        cx: &Cx,
-        world: &World,
-        fleet: &Fleet,
-        machines: &[Machine],
-        out: &mut Out,
-    ) -> Result<Exit, CliError> {
-        let missing: Vec<&Machine> = machines.iter().filter(|m| !fleet.hosts.contains_key(m.name())).collect();
-        if !missing.is_empty() {
-            return lines(&missing, out);
-        }
-        out.line("")?;
-        fleet::preview(cx, world, fleet, out)
+/// What the file would do, and what it lacks.
+fn show(cx: &Cx, world: &World, fleet: &Fleet, machines: &[Machine], out: &mut Out) -> Result<Exit, CliError> {
+    let missing: Vec<&Machine> = machines.iter().filter(|m| !fleet.hosts.contains_key(m.name())).collect();
+    if !missing.is_empty() {
+        return lines(&missing, out);
     }
+    out.line("")?;
+    fleet::preview(cx, world, fleet, out)
 }
 
 /// The lines of a fleet file that describe machines as they are.

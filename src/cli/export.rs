@@ -165,12 +165,11 @@ impl Export {
 fn ca_key(store: &dyn Store, name: &str, ca: Option<&Zeroizing<String>>) -> Result<Zeroizing<String>, CliError> {
     let own = crate::name::MachineName::new(name).ok();
     let own = own.map(|name| read(store, Area::Machine(&name), CA_KEY)).transpose()?.flatten();
-    let key = match own {
-        Some(key) => Some(key),
-        None => {
-            let same = read(store, Area::Certs, "ca.pem")?.as_ref() == ca;
-            read(store, Area::Certs, CA_KEY)?.filter(|_| same)
-        }
+    let key = if own.is_some() {
+        own
+    } else {
+        let same = read(store, Area::Certs, "ca.pem")?.as_ref() == ca;
+        read(store, Area::Certs, CA_KEY)?.filter(|_| same)
     };
     key.ok_or_else(|| CliError::Said {
         what: format!("the key of the authority that `{name}` trusts is not in this store"),

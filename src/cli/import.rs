@@ -178,12 +178,11 @@ fn put(store: &dyn Store, root: &str, machine: &Unpacked) -> Result<(), StoreErr
         store.write(area, file, text.as_bytes(), if public { Mode::Public } else { Mode::Private })?;
     }
     let place = Place { root, name: &record.name };
-    let config = match config {
-        Some(config) => Some(config.clone()),
-        None => {
-            let written = store.read(area, "config.json")?.and_then(|bytes| String::from_utf8(bytes).ok());
-            written.and_then(|text| ConfigFile::parse(&text, place).ok())
-        }
+    let config = if config.is_some() {
+        config.clone()
+    } else {
+        let written = store.read(area, "config.json")?.and_then(|bytes| String::from_utf8(bytes).ok());
+        written.and_then(|text| ConfigFile::parse(&text, place).ok())
     };
     if let Some(mut config) = config {
         if files.contains_key("ca.pem") {

@@ -13,9 +13,9 @@ use crate::{
     name::MachineName,
     record::MachineRecord,
     store::{Area, Store, StoreError, authority::Identity, issued},
+    tls,
 };
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use std::path::PathBuf;
 use thiserror::Error;
 
@@ -91,7 +91,7 @@ const MARK: &str = "machine";
 
 /// The folder of a context is called by the digest of its name.
 pub(crate) fn folder(name: &str) -> String {
-    Sha256::digest(name.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    tls::sha256_hex(name.as_bytes())
 }
 
 /// docker's rule for names (`docker context create`): two characters at least, and `default` is taken.

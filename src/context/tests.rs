@@ -46,7 +46,7 @@ fn a_context_is_called_and_written_as_docker_has_it() {
 #[test]
 fn what_is_as_it_should_be_is_left_alone_and_what_is_not_is_mended() {
     let (a, b) = (context("aa", Some("aa"), "tcp://a"), context("bb", Some("bb"), "tcp://b"));
-    let same = compared(&[a.clone()], &[a.clone()], &[]);
+    let same = compared(std::slice::from_ref(&a), std::slice::from_ref(&a), &[]);
     assert_eq!((same.put.len(), same.report.kept, same.report.changes.len()), (0, 1, 0));
     let moved = context("aa", Some("aa"), "tcp://elsewhere");
     let done = compared(&[moved.clone(), b.clone()], &[a.clone(), context("cc", Some("cc"), "x")], &["cc"]);

@@ -57,7 +57,9 @@ fn without_paths(value: &mut Value, is_local: IsLocal<'_>) {
         Value::String(text) if is_local(text) => text.clear(),
         Value::Array(items) => {
             items.retain(|item| !item.as_str().is_some_and(is_local));
-            items.iter_mut().for_each(|item| without_paths(item, is_local));
+            for item in items {
+                without_paths(item, is_local);
+            }
         }
         Value::Object(entries) => entries_without_paths(entries, is_local),
         _ => {}
@@ -66,5 +68,7 @@ fn without_paths(value: &mut Value, is_local: IsLocal<'_>) {
 
 fn entries_without_paths(entries: &mut Object, is_local: IsLocal<'_>) {
     entries.retain(|key, _| !is_local(key));
-    entries.values_mut().for_each(|value| without_paths(value, is_local));
+    for value in entries.values_mut() {
+        without_paths(value, is_local);
+    }
 }
