@@ -34,6 +34,7 @@ if [ "${1-}" = tests ]; then
     need groff groff
     need dpkg-deb dpkg
     need gpg gnupg
+    need age age
 fi
 if [ -n "$missing" ]; then
     if [ "$(id -u)" -ne 0 ]; then

@@ -6,6 +6,7 @@
 //! and *planned* ([`plan`]).
 
 // Small nouns everything stands on.
+pub mod age;
 pub mod clock;
 pub mod graph;
 pub mod name;
@@ -31,6 +32,9 @@ pub mod tls;
 // Effects.
 pub mod store;
 pub mod world;
+
+pub mod archive;
+pub mod context;
 
 pub mod apply;
 pub mod observe;

@@ -121,6 +121,14 @@ pub enum CliError {
         /// What was to be done, as `removing web-1`.
         what: String,
     },
+    /// Secrets that would go out as they are, or stay shut: nobody gave a key, and nobody is there to ask.
+    #[error("{what}, and there is no terminal to ask for a passphrase on")]
+    Keyless {
+        /// What needs a key, as `an export holds private keys`.
+        what: &'static str,
+        /// How to give one.
+        help: String,
+    },
     /// A record of a driver that this program does not have.
     #[error("Driver {0:?} not found. Do you have the plugin binary accessible in your PATH?")]
     NoDriver(String),
@@ -186,6 +194,7 @@ impl CliError {
             Self::Protected(_) => {
                 Some("set `protect: false` in its fleet file and apply that, or remove it there".to_owned())
             }
+            Self::Keyless { help, .. } => Some(help.clone()),
             Self::Unconfirmed { .. } => Some("say so beforehand with `-y`".to_owned()),
             Self::Certs { machine, cause, .. } => matches!(**cause, Self::Docker(DockerError::Tls { .. })).then(|| {
                 format!(

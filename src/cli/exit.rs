@@ -59,7 +59,9 @@ impl Exit {
             // The reader of our output has gone, which is no error of ours: `machine ls | head -1`.
             CliError::Stdout(e) if e.kind() == io::ErrorKind::BrokenPipe => Self::Done,
             CliError::Store(StoreError::Locked { .. }) => Self::Locked,
-            CliError::Protected(_) | CliError::Refused(_) | CliError::Unconfirmed { .. } => Self::Refused,
+            CliError::Protected(_) | CliError::Refused(_) | CliError::Unconfirmed { .. } | CliError::Keyless { .. } => {
+                Self::Refused
+            }
             CliError::Precheck(_) => Self::NotBegun,
             // As OpenSSH ends then.
             CliError::Lost(_) => Self::Remote(255),

@@ -89,6 +89,11 @@ impl Machine {
         &self.record.name
     }
 
+    /// Its folder in the store.
+    pub(super) fn dir(&self) -> &std::path::Path {
+        &self.dir
+    }
+
     fn driver(&self) -> Result<&'static dyn AnyDriver, CliError> {
         let driver = self.world.drivers.get(self.record.driver.as_str());
         driver.copied().ok_or_else(|| CliError::NoDriver(self.record.driver.clone()))

@@ -4,21 +4,25 @@
 //! by the name `docker-machine`, the program speaks as docker-machine 0.16 does.
 
 mod active;
+mod adopt;
 mod candidate;
 mod complete;
 mod completion;
 mod config;
+mod context;
 mod create;
 mod debug;
 mod document;
 mod env;
 mod error;
 mod exit;
+mod export;
 mod file;
 mod filter;
 mod fleet;
 mod go;
 mod help;
+mod import;
 mod inspect;
 mod install;
 mod ip;
@@ -32,6 +36,7 @@ mod names;
 mod operand;
 mod out;
 mod parent;
+mod passphrase;
 mod pattern;
 mod place;
 mod plugin;
@@ -127,9 +132,13 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<fleet::fmt::Fmt>(),
     Entry::of::<fleet::schema::Schema>(),
     Entry::of::<active::Active>(),
+    Entry::of::<adopt::Adopt>(),
     Entry::of::<config::Config>(),
+    Entry::of::<context::Context>(),
     Entry::of::<create::Create>(),
     Entry::of::<env::Env>(),
+    Entry::of::<export::Export>(),
+    Entry::of::<import::Import>(),
     Entry::of::<inspect::Inspect>(),
     Entry::of::<ip::Ip>(),
     Entry::of::<power::Kill>(),

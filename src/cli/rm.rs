@@ -53,6 +53,7 @@ impl Run for Rm {
                 Err(e) => errors.push(e.doing(format!("Error removing host {name:?}"))),
             }
         }
+        crate::context::sync_if_used(&world);
         CliError::all(errors).map(|()| Exit::Done)
     }
 }

@@ -24,6 +24,8 @@ mod auth;
 mod engine;
 #[path = "docker_machine_migrate.rs"]
 mod migrate;
+#[path = "docker_machine_portable.rs"]
+mod portable;
 #[path = "docker_machine_swarm.rs"]
 mod swarm;
 #[path = "docker_machine_template.rs"]

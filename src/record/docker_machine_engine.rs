@@ -200,7 +200,7 @@ fn settled(
     let says = |list: &[String]| {
         let mut alone = EngineOptions::default();
         pick(&mut alone).extend_from_slice(list);
-        alone.as_found(0)
+        alone.as_found(0, None)
     };
     if says(&found) == says(&wanted) {
         return None;

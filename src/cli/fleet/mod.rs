@@ -11,7 +11,7 @@ pub(super) mod plan;
 pub(super) mod schema;
 pub(super) mod validate;
 
-use super::{CliError, Cx, Out};
+use super::{CliError, Cx, Exit, Out};
 use crate::{
     fleet::{self, Fleet},
     name::MachineName,
@@ -94,6 +94,18 @@ impl FleetFile {
         let folder = std::path::absolute(&self.file).ok()?;
         Some(folder.parent()?.file_name()?.to_string_lossy().into_owned())
     }
+}
+
+/// The fleet of a file, for commands whose arguments are something else.
+pub(super) fn read(file: &Path) -> Result<Fleet, CliError> {
+    FleetFile { file: file.to_owned(), vars: Vec::new() }.load()
+}
+
+/// Shows what applying the fleet would do.
+pub(super) fn preview(cx: &Cx, world: &World, fleet: &Fleet, out: &mut Out) -> Result<Exit, CliError> {
+    let snapshot = look(cx, world, fleet, false)?;
+    out.line(&painted(&Plan::new(fleet, &snapshot, &inputs(world, fleet.policy.prune))))?;
+    Ok(Exit::Done)
 }
 
 /// Reads the store, and looks at the machines of a fleet unless told not to.

@@ -40,6 +40,7 @@ pub(super) async fn perform(world: &World, plan: &Plan, how: &How, out: &mut Out
     drop(events);
     reporting.await.expect("a reporter does not panic");
     listening.abort();
+    crate::context::sync_if_used(world);
     let log_of = |name: &MachineName| -> Option<PathBuf> {
         let path = world::machine_dir(world, name).join(crate::apply::LOG);
         path.exists().then_some(path)

@@ -1,0 +1,213 @@
+//! `import`: takes machines that another account exported into the store.
+
+use super::{CliError, Cx, Exit, Group, Out, Run, export::warn, passphrase};
+use crate::{
+    age::{self, AgeError, Identity, Key, Opens},
+    archive::{
+        self, Archive,
+        parcel::{CA_KEY, Unpacked},
+    },
+    name::MachineName,
+    record::docker_machine::{ConfigFile, Place},
+    store::{Area, Mode, Store, StoreError},
+    world::World,
+};
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    io::{self, IsTerminal as _, Read as _},
+    path::{Path, PathBuf},
+};
+use zeroize::Zeroizing;
+
+/// Take over machines that `machine export` wrote
+#[derive(clap::Args)]
+pub(super) struct Import {
+    /// Call the machine this here
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// Open it with the passphrase in the first line of this file
+    #[arg(long, value_name = "FILE", conflicts_with = "identities")]
+    passphrase_file: Option<PathBuf>,
+    /// Open it with the private keys of age in this file; for several, give it several times
+    #[arg(short, long = "identity", value_name = "FILE")]
+    identities: Vec<PathBuf>,
+    /// What was exported; `-` or none: standard input
+    #[arg(value_name = "FILE")]
+    file: Option<PathBuf>,
+}
+
+fn said(error: &AgeError) -> CliError {
+    let help = match error {
+        AgeError::NoMatch => {
+            Some("give the file of the key it was encrypted for:\n  machine import --identity key.txt FILE".to_owned())
+        }
+        AgeError::Passphrase => Some("give the passphrase it was exported with".to_owned()),
+        AgeError::Broken(_) => Some("have it sent again; nothing was imported".to_owned()),
+        _ => None,
+    };
+    CliError::Said { what: error.to_string(), help }
+}
+
+impl Run for Import {
+    const NAME: &'static str = "import";
+    const GROUP: Group = Group::Machine;
+
+    fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
+        let world = cx.world()?;
+        let bytes = self.bytes(cx)?;
+        let plain = if age::is_age(&bytes) { self.open(cx, &bytes)? } else { bytes };
+        let archive = Archive::parse(&plain).map_err(|e| CliError::Said { what: e.to_string(), help: e.help() })?;
+        let same_store = archive.store == world.store.id().map_err(CliError::Store)?;
+        let root = world.store.root().to_string_lossy().into_owned();
+        let mut machines = Vec::new();
+        let single = archive.machines.len() == 1;
+        for parcel in archive.machines {
+            let name = match &self.name {
+                None => parcel.record.name.clone(),
+                Some(name) if single => MachineName::new(name.as_str()).map_err(|e| CliError::said(e.to_string()))?,
+                Some(_) => return Err(CliError::said("there are several machines in it, and `--name` is for one")),
+            };
+            let broken = |e| CliError::said(format!("the config.json of `{name}` in it will not parse: {e}"));
+            machines.push(parcel.unpack(&name, &root, same_store).map_err(broken)?);
+        }
+        take(&world, &root, &machines)?;
+        for machine in &machines {
+            tell(cx, out, machine)?;
+        }
+        crate::context::sync_if_used(&world);
+        Ok(Exit::Done)
+    }
+}
+
+impl Import {
+    /// What was exported, as it is.
+    fn bytes(&self, cx: &Cx) -> Result<Zeroizing<Vec<u8>>, CliError> {
+        let mut bytes = Zeroizing::new(Vec::new());
+        // Encrypted text is a third longer; what is longer still is refused later, by its size.
+        let limit = u64::try_from(archive::MAX_SIZE).expect("a limit of some MiB fits") * 3 / 2;
+        let file = self.file.as_deref().filter(|file| *file != Path::new("-"));
+        let read = match file {
+            Some(path) => File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)),
+            None if io::stdin().is_terminal() => {
+                return Err(CliError::Said {
+                    what: "there is nothing to import".to_owned(),
+                    help: Some(format!("name the file that was exported:\n  {} import machine.age", cx.program)),
+                });
+            }
+            None => io::stdin().lock().take(limit).read_to_end(&mut bytes),
+        };
+        let name = file.map_or_else(|| "standard input".to_owned(), |file| file.display().to_string());
+        read.map_err(|e| CliError::said(format!("cannot read {name}: {e}")))?;
+        Ok(bytes)
+    }
+
+    fn open(&self, cx: &Cx, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, CliError> {
+        let key = match age::opens(bytes).map_err(|e| said(&e))? {
+            Opens::Identity if self.identities.is_empty() => return Err(said(&AgeError::NoMatch)),
+            Opens::Identity => Key::Identities(self.keys()?),
+            Opens::Passphrase => {
+                let given = match passphrase::given(cx, self.passphrase_file.as_deref())? {
+                    Some(given) => Some(given),
+                    None => passphrase::ask("of the export", passphrase::Asked::Once)?,
+                };
+                Key::Passphrase(given.ok_or_else(|| CliError::Keyless {
+                    what: "it is encrypted with a passphrase",
+                    help: format!(
+                        "give the passphrase in a file or ${}:\n  {} import --passphrase-file FILE",
+                        passphrase::VARIABLE,
+                        cx.program
+                    ),
+                })?)
+            }
+        };
+        age::decrypt(&key, bytes).map_err(|e| said(&e))
+    }
+
+    fn keys(&self) -> Result<Vec<Identity>, CliError> {
+        let mut all = Vec::new();
+        for file in &self.identities {
+            let wrong = |why: String| CliError::said(format!("cannot use the key in {}: {why}", file.display()));
+            let text = fs::read_to_string(file).map(Zeroizing::new).map_err(|e| wrong(e.to_string()))?;
+            all.extend(Identity::all(&text).map_err(|e| wrong(e.to_string()))?);
+        }
+        Ok(all)
+    }
+}
+
+/// Puts all machines into the store, or none.
+fn take(world: &World, root: &str, machines: &[Unpacked]) -> Result<(), CliError> {
+    let store = &*world.store;
+    let mut result = Ok(());
+    // Two imports at once must not both find a name free.
+    let locked = store.with_certs_locked(&BTreeSet::new(), &mut || {
+        result = free(store, machines).and_then(|()| {
+            for (at, machine) in machines.iter().enumerate() {
+                if let Err(e) = put(store, root, machine) {
+                    // What cannot be taken back either is seen by `ls`, and removed by `rm`.
+                    for done in &machines[..=at] {
+                        let _ = store.remove(&done.record.name);
+                    }
+                    return Err(CliError::Store(e));
+                }
+            }
+            Ok(())
+        });
+    });
+    locked.map_err(CliError::Store)?;
+    result
+}
+
+fn free(store: &dyn Store, machines: &[Unpacked]) -> Result<(), CliError> {
+    let names = store.names().map_err(CliError::Store)?;
+    let taken =
+        machines.iter().map(|machine| machine.record.name.as_str()).filter(|name| names.iter().any(|n| n == name));
+    let exists = |name: &str| CliError::Said {
+        what: format!("Docker machine {name:?} already exists"),
+        help: Some("call it otherwise here:\n  machine import --name NAME FILE".to_owned()),
+    };
+    CliError::all(taken.map(exists).collect())
+}
+
+fn put(store: &dyn Store, root: &str, machine: &Unpacked) -> Result<(), StoreError> {
+    let Unpacked { record, config, files, was: _ } = machine;
+    let area = Area::Machine(&record.name);
+    // The record comes first: a machine that is half here can be seen and removed.
+    store.put(record)?;
+    for (file, text) in files {
+        let public = ["ca.pem", "cert.pem", "server.pem"].contains(&file.as_str());
+        store.write(area, file, text.as_bytes(), if public { Mode::Public } else { Mode::Private })?;
+    }
+    let place = Place { root, name: &record.name };
+    let config = if config.is_some() {
+        config.clone()
+    } else {
+        let written = store.read(area, "config.json")?.and_then(|bytes| String::from_utf8(bytes).ok());
+        written.and_then(|text| ConfigFile::parse(&text, place).ok())
+    };
+    if let Some(mut config) = config {
+        if files.contains_key("ca.pem") {
+            config.own_certificates(place);
+        }
+        store.write(area, "config.json", config.text().as_bytes(), Mode::Private)?;
+        // The record knows which config.json is its own.
+        store.put(record)?;
+    }
+    Ok(())
+}
+
+fn tell(cx: &Cx, out: &mut Out, machine: &Unpacked) -> Result<(), CliError> {
+    let Unpacked { record, files, was, config: _ } = machine;
+    let name = &record.name;
+    if let Some(was) = was {
+        warn(&format!(
+            "`{name}` is an instance of driver `{was}`, which only the account that made it can start, stop and remove; \
+             here it is recorded as `generic`, and can be used as long as its address can be reached"
+        ));
+    }
+    out.line(&format!("Imported `{name}`. To use it:\n  eval $({0} env {name})\n  {0} ssh {name}", cx.program))?;
+    if !files.contains_key(CA_KEY) && files.contains_key("ca.pem") {
+        out.line("Its engine can be used, but new certificates for it need the authority of who exported it.")?;
+    }
+    Ok(())
+}
