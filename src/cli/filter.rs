@@ -27,7 +27,7 @@ impl Filters {
                 "driver" => filters.drivers.push(value.to_owned()),
                 "state" => filters.states.push(value.to_owned()),
                 "name" => {
-                    let wrong = |why| CliError::said(format!("error parsing regexp: {why}: `{value}`"));
+                    let wrong = |why| CliError::said(format!("error parsing regexp: {why}"));
                     filters.names.push(pattern::parse(value).map_err(wrong)?);
                 }
                 "swarm" => filters.swarms.push(value.to_owned()),
@@ -44,6 +44,11 @@ impl Filters {
     /// Whether machines must be looked at before it is known which are shown.
     pub(super) fn need_state(&self) -> bool {
         !self.states.is_empty()
+    }
+
+    /// Whether docker-machine's documents must be read before it is known which are shown.
+    pub(super) fn need_documents(&self) -> bool {
+        !self.swarms.is_empty() || !self.labels.is_empty()
     }
 
     /// Whether a machine passes by what is recorded of it. `master` is the name of its swarm's master.

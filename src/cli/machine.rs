@@ -37,13 +37,13 @@ impl Machine {
     /// Reads the record of a machine.
     pub(super) fn load(world: &World, name: &str) -> Result<Self, CliError> {
         let record = world.store.get(&names::parse(name)?).map_err(CliError::Store)?;
-        Self::of(world, record)
+        Ok(Self::of(world, record))
     }
 
     /// A machine whose record is known.
-    pub(super) fn of(world: &World, record: MachineRecord) -> Result<Self, CliError> {
-        let dir = world.store.machine_dir(&record.name).map_err(CliError::Store)?;
-        Ok(Self { world: world.clone(), record, dir })
+    pub(super) fn of(world: &World, record: MachineRecord) -> Self {
+        let dir = world::machine_dir(world, &record.name);
+        Self { world: world.clone(), record, dir }
     }
 
     /// All these machines, or what is wrong with any of them: nothing is begun if one cannot be read.
@@ -129,7 +129,9 @@ impl Machine {
         progress: &(dyn Fn(&str) + Send + Sync),
         work: impl AsyncFnOnce(&DriverContext<'_>) -> Result<T, DriverError>,
     ) -> Result<T, CliError> {
-        let store_id = self.world.store.id().map_err(CliError::Store)?;
+        // Asking for the store's id makes it one, and looking must not write: only those who made machines need it.
+        let made = self.driver()?.creates();
+        let store_id = if made { self.world.store.id().map_err(CliError::Store)? } else { String::new() };
         let checkpoint = Keep(self);
         let cx = DriverContext {
             machine: &self.record.name,

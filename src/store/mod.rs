@@ -5,11 +5,11 @@
 //! certificates of a store, whichever it is.
 
 pub mod authority;
+pub mod config;
 pub mod dir;
 pub mod issued;
 pub mod memory;
 
-mod config;
 mod file;
 mod lock;
 

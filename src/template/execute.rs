@@ -331,9 +331,7 @@ impl<'t> State<'t, '_> {
             }
             Value::Record(record) | Value::Pointer(_, Some(record)) => {
                 match record.fields.iter().find(|(field, _)| *field == name) {
-                    Some(_) if given => {
-                        self.fail(format!("{name} has arguments but cannot be invoked as function"))
-                    }
+                    Some(_) if given => self.fail(format!("{name} has arguments but cannot be invoked as function")),
                     Some((_, value)) => plain(value),
                     None => missing(),
                 }

@@ -283,12 +283,15 @@ impl Printer {
             Value::Byte(byte) => self.int(value, i64::from(*byte), verb),
             Value::Float(number) => self.float(value, *number, verb),
             Value::Text(text) => self.text(value, text, verb),
-            Value::Named(named) if matches!(verb, 'v' | 's' | 'x' | 'X' | 'q') && !self.erroring && !self.flags.syntax => {
+            Value::Named(named)
+                if matches!(verb, 'v' | 's' | 'x' | 'X' | 'q') && !self.erroring && !self.flags.syntax =>
+            {
                 self.text(value, &named.text, verb);
             }
             Value::Named(named) => self.int(value, named.number, verb),
             Value::List(list) => {
-                let (open, close) = if self.flags.syntax { (value.type_name() + "{", '}') } else { ("[".to_owned(), ']') };
+                let (open, close) =
+                    if self.flags.syntax { (value.type_name() + "{", '}') } else { ("[".to_owned(), ']') };
                 self.out.push_str(&open);
                 for (n, item) in list.items.iter().enumerate() {
                     self.between(n);
@@ -365,7 +368,9 @@ impl Printer {
                 let mark = if self.flags.sharp { format!("0{verb}") } else { String::new() };
                 let parts: Vec<String> = bytes.iter().map(hex).collect();
                 let joined = match self.flags.space {
-                    true if self.flags.sharp => parts.iter().map(|p| format!("{mark}{p}")).collect::<Vec<_>>().join(" "),
+                    true if self.flags.sharp => {
+                        parts.iter().map(|p| format!("{mark}{p}")).collect::<Vec<_>>().join(" ")
+                    }
                     true => parts.join(" "),
                     false if parts.is_empty() => String::new(),
                     false => format!("{mark}{}", parts.concat()),

@@ -292,7 +292,11 @@ fn same_reference(first: &Value, other: &Value) -> Result<bool, String> {
     let comparable = nil(first) || nil(other) || std::mem::discriminant(first) == std::mem::discriminant(other);
     if !comparable {
         let (a, b) = (first.type_name(), other.type_name());
-        return Err(format!("non-comparable types {}: {a}, {b}: {}", show(first), format::print(std::slice::from_ref(other))));
+        return Err(format!(
+            "non-comparable types {}: {a}, {b}: {}",
+            show(first),
+            format::print(std::slice::from_ref(other))
+        ));
     }
     if nil(first) || nil(other) {
         return Ok(nil(first) == nil(other));

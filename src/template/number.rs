@@ -22,7 +22,9 @@ impl Number {
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let literal = match whole(text) {
             Some(Ok(number)) => Literal::Int(number),
-            Some(Err(())) if !text.contains(['.', 'e', 'E', 'p', 'P']) || text.contains(['x', 'X']) => Literal::TooLarge,
+            Some(Err(())) if !text.contains(['.', 'e', 'E', 'p', 'P']) || text.contains(['x', 'X']) => {
+                Literal::TooLarge
+            }
             _ => match float(text) {
                 Some(_) if !text.contains(['.', 'e', 'E', 'p', 'P']) => {
                     return Err(format!("integer overflow: {}", quoted(text)));
@@ -192,7 +194,13 @@ fn general_form(number: f64, precision: Option<usize>) -> String {
     }
     match usize::try_from(point) {
         Err(_) => format!("0.{}{digits}", "0".repeat(usize::try_from(-point).unwrap_or_default())),
-        Ok(0) => if digits.is_empty() { "0".to_owned() } else { format!("0.{digits}") },
+        Ok(0) => {
+            if digits.is_empty() {
+                "0".to_owned()
+            } else {
+                format!("0.{digits}")
+            }
+        }
         Ok(point) if point >= digits.len() => {
             let zeros = "0".repeat(point - digits.len());
             let digits = if digits.is_empty() { "0" } else { digits };

@@ -329,8 +329,17 @@ impl<'t> Parser<'t> {
                     self.next += 1;
                     break;
                 }
-                Kind::Bool | Kind::Rune | Kind::Dot | Kind::Field | Kind::Identifier | Kind::Number | Kind::Nil
-                | Kind::Raw | Kind::Quoted | Kind::Variable | Kind::LeftParen => {
+                Kind::Bool
+                | Kind::Rune
+                | Kind::Dot
+                | Kind::Field
+                | Kind::Identifier
+                | Kind::Number
+                | Kind::Nil
+                | Kind::Raw
+                | Kind::Quoted
+                | Kind::Variable
+                | Kind::LeftParen => {
                     let command = self.command()?;
                     pipeline.commands.push(command);
                 }

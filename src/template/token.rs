@@ -73,8 +73,7 @@ pub(super) fn tokens(text: &str) -> Vec<Token<'_>> {
 }
 
 const SPACES: [char; 4] = [' ', '\t', '\r', '\n'];
-const KEYWORDS: [&str; 10] =
-    ["block", "break", "continue", "define", "else", "end", "if", "range", "template", "with"];
+const KEYWORDS: [&str; 10] = ["block", "break", "continue", "define", "else", "end", "if", "range", "template", "with"];
 
 struct Lexer<'t> {
     text: &'t str,

@@ -53,7 +53,10 @@ pub(super) enum Term {
     Dot,
     Nil,
     Number(Number),
-    Text { quoted: String, text: String },
+    Text {
+        quoted: String,
+        text: String,
+    },
     /// `.A.B`
     Field(Vec<String>),
     /// `$x.A.B`, the name with its `$` first.
