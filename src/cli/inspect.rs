@@ -10,9 +10,9 @@ use serde_json::json;
 /// Print what is recorded of a machine, as docker-machine's JSON
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  inspect web-1 --format '{{.Driver.IPAddress}}'
-  inspect web-1 --format '{{range .HostOptions.EngineOptions.Labels}}{{println .}}{{end}}'
-  inspect web-1 --json")]
+  machine inspect web-1 --format '{{.Driver.IPAddress}}'
+  machine inspect web-1 --format '{{range .HostOptions.EngineOptions.Labels}}{{println .}}{{end}}'
+  machine inspect web-1 --json")]
 pub(super) struct Inspect {
     /// Print only this, as `{{.Driver.IPAddress}}` or `{{json .Driver}}`; `json` is our own record as JSON
     #[arg(short, long, value_name = "TEMPLATE")]

@@ -9,7 +9,9 @@ use super::{
 };
 use crate::{
     docker::DockerError,
+    name::MachineName,
     record::{MachineRecord, Power, Snapshot, host_port},
+    store::{Area, StoreError},
     world::World,
 };
 use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
@@ -106,22 +108,46 @@ impl Found {
     }
 }
 
-/// docker-machine's documents, several at a time.
+/// docker-machine's documents.
 fn read_documents(world: &World, records: &[MachineRecord]) -> Vec<Result<Document, String>> {
-    let read = |record: &MachineRecord| match Document::read(&*world.store, &record.name) {
+    side_by_side(records, |record| match Document::read(&*world.store, &record.name) {
         Ok(document) => Ok(document.unwrap_or_default()),
         Err(e) => Err(e.to_string()),
-    };
+    })
+}
+
+/// Names of machines that can be read, in the order of the store, by the least that tells: scripts ask for names often.
+pub(super) fn readable(world: &World) -> Result<Vec<String>, StoreError> {
+    let names = world.store.names()?;
+    let is_there = side_by_side(&names, |name| {
+        let Ok(name) = MachineName::new(name.as_str()) else { return false };
+        let read = |file| world.store.read(Area::Machine(&name), file).ok().flatten();
+        let sound = |bytes: Vec<u8>| serde_json::from_slice::<Head>(&bytes).is_ok_and(|head| !head.driver.is_empty());
+        read("record.kdl").is_some_and(|bytes| !bytes.is_empty()) || read("config.json").is_some_and(sound)
+    });
+    Ok(names.into_iter().zip(is_there).filter(|(_, there)| *there).map(|(name, _)| name).collect())
+}
+
+/// What every document of docker-machine has.
+#[derive(serde::Deserialize)]
+struct Head {
+    #[serde(rename = "DriverName")]
+    driver: String,
+}
+
+/// Does work that waits for files on several threads; the order is kept.
+fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(8);
-    // A thread costs as much as reading a few documents.
-    let share = records.len().div_ceil(threads).max(32);
-    if records.len() <= share {
-        return records.iter().map(read).collect();
+    // A thread costs as much as reading a few files.
+    let share = items.len().div_ceil(threads).max(32);
+    if items.len() <= share {
+        return items.iter().map(work).collect();
     }
+    let work = &work;
     thread::scope(|scope| {
         let workers: Vec<_> =
-            records.chunks(share).map(|part| scope.spawn(|| part.iter().map(read).collect::<Vec<_>>())).collect();
-        workers.into_iter().flat_map(|w| w.join().expect("reading documents does not panic")).collect()
+            items.chunks(share).map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<_>>())).collect();
+        workers.into_iter().flat_map(|w| w.join().expect("reading does not panic")).collect()
     })
 }
 

@@ -3,7 +3,7 @@
 use super::{
     CliError, Cx, Exit, Group, Out, Run,
     filter::Filters,
-    look::{Found, Look},
+    look::{self, Found, Look},
     row::Row,
     table,
 };
@@ -14,9 +14,9 @@ use std::{collections::BTreeSet, time::Duration};
 /// List machines
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
-  ls -q --filter driver=nspawn
-  ls --filter name='^web-[0-9]+$' --format 'table {{.Name}}\\t{{.State}}\\t{{.URL}}'
-  ls --format '{{.Name}}{{if .Error}}: {{.Error}}{{end}}'")]
+  machine ls -q --filter driver=nspawn
+  machine ls --filter name='^web-[0-9]+$' --format 'table {{.Name}}\\t{{.State}}\\t{{.URL}}'
+  machine ls --format '{{.Name}}{{if .Error}}: {{.Error}}{{end}}'")]
 pub(super) struct Ls {
     /// Print only names
     #[arg(short, long)]
@@ -46,6 +46,10 @@ impl Run for Ls {
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let filters = Filters::parse(&self.filter)?;
         let world = cx.world()?;
+        if self.quiet && self.filter.is_empty() {
+            let readable = look::readable(&world).map_err(CliError::Store)?;
+            return names(out, readable.iter().map(String::as_str));
+        }
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;
         // Whoever called us as docker-machine expects that it lists and ends well all the same.
         let exit = if snapshot.broken.is_empty() || cx.drop_in() { Exit::Done } else { Exit::Error };
@@ -100,9 +104,9 @@ struct Format {
 
 impl Format {
     fn parse(text: &str) -> Result<Self, CliError> {
-        let (table, text) = text.strip_prefix("table").map_or((false, text), |rest| (true, rest.trim()));
+        let (table, text) = text.strip_prefix("table").map_or((false, text), |rest| (true, rest));
         // The end of the line belongs to the template, as errors tell.
-        let text = text.replace("\\t", "\t").replace("\\n", "\n") + "\n";
+        let text = text.trim_matches(' ').replace("\\t", "\t").replace("\\n", "\n") + "\n";
         let template = Template::parse(&text).map_err(|e| CliError::said(e.to_string()))?;
         Ok(Self { table, template })
     }

@@ -5,7 +5,11 @@ const MINIMUM: usize = 5;
 
 /// Aligns the cells of lines, which tabs separate. The last cell of a line is not padded.
 pub(super) fn aligned(lines: &str) -> String {
-    let cells: Vec<Vec<&str>> = lines.split('\n').map(|line| line.split('\t').collect()).collect();
+    let mut cells: Vec<Vec<&str>> = lines.split('\n').map(|line| line.split('\t').collect()).collect();
+    // A line that is cut off has no cell after its last tab.
+    if let Some(last) = cells.last_mut().filter(|last| last.len() > 1 && last.ends_with(&[""])) {
+        last.pop();
+    }
     let widths = widths(&cells);
     let mut text = String::new();
     for (row, line) in cells.iter().enumerate() {
@@ -70,5 +74,6 @@ mod tests {
     fn a_line_without_the_column_ends_it() {
         assert_eq!(aligned("a\tb\nx\nlong cell\tb\n"), "a    b\nx\nlong cell   b\n");
         assert_eq!(aligned("long cell\tb\na\tcut"), "long cell   b\na           cut", "no line is ended that was not");
+        assert_eq!(aligned("long cell\tb\na\t"), "long cell   b\na");
     }
 }
