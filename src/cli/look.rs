@@ -157,18 +157,17 @@ async fn one(world: &World, machine: Listed, look: &Look) -> Row {
     let mut row = Row::of(&record, &document);
     let mut seen = Row::default();
     let asked = tokio::time::timeout(look.timeout, ask(world, record, &document, look, &mut seen)).await;
-    match asked {
-        Ok(result) => {
-            row.swarm = if master == row.name { format!("{master} (master)") } else { master };
-            (row.state, row.active, row.url) = (seen.state, seen.active, seen.url);
-            (row.docker, row.error) = (seen.docker, seen.error);
-            if let Err(e) = result {
-                (row.state, row.error) = (State::Error, one_line(&e.to_string()));
-                "Unknown".clone_into(&mut row.docker);
-            }
-            row.response = start.elapsed();
+    if let Ok(result) = asked {
+        row.swarm = if master == row.name { format!("{master} (master)") } else { master };
+        (row.state, row.active, row.url) = (seen.state, seen.active, seen.url);
+        (row.docker, row.error) = (seen.docker, seen.error);
+        if let Err(e) = result {
+            (row.state, row.error) = (State::Error, one_line(&e.to_string()));
+            "Unknown".clone_into(&mut row.docker);
         }
-        Err(_) => (row.state, row.response) = (State::Timeout, look.timeout),
+        row.response = start.elapsed();
+    } else {
+        (row.state, row.response) = (State::Timeout, look.timeout);
     }
     row
 }

@@ -35,6 +35,7 @@ fn widths(cells: &[Vec<&str>]) -> Vec<Vec<usize>> {
         .collect();
     let ended = |row: usize, column: usize| cells[row].len() > column + 1;
     let columns = cells.iter().map(Vec::len).max().unwrap_or_default();
+    #[expect(clippy::needless_range_loop, reason = "a column is the second index")]
     for column in 0..columns {
         let mut from = 0;
         while from < cells.len() {

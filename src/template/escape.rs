@@ -6,7 +6,6 @@ use std::fmt::Write as _;
 pub(super) fn is_print(c: char) -> bool {
     match c {
         ' ' => true,
-        '\'' | '"' | '\\' => true,
         c if c.is_ascii() => c.is_ascii_graphic(),
         // After a letter, a mark that joins it is printable as well.
         c => !format!("a{c}").escape_debug().any(|c| c == '\\'),

@@ -354,8 +354,8 @@ impl<'t> State<'t, '_> {
         };
         let count = words.len() + usize::from(last.is_some());
         if function.more && count < function.least {
-            let (least, got) = (function.least, words.len());
-            return self.fail(format!("wrong number of args for {name}: want at least {least} got {got}"));
+            let (want, got) = (function.least, words.len());
+            return self.fail(format!("wrong number of args for {name}: want at least {want} got {got}"));
         }
         if !function.more && count != function.least {
             return self.fail(format!("wrong number of args for {name}: want {} got {count}", function.least));

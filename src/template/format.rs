@@ -274,10 +274,9 @@ impl Printer {
         match value {
             Value::Nil | Value::Absent if depth > 0 && self.flags.syntax => self.out.push_str("interface {}(nil)"),
             Value::Nil | Value::Absent if depth > 0 => self.out.push_str("<nil>"),
-            Value::Nil | Value::Absent if verb == 'v' => self.pad("<nil>"),
-            Value::Nil | Value::Absent => self.bad(value, verb),
+            Value::Nil | Value::Absent | Value::Pointer(_, None) if verb == 'v' => self.pad("<nil>"),
             Value::Bool(truth) if matches!(verb, 't' | 'v') => self.pad(if *truth { "true" } else { "false" }),
-            Value::Bool(_) => self.bad(value, verb),
+            Value::Nil | Value::Absent | Value::Bool(_) => self.bad(value, verb),
             Value::Int(number) => self.int(value, *number, verb),
             Value::Byte(byte) if self.flags.syntax && verb == 'v' => self.out.push_str(&format!("{byte:#x}")),
             Value::Byte(byte) => self.int(value, i64::from(*byte), verb),
@@ -317,7 +316,6 @@ impl Printer {
             }
             // Where a structure lies in memory is of no use to anybody.
             Value::Pointer(_, Some(_)) => self.pad("0xc000000000"),
-            Value::Pointer(_, None) if verb == 'v' => self.pad("<nil>"),
             Value::Pointer(name, None) => self.out.push_str(&format!("%!{verb}(*{name}=<nil>)")),
         }
     }
