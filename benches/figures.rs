@@ -36,6 +36,7 @@ fn main() {
     let mut table = Table::default();
     start(&mut table, if quick { 20 } else { 200 });
     plans(&mut table, quick);
+    lists(&mut table, if quick { 5 } else { 21 });
     if ready(&[]) {
         no_op(&mut table, if quick { 5 } else { 21 });
         quickstart(&mut table, if quick { 1 } else { 3 });
@@ -222,6 +223,49 @@ fn plans(table: &mut Table, quick: bool) {
         table.line(&third, &times[2], "linear", &each(&times[2]), "", &peak(machine(&full, &["ls", "-q"])));
         if hosts == 10_000 {
             wrong(table, &text, turns);
+        }
+    }
+}
+
+/// Machines whose engines are not there: what is timed is our own work, not waiting.
+fn lists(table: &mut Table, turns: usize) {
+    for machines in [100, 1_000] {
+        let dir = folder();
+        let store = DirStore::new(dir.path()).expect("a store");
+        for n in 0..machines {
+            let name = MachineName::new(format!("web-{n}")).expect("a name");
+            let url = "tcp://127.0.0.1:1".to_owned();
+            let options = [("url".to_owned(), url.clone().into())].into();
+            let mut record = MachineRecord::new(name, None, "none", options);
+            record.instance = Some(Instance {
+                id: url.clone(),
+                address: "127.0.0.1".to_owned(),
+                ssh: None,
+                url: Some(url),
+                host_keys: Vec::new(),
+                jump_keys: Vec::new(),
+            });
+            store.put(&record).expect("a record is kept");
+        }
+        let template = "{{.Name}} {{.State}} {{if .Error}}{{.Error}}{{end}}";
+        for (what, args, goal) in [
+            ("`ls`", &["ls"][..], "≤ 300 ms"),
+            ("`ls --format`", &["ls", "--format", template], "≤ 300 ms"),
+            ("`ls -q`", &["ls", "-q"], "≤ 20 ms"),
+        ] {
+            let said = machine(dir.path(), args).output().expect("machine starts");
+            let lines = String::from_utf8_lossy(&said.stdout).lines().count();
+            assert!(lines >= machines, "{}", String::from_utf8_lossy(&said.stderr));
+            let times: Vec<Duration> = (0..turns).map(|_| timed(machine(dir.path(), args))).collect();
+            let what = format!("{what}, {machines} machines of driver none, nothing listens");
+            table.line(
+                &what,
+                &times,
+                if machines == 1_000 { goal } else { "" },
+                "",
+                "",
+                &peak(machine(dir.path(), args)),
+            );
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod clock;
 pub mod graph;
 pub mod name;
 pub mod quote;
+pub mod template;
 
 // What a host should be and what was found there. Pure.
 pub mod engine;

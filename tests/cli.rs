@@ -267,6 +267,59 @@ fn a_list_is_json_or_any_template() {
     assert_eq!((run.status, run.stdout.as_str()), (1, ""));
 }
 
+/// As docker-machine has it, also where a template does not fit.
+#[test]
+fn templates_of_lists_are_gos() {
+    let home = Home::new();
+    home.none("web-1", "tcp://127.0.0.1:1");
+    home.none("Web-1", "tcp://127.0.0.1:1");
+    home.none("web-2", "tcp://127.0.0.1:1");
+    let list = |format: &str| {
+        let run = home.in_store("docker-machine", &["ls", "--filter", "name=^web-[12]$", "--format", format]);
+        (run.status, run.stdout, run.stderr)
+    };
+    let error = "Unable to query docker version: Cannot connect to the docker engine endpoint";
+    for (format, want) in [
+        ("{{if .Error}}{{.Error}}{{end}}", format!("{error}\n{error}\n")),
+        ("{{printf \"%-6s|%d\" .Name .State}}", "web-1 |1\nweb-2 |1\n".to_owned()),
+        ("{{.SwarmOptions.Image}} {{.EngineOptions.InstallURL}}", "swarm:latest https://get.docker.com\n".repeat(2)),
+        (
+            "table {{.Name}}\\t{{.State}}\\t{{.DriverName}}",
+            "NAME    STATE     DRIVER\nweb-1   Running   none\nweb-2   Running   none\n".to_owned(),
+        ),
+        ("{{json .Name}}", "\"web-1\"\n\"web-2\"\n".to_owned()),
+        ("table", "\n\n\n".to_owned()),
+    ] {
+        assert_eq!(list(format), (0, want, String::new()), "{format}");
+    }
+    for (format, stdout, stderr) in [
+        ("{{.Name", "", "template: :2: unclosed action started at :1"),
+        ("{{foo}}", "", "template: :1: function \"foo\" not defined"),
+        (
+            "{{.Name}} {{.Nope}}",
+            "web-1 ",
+            "template: :1:12: executing \"\" at <.Nope>: can't evaluate field Nope in type commands.HostListItem",
+        ),
+        (
+            "table {{.Name}}\\t{{.State}}\\t{{.Nope}}",
+            "NAME    STATE   <no value>\nweb-1   Running",
+            "template: :1:23: executing \"\" at <.Nope>: can't evaluate field Nope in type commands.HostListItem",
+        ),
+        (
+            "table {{.SwarmOptions.Image}}",
+            "",
+            "template: :1:15: executing \"\" at <.SwarmOptions.Image>: can't evaluate field Image in type string",
+        ),
+    ] {
+        let (status, out, err) = list(format);
+        assert_eq!((status, out.as_str(), err.trim_end()), (1, stdout, stderr), "{format}");
+    }
+    let names = home.in_store("docker-machine", &["ls", "--format", "{{.Name}}"]).stdout;
+    assert_eq!(names, "Web-1\nweb-1\nweb-2\n", "names that differ in case only are both there");
+    let run = home.in_store("docker-machine", &["ls", "--filter", "name=["]);
+    assert_eq!((run.status, run.stderr.as_str()), (1, "error parsing regexp: missing closing ]: `[`\n"));
+}
+
 /// Pain 26: a machine that does not answer costs its timeout once, not once for each.
 #[test]
 fn machines_that_do_not_answer_are_told_after_one_timeout() {
@@ -428,6 +481,41 @@ fn inspect_prints_the_document_as_docker_machine_writes_it() {
     assert_eq!(format("{{.Driver.URL}}"), "tcp://192.0.2.10:2376\n");
     assert_eq!(format("{{json .HostOptions.EngineOptions.Labels}}"), "[]\n");
     assert_eq!(home.in_store("docker-machine", &["inspect", "web-1", "-f", "{{.Nope}}"]).stdout, "<no value>\n");
+}
+
+#[test]
+fn templates_of_documents_are_gos() {
+    let home = Home::new();
+    home.none("web-1", "tcp://192.0.2.10:2376");
+    let inspect = |format: &str| {
+        let run = home.in_store("docker-machine", &["inspect", "web-1", "-f", format]);
+        (run.status, run.stdout, run.stderr)
+    };
+    for (format, want) in [
+        ("{{index .Driver \"URL\"}}", "tcp://192.0.2.10:2376\n"),
+        (
+            "{{range $k, $v := .HostOptions.SwarmOptions}}{{$k}} {{end}}",
+            "Address Agent ArbitraryFlags ArbitraryJoinFlags Discovery Env Heartbeat Host Image IsExperimental IsSwarm Master Overcommit Strategy \n",
+        ),
+        ("{{with .Driver}}{{.MachineName}}{{end}}\\n", "web-1\\n\n"),
+        ("{{prettyjson .HostOptions.EngineOptions.Labels}}", "[]\n"),
+    ] {
+        assert_eq!(inspect(format), (0, want.to_owned(), String::new()), "{format}");
+    }
+    for (format, stdout, stderr) in [
+        ("{{.Name", "", "template parsing error: template: :1: unclosed action\n"),
+        (
+            "{{.Nope.X}} {{.Name.X}}",
+            "<no value> ",
+            "template: :1:19: executing \"\" at <.Name.X>: can't evaluate field X in type interface {}\n",
+        ),
+    ] {
+        assert_eq!(inspect(format), (1, stdout.to_owned(), stderr.to_owned()), "{format}");
+    }
+    let run = home.in_store("machine", &["inspect", "web-1", "--json"]);
+    let ours: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((&ours["version"], &ours["machine"]["driver"]), (&1.into(), &"none".into()));
+    assert_eq!(ours["url"], "tcp://192.0.2.10:2376");
 }
 
 #[test]

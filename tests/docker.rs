@@ -171,9 +171,11 @@ async fn secrets_that_are_none_are_told_before_anything_is_sent() {
     let ca = Authority::new("ours");
     let (cert, key) = ca.client();
     let other = ca.client().1;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
     let tls = |ca: &str, cert: &str, key: &str| {
         let (ca, cert, key) = (ca.to_owned(), cert.to_owned(), key.to_owned());
-        Endpoint::Tls { host: "127.0.0.1".into(), port: 1, ca, cert, key }
+        Endpoint::Tls { host: "127.0.0.1".into(), port, ca, cert, key }
     };
     for (endpoint, want) in [
         (tls("", &cert, &key), "the recorded authority is not a certificate"),
@@ -181,7 +183,7 @@ async fn secrets_that_are_none_are_told_before_anything_is_sent() {
         (tls(&ca.pem, &cert, "hunter2"), "our private key is not one in PEM"),
         (tls(&ca.pem, &cert, &other), "our certificate and key cannot be used"),
     ] {
-        let text = tls_failure(ask(&endpoint).await, 1);
+        let text = tls_failure(ask(&endpoint).await, port);
         assert!(text.contains(want) && !text.contains("hunter2"), "{text}");
     }
 }

@@ -7,7 +7,8 @@ use std::{
 };
 
 /// Modules that are values and functions from values to values.
-const PURE: &[&str] = &["age", "name", "graph", "quote", "engine", "provisioner", "record", "fleet", "plan", "tls"];
+const PURE: &[&str] =
+    &["age", "name", "graph", "quote", "template", "engine", "provisioner", "record", "fleet", "plan", "tls"];
 
 /// What a pure module must not know.
 const EFFECTS: &[&str] = &[

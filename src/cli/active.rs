@@ -1,6 +1,6 @@
 //! `active`: which machine the docker client speaks to now.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, row};
+use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, look, row::State};
 use std::time::Duration;
 
 /// Print the machine that the docker client is pointed to
@@ -23,14 +23,18 @@ impl Run for Active {
         }
         let world = cx.world()?;
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;
-        let look =
-            row::Look { timeout: Duration::from_secs(self.timeout), docker_host: cx.var("DOCKER_HOST"), engine: false };
-        let rows = cx.block_on(row::look(&world, snapshot, &look))?;
+        let look = look::Look {
+            timeout: Duration::from_secs(self.timeout),
+            docker_host: cx.var("DOCKER_HOST"),
+            engine: false,
+            drop_in: cx.drop_in(),
+        };
+        let rows = cx.block_on(look::look(&world, snapshot, &look))?;
         if let Some(row) = rows.iter().find(|row| row.is_active()) {
             out.line(&row.name)?;
             return Ok(Exit::Done);
         }
-        let timed_out = rows.iter().any(|row| row.state == row::TIMEOUT);
+        let timed_out = rows.iter().any(|row| row.state == State::Timeout);
         Err(CliError::said(if timed_out { "Error getting active host: timeout" } else { "No active host found" }))
     }
 }

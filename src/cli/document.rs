@@ -3,7 +3,8 @@
 use super::CliError;
 use crate::{
     name::MachineName,
-    store::{Area, Store, StoreError},
+    record::docker_machine::{ConfigFile, Place, VERSION},
+    store::{Area, Store, StoreError, config},
 };
 use serde_json::Value;
 
@@ -19,12 +20,36 @@ impl Document {
         };
         match serde_json::from_slice(&bytes) {
             Ok(value) => Ok(Some(Self(value))),
-            Err(e) => Err(CliError::Store(StoreError::Broken {
-                machine: name.to_string(),
-                path: store.root().join("machines").join(name.as_str()).join("config.json"),
-                why: e.to_string(),
-            })),
+            Err(e) => Err(broken(store, name, e.to_string())),
         }
+    }
+
+    /// The document as docker-machine shows it: brought to its last version, and made from our record where there is
+    /// none. Options that our tables call secret are left out.
+    pub(super) fn inspect(store: &dyn Store, name: &MachineName) -> Result<Self, CliError> {
+        let root = store.root().to_string_lossy().into_owned();
+        let mut document = match Self::read(store, name)? {
+            Some(document) if document.0["ConfigVersion"].as_u64() == Some(VERSION) => document,
+            Some(old) => {
+                let migrated = ConfigFile::parse(&old.0.to_string(), Place { root: &root, name });
+                Self::of_text(&migrated.map_err(|e| broken(store, name, e.to_string()))?.text())
+            }
+            None => {
+                let record = store.get(name).map_err(CliError::Store)?;
+                Self::of_text(&config::document(&root, &config::without_secrets(&record)))
+            }
+        };
+        let driver = document.0["DriverName"].as_str().unwrap_or_default().to_owned();
+        if let Some(fields) = document.0.get_mut("Driver").and_then(Value::as_object_mut) {
+            for secret in config::secret_fields(&driver) {
+                fields.shift_remove(secret);
+            }
+        }
+        Ok(document)
+    }
+
+    fn of_text(text: &str) -> Self {
+        Self(serde_json::from_str(text).expect("what we write is JSON"))
     }
 
     fn swarm(&self, key: &str) -> &Value {
@@ -51,4 +76,12 @@ impl Document {
         let labels = self.0["HostOptions"]["EngineOptions"]["Labels"].as_array();
         labels.into_iter().flatten().filter_map(Value::as_str).map(|text| text.split_once('=').unwrap_or((text, "")))
     }
+}
+
+fn broken(store: &dyn Store, machine: &MachineName, why: String) -> CliError {
+    CliError::Store(StoreError::Broken {
+        machine: machine.to_string(),
+        path: store.root().join("machines").join(machine.as_str()).join("config.json"),
+        why,
+    })
 }

@@ -18,7 +18,7 @@ pub(super) const KEYS: [(&str, &str); 5] = [
 
 /// The words that `state` knows.
 pub(super) const STATES: [&str; 8] =
-    ["Error", "Paused", "Running", "Saved", "Starting", "Stopped", "Stopping", super::row::TIMEOUT];
+    ["Error", "Paused", "Running", "Saved", "Starting", "Stopped", "Stopping", "Timeout"];
 
 /// All filters of a command line.
 #[derive(Debug, Default)]
@@ -40,7 +40,7 @@ impl Filters {
                 "driver" => filters.drivers.push(value.to_owned()),
                 "state" => filters.states.push(value.to_owned()),
                 "name" => {
-                    let wrong = |why| CliError::said(format!("error parsing regexp: {why}: `{value}`"));
+                    let wrong = |why| CliError::said(format!("error parsing regexp: {why}"));
                     filters.names.push(pattern::parse(value).map_err(wrong)?);
                 }
                 "swarm" => filters.swarms.push(value.to_owned()),
@@ -57,6 +57,11 @@ impl Filters {
     /// Whether machines must be looked at before it is known which are shown.
     pub(super) fn need_state(&self) -> bool {
         !self.states.is_empty()
+    }
+
+    /// Whether docker-machine's documents must be read before it is known which are shown.
+    pub(super) fn need_documents(&self) -> bool {
+        !self.swarms.is_empty() || !self.labels.is_empty()
     }
 
     /// Whether a machine passes by what is recorded of it. `master` is the name of its swarm's master.

@@ -1,13 +1,25 @@
-//! `inspect`: docker-machine's document of a machine.
+//! `inspect`: docker-machine's document of a machine, or our own record of it.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, document::Document, error::NamesError, names, template};
+use super::{CliError, Cx, Exit, Group, Out, Run, document::Document, error::NamesError, names};
+use crate::{
+    store::config,
+    template::{self, Template, value::Value},
+};
+use serde_json::json;
 
 /// Print what is recorded of a machine, as docker-machine's JSON
 #[derive(clap::Args)]
+#[command(after_help = "Examples:
+  machine inspect web-1 --format '{{.Driver.IPAddress}}'
+  machine inspect web-1 --format '{{range .HostOptions.EngineOptions.Labels}}{{println .}}{{end}}'
+  machine inspect web-1 --json")]
 pub(super) struct Inspect {
-    /// Print only this, as `{{.Driver.IPAddress}}` or `{{json .Driver}}`
+    /// Print only this, as `{{.Driver.IPAddress}}` or `{{json .Driver}}`; `json` is our own record as JSON
     #[arg(short, long, value_name = "TEMPLATE")]
     format: Option<String>,
+    /// Print our own record as JSON: what config.json cannot hold is in it
+    #[arg(long)]
+    json: bool,
     /// The machine; `default` if none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -23,18 +35,26 @@ impl Run for Inspect {
         }
         let world = cx.world()?;
         let name = names::parse(&names::one(&*world.store, &self.names)?)?;
-        // A machine without a document is either broken or not there at all; the store knows.
-        let document = match Document::read(&*world.store, &name)? {
-            Some(document) => document,
-            None => match world.store.get(&name) {
-                Ok(_) => Err(CliError::said(format!("`{name}` has no config.json")))?,
-                Err(e) => Err(CliError::Store(e))?,
-            },
-        };
-        match self.format.as_deref().filter(|format| !format.is_empty()) {
-            Some(format) => out.line(&template::parse(format)?.render(&document.0))?,
-            None => out.line(&template::pretty(&document.0))?,
+        let format = self.format.as_deref().filter(|format| !format.is_empty());
+        if self.json || format == Some("json") {
+            let record = world.store.get(&name).map_err(CliError::Store)?;
+            let record = config::without_secrets(&record);
+            let document = json!({ "version": 1, "url": record.url(), "machine": record });
+            out.line(&template::json::document(&document))?;
+            return Ok(Exit::Done);
         }
+        let document = Document::inspect(&*world.store, &name)?;
+        let Some(format) = format else {
+            out.line(&template::json::document(&document.0))?;
+            return Ok(Exit::Done);
+        };
+        let template = Template::parse(format).map_err(|e| CliError::said(format!("template parsing error: {e}")))?;
+        let mut text = String::new();
+        let done = template.execute(&Value::from(&document.0), &mut text);
+        // What came before a mistake is printed all the same.
+        out.text(&text)?;
+        done.map_err(|e| CliError::said(e.to_string()))?;
+        out.text("\n")?;
         Ok(Exit::Done)
     }
 }

@@ -3,14 +3,20 @@
 use super::{
     CliError, Cx, Exit, Group, Out, Run,
     filter::Filters,
-    row::{self, Row},
-    table, template,
+    look::{self, Found, Look},
+    row::Row,
+    table,
 };
+use crate::template::{self, Template, value::Value};
 use serde_json::json;
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 /// List machines
 #[derive(clap::Args)]
+#[command(after_help = "Examples:
+  machine ls -q --filter driver=nspawn
+  machine ls --filter name='^web-[0-9]+$' --format 'table {{.Name}}\\t{{.State}}\\t{{.URL}}'
+  machine ls --format '{{.Name}}{{if .Error}}: {{.Error}}{{end}}'")]
 pub(super) struct Ls {
     /// Print only names
     #[arg(short, long)]
@@ -31,7 +37,7 @@ pub(super) struct Ls {
     ignored: Vec<String>,
 }
 
-const HEADER: &str = "NAME\tACTIVE\tDRIVER\tSTATE\tURL\tSWARM\tDOCKER\tERRORS";
+const HEADER: &str = "NAME\tACTIVE\tDRIVER\tSTATE\tURL\tSWARM\tDOCKER\tERRORS\n";
 
 impl Run for Ls {
     const NAME: &'static str = "ls";
@@ -40,86 +46,77 @@ impl Run for Ls {
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let filters = Filters::parse(&self.filter)?;
         let world = cx.world()?;
+        if self.quiet && self.filter.is_empty() {
+            let readable = look::readable(&world).map_err(CliError::Store)?;
+            return names(out, readable.iter().map(String::as_str));
+        }
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;
         // Whoever called us as docker-machine expects that it lists and ends well all the same.
         let exit = if snapshot.broken.is_empty() || cx.drop_in() { Exit::Done } else { Exit::Error };
-        let order: Vec<String> = snapshot.machines.keys().map(ToString::to_string).collect();
-        let found = row::Found::read(&world, snapshot, &filters);
+        let found = Found::read(&world, snapshot, &filters, !self.quiet);
         if self.quiet && !filters.need_state() {
-            return lines(out, &found.names());
+            return names(out, found.names());
         }
-        let look = row::Look {
+        let look = Look {
             timeout: Duration::from_secs(self.timeout),
             docker_host: cx.var("DOCKER_HOST"),
             engine: !self.quiet,
+            drop_in: cx.drop_in(),
         };
         // A broken template is found before anybody waits.
         let format = self.format.as_deref().filter(|format| !format.is_empty() && *format != "json");
         let format = format.filter(|_| !self.quiet && !self.json).map(Format::parse).transpose()?;
+        let readable: BTreeSet<String> = found.names().map(str::to_owned).collect();
         let mut rows = cx.block_on(found.look(&world, &look))?;
-        rows.retain(|row| !order.contains(&row.name) || filters.pass_state(&row.state));
+        rows.retain(|row| !readable.contains(&row.name) || filters.pass_state(row.state.word()));
         if self.quiet {
-            let shown = |name: &&String| rows.iter().any(|row| row.name == **name);
-            return lines(out, &order.iter().filter(shown).cloned().collect::<Vec<_>>());
+            let shown: BTreeSet<&str> = rows.iter().map(|row| row.name.as_str()).collect();
+            return names(out, readable.iter().map(String::as_str).filter(|name| shown.contains(name)));
         }
         if self.json || self.format.as_deref() == Some("json") {
             let machines: Vec<_> = rows.iter().map(Row::json).collect();
-            out.line(&template::pretty(&json!({ "version": 1, "machines": machines })))?;
+            out.line(&template::json::document(&json!({ "version": 1, "machines": machines })))?;
             return Ok(exit);
         }
         if let Some(format) = format {
-            out.text(&format.render(&rows))?;
-            return Ok(exit);
+            let (text, done) = format.render(&rows);
+            // What came before a mistake is printed all the same.
+            out.text(&text)?;
+            return done.map(|()| exit);
         }
-        let lines: Vec<_> = std::iter::once(HEADER.to_owned()).chain(rows.iter().map(Row::line)).collect();
-        out.text(&table::aligned(&lines))?;
+        let lines = rows.iter().map(|row| row.line() + "\n");
+        out.text(&table::aligned(&std::iter::once(HEADER.to_owned()).chain(lines).collect::<String>()))?;
         Ok(exit)
     }
 }
 
-fn lines(out: &mut Out, lines: &[String]) -> Result<Exit, CliError> {
-    for line in lines {
-        out.line(line)?;
-    }
+fn names<'n>(out: &mut Out, names: impl Iterator<Item = &'n str>) -> Result<Exit, CliError> {
+    let text: String = names.flat_map(|name| [name, "\n"]).collect();
+    out.text(&text)?;
     Ok(Exit::Done)
 }
 
 /// What `--format` asks for.
 struct Format {
     table: bool,
-    template: template::Template,
+    template: Template,
 }
 
 impl Format {
     fn parse(text: &str) -> Result<Self, CliError> {
-        let (table, text) = text.strip_prefix("table").map_or((false, text), |rest| (true, rest.trim()));
-        let text = text.replace("\\t", "\t").replace("\\n", "\n");
-        Ok(Self { table, template: template::parse(&text)? })
+        let (table, text) = text.strip_prefix("table").map_or((false, text), |rest| (true, rest));
+        // The end of the line belongs to the template, as errors tell.
+        let text = text.trim_matches(' ').replace("\\t", "\t").replace("\\n", "\n") + "\n";
+        let template = Template::parse(&text).map_err(|e| CliError::said(e.to_string()))?;
+        Ok(Self { table, template })
     }
 
-    fn render(&self, rows: &[Row]) -> String {
-        let mut lines: Vec<String> = Vec::new();
-        if self.table {
-            lines.push(self.template.headers(|field| header(field).to_owned()));
-        }
-        lines.extend(rows.iter().map(|row| self.template.render(&row.fields())));
-        if self.table { table::aligned(&lines) } else { lines.join("\n") + if lines.is_empty() { "" } else { "\n" } }
-    }
-}
-
-fn header(field: &str) -> &'static str {
-    match field {
-        "Name" => "NAME",
-        "Active" => "ACTIVE",
-        "ActiveHost" => "ACTIVE_HOST",
-        "ActiveSwarm" => "ACTIVE_SWARM",
-        "DriverName" => "DRIVER",
-        "State" => "STATE",
-        "URL" => "URL",
-        "Swarm" => "SWARM",
-        "Error" => "ERRORS",
-        "DockerVersion" => "DOCKER",
-        "ResponseTime" => "RESPONSE",
-        _ => "<no value>",
+    fn render(&self, rows: &[Row]) -> (String, Result<(), CliError>) {
+        let mut text = String::new();
+        let mut write = |value: &Value| self.template.execute(value, &mut text);
+        let header = if self.table { write(&Row::header()) } else { Ok(()) };
+        let done = header.and_then(|()| rows.iter().try_for_each(|row| write(&row.value())));
+        let text = if self.table { table::aligned(&text) } else { text };
+        (text, done.map_err(|e| CliError::said(e.to_string())))
     }
 }

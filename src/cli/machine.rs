@@ -40,13 +40,13 @@ impl Machine {
     /// Reads the record of a machine.
     pub(super) fn load(world: &World, name: &str) -> Result<Self, CliError> {
         let record = world.store.get(&names::parse(name)?).map_err(CliError::Store)?;
-        Self::of(world, record)
+        Ok(Self::of(world, record))
     }
 
     /// A machine whose record is known.
-    pub(super) fn of(world: &World, record: MachineRecord) -> Result<Self, CliError> {
-        let dir = world.store.machine_dir(&record.name).map_err(CliError::Store)?;
-        Ok(Self { world: world.clone(), record, dir })
+    pub(super) fn of(world: &World, record: MachineRecord) -> Self {
+        let dir = world::machine_dir(world, &record.name);
+        Self { world: world.clone(), record, dir }
     }
 
     /// All these machines, or what is wrong with any of them: nothing is begun if one cannot be read.

@@ -22,9 +22,7 @@ impl Run for SshConfig {
         let machines = if self.names.is_empty() {
             let snapshot = world.store.snapshot().map_err(CliError::Store)?;
             let known = snapshot.machines.into_values().map(|known| Machine::of(&world, known.record));
-            let mut machines = known.collect::<Result<Vec<_>, _>>()?;
-            machines.retain(|machine| machine.target().is_ok());
-            machines
+            known.filter(|machine| machine.target().is_ok()).collect()
         } else {
             Machine::load_all(&world, &self.names)?
         };

@@ -3,30 +3,49 @@
 const PADDING: usize = 3;
 const MINIMUM: usize = 5;
 
-/// Aligns lines whose cells are separated by tabs. The last cell of a line is not padded.
-pub(super) fn aligned(lines: &[String]) -> String {
-    let cells: Vec<Vec<&str>> = lines.iter().map(|line| line.split('\t').collect()).collect();
+/// Aligns the cells of lines, which tabs separate. The last cell of a line is not padded.
+pub(super) fn aligned(lines: &str) -> String {
+    let mut cells: Vec<Vec<&str>> = lines.split('\n').map(|line| line.split('\t').collect()).collect();
+    // A line that is cut off has no cell after its last tab.
+    if let Some(last) = cells.last_mut().filter(|last| last.len() > 1 && last.ends_with(&[""])) {
+        last.pop();
+    }
+    let widths = widths(&cells);
     let mut text = String::new();
     for (row, line) in cells.iter().enumerate() {
         for (column, cell) in line.iter().enumerate() {
             text.push_str(cell);
             if column + 1 < line.len() {
-                let pad = width(&cells, row, column) - cell.chars().count();
+                let pad = widths[row][column] - cell.chars().count();
                 text.extend(std::iter::repeat_n(' ', pad));
             }
         }
-        text.push('\n');
+        if row + 1 < cells.len() {
+            text.push('\n');
+        }
     }
     text
 }
 
-/// A column is a run of lines that have a cell there which a tab ends ("elastic tabstops").
-fn width(cells: &[Vec<&str>], row: usize, column: usize) -> usize {
-    let ended = |line: &&Vec<&str>| line.len() > column + 1;
-    let above = cells[..row].iter().rev().take_while(ended);
-    let below = cells[row..].iter().take_while(ended);
-    let longest = above.chain(below).map(|line| line[column].chars().count()).max().unwrap_or_default();
-    (longest + PADDING).max(MINIMUM)
+/// The width of each cell. A column is a run of lines that have a cell there which a tab ends ("elastic tabstops").
+fn widths(cells: &[Vec<&str>]) -> Vec<Vec<usize>> {
+    let mut widths: Vec<Vec<usize>> = cells
+        .iter()
+        .map(|line| line.iter().map(|cell| (cell.chars().count() + PADDING).max(MINIMUM)).collect())
+        .collect();
+    let ended = |row: usize, column: usize| cells[row].len() > column + 1;
+    let columns = cells.iter().map(Vec::len).max().unwrap_or_default();
+    #[expect(clippy::needless_range_loop, reason = "a column is the second index")]
+    for column in 0..columns {
+        let mut from = 0;
+        while from < cells.len() {
+            let to = (from..cells.len()).find(|row| !ended(*row, column)).unwrap_or(cells.len());
+            let widest = (from..to).map(|row| widths[row][column]).max().unwrap_or_default();
+            (from..to).for_each(|row| widths[row][column] = widest);
+            from = to + 1;
+        }
+    }
+    widths
 }
 
 #[cfg(test)]
@@ -48,13 +67,14 @@ mod tests {
             "hang               none     Timeout                                                      ",
             "swm       -        none     Running   tcp://127.0.0.1:12376   swm3 (master)   v18.09.7   ",
         ];
-        let lines = lines.map(str::to_owned);
-        assert_eq!(aligned(&lines), want.map(|line| format!("{line}\n")).concat());
+        let text = |lines: [&str; 4]| lines.map(|line| format!("{line}\n")).concat();
+        assert_eq!(aligned(&text(lines)), text(want));
     }
 
     #[test]
     fn a_line_without_the_column_ends_it() {
-        let lines = ["a\tb".to_owned(), "x".to_owned(), "long cell\tb".to_owned()];
-        assert_eq!(aligned(&lines), "a    b\nx\nlong cell   b\n");
+        assert_eq!(aligned("a\tb\nx\nlong cell\tb\n"), "a    b\nx\nlong cell   b\n");
+        assert_eq!(aligned("long cell\tb\na\tcut"), "long cell   b\na           cut", "no line is ended that was not");
+        assert_eq!(aligned("long cell\tb\na\t"), "long cell   b\na");
     }
 }

@@ -208,8 +208,9 @@ async fn dial(peer: &Peer, endpoint: &Endpoint) -> Result<Dialled, DockerError> 
     match endpoint {
         Endpoint::Tls { host, port, ca, cert, key } => {
             let host = host.trim_start_matches('[').trim_end_matches(']');
-            let config = tls::config(peer, ca, cert, key)?;
+            // Reading keys is dear: not before somebody is there to show them to.
             let stream = tcp(peer, host, *port).await?;
+            let config = tls::config(peer, ca, cert, key)?;
             Ok((tls::shake(peer, config, host, stream).await?, host_and_port(host, *port), true))
         }
         Endpoint::Ssh { transport, socket } => {

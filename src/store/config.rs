@@ -2,7 +2,10 @@
 
 use crate::{
     driver::{self, Kind, OptionSpec, Secrecy, options},
-    record::{MachineRecord, OptionValues, docker_machine::ConfigFile},
+    record::{
+        MachineRecord, OptionValues,
+        docker_machine::{ConfigFile, Place},
+    },
 };
 use serde_json::Value;
 
@@ -50,8 +53,23 @@ fn write_fields(table: &[OptionSpec], values: &OptionValues) -> Vec<(&'static st
     .collect()
 }
 
+/// The config.json of a record, as it would be written where there is none.
+#[must_use]
+pub fn document(root: &str, record: &MachineRecord) -> String {
+    let place = Place { root, name: &record.name };
+    let mut config = ConfigFile::new(place);
+    config.update(place, record, fields_of(record));
+    config.text()
+}
+
+/// Fields of a driver's object in config.json that hold secrets.
+pub fn secret_fields(driver: &str) -> impl Iterator<Item = &'static str> {
+    table(driver).iter().filter(|s| s.secrecy == Secrecy::Secret && !s.field.is_empty()).map(|s| s.field)
+}
+
 /// The record without options that may not be recorded (pain 24).
-pub(super) fn without_secrets(record: &MachineRecord) -> MachineRecord {
+#[must_use]
+pub fn without_secrets(record: &MachineRecord) -> MachineRecord {
     let mut record = record.clone();
     for spec in table(&record.driver).iter().filter(|s| s.secrecy == Secrecy::Secret) {
         record.options.remove(spec.key);

@@ -6,12 +6,12 @@
 
 pub mod auth;
 pub mod authority;
+pub mod config;
 pub mod copies;
 pub mod dir;
 pub mod issued;
 pub mod memory;
 
-mod config;
 mod file;
 mod lock;
 
