@@ -151,6 +151,9 @@ fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) ->
     })
 }
 
+/// So that it is the whole look that takes too long, never one question of it.
+const GRACE: Duration = Duration::from_secs(1);
+
 async fn one(world: &World, machine: Listed, look: &Look) -> Row {
     let Listed { record, document, master } = machine;
     let start = Instant::now();
@@ -197,7 +200,7 @@ async fn ask(
     let Some(url) = machine.url() else { return Ok(()) };
     row.active = active(&url, document, look.docker_host.as_deref());
     if look.engine {
-        match machine.engine_version_at(&url, look.timeout).await {
+        match machine.engine_version_at(&url, look.timeout + GRACE).await {
             Ok(version) => row.docker = format!("v{}", version.version),
             Err(e) => row.error = format!("Unable to query docker version: {}", unreachable(&e, look.drop_in)),
         }
@@ -207,7 +210,7 @@ async fn ask(
 }
 
 /// Why an engine did not answer.
-fn unreachable(error: &CliError, drop_in: bool) -> String {
+pub(super) fn unreachable(error: &CliError, drop_in: bool) -> String {
     match error {
         CliError::Docker(DockerError::Unreachable { .. }) if drop_in => {
             "Cannot connect to the docker engine endpoint".to_owned()

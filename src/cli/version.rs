@@ -1,6 +1,6 @@
 //! `version`: of this program, or of a machine's engine.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, machine::Machine, url};
+use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, look::unreachable, machine::Machine, url};
 use std::time::Duration;
 
 /// What follows the program's name, in docker-machine's form. In its place we are the version that we stand in for,
@@ -34,7 +34,11 @@ impl Run for Version {
                     let url = url::running(&machine).await?;
                     machine.engine_version_at(&url, Duration::from_secs(30)).await
                 })?;
-                out.line(&version.map_err(|e| e.doing("Unable to query docker version"))?.version)?;
+                let told = |e: CliError| match e {
+                    e @ CliError::Docker(_) if cx.drop_in() => CliError::said(unreachable(&e, true)),
+                    e => e,
+                };
+                out.line(&version.map_err(|e| told(e).doing("Unable to query docker version"))?.version)?;
             }
             _ => return Err(CliError::Names(NamesError::One)),
         }

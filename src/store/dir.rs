@@ -16,8 +16,8 @@ use crate::{
     name::{FleetName, MachineName},
     record::{
         CertificateRecord, Known, MachineRecord, Snapshot,
-        codec::{self, ConfigDigest, Document, Unknown},
-        docker_machine::{ConfigError, ConfigFile, Place, VERSION},
+        codec::{self, Document, Unknown},
+        docker_machine::{ConfigError, ConfigFile, Place},
     },
     tls,
 };
@@ -34,8 +34,11 @@ use std::{
 
 const RECORD: &str = "record.kdl";
 const CONFIG: &str = "config.json";
-/// docker-machine's name for the config.json before a migration.
-const BACKUP: &str = "config.json.bak";
+
+#[path = "dir_folder.rs"]
+mod folder;
+
+use folder::Seed;
 
 /// A store in docker-machine's layout.
 #[derive(Clone, Debug)]
@@ -45,9 +48,6 @@ pub struct DirStore {
     root_text: String,
     files: Files,
 }
-
-/// Fills in what only config.json holds.
-type Seed<'a> = &'a dyn Fn(&mut ConfigFile);
 
 /// What lies in a machine's folder.
 struct Found {
@@ -195,105 +195,6 @@ impl DirStore {
     fn write_lock(&self) -> Result<File, StoreError> {
         self.files.make_dir(&self.machines())?;
         lock::wait(&self.machines().join(".lock"))
-    }
-
-    /// The config.json for a record: its text, and `None` when a newer docker-machine's must be left alone.
-    fn new_config(&self, record: &MachineRecord, old: Option<&[u8]>, seed: Seed<'_>) -> Option<(String, bool)> {
-        let place = self.place(&record.name);
-        let (mut config, keep_old) = match old.map(|text| self.parse_config(&record.name, text)) {
-            Some(Ok(config)) => {
-                let migrated = config.version_found() < VERSION;
-                (config, migrated)
-            }
-            Some(Err(ConfigError::Future)) => return None,
-            // A crash of docker-machine leaves empty files; anything longer may be of use to somebody.
-            Some(Err(_)) => (ConfigFile::new(place), old.is_some_and(|text| !text.is_empty())),
-            None => (ConfigFile::new(place), false),
-        };
-        seed(&mut config);
-        config.update(place, record, config::fields_of(record));
-        Some((config.text(), keep_old))
-    }
-
-    /// Writes the files of a machine into a folder that is there.
-    fn write_files(
-        &self,
-        dir: &Path,
-        record: &MachineRecord,
-        found: &Found,
-        unknown: &Unknown,
-        seed: Seed<'_>,
-    ) -> Result<(), StoreError> {
-        let new_config = self.new_config(record, found.config.as_deref(), seed);
-        let old_digest = found.config.as_deref().map(tls::sha256_hex);
-        let digest = match &new_config {
-            Some((text, _)) => {
-                let current = tls::sha256_hex(text.as_bytes());
-                let replaces = old_digest.filter(|old| *old != current);
-                ConfigDigest { current: Some(current), replaces }
-            }
-            None => ConfigDigest { current: old_digest, replaces: None },
-        };
-        let config_changed = found.config.is_none() || digest.replaces.is_some();
-        let stage_record = |digest: &ConfigDigest| -> Result<Option<Staged<'_>>, StoreError> {
-            let text = codec::encode(record, digest, unknown);
-            if found.record.as_deref() == Some(text.as_bytes()) {
-                return Ok(None);
-            }
-            self.files.stage(&dir.join(RECORD), text.as_bytes(), Mode::Private).map(Some)
-        };
-
-        // Everything that a full disk can refuse comes before anything is changed.
-        let new_record = stage_record(&digest)?;
-        let staged_config = match new_config {
-            Some((text, keep_old)) if config_changed => {
-                if let (true, Some(old)) = (keep_old, &found.config) {
-                    self.files.write(&dir.join(BACKUP), old, Mode::Private)?;
-                }
-                Some(self.files.stage(&dir.join(CONFIG), text.as_bytes(), Mode::Private)?)
-            }
-            Some(_) | None => None,
-        };
-        // The record first: it knows both the old and the new config.json.
-        if new_record.is_none() && staged_config.is_none() {
-            return Ok(());
-        }
-        if let Some(staged) = new_record {
-            staged.name()?;
-            self.files.sync_dir(dir)?;
-        }
-        if let Some(staged) = staged_config {
-            staged.name()?;
-            self.files.sync_dir(dir)?;
-        }
-        // From here on the old config.json coming back means that docker-machine put it there.
-        if digest.replaces.is_some() {
-            let digest = ConfigDigest { replaces: None, ..digest };
-            self.files.write(&dir.join(RECORD), codec::encode(record, &digest, unknown).as_bytes(), Mode::Private)?;
-        }
-        Ok(())
-    }
-
-    /// Makes the folder of a machine: it appears with all that is in it, or not at all.
-    fn make_machine(
-        &self,
-        dir: &Path,
-        record: &MachineRecord,
-        found: &Found,
-        unknown: &Unknown,
-        seed: Seed<'_>,
-    ) -> Result<(), StoreError> {
-        let new = hidden(dir, "new");
-        self.files.make_dir(&new)?;
-        let made = self.write_files(&new, record, found, unknown, seed);
-        // docker-machine takes no lock: what it makes at this moment under the same name is not replaced,
-        // for a folder with anything in it is not renamed over.
-        let named = made.and_then(|()| self.files.rename_dir(&new, dir, "make"));
-        if named.is_err() {
-            // If this fails too, it lies there, ignored, until the next removal.
-            let _ = self.files.remove_dir(&new);
-        }
-        named
     }
 
     /// What was interrupted while it was made or removed.

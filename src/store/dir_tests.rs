@@ -285,7 +285,7 @@ fn what_docker_machine_changes_is_noticed_and_what_it_keeps_survives() {
         assert_eq!(store.get(&ours.name).unwrap(), machine("web-1", "10.0.0.3"));
         store.put(&machine("web-1", "10.0.0.3")).unwrap();
         assert!(slurp(&store, "web-1", CONFIG).contains("10.0.0.3"));
-        assert_eq!(store.machines().join("web-1").join(BACKUP).exists(), kept);
+        assert_eq!(store.machines().join("web-1").join(folder::BACKUP).exists(), kept);
     }
     // A newer docker-machine's is neither read nor touched.
     scribble(&store, "web-1", CONFIG, "{\"ConfigVersion\": 4}");

@@ -80,7 +80,7 @@ pub(crate) struct Stage {
 impl Stage {
     /// `None`, having said why, when there is no `sshd`.
     pub(crate) fn build() -> Option<Self> {
-        let sshd = Sshd::start_for("Subsystem sftp internal-sftp", None)?;
+        let sshd = Sshd::start_for("Subsystem sftp internal-sftp\nMaxStartups 500", None)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let authority = Authority::new("tester");
         let server = authority.issue("127.0.0.1", ExtendedKeyUsagePurpose::ServerAuth, false);

@@ -84,7 +84,9 @@ pub(super) fn define(command: Command) -> Command {
             Kind::List => Takes::List,
             Kind::Text | Kind::Path | Kind::Number | Kind::Port | Kind::Size => Takes::Text(""),
         };
-        let arg = with_value(Arg::new(spec.flag).long(spec.flag), takes, spec.key);
+        // Completion offers files where help says so.
+        let of = if spec.kind == Kind::Path { "file" } else { spec.key };
+        let arg = with_value(Arg::new(spec.flag).long(spec.flag), takes, of);
         arg.help(told(&capital(spec.help), spec.default.unwrap_or_default(), spec.env)).hide(true)
     });
     command.args(shared).args(own)
