@@ -4,9 +4,10 @@ use super::{
     CliError, Cx, Exit, Group, Out, Run,
     machine::{self, Machine},
     names,
+    rm::holder,
 };
-use crate::{driver::PowerAction, record::Power};
-use std::{future::Future, time::Duration};
+use crate::{driver::PowerAction, name::FleetName, record::Power, store::Lock, world::World};
+use std::{collections::BTreeSet, future::Future, time::Duration};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 /// How long a machine that starts has to answer over SSH, and how long its engine has.
@@ -67,6 +68,7 @@ where
 {
     let world = cx.world()?;
     let machines = Machine::load_all(&world, &names::any(&*world.store, given)?)?;
+    let _locks = lock_fleets(cx, &world, machines.iter())?;
     let (mut errors, mut addresses) = (Vec::new(), false);
     cx.block_on(async {
         let (lines, mut told) = unbounded_channel();
@@ -86,6 +88,7 @@ where
         }
         written
     })??;
+    crate::context::sync_if_used(&world);
     CliError::all(errors)?;
     if addresses {
         out.line(
@@ -93,6 +96,17 @@ where
         )?;
     }
     Ok(Exit::Done)
+}
+
+/// The locks of all fleets that own these machines: another run that applies one must not find them half changed.
+pub(super) fn lock_fleets<'a>(
+    cx: &Cx,
+    world: &World,
+    machines: impl Iterator<Item = &'a Machine>,
+) -> Result<Vec<Box<dyn Lock>>, CliError> {
+    let fleets: BTreeSet<&FleetName> = machines.filter_map(|machine| machine.record.fleet.as_ref()).collect();
+    let lock = |fleet: &FleetName| world.store.lock(fleet, &holder(cx, world)).map_err(CliError::Store);
+    fleets.into_iter().map(lock).collect()
 }
 
 /// What a person must know afterwards.

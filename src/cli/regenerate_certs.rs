@@ -1,13 +1,13 @@
 //! `regenerate-certs`: new certificates for engines, and for the client if that is asked for. Nothing else on the
 //! hosts is touched, and containers live on.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, machine::Machine, names, prompt, rm::holder};
+use super::{CliError, Cx, Exit, Group, Out, Run, machine::Machine, names, power::lock_fleets, prompt};
 use crate::{
     apply::{self, StepError},
     engine::Api,
-    name::{FleetName, MachineName},
+    name::MachineName,
     record::{Power, auth::AuthFiles},
-    store::{Lock, auth, authority, copies},
+    store::{auth, authority, copies},
     world::World,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -41,10 +41,7 @@ impl Run for RegenerateCerts {
         let machines = Machine::load_all(&world, &names::any(&*world.store, &self.names)?)?;
         let machines: BTreeMap<MachineName, Machine> =
             machines.into_iter().map(|machine| (machine.name().clone(), machine)).collect();
-        // Another run that applies a fleet must not find its machines half renewed.
-        let fleets: BTreeSet<&FleetName> = machines.values().filter_map(|m| m.record.fleet.as_ref()).collect();
-        let lock = |fleet: &FleetName| world.store.lock(fleet, &holder(cx, &world)).map_err(CliError::Store);
-        let locks: Vec<Box<dyn Lock>> = fleets.into_iter().map(lock).collect::<Result<_, _>>()?;
+        let locks = lock_fleets(cx, &world, machines.values())?;
         let mut files = BTreeSet::new();
         for name in machines.keys() {
             files.insert(auth::of(&*world.store, name).map_err(CliError::Store)?.files);
@@ -62,6 +59,7 @@ impl Run for RegenerateCerts {
         }
         let errors = cx.block_on(renew_all(cx, &world, machines.into_values().collect(), out))??;
         drop(locks);
+        crate::context::sync_if_used(&world);
         for files in &files {
             tell_outdated(cx, &world, files, out)?;
         }

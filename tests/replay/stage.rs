@@ -198,6 +198,7 @@ impl Stage {
     fn named(&self, text: &str, home: &Path) -> String {
         // What a crash of a Go program says where it stood.
         let text = text.split_once("\ngoroutine ").map_or(text, |(said, _)| said);
+        let text = text.replace("\r\n", "\n");
         let text = text.replace(&home.join("store").display().to_string(), "{STORE}");
         let text = text.replace(&home.display().to_string(), "{HOME}");
         self.ports().iter().fold(text, |text, (name, port)| text.replace(&port.to_string(), name))

@@ -100,6 +100,7 @@ impl Run for Create {
         if let Err(error) = made {
             return Err(self.failed(&world, cx, out, &name, error));
         }
+        crate::context::sync_if_used(&world);
         if spec.engine.is_some() {
             out.line("Docker is up and running!")?;
         }
