@@ -146,3 +146,45 @@ fn a_host_that_is_dead_is_told_and_removed_again_if_wanted() {
     assert_eq!(lab.dm("ls -q").ok().out, "other\n");
     lab.dm("rm -y other").ok();
 }
+
+/// Pain 18: with nothing but variables set, a host that already runs containers is taken over, and they run on.
+#[test]
+fn a_host_is_taken_over_by_variables_alone_and_its_containers_run_on() {
+    if !lab::ready(&["docker", "busybox"]) {
+        return;
+    }
+    let lab = Lab::new();
+    lab.dm("create -d nspawn x").ok();
+    lab.tiny_image("x");
+    let container = lab.docker("x", &["run", "-d", "tiny", "sleep", "1000"]).ok().out;
+    let container = container.trim();
+    let started = ["inspect", "--format", "{{.State.StartedAt}} {{.State.Pid}}", container];
+    let before = lab.docker("x", &started).ok().out;
+
+    let address = lab.dm("ip x").ok().out.trim().to_owned();
+    let key = lab.store().join("machines/x/id_ed25519");
+    let other = lab.path("other");
+    let theirs = |line: &str| {
+        let mut command = lab.docker_machine();
+        command.env("MACHINE_STORAGE_PATH", &other).args(line.split(' '));
+        command.env("MACHINE_DRIVER", "generic").env("GENERIC_IP_ADDRESS", &address).env("GENERIC_SSH_KEY", &key);
+        Said::of(&command.output().unwrap())
+    };
+    theirs("create web").ok().says("Docker is up and running!");
+    assert_eq!(
+        theirs("inspect -f {{.DriverName}}/{{.Driver.SSHUser}}/{{.Driver.SSHPort}} web").ok().out,
+        "generic/root/22\n"
+    );
+    let config = theirs("config web").ok().out;
+    let mut docker = lab.command("docker");
+    docker.args(config.lines().map(|line| line.replace('"', ""))).args(started);
+    assert_eq!(Said::of(&docker.output().unwrap()).ok().out, before, "the container was not restarted");
+
+    // Whoever issued the last certificate is who the engine knows; the first account takes it back.
+    lab.dm("config x").code(1).says("regenerate-certs");
+    lab.dm("regenerate-certs -f x").ok();
+    assert_eq!(lab.docker("x", &started).ok().out, before);
+    theirs("rm -y web").ok();
+    assert_eq!(lab.dm("status x").ok().out, "Running\n", "only what was recorded of it went");
+    lab.dm("rm -y x").ok();
+}
