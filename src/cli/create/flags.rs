@@ -272,7 +272,10 @@ impl<'a> Given<'a> {
 
 /// What the names of machines are parsed with: anything, so that we say what is wrong with them.
 pub(super) fn names() -> Arg {
-    Arg::new("NAME").value_parser(NonEmptyStringValueParser::new()).action(ArgAction::Append)
+    Arg::new("NAME")
+        .value_parser(NonEmptyStringValueParser::new())
+        .action(ArgAction::Append)
+        .help("The machine; letters, digits, `-` and `.`")
 }
 
 #[cfg(test)]
