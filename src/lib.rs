@@ -8,6 +8,7 @@
 // Small nouns everything stands on.
 pub mod age;
 pub mod clock;
+pub mod digest;
 pub mod graph;
 pub mod name;
 pub mod quote;

@@ -2,13 +2,13 @@
 //! the same time. It changes nothing, and never fails as a whole: what cannot be looked at says why.
 
 use crate::{
+    digest::sha256_hex,
     driver::{Checkpoint, DriverContext, DriverError},
     engine::spec::TLS_PORT,
     name::{FleetName, MachineName},
     provisioner::facts,
     record::{ApiFact, Instance, Known, MachineRecord, Observed, Power, Reach, Snapshot},
     store::{Area, Store, auth},
-    tls::sha256_hex,
     transport::{Limits, TransportError},
     world::{self, World},
 };

@@ -13,7 +13,6 @@ use crate::{
     name::MachineName,
     record::MachineRecord,
     store::{Area, Store, StoreError, authority::Identity, issued},
-    tls,
 };
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -91,7 +90,7 @@ const MARK: &str = "machine";
 
 /// The folder of a context is called by the digest of its name.
 pub(crate) fn folder(name: &str) -> String {
-    tls::sha256_hex(name.as_bytes())
+    crate::digest::sha256_hex(name.as_bytes())
 }
 
 /// docker's rule for names (`docker context create`): two characters at least, and `default` is taken.

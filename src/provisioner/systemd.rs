@@ -3,11 +3,11 @@
 
 use super::{CERT_DIR, Difference, Facts, HostCertificate, Op, Script, Unsupported, environment, unit};
 use crate::{
+    digest::sha256_hex,
     engine::{Api, EngineSpec, Flag, daemon_json, env},
     quote::Sh,
 };
 use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
 
 /// The drop-in that adds our listener, where docker-machine has its own.
 pub(super) const DROP_IN: &str = "/etc/systemd/system/docker.service.d/10-machine.conf";
@@ -444,7 +444,9 @@ pub(super) fn certificate(facts: &Facts, certificate: &HostCertificate) -> Scrip
     for (name, pem, mode) in files {
         let path = format!("{CERT_DIR}/{name}");
         let found = facts.files.get(&path);
-        if found.is_some_and(|file| file.sha256 == sha256(pem) && file.mode.trim_start_matches('0') == mode) {
+        if found
+            .is_some_and(|file| file.sha256 == sha256_hex(pem.as_bytes()) && file.mode.trim_start_matches('0') == mode)
+        {
             continue;
         }
         writes = writes.then(&put(&format!("0{mode}"), &path, pem));
@@ -466,11 +468,6 @@ pub(super) fn certificate(facts: &Facts, certificate: &HostCertificate) -> Scrip
 fn uses_certificate(facts: &Facts) -> bool {
     let path = format!("{CERT_DIR}/server.pem");
     [&facts.exec_start, &facts.daemon_json].into_iter().flatten().any(|text| text.contains(&path))
-}
-
-fn sha256(text: &str) -> String {
-    let digest = Sha256::digest(text.as_bytes());
-    digest.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]

@@ -216,8 +216,8 @@ fn a_machine_gets_docker_machines_files_and_a_record_of_them() {
         assert_eq!(found & 0o777 & !mode, 0, "{name} is {found:o}");
     }
     assert_eq!(host.ca, identity.ca);
-    assert_eq!(record.sha256, tls::sha256_hex(&file(SERVER)));
-    assert_eq!(record.ca_sha256, tls::sha256_hex(&file(CA)));
+    assert_eq!(record.sha256, crate::digest::sha256_hex(&file(SERVER)));
+    assert_eq!(record.ca_sha256, crate::digest::sha256_hex(&file(CA)));
     assert_eq!((record.names, record.not_after), (names, NOW.plus_days(LEAF_DAYS)));
     let server = tls::check_pair(&host.cert, &host.key).unwrap();
     assert!(server.signed_by(&inspect(&host.ca).unwrap()).unwrap() && server.valid_for(Purpose::Server, NOW, 30));

@@ -13,6 +13,7 @@ use super::{
     lock,
 };
 use crate::{
+    digest::sha256_hex,
     name::{FleetName, MachineName},
     record::{
         CertificateRecord, Known, MachineRecord, Snapshot,
@@ -116,7 +117,7 @@ impl DirStore {
             let record = Files::read(&dir.join(RECORD))?;
             let config = Files::read(&dir.join(CONFIG))?;
             let settled = match (&record, &config) {
-                (Some(record), Some(config)) => mentions(record, &tls::sha256_hex(config)),
+                (Some(record), Some(config)) => mentions(record, &sha256_hex(config)),
                 _ => record.is_some() || config.is_none(),
             };
             // The record is written first: if it is still the same file, docker-machine wrote the other. Its bytes
@@ -151,7 +152,7 @@ impl DirStore {
         match self.find(name)? {
             Found { record: Some(record), config } => {
                 let Document { mut record, config: digest, unknown: _ } = self.decode(name, record)?;
-                let changed = config.filter(|text| !digest.covers(&tls::sha256_hex(text)));
+                let changed = config.filter(|text| !digest.covers(&sha256_hex(text)));
                 // One that will not parse says nothing; the next `put` writes it anew.
                 if let Some(Ok(config)) = changed.map(|text| self.parse_config(name, &text)) {
                     config.overlay(&mut record);

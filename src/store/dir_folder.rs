@@ -2,6 +2,7 @@
 
 use super::{CONFIG, DirStore, Found, RECORD};
 use crate::{
+    digest::sha256_hex,
     record::{
         MachineRecord,
         codec::{self, ConfigDigest, Unknown},
@@ -11,7 +12,6 @@ use crate::{
         Mode, StoreError, config,
         file::{Staged, hidden},
     },
-    tls,
 };
 use std::path::Path;
 
@@ -50,10 +50,10 @@ impl DirStore {
         seed: Seed<'_>,
     ) -> Result<(), StoreError> {
         let new_config = self.new_config(record, found.config.as_deref(), seed);
-        let old_digest = found.config.as_deref().map(tls::sha256_hex);
+        let old_digest = found.config.as_deref().map(sha256_hex);
         let digest = match &new_config {
             Some((text, _)) => {
-                let current = tls::sha256_hex(text.as_bytes());
+                let current = sha256_hex(text.as_bytes());
                 let replaces = old_digest.filter(|old| *old != current);
                 ConfigDigest { current: Some(current), replaces }
             }

@@ -2,10 +2,8 @@
 
 use super::{TlsError, authority::read_key};
 use crate::clock::Timestamp;
-use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeSet,
-    fmt::Write as _,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 use x509_parser::{extensions::GeneralName, parse_x509_certificate, pem::parse_x509_pem};
@@ -89,7 +87,7 @@ pub fn inspect(cert_pem: &str) -> Result<Inspected, TlsError> {
     let (server, client) =
         usage.map_or((true, true), |u| (u.value.any || u.value.server_auth, u.value.any || u.value.client_auth));
     Ok(Inspected {
-        sha256: sha256_hex(cert_pem.as_bytes()),
+        sha256: crate::digest::sha256_hex(cert_pem.as_bytes()),
         not_before: Timestamp(cert.validity().not_before.timestamp()),
         not_after: Timestamp(cert.validity().not_after.timestamp()),
         names,
@@ -111,15 +109,6 @@ pub fn check_pair(cert_pem: &str, key_pem: &str) -> Result<Inspected, TlsError> 
         return Err(TlsError::Mismatch);
     }
     Ok(about)
-}
-
-/// SHA-256 in hex.
-#[must_use]
-pub fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::with_capacity(64), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }
 
 fn address(bytes: &[u8]) -> Option<IpAddr> {

@@ -13,7 +13,7 @@ mod leaf;
 mod tests;
 
 pub use authority::{Authority, load_authority, new_authority};
-pub use inspect::{Inspected, Purpose, check_pair, inspect, sha256_hex};
+pub use inspect::{Inspected, Purpose, check_pair, inspect};
 pub use leaf::{issue_client, issue_server, server_names};
 
 use crate::clock::Timestamp;

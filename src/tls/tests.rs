@@ -36,7 +36,7 @@ fn an_authority_says_what_it_is() {
     assert!(authority.about.authority);
     assert_eq!(authority.about.not_before, NOW.plus(-SKEW));
     assert_eq!(authority.about.not_after, NOW.plus_days(AUTHORITY_DAYS));
-    assert_eq!(authority.about.sha256, sha256_hex(pair.cert.as_bytes()));
+    assert_eq!(authority.about.sha256, crate::digest::sha256_hex(pair.cert.as_bytes()));
     assert!(pair.key.starts_with("-----BEGIN PRIVATE KEY-----"));
     assert_ne!(new_authority("u@example", NOW).unwrap().key, pair.key);
 }

@@ -5,6 +5,7 @@
 use async_trait::async_trait;
 use machine::{
     clock::{FixedClock, Timestamp},
+    digest::sha256_hex,
     docker::{DockerApi, DockerError, Endpoint, EngineVersion},
     driver::{AnyDriver, Driver, DriverContext, DriverError, Drivers, Kind, OptionSpec, PowerAction, Secrecy, When},
     engine::EngineSpec,
@@ -13,7 +14,6 @@ use machine::{
     quote::Sh,
     record::{Instance, Power, SshEndpoint},
     store::memory::MemoryStore,
-    tls::sha256_hex,
     transport::{Connect, Limits, LineSink, Output, Stream, Target, Transport, TransportError},
     world::World,
 };

@@ -2,13 +2,8 @@
 //!
 //! An image in the cache is complete and never changes; building happens beside it and ends with a rename.
 
-use super::{
-    files,
-    place::{self, Place},
-    program::Program,
-};
+use super::{files, place::Place, program::Program};
 use crate::driver::DriverError;
-use sha2::{Digest, Sha256};
 use std::{
     collections::BTreeSet,
     fs,
@@ -114,7 +109,7 @@ pub(super) async fn ensure(
                 return path.canonicalize().map_err(files::because("reading the image", path));
             }
             let text = format!("{} {} {} {}", path.display(), data.size(), data.mtime(), data.mtime_nsec());
-            let digest = place::hex(&Sha256::digest(text));
+            let digest = crate::digest::sha256_hex(text.as_bytes());
             (path.display().to_string(), format!("tar-{}", &digest[..12]))
         }
     };

@@ -1,9 +1,12 @@
 //! Where this driver keeps things on this computer, and what each thing is called.
 
 use super::files;
-use crate::{driver::DriverError, name::FleetName, name::MachineName};
+use crate::{
+    digest::sha256_hex_of,
+    driver::DriverError,
+    name::{FleetName, MachineName},
+};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 use std::{
     fs::{self, File},
     io,
@@ -85,19 +88,9 @@ impl Place {
 
 /// `prefix` and so many hex digits of the digest of `parts`.
 fn short(prefix: &str, digits: usize, parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        // A NUL is in no name and no path, so different parts never make the same text.
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    format!("{prefix}{}", &hex(&hash.finalize())[..digits])
-}
-
-/// Lowercase hexadecimal digits.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    let digit = |n: u8| char::from_digit(u32::from(n), 16).expect("four bits are a digit");
-    bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
+    // A NUL is in no name and no path, so different parts never make the same text.
+    let parts: Vec<&[u8]> = parts.iter().flat_map(|part| [part.as_bytes(), &[0]]).collect();
+    format!("{prefix}{}", &sha256_hex_of(&parts)[..digits])
 }
 
 /// Id of a machine: its name for people, and a digest so that equal names of other fleets and stores differ.

@@ -2,9 +2,9 @@
 
 use super::{
     files,
-    place::{Folder, Record, hex},
+    place::{Folder, Record},
 };
-use crate::driver::DriverError;
+use crate::{digest::hex, driver::DriverError};
 use std::{
     fs,
     net::Ipv4Addr,
