@@ -67,7 +67,8 @@ const MIXED: &[Machine] = &[
 ];
 
 /// Names that sort in another order as bytes, without regard to case, and by their numbers.
-const NAMES: &[&str] = &["10x", "2x", "a", "a.b", "a-b", "B", "m1", "m2", "M10", "m10b", "Zeta", "m2a", "m1.example.com"];
+const NAMES: &[&str] =
+    &["10x", "2x", "a", "a.b", "a-b", "B", "m1", "m2", "M10", "m10b", "Zeta", "m2a", "m1.example.com"];
 
 pub(crate) struct Stage {
     authority: Authority,
