@@ -9,8 +9,9 @@
 //! REPLAY_DOCKER_MACHINE=/path/to/docker-machine UPDATE_REPLAY=1 cargo test --test replay   # records both anew
 //! ```
 //!
-//! `REPLAY_ONLY=ls` takes only the files with that in their name. Without the first variable only our own half is replayed. A new case is a title, a store and a line that begins
-//! with `$`; recording adds the rest, and the reason of a difference is written by hand.
+//! `REPLAY_ONLY=ls` takes only the files with that in their name. Without the first variable only our own half is
+//! replayed. A new case is a title, a store and a line that begins with `$`; recording adds the rest, and the reason
+//! of a difference is written by hand.
 
 #[path = "replay/case.rs"]
 mod case;
