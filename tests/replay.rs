@@ -9,8 +9,9 @@
 //! REPLAY_DOCKER_MACHINE=/path/to/docker-machine UPDATE_REPLAY=1 cargo test --test replay   # records both anew
 //! ```
 //!
-//! Without that variable only our own half is replayed. A new case is a title, a store and a line that begins
-//! with `$`; recording adds the rest, and the reason of a difference is written by hand.
+//! `REPLAY_ONLY=ls` takes only the files with that in their name. Without the first variable only our own half is
+//! replayed. A new case is a title, a store and a line that begins with `$`; recording adds the rest, and the reason
+//! of a difference is written by hand.
 
 #[path = "replay/case.rs"]
 mod case;
@@ -35,7 +36,9 @@ use std::{
 fn corpus() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/replay");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    let mut files: Vec<PathBuf> = files.filter(|path| path.extension().is_some_and(|ending| ending == "txt")).collect();
+    let only = std::env::var("REPLAY_ONLY").unwrap_or_default();
+    let wanted = |path: &PathBuf| path.to_str().is_some_and(|path| path.ends_with(".txt") && path.contains(&only));
+    let mut files: Vec<PathBuf> = files.filter(wanted).collect();
     files.sort();
     files
 }

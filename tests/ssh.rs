@@ -14,7 +14,6 @@ use machine::{
     },
 };
 use server::{Agent, Keys, Server, new_key, user};
-use sha2::{Digest, Sha256};
 use std::{
     os::unix::fs::PermissionsExt,
     sync::Arc,
@@ -114,7 +113,7 @@ async fn echo_megabytes(host: &Arc<dyn Transport>) {
     // Its output is far more than any window while its input still comes.
     let both = Sh::text("dd if=/dev/zero bs=65536 count=100 2>/dev/null; sha256sum");
     let both = host.run(&both, &stdin, LIMITS, &mut |_| ()).await.unwrap();
-    let digest = Sha256::digest(&stdin).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    let digest = machine::digest::sha256_hex(&stdin);
     assert!(both.stdout.ends_with(&format!("{digest}  -\n")), "{}", &both.stdout[both.stdout.len() - 80..]);
 }
 

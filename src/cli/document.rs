@@ -3,7 +3,7 @@
 use super::CliError;
 use crate::{
     name::MachineName,
-    record::docker_machine::{ConfigFile, Place, VERSION},
+    record::docker_machine::{self, ConfigFile, Place, VERSION},
     store::{Area, Store, StoreError, config},
 };
 use serde_json::Value;
@@ -29,7 +29,9 @@ impl Document {
     pub(super) fn inspect(store: &dyn Store, name: &MachineName) -> Result<Self, CliError> {
         let root = store.root().to_string_lossy().into_owned();
         let mut document = match Self::read(store, name)? {
-            Some(document) if document.0["ConfigVersion"].as_u64() == Some(VERSION) => document,
+            Some(document) if document.0["ConfigVersion"].as_u64() == Some(VERSION) => {
+                Self(docker_machine::completed(&document.0, Place { root: &root, name }))
+            }
             Some(old) => {
                 let migrated = ConfigFile::parse(&old.0.to_string(), Place { root: &root, name });
                 Self::of_text(&migrated.map_err(|e| broken(store, name, e.to_string()))?.text())

@@ -11,6 +11,8 @@ pub(super) struct Help {
     /// The command; without, all of them
     #[arg(value_name = "COMMAND")]
     command: Option<String>,
+    #[arg(hide = true)]
+    ignored: Vec<String>,
 }
 
 impl Run for Help {
@@ -175,8 +177,15 @@ fn option(arg: &Arg, indent: &str) -> (String, String) {
         (ArgAction::Set, [default, ..]) => format!(" \"{}\"", default.to_string_lossy()),
         _ => String::new(),
     };
+    // A default stands behind the name, not in the words.
+    let help = arg.get_help().map(ToString::to_string).unwrap_or_default();
+    let told = help.split_once(" [default: ").and_then(|(before, rest)| Some((before, rest.split_once(']')?)));
+    let (value, help) = match told {
+        Some((before, (default, after))) => (format!(" \"{default}\""), format!("{before}{after}")),
+        None => (value, help),
+    };
     let env = arg.get_env().map(|env| format!(" [${}]", env.to_string_lossy())).unwrap_or_default();
-    (format!("{indent}{names}{value}"), format!("{}{env}", arg.get_help().map(ToString::to_string).unwrap_or_default()))
+    (format!("{indent}{names}{value}"), format!("{help}{env}"))
 }
 
 /// Two columns, the second at a tab stop behind the longest of the first.

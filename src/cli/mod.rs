@@ -68,7 +68,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use std::{
     ffi::OsString,
     future::Future,
-    path::{Path, PathBuf},
+    path::{Component, Path, PathBuf},
     process::ExitCode,
 };
 
@@ -256,7 +256,7 @@ fn program(word: &str) -> String {
 
 fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliError> {
     let root = root_for(program, words);
-    let matches = match root.clone().try_get_matches_from(words::normal(&root, words)) {
+    let matches = match root.clone().try_get_matches_from(words::normal(&root, words)?) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => {
             out.text(&error.render().ansi().to_string())?;
@@ -264,12 +264,12 @@ fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliE
         }
         Err(error) => return Err(error::usage(error, program, words)),
     };
-    let storage = matches.get_one::<String>("storage-path").map(PathBuf::from);
+    let storage = matches.get_one::<String>("storage-path").filter(|path| !path.is_empty()).map(PathBuf::from);
     let cx = Cx {
         program: program.to_owned(),
         words: words.to_vec(),
         debug: debug::wanted(matches.get_flag("debug"))?,
-        storage: storage.map_or_else(default_storage, Ok)?,
+        storage: plain(&storage.map_or_else(default_storage, Ok)?),
         tls: TlsFlags::read(&matches)?,
         native_ssh: native_ssh(&matches),
     };
@@ -294,6 +294,12 @@ fn default_storage() -> Result<PathBuf, CliError> {
     }
     let home = std::env::home_dir().filter(|home| !home.as_os_str().is_empty()).ok_or(CliError::NoHome)?;
     Ok(home.join(".docker").join("machine"))
+}
+
+/// A path without `.` in it. `..` stays: behind a symbolic link it means another folder than it seems.
+fn plain(path: &Path) -> PathBuf {
+    let plain: PathBuf = path.components().filter(|part| *part != Component::CurDir).collect();
+    if plain.as_os_str().is_empty() { path.to_owned() } else { plain }
 }
 
 /// The program's options and commands.
@@ -330,6 +336,8 @@ fn root_for(program: &str, words: &[String]) -> Command {
         )
         .arg(
             ignored("native-ssh")
+                .hide(!drop_in(program))
+                .help("Use the built-in SSH client, also where OpenSSH would be asked [$MACHINE_NATIVE_SSH]")
                 .num_args(0..=1)
                 .require_equals(true)
                 .default_missing_value("true")

@@ -55,7 +55,7 @@ impl<'a> Place<'a> {
                 place.words.push(word);
                 continue;
             }
-            match words::flag(word).and_then(|(name, value)| Some((place.find(word, name)?, value))) {
+            match words::flag(word).and_then(|(name, value)| Some((place.find(name)?, value))) {
                 Some((arg, value)) => {
                     place.given.push(arg.get_id().as_str());
                     let value = if takes_value(arg) { value.or_else(|| rest.next().map(String::as_str)) } else { None };
@@ -81,7 +81,7 @@ impl<'a> Place<'a> {
             }
         }
         if let (None, Some((name, Some(value))), false) = (place.value_of, words::flag(last), place.is_remote())
-            && let Some(arg) = place.find(last, name).filter(|arg| takes_value(arg))
+            && let Some(arg) = place.find(name).filter(|arg| takes_value(arg))
         {
             place.value_of = Some(arg);
             (place.prefix, place.typed) = last.split_at(last.len() - value.len());
@@ -94,8 +94,8 @@ impl<'a> Place<'a> {
         self.command.is_some_and(|command| command.get_name() == "ssh") && !self.words.is_empty()
     }
 
-    fn find(&self, word: &str, name: &str) -> Option<&'a Arg> {
-        words::find(self.command.unwrap_or(self.root), word, name)
+    fn find(&self, name: &str) -> Option<&'a Arg> {
+        words::find(self.command.unwrap_or(self.root), name)
     }
 }
 

@@ -120,7 +120,7 @@ const ENGINE: [(&str, Kind); 13] = [
     ("LogLevel", Kind::Text),
     ("StorageDriver", Kind::Text),
     ("SelinuxEnabled", Kind::Bool),
-    ("TlsVerify", Kind::Bool),
+    ("TLSVerify", Kind::Bool),
     ("RegistryMirror", Kind::Texts),
     ("InstallURL", Kind::Text),
 ];
@@ -128,7 +128,8 @@ const ENGINE: [(&str, Kind); 13] = [
 /// Options of a document as a pointer to docker-machine's structure; nil when there are none.
 fn options(name: &'static str, fields: &[(&'static str, Kind)], document: &Json) -> Value {
     let value = |key: &str, kind| {
-        let found = &document[key];
+        // The one field whose name in Go is not its name in JSON.
+        let found = &document[if key == "TLSVerify" { "TlsVerify" } else { key }];
         match kind {
             Kind::Bool => Value::Bool(found.as_bool().unwrap_or_default()),
             Kind::Int => Value::Int(found.as_i64().unwrap_or_default()),

@@ -1,19 +1,32 @@
 //! The words of a command line as Go's `flag` package reads them, for scripts written for docker-machine.
 //!
-//! `-name` is `--name`, a value may begin with a dash, and a boolean may be written `--name=false`.
+//! `-name` is `--name`, `--n` is `-n`, a value may begin with a dash, and a boolean may be written `--name=false`.
 
+use super::CliError;
 use clap::{Arg, ArgAction, Command};
+use std::{any::TypeId, num::IntErrorKind};
 
 /// The words in the form clap reads. The first is the program.
-pub(super) fn normal(root: &Command, words: &[String]) -> Vec<String> {
+pub(super) fn normal(root: &Command, words: &[String]) -> Result<Vec<String>, CliError> {
     let mut normal: Vec<String> = words.iter().take(1).cloned().collect();
     let mut rest = words.iter().skip(1);
     let mut command = root;
     let mut in_root = true;
     while let Some(word) = rest.next() {
         if word == "--" {
+            if in_root {
+                // It ends the options of the program, and its command follows.
+                continue;
+            }
             normal.push(word.clone());
             break;
+        }
+        if in_root && word.is_empty() {
+            // No command.
+            return Ok(normal);
+        }
+        if is_malformed(word) {
+            return Err(CliError::said(format!("bad flag syntax: {word}")));
         }
         let Some((name, value)) = flag(word) else {
             normal.push(word.clone());
@@ -28,7 +41,7 @@ pub(super) fn normal(root: &Command, words: &[String]) -> Vec<String> {
             }
             continue;
         };
-        let Some(arg) = find(command, word, name) else {
+        let Some(arg) = find(command, name) else {
             normal.push(word.clone());
             continue;
         };
@@ -36,25 +49,71 @@ pub(super) fn normal(root: &Command, words: &[String]) -> Vec<String> {
             arg.get_action(),
             ArgAction::SetTrue | ArgAction::SetFalse | ArgAction::Count | ArgAction::Help | ArgAction::Version
         );
-        let spelled = if word.starts_with("--") || name.len() > 1 { format!("--{name}") } else { format!("-{name}") };
+        let spelled = if name.chars().count() > 1 { format!("--{name}") } else { format!("-{name}") };
         // One whose value may be left out takes none from the next word.
         if arg.get_num_args().is_some_and(|range| range.min_values() == 0) && !switch {
+            if let Some(value) = value.filter(|value| truth(value).is_none()) {
+                return Err(no_boolean(name, value));
+            }
             normal.push(value.map_or_else(|| spelled.clone(), |value| format!("{spelled}={value}")));
             continue;
         }
         match (switch, value.map(|value| (value, truth(value)))) {
             (true, None | Some((_, Some(true)))) => normal.push(spelled),
             (true, Some((_, Some(false)))) => {}
-            (true, Some((_, None))) => normal.push(word.clone()),
-            (false, Some((value, _))) => normal.push(format!("{spelled}={value}")),
-            (false, None) => match rest.next() {
-                Some(value) => normal.push(format!("{spelled}={value}")),
-                None => normal.push(spelled),
+            (true, Some((value, None))) => return Err(no_boolean(name, value)),
+            (false, value) => match value.map(|(value, _)| value).or_else(|| rest.next().map(String::as_str)) {
+                Some(value) => normal.push(format!("{spelled}={}", counted(arg, name, value)?)),
+                None => return Err(CliError::said(format!("flag needs an argument: -{name}"))),
             },
         }
     }
     normal.extend(rest.cloned());
-    normal
+    Ok(normal)
+}
+
+/// Whether a word begins as a flag and can be none.
+fn is_malformed(word: &str) -> bool {
+    let name = word.strip_prefix("--").or_else(|| word.strip_prefix('-'));
+    name.is_some_and(|name| name.starts_with('=') || word.starts_with("--") && name.starts_with('-'))
+}
+
+fn no_boolean(name: &str, value: &str) -> CliError {
+    CliError::said(format!("invalid boolean value {value:?} for -{name}: parse error"))
+}
+
+/// The value of an option; one that counts is brought to the form that everybody reads.
+fn counted(arg: &Arg, name: &str, value: &str) -> Result<String, CliError> {
+    if arg.get_value_parser().type_id() != TypeId::of::<u64>() {
+        return Ok(value.to_owned());
+    }
+    let wrong = |why| CliError::said(format!("invalid value {value:?} for flag -{name}: {why}"));
+    // Less than nothing is nothing.
+    integer(value).map(|number| number.max(0).to_string()).map_err(wrong)
+}
+
+/// A number as Go's `strconv.ParseInt` reads it: `0x10`, `010` and `0b1` count in other bases. Else what it says.
+fn integer(text: &str) -> Result<i64, &'static str> {
+    let (minus, digits) = match text.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", text.strip_prefix('+').unwrap_or(text)),
+    };
+    let lower = digits.to_ascii_lowercase();
+    let (digits, base) = match lower.as_str() {
+        "0" => ("0", 10),
+        text if text.starts_with("0x") => (&text[2..], 16),
+        text if text.starts_with("0b") => (&text[2..], 2),
+        text if text.starts_with("0o") => (&text[2..], 8),
+        text if text.starts_with('0') => (&text[1..], 8),
+        text => (text, 10),
+    };
+    if digits.starts_with(['+', '-']) {
+        return Err("parse error");
+    }
+    i64::from_str_radix(&format!("{minus}{digits}"), base).map_err(|e| match e.kind() {
+        IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
+        _ => "parse error",
+    })
 }
 
 /// What Go's `strconv.ParseBool` makes of a word.
@@ -73,9 +132,9 @@ pub(super) fn flag(word: &str) -> Option<(&str, Option<&str>)> {
     (!name.is_empty()).then_some((name, value))
 }
 
-/// The option of a command that a word names.
-pub(super) fn find<'a>(command: &'a Command, word: &str, name: &str) -> Option<&'a Arg> {
-    let short = name.chars().next().filter(|_| name.chars().count() == 1 && !word.starts_with("--"));
+/// The option of a command that has this name, long or short.
+pub(super) fn find<'a>(command: &'a Command, name: &str) -> Option<&'a Arg> {
+    let short = name.chars().next().filter(|_| name.chars().count() == 1);
     command.get_arguments().find(|arg| {
         let long = name.chars().count() > 1 && arg.get_long() == Some(name);
         long || short.is_some() && arg.get_short() == short
@@ -89,7 +148,33 @@ mod tests {
     #[track_caller]
     fn case(line: &str, want: &str) {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        assert_eq!(normal(&super::super::root("m"), &words).join(" "), want, "{line}");
+        assert_eq!(normal(&super::super::root("m"), &words).unwrap().join(" "), want, "{line}");
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_as_it_was_spelled() {
+        for (line, want) in [
+            ("m ls ---q", "bad flag syntax: ---q"),
+            ("m ls --=x", "bad flag syntax: --=x"),
+            ("m ls -q=maybe", "invalid boolean value \"maybe\" for -q: parse error"),
+            ("m --native-ssh=x ls", "invalid boolean value \"x\" for -native-ssh: parse error"),
+            ("m ls -t x", "invalid value \"x\" for flag -t: parse error"),
+            ("m ls -t 9999999999999999999", "invalid value \"9999999999999999999\" for flag -t: value out of range"),
+            ("m ls -f", "flag needs an argument: -f"),
+        ] {
+            let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+            assert_eq!(normal(&super::super::root("m"), &words).unwrap_err().to_string(), want, "{line}");
+        }
+    }
+
+    #[test]
+    fn numbers_are_counted_as_go_counts() {
+        for (text, want) in [("0", Ok(0)), ("010", Ok(8)), ("0x1F", Ok(31)), ("-5", Ok(-5)), ("+7", Ok(7))] {
+            assert_eq!(integer(text), want, "{text}");
+        }
+        for text in ["", "-", "08", "0x", "5s", "--1", "0x-1", "1.5"] {
+            assert_eq!(integer(text), Err("parse error"), "{text}");
+        }
     }
 
     #[test]
@@ -102,6 +187,8 @@ mod tests {
         case("m ls --filter -x", "m ls --filter=-x");
         case("m rm a b -y", "m rm a b -y");
         case("m rm -y -- -a", "m rm -y -- -a");
+        case("m rm --y a", "m rm -y a");
+        case("m -- ls --f x --timeout 0x10", "m ls -f=x --timeout=16");
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod swarm;
 mod template;
 
 pub use swarm::SwarmOptions;
+pub(crate) use template::completed;
 use template::template;
 
 pub use engine::{DEFAULT_INSTALL_URL, EngineOptions};

@@ -76,3 +76,43 @@ pub(super) fn template(place: Place<'_>) -> Object {
         _ => unreachable!("the template is an object"),
     }
 }
+
+/// A document of the last version with the keys that an older docker-machine did not write yet, in the order of the
+/// newest, and nothing in them. What it does not know comes last.
+pub(crate) fn completed(document: &Value, place: Place<'_>) -> Value {
+    let mut whole = template(place);
+    if let Some(Value::Object(driver)) = whole.get_mut("Driver") {
+        match document["DriverName"].as_str() {
+            Some("none") => driver.extend([("URL".to_owned(), json!(""))]),
+            Some("generic") => driver.extend([("EnginePort".to_owned(), json!(0)), ("SSHKey".to_owned(), json!(""))]),
+            // Whoever knows its keys wrote them.
+            _ => driver.clear(),
+        }
+    }
+    let mut completed = over(&Value::Object(whole), document);
+    // The one default that is not nothing.
+    if document["DriverName"] == "generic" && document["Driver"]["EnginePort"].is_null() {
+        completed["Driver"]["EnginePort"] = json!(2376);
+    }
+    completed
+}
+
+fn over(whole: &Value, found: &Value) -> Value {
+    let (Value::Object(whole), Value::Object(found)) = (whole, found) else { return found.clone() };
+    let known = whole.iter().map(|(key, value)| {
+        let value = found.get(key).map_or_else(|| nothing(value), |found| over(value, found));
+        (key.clone(), value)
+    });
+    let further = found.iter().filter(|(key, _)| !whole.contains_key(*key));
+    Value::Object(known.chain(further.map(|(key, value)| (key.clone(), value.clone()))).collect())
+}
+
+/// What Go has where nothing was read.
+fn nothing(of: &Value) -> Value {
+    match of {
+        Value::Bool(_) => json!(false),
+        Value::Number(_) => json!(0),
+        Value::String(_) => json!(""),
+        Value::Null | Value::Array(_) | Value::Object(_) => Value::Null,
+    }
+}

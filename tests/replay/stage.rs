@@ -66,6 +66,10 @@ const MIXED: &[Machine] = &[
     },
 ];
 
+/// Names that sort in another order as bytes, without regard to case, and by their numbers.
+const NAMES: &[&str] =
+    &["10x", "2x", "a", "a.b", "a-b", "B", "m1", "m2", "M10", "m10b", "Zeta", "m2a", "m1.example.com"];
+
 pub(crate) struct Stage {
     authority: Authority,
     server: (String, String),
@@ -138,6 +142,17 @@ impl Stage {
         }
         let machines = store.join("machines");
         fs::create_dir_all(&machines).unwrap();
+        match kind {
+            "names" => {
+                for name in NAMES {
+                    let machine = none(name, r#""URL": "tcp://127.0.0.1:{CLOSED}""#, "127.0.0.1:{CLOSED}");
+                    self.put(store, &machine);
+                }
+                return;
+            }
+            "old" => return self.furnish_old(store),
+            _ => {}
+        }
         let certs = store.join("certs");
         fs::create_dir_all(&certs).unwrap();
         let (cert, key) = &self.client;
@@ -170,16 +185,34 @@ impl Stage {
                 fs::create_dir(machines.join("hollow")).unwrap();
             }
             "hanging" => {
-                let hang = none("hang", r#""URL": "tcp://127.0.0.1:{HANGING}""#, "127.0.0.1:{HANGING}");
-                fs::create_dir(machines.join("hang")).unwrap();
-                write(&machines.join("hang/config.json"), self.filled(&config(&hang), store));
+                self.put(store, &none("hang", r#""URL": "tcp://127.0.0.1:{HANGING}""#, "127.0.0.1:{HANGING}"));
             }
             "default" => {
-                let default = none("default", r#""URL": "tcp://127.0.0.1:{LIVE}""#, "127.0.0.1:{LIVE}");
-                fs::create_dir(machines.join("default")).unwrap();
-                write(&machines.join("default/config.json"), self.filled(&config(&default), store));
+                self.put(store, &none("default", r#""URL": "tcp://127.0.0.1:{LIVE}""#, "127.0.0.1:{LIVE}"));
             }
             other => panic!("there is no store `{other}`"),
+        }
+    }
+
+    /// A machine's folder with nothing but its record.
+    fn put(&self, store: &Path, machine: &Machine) {
+        let folder = store.join("machines").join(machine.name);
+        fs::create_dir(&folder).unwrap();
+        write(&folder.join("config.json"), self.filled(&config(machine), store));
+    }
+
+    /// Records of the versions 0 to 2. Their driver is one that both programs have, and they are off.
+    fn furnish_old(&self, store: &Path) {
+        for (version, name) in [("v0", "v0"), ("v1", "v1"), ("v2", "v2"), ("v2", "v2-bare")] {
+            let file = format!("tests/stores/{version}/machines/{name}/config.json");
+            let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+            let text = text.replace("/home/u/.docker/machine", "{STORE}").replace("virtualbox", "generic");
+            let text = ["10.0.0.9", "10.0.0.1", "10.0.0.2"].iter().fold(text, |t, ip| t.replace(ip, "127.0.0.1"));
+            let text = text.replace("\"SSHPort\": 2022", "\"SSHPort\": {CLOSED}");
+            let text = text.replace("\"SSHPort\": 22", "\"SSHPort\": {CLOSED}");
+            let folder = store.join("machines").join(name);
+            fs::create_dir(&folder).unwrap();
+            write(&folder.join("config.json"), self.filled(&text, store));
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     driver::{self, AnyDriver, Kind, OptionSpec, Secrecy, options},
     record::OptionValues,
 };
-use clap::{Arg, ArgAction, ArgMatches, Command, builder::NonEmptyStringValueParser};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
 
 /// docker-machine's default, which few mean today; it is named in the error of whoever gives no driver.
@@ -200,7 +200,8 @@ impl<'a> Given<'a> {
         let wrong = |what: String, help: Option<String>| {
             CliError::Said { what, help }.doing("Error setting machine configuration from flags provided")
         };
-        let missing = driver.options().iter().find(|spec| spec.required && !values.contains_key(spec.key));
+        let is_there = |spec: &OptionSpec| values.get(spec.key).is_some_and(|value| value != "");
+        let missing = driver.options().iter().find(|spec| spec.required && !is_there(spec));
         if let Some(spec) = missing {
             let what = match driver.name() {
                 "none" => format!("--{} option is required when no driver is selected", spec.flag),
@@ -272,10 +273,7 @@ impl<'a> Given<'a> {
 
 /// What the names of machines are parsed with: anything, so that we say what is wrong with them.
 pub(super) fn names() -> Arg {
-    Arg::new("NAME")
-        .value_parser(NonEmptyStringValueParser::new())
-        .action(ArgAction::Append)
-        .help("The machine; letters, digits, `-` and `.`")
+    Arg::new("NAME").action(ArgAction::Append).help("The machine; letters, digits, `-` and `.`")
 }
 
 #[cfg(test)]

@@ -147,7 +147,8 @@ fn make(
 impl Create {
     fn name(&self, cx: &Cx, out: &mut Out) -> Result<MachineName, CliError> {
         let names: Vec<String> = self.0.get_many::<String>("NAME").into_iter().flatten().cloned().collect();
-        match names.as_slice() {
+        let names = if names == [""] { &[][..] } else { &names };
+        match names {
             [] => {
                 out.text(&super::help::of(&cx.program, Self::NAME))?;
                 Err(CliError::Names(NamesError::NoName))
