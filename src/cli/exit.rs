@@ -89,6 +89,8 @@ impl Exit {
             | CliError::Docker(_)
             | CliError::NoHome
             | CliError::Runtime(_)
+            | CliError::Unfinished(_)
+            | CliError::NoInstance(_)
             | CliError::Stdout(_) => Self::Error,
         }
     }
