@@ -106,6 +106,9 @@ pub enum CliError {
     /// The steps of a machine were not all begun, as after Ctrl-C.
     #[error("`{0}`: the run was ended before all was done")]
     Unfinished(MachineName),
+    /// A creation failed, and what it had made was removed again.
+    #[error("{0}")]
+    RolledBack(Box<CliError>),
     /// A creation was cut off before the driver had made anything.
     #[error("`{0}` has no instance yet")]
     NoInstance(MachineName),
@@ -201,6 +204,9 @@ impl CliError {
                 Some("set `protect: false` in its fleet file and apply that, or remove it there".to_owned())
             }
             Self::Keyless { help, .. } => Some(help.clone()),
+            Self::RolledBack(_) => {
+                Some("the machine was removed again, as you wished; mend the cause, then create it anew".to_owned())
+            }
             Self::Unfinished(machine) | Self::NoInstance(machine) => {
                 Some(format!("finish it:\n  machine provision {machine}"))
             }
@@ -282,8 +288,8 @@ impl CliError {
             | Self::Precheck(_)
             | Self::Unfinished(_)
             | Self::NoInstance(_)
-            | Self::Transport(_)
-            | Self::Authority(_) => {
+            | Self::RolledBack(_)
+            | Self::Transport(_) => {
                 let help = self.advice()?.replace("\n  machine ", "\n  docker-machine ");
                 Some(format!("help: {}", indented(&help)))
             }

@@ -91,6 +91,7 @@ impl Exit {
             | CliError::Runtime(_)
             | CliError::Unfinished(_)
             | CliError::NoInstance(_)
+            | CliError::RolledBack(_)
             | CliError::Stdout(_) => Self::Error,
         }
     }
