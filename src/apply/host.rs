@@ -166,6 +166,20 @@ fn advice(said: &str, machine: &MachineName, owner: Owner) -> String {
     }
 }
 
+async fn look(transport: &dyn Transport, port: u16) -> Result<Facts, StepError> {
+    let output = transport.run(&facts::probe(port), b"", Limits::SHORT, &mut |_| {}).await?;
+    facts::parse(&output.stdout).map_err(|why| {
+        // What a login prints that runs nothing, as `This account is currently not available.`
+        let printed: Vec<&str> = output.stderr.lines().chain(output.stdout.lines()).map(str::trim).collect();
+        match printed.iter().find(|line| !line.is_empty()) {
+            Some(line) => {
+                StepError::Facts(format!("{why}; it printed: {}", line.chars().take(SHOWN).collect::<String>()))
+            }
+            None => StepError::Facts(why),
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -180,18 +194,4 @@ mod tests {
             assert!(!alone.contains("apply") && alone.ends_with("\n  machine provision web-1"), "{alone}");
         }
     }
-}
-
-async fn look(transport: &dyn Transport, port: u16) -> Result<Facts, StepError> {
-    let output = transport.run(&facts::probe(port), b"", Limits::SHORT, &mut |_| {}).await?;
-    facts::parse(&output.stdout).map_err(|why| {
-        // What a login prints that runs nothing, as `This account is currently not available.`
-        let printed: Vec<&str> = output.stderr.lines().chain(output.stdout.lines()).map(str::trim).collect();
-        match printed.iter().find(|line| !line.is_empty()) {
-            Some(line) => {
-                StepError::Facts(format!("{why}; it printed: {}", line.chars().take(SHOWN).collect::<String>()))
-            }
-            None => StepError::Facts(why),
-        }
-    })
 }
