@@ -582,6 +582,17 @@ async fn patience_has_an_end() {
 }
 
 #[tokio::test]
+async fn this_computer_refusing_is_not_waited_for_as_long_as_a_boot() {
+    let keys = Keys::new();
+    let mut target = server::nobody_there(&keys.path());
+    target.patience = Duration::from_mins(3);
+    let started = Instant::now();
+    let error = bare().connect(&target).await.err().unwrap().to_string();
+    assert!(error.ends_with("connection refused"), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+}
+
+#[tokio::test]
 async fn a_socket_on_the_host_is_a_stream() {
     let server = server!("");
     let dir = tempfile::tempdir().unwrap();

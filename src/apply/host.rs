@@ -44,6 +44,16 @@ pub(super) struct Host {
     pub(super) provisioner: &'static dyn Provisioner,
     port: u16,
     machine: MachineName,
+    owner: Owner,
+}
+
+/// Who says what a machine should be, and so how one goes on after a failure.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Owner {
+    /// A fleet file: it is applied.
+    Fleet,
+    /// Its own record: it is provisioned.
+    Itself,
 }
 
 impl Host {
@@ -68,7 +78,14 @@ impl Host {
         let provisioner =
             provisioner::detect(world.provisioners, os).ok_or_else(|| StepError::UnknownDistribution(os.id.clone()))?;
         worker.progress(&format!("{}{}", phase::PROVISIONING_WITH, provisioner.name()));
-        Ok(Self { transport, facts, provisioner, port, machine: record.name.clone() })
+        Ok(Self {
+            transport,
+            facts,
+            provisioner,
+            port,
+            machine: record.name.clone(),
+            owner: if record.fleet.is_some() { Owner::Fleet } else { Owner::Itself },
+        })
     }
 
     /// Looks again.
@@ -96,7 +113,7 @@ impl Host {
         worker.world().store.write(Area::Machine(&self.machine), LOG, log.as_bytes(), Mode::Private)?;
         let Failure { title, status, said } = failure;
         let title = title.unwrap_or_else(|| "starting a script".to_owned());
-        Err(StepError::Op { title, status, help: Some(advice(&said, &self.machine)), stderr: said })
+        Err(StepError::Op { title, status, help: Some(advice(&said, &self.machine, self.owner)), stderr: said })
     }
 }
 
@@ -107,7 +124,7 @@ const SHOWN: usize = 200;
 pub(crate) const LOG: &str = "last-failure.log";
 
 /// What to do about causes that are met often, told by what the host printed.
-fn advice(said: &str, machine: &MachineName) -> String {
+fn advice(said: &str, machine: &MachineName, owner: Owner) -> String {
     let known = [
         (
             "is not available for",
@@ -131,10 +148,22 @@ fn advice(said: &str, machine: &MachineName) -> String {
         ("Temporary failure resolving", "the host cannot resolve names: check its /etc/resolv.conf and its network"),
         ("Could not resolve", "the host cannot resolve names: check its /etc/resolv.conf and its network"),
         ("Failed to fetch", "the host cannot reach its package mirror: check its network and its apt sources"),
+        (" cannot be downloaded", "check the address of the script, and that the host reaches it, then apply again"),
+        ("the script of ", "mend the script at its address, or what it misses on the host, then apply again"),
         ("Read-only file system", "a file system of the host is read-only: look at its kernel log, then apply again"),
     ];
     let found = known.iter().find(|(mark, _)| said.contains(mark)).map(|(_, help)| (*help).to_owned());
-    found.unwrap_or_else(|| format!("mend that on the host, then apply again:\n  machine ssh {machine}"))
+    let text = found.unwrap_or_else(|| format!("mend that on the host, then apply again:\n  machine ssh {machine}"));
+    match owner {
+        Owner::Fleet => text,
+        Owner::Itself if text.contains('\n') => {
+            format!("{}\n  machine provision {machine}", text.replace("apply again", "provision it again"))
+        }
+        Owner::Itself => text
+            .replace("apply again", &format!("provision it again:\n  machine provision {machine}"))
+            .replace(" into the fleet file", "")
+            .replace(" in the fleet file", ""),
+    }
 }
 
 async fn look(transport: &dyn Transport, port: u16) -> Result<Facts, StepError> {
@@ -149,4 +178,20 @@ async fn look(transport: &dyn Transport, port: u16) -> Result<Facts, StepError> 
             None => StepError::Facts(why),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_wrote_no_fleet_file_is_sent_to_none() {
+        let web = MachineName::new("web-1").unwrap();
+        for said in ["No space left on device", "no reason", "the script of http://x failed", "dpkg was interrupted"] {
+            let of_fleet = advice(said, &web, Owner::Fleet);
+            assert!(of_fleet.contains("apply again") && !of_fleet.contains("provision"), "{of_fleet}");
+            let alone = advice(said, &web, Owner::Itself);
+            assert!(!alone.contains("apply") && alone.ends_with("\n  machine provision web-1"), "{alone}");
+        }
+    }
 }

@@ -103,6 +103,15 @@ pub enum CliError {
         /// Where everything is that a failed script printed.
         log: Option<PathBuf>,
     },
+    /// The steps of a machine were not all begun, as after Ctrl-C.
+    #[error("`{0}`: the run was ended before all was done")]
+    Unfinished(MachineName),
+    /// A creation failed, and what it had made was removed again.
+    #[error("{0}")]
+    RolledBack(Box<CliError>),
+    /// A creation was cut off before the driver had made anything.
+    #[error("`{0}` has no instance yet")]
+    NoInstance(MachineName),
     /// The driver found that it cannot make the machine here, and made nothing.
     #[error("Error with pre-create check: {:?}", .0.to_string())]
     Precheck(Arc<StepError>),
@@ -195,6 +204,12 @@ impl CliError {
                 Some("set `protect: false` in its fleet file and apply that, or remove it there".to_owned())
             }
             Self::Keyless { help, .. } => Some(help.clone()),
+            Self::RolledBack(_) => {
+                Some("the machine was removed again, as you wished; mend the cause, then create it anew".to_owned())
+            }
+            Self::Unfinished(machine) | Self::NoInstance(machine) => {
+                Some(format!("finish it:\n  machine provision {machine}"))
+            }
             Self::Unconfirmed { .. } => Some("say so beforehand with `-y`".to_owned()),
             Self::Certs { machine, cause, .. } => matches!(**cause, Self::Docker(DockerError::Tls { .. })).then(|| {
                 format!(
@@ -260,6 +275,28 @@ impl CliError {
         }
     }
 
+    /// What to do next, below docker-machine's words. Where those are all there is, scripts have them alone.
+    fn drop_in_help(&self) -> Option<String> {
+        match self {
+            Self::Doing { cause, .. } => cause.drop_in_help(),
+            Self::Many(errors) => {
+                let mut helps: Vec<String> = errors.iter().filter_map(Self::drop_in_help).collect();
+                helps.dedup();
+                (!helps.is_empty()).then(|| helps.join("\n"))
+            }
+            Self::Step { .. }
+            | Self::Precheck(_)
+            | Self::Unfinished(_)
+            | Self::NoInstance(_)
+            | Self::RolledBack(_)
+            | Self::Transport(_) => {
+                let help = self.advice()?.replace("\n  machine ", "\n  docker-machine ");
+                Some(format!("help: {}", indented(&help)))
+            }
+            _ => None,
+        }
+    }
+
     /// Tells it on standard error.
     pub(super) fn print(&self, drop_in: bool) {
         if matches!(self, Self::Stdout(e) if e.kind() == io::ErrorKind::BrokenPipe) {
@@ -269,6 +306,9 @@ impl CliError {
         if drop_in {
             text.push_str(&self.drop_in_text());
             text.push('\n');
+            if let Some(help) = self.drop_in_help() {
+                text = text + &help + "\n";
+            }
         } else {
             match self {
                 Self::Fleet(problems) => told_in_place(&mut text, problems),
@@ -447,6 +487,15 @@ mod tests {
             error.drop_in_text(),
             "Error getting IP address: `web-1`: cannot connect to 192.0.2.10:22: connection refused"
         );
+    }
+
+    #[test]
+    fn docker_machines_words_are_followed_by_what_to_do() {
+        let error = CliError::Unfinished(MachineName::new("web-1").unwrap()).doing("Error creating machine");
+        assert_eq!(error.drop_in_text(), "Error creating machine: `web-1`: the run was ended before all was done");
+        assert_eq!(error.drop_in_help().unwrap(), "help: finish it:\n      docker-machine provision web-1");
+        let known = CliError::Store(StoreError::Absent("web-1".to_owned()));
+        assert_eq!(known.drop_in_help(), None, "docker-machine's own message says it all");
     }
 
     #[test]

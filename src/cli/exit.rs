@@ -89,6 +89,9 @@ impl Exit {
             | CliError::Docker(_)
             | CliError::NoHome
             | CliError::Runtime(_)
+            | CliError::Unfinished(_)
+            | CliError::NoInstance(_)
+            | CliError::RolledBack(_)
             | CliError::Stdout(_) => Self::Error,
         }
     }

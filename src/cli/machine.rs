@@ -100,7 +100,7 @@ impl Machine {
     }
 
     fn instance(&self) -> Result<&Instance, CliError> {
-        let missing = || CliError::said(format!("`{}` has no instance yet", self.record.name));
+        let missing = || CliError::NoInstance(self.record.name.clone());
         self.record.instance.as_ref().ok_or_else(missing)
     }
 

@@ -55,10 +55,7 @@ pub(super) async fn carry_out(
     if outcome.values().all(|end| matches!(end, End::Done)) {
         return Ok(());
     }
-    Err(CliError::Said {
-        what: format!("`{name}`: the run was ended before all was done"),
-        help: Some(format!("go on with:\n  machine provision {name}")),
-    })
+    Err(CliError::Unfinished(name.clone()))
 }
 
 /// Events as lines.

@@ -32,7 +32,7 @@ impl Run for Trust {
         let machine = Machine::load(&world, &name)?;
         let recorded = machine.target()?;
         let Some(mut instance) = machine.record.instance.clone() else {
-            return Err(CliError::said(format!("`{name}` has no instance yet")));
+            return Err(CliError::NoInstance(machine.record.name.clone()));
         };
         instance.host_keys.clear();
         instance.jump_keys.clear();

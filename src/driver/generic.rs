@@ -113,7 +113,7 @@ fn copy_key(key: &Path, dir: &Path) -> Result<String, DriverError> {
     let name = key.file_name().and_then(|name| name.to_str());
     let name = name.ok_or_else(|| unprepared(format!("the SSH key has no file name: {}", key.display())))?;
     // The copy must not take the place of what else lies in the folder.
-    let name = if name.ends_with(".pem") || name.ends_with(".json") || name.ends_with(".kdl") {
+    let name = if [".pem", ".json", ".kdl"].iter().any(|end| name.ends_with(end)) {
         format!("{name}.key")
     } else {
         name.to_owned()

@@ -5,7 +5,7 @@ mod flags;
 
 use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, fleet, story};
 use crate::{
-    apply::{Interrupt, StepError},
+    apply::{self, Interrupt, StepError},
     driver::{AnyDriver, DriverError},
     engine::EngineSpec,
     fleet::{HostSpec, sets_up_engine},
@@ -15,11 +15,11 @@ use crate::{
         MachineRecord, OptionValues, Snapshot,
         docker_machine::{EngineOptions, SwarmOptions},
     },
-    store::authority,
+    store::{Area, Mode, authority},
     world::World,
 };
 use clap::{ArgMatches, Command};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, path::PathBuf};
 use tokio::sync::mpsc::unbounded_channel;
 
 pub(super) use engine::port as engine_port;
@@ -175,6 +175,8 @@ impl Create {
             return CliError::Precheck(std::sync::Arc::clone(cause));
         }
         if self.0.get_flag(ROLLBACK) {
+            // It goes with the machine's folder, and would be the only place that tells everything.
+            let log = world.store.read(Area::Machine(name), apply::LOG).ok().flatten();
             let machine = super::machine::Machine::load(world, name.as_str());
             let removed = machine.and_then(|machine| cx.block_on(machine.rm(&|_| ()))?).and_then(|()| {
                 world.store.remove(name).map_err(CliError::Store)?;
@@ -183,9 +185,25 @@ impl Create {
             if let Err(second) = removed {
                 return CliError::Many(vec![error.doing("Error creating machine"), second.doing("Error removing it")]);
             }
+            let error = match (error, log) {
+                (CliError::Step { machine, error, .. }, Some(log)) => {
+                    CliError::Step { machine, error, log: keep_log(world, name, &log) }
+                }
+                (error, _) => error,
+            };
+            return CliError::RolledBack(Box::new(error)).doing("Error creating machine");
         }
         error.doing("Error creating machine")
     }
+}
+
+/// Keeps what a script printed when its machine is gone; where it is then.
+fn keep_log(world: &World, name: &MachineName, log: &[u8]) -> Option<PathBuf> {
+    let root = world.store.root();
+    let file = format!("{name}-{}", apply::LOG);
+    // Its last lines are told anyhow.
+    world.store.write(Area::Outside(&root), &file, log, Mode::Private).ok()?;
+    Some(root.join(file))
 }
 
 /// What is to be made.

@@ -12,6 +12,10 @@ use std::{
     path::Path,
 };
 
+/// A container that an engine leaves running when it stops, and that does not heed SIGTERM, would hold up the end of
+/// the machine for systemd's 90 s. Engines give containers 10 s.
+const MANAGER: &str = "[Manager]\nDefaultTimeoutStopSec=15s\n";
+
 /// Where the private host key is.
 pub(super) fn host_key(folder: &Folder) -> Result<std::path::PathBuf, DriverError> {
     // The folder becomes `/` of the machine, which others than root must be able to enter.
@@ -39,6 +43,9 @@ pub(super) fn prepare(folder: &Folder, record: &Record, gateway: Ipv4Addr, mtu: 
     fs::set_permissions(upper.join("root"), fs::Permissions::from_mode(0o700))
         .map_err(files::because("protecting", &upper.join("root")))?;
     put("root/.ssh/authorized_keys", 0o600, &format!("{}\n", record.login_key))?;
+    let manager = upper.join("etc/systemd/system.conf.d");
+    files::folder(&manager, 0o755)?;
+    put("etc/systemd/system.conf.d/10-machine.conf", 0o644, MANAGER)?;
     let wants = upper.join("etc/systemd/system/sysinit.target.wants");
     files::folder(&wants, 0o755)?;
     put("etc/systemd/system/machine-network.service", 0o644, &unit(record.address, gateway, mtu))?;

@@ -129,7 +129,11 @@ impl Jumps {
             return Err(Failure::Transient(at_jump.connect(why)));
         }
         let opened = self.open(target, jump, peer, credentials).await;
-        if let Err(Failure::Transient(TransportError::Connect { address, why, .. })) = &opened {
+        if let Err(
+            Failure::Transient(TransportError::Connect { address, why, .. })
+            | Failure::RefusedHere(TransportError::Connect { address, why, .. }),
+        ) = &opened
+        {
             slot.failed = Some((Instant::now(), address.clone(), why.clone()));
         }
         let link = Arc::new(Link { hop: opened?, room: Arc::new(Semaphore::new(HOSTS_PER_LINK)) });

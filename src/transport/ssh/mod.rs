@@ -31,6 +31,8 @@ use tokio::{
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// Longest pause between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3);
+/// How long it is tried again where this computer itself refuses: it has booted, and only a program on it may be late.
+const REFUSED_HERE: Duration = Duration::from_secs(10);
 /// How often a silent host is asked whether it is there, unless configured.
 const KEEPALIVE: Duration = Duration::from_secs(15);
 
@@ -82,14 +84,18 @@ impl SshConnect {
     pub async fn open(&self, target: &Target) -> Result<Arc<SshSession>, TransportError> {
         // Before anything is sent: an unusable key must not be found out after minutes of waiting for a boot.
         let credentials = keys::Credentials::gather(&self.config, target).await?;
-        let deadline = Instant::now() + target.patience;
+        let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
             match self.attempt(target, &credentials).await {
                 Ok(session) => return Ok(Arc::new(session)),
                 Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Transient(error)) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
+                Err(failure @ (Failure::Transient(_) | Failure::RefusedHere(_))) => {
+                    let (error, patience) = match failure {
+                        Failure::RefusedHere(error) => (error, target.patience.min(REFUSED_HERE)),
+                        Failure::Transient(error) | Failure::Final(error) => (error, target.patience),
+                    };
+                    let left = patience.saturating_sub(begun.elapsed());
                     if left.is_zero() {
                         return Err(error);
                     }
@@ -152,6 +158,8 @@ impl Peer {
 #[derive(Debug)]
 enum Failure {
     Transient(TransportError),
+    /// Transient, but not for as long as a boot takes: nothing listens at an address of this computer.
+    RefusedHere(TransportError),
     Final(TransportError),
 }
 
@@ -179,6 +187,9 @@ async fn tcp(peer: &Peer, host: &str, port: u16, limit: Duration) -> Result<Pin<
                 // Without it small writes wait for the answer to the one before (Nagle); a failure costs speed only.
                 let _ = stream.set_nodelay(true);
                 return Ok(Box::pin(stream));
+            }
+            Ok(Err(e)) if e.kind() == io::ErrorKind::ConnectionRefused && address.ip().is_loopback() => {
+                Failure::RefusedHere(peer.connect(io_text(&e)))
             }
             Ok(Err(e)) if is_transient(&e) => Failure::Transient(peer.connect(io_text(&e))),
             Ok(Err(e)) => Failure::Final(peer.connect(io_text(&e))),
