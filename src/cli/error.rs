@@ -285,7 +285,6 @@ impl CliError {
                 (!helps.is_empty()).then(|| helps.join("\n"))
             }
             Self::Step { .. }
-            | Self::Precheck(_)
             | Self::Unfinished(_)
             | Self::NoInstance(_)
             | Self::RolledBack(_)
