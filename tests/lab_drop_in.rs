@@ -1,7 +1,5 @@
 //! The life of real machines by docker-machine's own command lines, typed under its name.
 
-#![expect(clippy::disallowed_methods, reason = "the tests look at this computer with its own programs")]
-
 mod lab;
 
 use lab::{Lab, Said, running::Running};

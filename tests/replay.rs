@@ -37,7 +37,8 @@ fn corpus() -> Vec<PathBuf> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/replay");
     let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     let only = std::env::var("REPLAY_ONLY").unwrap_or_default();
-    let wanted = |path: &PathBuf| path.to_str().is_some_and(|path| path.ends_with(".txt") && path.contains(&only));
+    let wanted =
+        |path: &PathBuf| path.extension().is_some_and(|end| end == "txt") && path.to_string_lossy().contains(&only);
     let mut files: Vec<PathBuf> = files.filter(wanted).collect();
     files.sort();
     files

@@ -99,12 +99,11 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Case>, String> {
             stderr = line == "stderr";
         } else if let Some(printed) = line.strip_prefix('|') {
             let stream = if stderr { &mut said.stderr } else { &mut said.stdout };
-            match printed.strip_suffix("|\\") {
-                Some(open) => stream.push_str(open),
-                None => {
-                    stream.push_str(printed);
-                    stream.push('\n');
-                }
+            if let Some(open) = printed.strip_suffix("|\\") {
+                stream.push_str(open);
+            } else {
+                stream.push_str(printed);
+                stream.push('\n');
             }
         } else {
             return Err(wrong("nobody knows what that is"));
