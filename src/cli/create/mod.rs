@@ -7,7 +7,6 @@ use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, fleet, story
 use crate::{
     apply::{self, Interrupt, StepError},
     driver::{AnyDriver, DriverError},
-    engine::EngineSpec,
     fleet::{HostSpec, sets_up_engine},
     name::MachineName,
     plan::Plan,
@@ -248,9 +247,9 @@ impl Asked {
 
     /// As a fleet would have it.
     fn host(&self) -> Result<HostSpec, CliError> {
-        let engine: Option<EngineSpec> = sets_up_engine(self.driver.name())
-            .then(|| engine::spec(&self.engine, self.driver, &self.options))
-            .transpose()?;
+        // What cannot be is refused whatever becomes of it: it is recorded even where no engine is set up.
+        let engine = engine::spec(&self.engine, self.driver, &self.options)?;
+        let engine = sets_up_engine(self.driver.name()).then_some(engine);
         Ok(HostSpec {
             driver: self.driver.name().to_owned(),
             options: self.options.clone(),
