@@ -6,8 +6,13 @@
 
 #![expect(clippy::disallowed_methods, reason = "it runs the program, and what the program is compared with")]
 
-#[path = "../tests/lab/mod.rs"]
+#[path = "../../tests/farm/mod.rs"]
+mod farm;
+#[path = "../../tests/lab/mod.rs"]
 mod lab;
+
+mod far;
+mod peers;
 
 use lab::{Lab, ready};
 use machine::{
@@ -37,8 +42,10 @@ fn main() {
     start(&mut table, if quick { 20 } else { 200 });
     plans(&mut table, quick);
     lists(&mut table, if quick { 5 } else { 21 });
+    far::far(&mut table, if quick { 2 } else { 5 });
     if ready(&[]) {
         no_op(&mut table, if quick { 5 } else { 21 });
+        peers::peers(&mut table, 20, if quick { 3 } else { 7 });
         quickstart(&mut table, if quick { 1 } else { 3 });
     } else {
         table.0.push("| no-op `apply`, quickstart | SKIPPED: see above | | | | |".to_owned());
@@ -183,9 +190,10 @@ fn machine(store: &Path, args: &[&str]) -> Command {
 }
 
 fn plans(table: &mut Table, quick: bool) {
-    let sizes: &[usize] = if quick { &[100, 1_000, 10_000] } else { &[100, 1_000, 10_000, 30_000] };
-    let turns = if quick { 5 } else { 15 };
+    let sizes: &[usize] = if quick { &[100, 1_000, 10_000] } else { &[10, 100, 1_000, 10_000, 100_000] };
     for &hosts in sizes {
+        // The largest take long, and vary less.
+        let turns = if quick || hosts > 10_000 { 5 } else { 15 };
         let dir = folder();
         let text = large(hosts);
         let file = dir.path().join("large.yaml");
@@ -209,6 +217,7 @@ fn plans(table: &mut Table, quick: bool) {
         let goal = match hosts {
             1_000 => "≤ 25 ms",
             10_000 => "≤ 250 ms, ≤ 200 MB",
+            100_000 => "≤ 3 s",
             _ => "linear",
         };
         let each = |times: &[Duration]| {
