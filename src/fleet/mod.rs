@@ -19,6 +19,7 @@ mod read;
 mod reference;
 mod resolve;
 mod schema;
+mod source;
 pub(crate) mod suggest;
 mod vars;
 
@@ -35,6 +36,7 @@ pub use fmt::format;
 pub use problem::{Code, FleetProblems, Problem};
 pub use resolve::sets_up_engine;
 pub use schema::schema;
+pub use source::{Form, Source};
 
 /// A checked fleet. After this no `Option` means "default".
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +98,7 @@ pub struct Inputs {
 /// All problems of the file, in file order.
 pub fn load(file_name: &str, text: &str, inputs: &Inputs) -> Result<Fleet, FleetProblems> {
     let mut problems = problem::Problems::default();
-    let fleet = parse::parse(text, &mut problems).and_then(|mut root| {
+    let fleet = parse::parse(0, text, &mut problems).and_then(|mut root| {
         vars::expand(&mut root, inputs, &mut problems);
         resolve::resolve(&root, inputs, &mut problems)
     });

@@ -183,7 +183,7 @@ mod tests {
     fn expanded(value: &str) -> Result<Json, Vec<String>> {
         let text = format!("vars: {{ n: 3, t: web, q: \"3\", yes: true }}\nx: {value}\n");
         let mut problems = Problems::default();
-        let mut node = super::super::parse::parse(&text, &mut problems).unwrap();
+        let mut node = super::super::parse::parse(0, &text, &mut problems).unwrap();
         let inputs = Inputs {
             vars: BTreeMap::from([("given".to_owned(), "7".to_owned()), ("none".to_owned(), String::new())]),
             env: BTreeMap::from([("HOME".to_owned(), "/home/a".to_owned())]),
