@@ -60,7 +60,9 @@ codes! {
     BadReference = "bad_reference",
     /// A variable that is not there.
     UnknownVariable = "unknown_variable",
-    /// A variable given on the command line that nothing uses.
+    /// A variable that must be given, and is not.
+    MissingValue = "missing_value",
+    /// A variable that is given and nothing uses.
     UnusedVariable = "unused_variable",
     /// Not a name a fleet or machine can have.
     BadName = "bad_name",
@@ -82,6 +84,8 @@ codes! {
     SecretInFile = "secret_in_file",
     /// Settings for an engine that is not ours to set up.
     EngineNotOurs = "engine_not_ours",
+    /// `null` in an overlay, for what no file before it has.
+    NothingToRemove = "nothing_to_remove",
     /// A key of daemon.json that has a key of its own.
     DaemonKey = "daemon_key",
     /// A setting that has no effect beside another.
