@@ -62,7 +62,7 @@ impl<'a> Place<'a> {
                     match (value, arg.get_id().as_str()) {
                         (Some(value), "storage-path") => place.storage = Some(value),
                         (Some(value), "driver") => place.driver = Some(value),
-                        (Some(value), "file") => place.file = Some(value),
+                        (Some(value), "file" | "files") => place.file = Some(value),
                         (None, _) if takes_value(arg) => place.value_of = Some(arg),
                         _ => {}
                     }

@@ -257,7 +257,7 @@ mod tests {
 
     fn token(value: &str) -> Result<serde_json::Value, Problem> {
         let mut problems = Problems::default();
-        let node = super::super::parse::parse(&format!("token: {value}"), &mut problems).unwrap();
+        let node = super::super::parse::parse(0, &format!("token: {value}"), &mut problems).unwrap();
         read_option(&TOKEN, &node.entries()[0])
     }
 

@@ -17,13 +17,13 @@ use std::{collections::BTreeSet, ops::Range};
 /// What is wrong, when the text cannot be parsed. It need not be a correct fleet.
 pub fn format(file_name: &str, text: &str) -> Result<String, FleetProblems> {
     let mut problems = Problems::default();
-    let Some(tree) = parse::parse(text, &mut problems).filter(|_| problems.is_empty()) else {
+    let Some(tree) = parse::parse(0, text, &mut problems).filter(|_| problems.is_empty()) else {
         return Err(FleetProblems::new(file_name, text, problems));
     };
     let plain = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
     let done = Layout::new(&plain).format();
     // Exotic YAML may defeat the rules above. Then its author's layout is the best there is.
-    let same = parse::parse(&done, &mut problems).is_some_and(|new| means_the_same(&tree, &new))
+    let same = parse::parse(0, &done, &mut problems).is_some_and(|new| means_the_same(&tree, &new))
         && comments(&done) == comments(&plain)
         && Layout::new(&done).format() == done;
     Ok(if same { done } else { plain })
@@ -42,7 +42,7 @@ fn means_the_same(a: &Node, b: &Node) -> bool {
 
 /// Tokens that are more than a position.
 fn solid(text: &str) -> Vec<(Token, Range<usize>)> {
-    let tokens = parse::tokens(text).into_iter().map(|(token, at)| (token, at.start..at.start + at.len));
+    let tokens = parse::tokens(text).into_iter().map(|(token, at)| (token, at.start()..at.end()));
     tokens.filter(|(_, at)| !at.is_empty()).collect()
 }
 
@@ -111,7 +111,7 @@ impl<'a> Layout<'a> {
         let mut last: Option<(Token, usize)> = None;
         let mut after_block_map = false;
         for (token, place) in parse::tokens(self.text) {
-            let at = place.start..place.start + place.len;
+            let at = place.start()..place.end();
             let key = std::mem::replace(&mut after_block_map, false);
             let closed = match token {
                 Token::Map | Token::List => {

@@ -12,6 +12,7 @@ mod engine;
 mod fmt;
 mod node;
 mod order;
+mod overlay;
 mod parse;
 mod problem;
 mod raw;
@@ -19,7 +20,9 @@ mod read;
 mod reference;
 mod resolve;
 mod schema;
+mod source;
 pub(crate) mod suggest;
+mod var_file;
 mod vars;
 
 use crate::{
@@ -32,9 +35,11 @@ use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use fmt::format;
+pub use overlay::MAX_BYTES;
 pub use problem::{Code, FleetProblems, Problem};
 pub use resolve::sets_up_engine;
 pub use schema::schema;
+pub use source::{Form, Source};
 
 /// A checked fleet. After this no `Option` means "default".
 #[derive(Clone, Debug, PartialEq)]
@@ -90,17 +95,36 @@ pub struct Inputs {
     pub default_name: Option<String>,
 }
 
-/// Reads a fleet file. `file_name` is for messages only.
+/// What a fleet file is called where none is named, most usual first.
+pub const DEFAULT_FILES: [&str; 3] = ["fleet.yaml", "fleet.yml", "fleet.kdl"];
+
+/// Reads a fleet that is one file. `file_name` is for messages, and says whether it is YAML or KDL.
 ///
 /// # Errors
 /// All problems of the file, in file order.
 pub fn load(file_name: &str, text: &str, inputs: &Inputs) -> Result<Fleet, FleetProblems> {
+    load_all(&[Source::new(file_name, text)], &[], inputs)
+}
+
+/// Reads a fleet of several files, each laid over those before it, and files of values for its variables.
+///
+/// # Errors
+/// All problems, in the order of the files.
+pub fn load_all(files: &[Source], var_files: &[Source], inputs: &Inputs) -> Result<Fleet, FleetProblems> {
     let mut problems = problem::Problems::default();
-    let fleet = parse::parse(text, &mut problems).and_then(|mut root| {
-        vars::expand(&mut root, inputs, &mut problems);
+    let given: Vec<_> = var_files
+        .iter()
+        .enumerate()
+        .filter_map(|(n, source)| var_file::read(overlay::number(files.len() + n), source, &mut problems))
+        .collect();
+    let fleet = overlay::compose(files, &mut problems).and_then(|mut root| {
+        vars::expand(&mut root, given, inputs, &mut problems);
         resolve::resolve(&root, inputs, &mut problems)
     });
-    fleet.filter(|_| problems.is_empty()).ok_or_else(|| FleetProblems::new(file_name, text, problems))
+    fleet.filter(|_| problems.is_empty()).ok_or_else(|| {
+        let sources: Vec<Source> = files.iter().chain(var_files).cloned().collect();
+        FleetProblems::among(&sources, problems)
+    })
 }
 
 /// How a fleet is applied.

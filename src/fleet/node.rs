@@ -2,16 +2,46 @@
 
 use serde_json::{Map, Number, Value as Json};
 
-/// A stretch of the text, in bytes.
+/// A stretch of the text of one file, in bytes. Small, for every key and value has one.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct Place {
-    pub(crate) start: usize,
-    pub(crate) len: usize,
+    /// Which file: the first is 0. It decides the order of places first.
+    file: u16,
+    start: u32,
+    len: u32,
 }
 
 impl Place {
-    pub(crate) fn new(start: usize, end: usize) -> Self {
-        Self { start, len: end.saturating_sub(start) }
+    pub(crate) fn new(file: u16, start: usize, end: usize) -> Self {
+        // `load` takes no text that is larger.
+        let small = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+        Self { file, start: small(start), len: small(end.saturating_sub(start)) }
+    }
+
+    pub(crate) fn file(self) -> usize {
+        self.file.into()
+    }
+
+    pub(crate) fn start(self) -> usize {
+        self.start as usize
+    }
+
+    pub(crate) fn len(self) -> usize {
+        self.len as usize
+    }
+
+    pub(crate) fn end(self) -> usize {
+        self.start() + self.len()
+    }
+
+    /// Whether it is a position only.
+    pub(crate) fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// The same beginning with another length.
+    pub(crate) fn with_len(self, len: usize) -> Self {
+        Self::new(self.file, self.start(), self.start() + len)
     }
 }
 

@@ -15,10 +15,10 @@ const MAX_DEPTH: usize = 64;
 /// Values that aliases may copy: 10,000 hosts with ten options each, five times over.
 const MAX_COPIED: usize = 500_000;
 
-/// Reads the only document of a text. `None`: the problems say why there is no tree.
-pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
+/// Reads the only document of a text. `None`: the problems say why there is no tree. `file` is for places.
+pub(super) fn parse(file: u16, text: &str, problems: &mut Problems) -> Option<Node> {
     let offset = text.len() - text.trim_start_matches('\u{feff}').len();
-    let places = Places::new(text, offset);
+    let places = Places::new(file, text, offset);
     let mut builder =
         Builder { places: &places, text, open: Vec::new(), anchors: HashMap::new(), copied: 0, last: 0, problems };
     let mut root = None;
@@ -62,10 +62,10 @@ pub(super) fn parse(text: &str, problems: &mut Problems) -> Option<Node> {
 fn syntax(error: &ScanError, places: &Places<'_>) -> Problem {
     let at = places.byte(error.marker().index());
     if error.info().contains("recursion limit") {
-        return too_deep(Place::new(at, places.byte(error.marker().index() + 1)));
+        return too_deep(places.between(at, places.byte(error.marker().index() + 1)));
     }
     Problem::new(Code::Syntax, format!("this is not YAML: {}", error.info()))
-        .at(Place::new(at, places.byte(error.marker().index() + 1)), "it cannot be read from here")
+        .at(places.between(at, places.byte(error.marker().index() + 1)), "it cannot be read from here")
         .help("look at the indentation, quotes and brackets here and on the line before")
 }
 
@@ -77,6 +77,7 @@ fn too_deep(at: Place) -> Problem {
 
 /// The parser counts characters, everybody else counts bytes.
 struct Places<'a> {
+    file: u16,
     text: &'a str,
     /// Byte of each character; empty: all characters are one byte.
     bytes: Vec<usize>,
@@ -85,13 +86,13 @@ struct Places<'a> {
 }
 
 impl<'a> Places<'a> {
-    fn new(text: &'a str, offset: usize) -> Self {
+    fn new(file: u16, text: &'a str, offset: usize) -> Self {
         let bytes = if text[offset..].is_ascii() {
             Vec::new()
         } else {
             text[offset..].char_indices().map(|(byte, _)| byte).collect()
         };
-        Self { text, bytes, offset, end: text.len() }
+        Self { file, text, bytes, offset, end: text.len() }
     }
 
     fn byte(&self, character: usize) -> usize {
@@ -101,10 +102,14 @@ impl<'a> Places<'a> {
         self.bytes.get(character).map_or(self.end, |byte| self.offset + byte)
     }
 
+    fn between(&self, start: usize, end: usize) -> Place {
+        Place::new(self.file, start, end)
+    }
+
     /// The place of a token, without the blanks behind it that the parser counts to a quoted scalar.
     fn of(&self, span: Span) -> Place {
         let (start, end) = (self.byte(span.start.index()), self.byte(span.end.index()));
-        Place::new(start, start + self.text.get(start..end).map_or(0, |token| token.trim_end().len()))
+        self.between(start, start + self.text.get(start..end).map_or(0, |token| token.trim_end().len()))
     }
 }
 
@@ -126,7 +131,7 @@ pub(super) enum Token {
 /// The tokens of a text that parses, and their places. What has no characters of its own (blocks, empty
 /// scalars) has a length of zero.
 pub(super) fn tokens(text: &str) -> Vec<(Token, Place)> {
-    let places = Places::new(text, 0);
+    let places = Places::new(0, text, 0);
     let mut last = 0;
     let mut flows = Vec::new();
     let mut tokens = Vec::new();
@@ -142,21 +147,21 @@ pub(super) fn tokens(text: &str) -> Vec<(Token, Place)> {
         };
         let place = match token {
             Token::List | Token::Map => {
-                let flow = text[place.start..].starts_with(['{', '[']);
+                let flow = text[place.start()..].starts_with(['{', '[']);
                 flows.push(flow);
-                Place { len: usize::from(flow), ..place }
+                place.with_len(usize::from(flow))
             }
             Token::Close if flows.pop().unwrap_or_default() => {
                 let end = closing(text, last);
-                Place::new(end - 1, end)
+                places.between(end - 1, end)
             }
-            Token::Close => Place { len: 0, ..place },
+            Token::Close => place.with_len(0),
             Token::Scalar => place,
             // Blanks and empty lines at its end may be part of it.
-            Token::Block => Place::new(place.start, places.byte(span.end.index())),
+            Token::Block => places.between(place.start(), places.byte(span.end.index())),
         };
-        if place.len > 0 {
-            last = place.start + place.len;
+        if !place.is_empty() {
+            last = place.end();
         }
         tokens.push((token, place));
     }
@@ -220,8 +225,8 @@ impl Builder<'_> {
     /// Takes one event. Gives the root when it is complete.
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<Option<Node>, Problem> {
         let place = self.places.of(span);
-        if matches!(event, Event::Scalar(..) | Event::Alias(_)) && place.len > 0 {
-            self.last = place.start + place.len;
+        if matches!(event, Event::Scalar(..) | Event::Alias(_)) && !place.is_empty() {
+            self.last = place.end();
         }
         match event {
             Event::Scalar(text, style, anchor, tag) => {
@@ -263,7 +268,7 @@ impl Builder<'_> {
             self.unknown_tag(tag, start);
         }
         if self.open.len() >= MAX_DEPTH {
-            return Err(too_deep(Place { len: 1, ..start }));
+            return Err(too_deep(start.with_len(1)));
         }
         if anchor != 0 {
             self.anchors.insert(anchor, None);
@@ -318,7 +323,7 @@ impl Builder<'_> {
                 None => *key = Some(read_key(node, self.problems, bad)),
                 Some(Key { merge: true, .. }) => merges.push(node),
                 Some(Key { text, at, merge: false }) => {
-                    if node.at.len == 0 {
+                    if node.at.is_empty() {
                         node.at = at;
                     }
                     entries.push(Entry { key: text, key_at: at, node });
@@ -329,8 +334,8 @@ impl Builder<'_> {
     }
 
     fn close(&mut self, open: Open) -> Node {
-        let flow = self.text[open.start.start..].starts_with(['{', '[']);
-        let end = if flow { closing(self.text, self.last.max(open.start.start + 1)) } else { 0 };
+        let flow = self.text[open.start.start()..].starts_with(['{', '[']);
+        let end = if flow { closing(self.text, self.last.max(open.start.start() + 1)) } else { 0 };
         self.last = self.last.max(end);
         match open.kind {
             OpenKind::List(items) => {
@@ -401,7 +406,7 @@ impl Builder<'_> {
 /// The place of a collection: all of it between brackets, else where it begins, since a label under many
 /// lines helps nobody.
 fn whole(flow: bool, start: Place, end: usize, first: Place) -> Place {
-    if flow { Place::new(start.start, end) } else { first }
+    if flow { start.with_len(end.saturating_sub(start.start())) } else { first }
 }
 
 fn read_key(node: Node, problems: &mut Problems, bad: &mut bool) -> Key {
@@ -429,20 +434,20 @@ mod tests {
 
     fn tree(text: &str) -> Node {
         let mut problems = Problems::default();
-        let node = parse(text, &mut problems);
+        let node = parse(0, text, &mut problems);
         assert!(problems.is_empty(), "{problems:?}");
         node.unwrap()
     }
 
     fn problems(text: &str) -> Vec<&'static str> {
         let mut problems = Problems::default();
-        parse(text, &mut problems);
+        parse(0, text, &mut problems);
         let all = super::super::FleetProblems::new("x", text, problems);
         all.problems().iter().map(|p| p.code.as_str().rsplit("::").next().unwrap()).collect()
     }
 
     fn at<'a>(text: &'a str, node: &Node) -> &'a str {
-        &text[node.at.start..node.at.start + node.at.len]
+        &text[node.at.start()..node.at.end()]
     }
 
     /// Every key and every scalar is where its place says, whatever the encoding.
@@ -455,7 +460,7 @@ mod tests {
             Value::List(items) => items.iter().for_each(|n| places_are_true(text, n)),
             Value::Map(entries) => {
                 for e in entries {
-                    assert_eq!(text[e.key_at.start..e.key_at.start + e.key_at.len], e.key);
+                    assert_eq!(text[e.key_at.start()..e.key_at.end()], e.key);
                     places_are_true(text, &e.node);
                 }
             }

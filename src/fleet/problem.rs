@@ -1,8 +1,8 @@
 //! What can be wrong with a fleet file. All of it is reported at once, in file order.
 
-use super::node::Place;
-use miette::{Diagnostic, LabeledSpan, NamedSource, SourceSpan};
-use std::{error::Error, fmt};
+use super::{node::Place, source::Source};
+use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode, SourceSpan};
+use std::{error::Error, fmt, sync::Arc};
 
 macro_rules! codes {
     ($($(#[$meta:meta])* $variant:ident = $text:literal,)*) => {
@@ -60,7 +60,9 @@ codes! {
     BadReference = "bad_reference",
     /// A variable that is not there.
     UnknownVariable = "unknown_variable",
-    /// A variable given on the command line that nothing uses.
+    /// A variable that must be given, and is not.
+    MissingValue = "missing_value",
+    /// A variable that is given and nothing uses.
     UnusedVariable = "unused_variable",
     /// Not a name a fleet or machine can have.
     BadName = "bad_name",
@@ -82,6 +84,8 @@ codes! {
     SecretInFile = "secret_in_file",
     /// Settings for an engine that is not ours to set up.
     EngineNotOurs = "engine_not_ours",
+    /// `null` in an overlay, for what no file before it has.
+    NothingToRemove = "nothing_to_remove",
     /// A key of daemon.json that has a key of its own.
     DaemonKey = "daemon_key",
     /// A setting that has no effect beside another.
@@ -103,13 +107,21 @@ pub struct Problem {
     pub message: String,
     /// What to do about it.
     pub help: Option<String>,
-    /// Where: the first is the place itself, others explain it. Empty: not in the file.
+    /// Where: the first is the place itself, others explain it. Empty: not in a file.
     labels: Vec<(Place, String)>,
+    /// All files, once all problems are found.
+    files: Files,
+    /// Labels in files other than that of the first, which an excerpt of that one cannot show.
+    elsewhere: Vec<Elsewhere>,
 }
+
+/// The files that places are in, in the order they were given.
+type Files = Option<Arc<[NamedSource<String>]>>;
 
 impl Problem {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        Self { code, message: message.into(), help: None, labels: Vec::new() }
+        let (labels, elsewhere) = (Vec::new(), Vec::new());
+        Self { code, message: message.into(), help: None, labels, files: None, elsewhere }
     }
 
     pub(super) fn at(mut self, place: Place, label: impl Into<String>) -> Self {
@@ -134,11 +146,62 @@ impl Problem {
         self
     }
 
-    /// Where it is, in bytes from the start of the text; `None`: not in the file.
+    /// Where it is, in bytes from the start of the text; `None`: not in a file.
     #[must_use]
     pub fn offset(&self) -> Option<usize> {
-        self.labels.first().map(|(place, _)| place.start)
+        self.place().map(Place::start)
     }
+
+    fn place(&self) -> Option<Place> {
+        self.labels.first().map(|(place, _)| *place)
+    }
+
+    /// Knows its files from now on.
+    fn within(mut self, files: &Arc<[NamedSource<String>]>) -> Self {
+        if let Some(own) = self.place().map(Place::file) {
+            let (labels, others) = self.labels.into_iter().partition(|(place, _)| place.file() == own);
+            self.labels = labels;
+            for (place, label) in others {
+                self.elsewhere.push(Elsewhere { files: Arc::clone(files), place, label });
+            }
+        }
+        self.files = Some(Arc::clone(files));
+        self
+    }
+}
+
+/// A label of a problem in another file than its first.
+#[derive(Clone, Debug, Eq, PartialEq)]
+struct Elsewhere {
+    files: Arc<[NamedSource<String>]>,
+    place: Place,
+    label: String,
+}
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "and in {}", self.files.get(self.place.file()).map_or("", |file| file.name()))
+    }
+}
+
+impl Error for Elsewhere {}
+
+impl Diagnostic for Elsewhere {
+    fn severity(&self) -> Option<Severity> {
+        Some(Severity::Advice)
+    }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        self.files.get(self.place.file()).map(|file| file as &dyn SourceCode)
+    }
+
+    fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
+        Some(Box::new(std::iter::once(LabeledSpan::new_primary_with_span(Some(self.label.clone()), span(self.place)))))
+    }
+}
+
+fn span(place: Place) -> SourceSpan {
+    SourceSpan::from((place.start(), place.len()))
 }
 
 impl fmt::Display for Problem {
@@ -163,7 +226,7 @@ impl Diagnostic for Problem {
             return None;
         }
         Some(Box::new(self.labels.iter().enumerate().map(|(n, (place, label))| {
-            let span = SourceSpan::from((place.start, place.len));
+            let span = span(*place);
             let label = (!label.is_empty()).then(|| label.clone());
             // The primary label is the one whose line and column head the excerpt.
             if n == 0 {
@@ -173,22 +236,40 @@ impl Diagnostic for Problem {
             }
         })))
     }
+
+    fn source_code(&self) -> Option<&dyn SourceCode> {
+        let file = self.files.as_ref()?.get(self.place()?.file())?;
+        Some(file as &dyn SourceCode)
+    }
+
+    fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
+        (!self.elsewhere.is_empty())
+            .then(|| Box::new(self.elsewhere.iter().map(|e| e as &dyn Diagnostic)) as Box<dyn Iterator<Item = _> + 'a>)
+    }
 }
 
-/// Everything that is wrong with a fleet file, in file order. There is at least one problem.
+/// Everything that is wrong with a fleet, in the order of its files and their text. There is at least one problem.
 #[derive(Clone, Debug)]
 pub struct FleetProblems {
-    source: NamedSource<String>,
+    files: Arc<[NamedSource<String>]>,
     problems: Vec<Problem>,
 }
 
 impl FleetProblems {
+    /// Problems of a fleet that is one file.
     pub(super) fn new(file_name: &str, text: &str, problems: Problems) -> Self {
+        Self::among(&[Source::new(file_name, text)], problems)
+    }
+
+    /// Problems of a fleet; places are in these files.
+    pub(super) fn among(sources: &[Source], problems: Problems) -> Self {
+        let files: Arc<[_]> = sources.iter().map(|s| NamedSource::new(&s.name, s.text.clone())).collect();
         let mut problems = problems.found;
-        problems.sort_by_key(|p| p.labels.first().map(|(place, _)| *place));
+        problems.sort_by_key(Problem::place);
         // What several hosts take from one anchor is wrong once.
         problems.dedup();
-        Self { source: NamedSource::new(file_name, text.to_owned()), problems }
+        let problems = problems.into_iter().map(|problem| problem.within(&files)).collect();
+        Self { files, problems }
     }
 
     /// The problems.
@@ -197,16 +278,27 @@ impl FleetProblems {
         &self.problems
     }
 
-    /// Name of the file as it was given.
+    /// Names of the files as they were given, as a sentence has them.
     #[must_use]
-    pub fn file_name(&self) -> &str {
-        self.source.name()
+    pub fn file_name(&self) -> String {
+        let names: Vec<&str> = self.files.iter().map(NamedSource::name).collect();
+        match names.split_last() {
+            Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
+            _ => names.concat(),
+        }
     }
 
-    /// Line and column of a problem, both from 1, the column in characters; `None`: it is not in the file.
+    /// Name of the file a problem is in; `None`: it is in none.
+    #[must_use]
+    pub fn file_of(&self, problem: &Problem) -> Option<&str> {
+        self.files.get(problem.place()?.file()).map(NamedSource::name)
+    }
+
+    /// Line and column of a problem, both from 1, the column in characters; `None`: it is not in a file.
     #[must_use]
     pub fn line_and_column(&self, problem: &Problem) -> Option<(usize, usize)> {
-        let before = self.source.inner().get(..problem.offset()?)?;
+        let place = problem.place()?;
+        let before = self.files.get(place.file())?.inner().get(..place.start())?;
         let line = before.rsplit('\n').next().unwrap_or_default().trim_start_matches('\u{feff}');
         Some((before.matches('\n').count() + 1, line.chars().count() + 1))
     }
@@ -215,17 +307,14 @@ impl FleetProblems {
 impl fmt::Display for FleetProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let n = self.problems.len();
-        write!(f, "{} has {n} problem{}", self.source.name(), if n == 1 { "" } else { "s" })
+        let have = if self.files.len() == 1 { "has" } else { "have" };
+        write!(f, "{} {have} {n} problem{}", self.file_name(), if n == 1 { "" } else { "s" })
     }
 }
 
 impl Error for FleetProblems {}
 
 impl Diagnostic for FleetProblems {
-    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        Some(&self.source)
-    }
-
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
         Some(Box::new(self.problems.iter().map(|p| p as &dyn Diagnostic)))
     }
@@ -262,31 +351,5 @@ impl Problems {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::collections::BTreeSet;
-
-    #[test]
-    fn codes_are_unique_and_plain() {
-        let texts: BTreeSet<&str> = Code::ALL.iter().map(|c| c.as_str()).collect();
-        assert_eq!(texts.len(), Code::ALL.len());
-        for text in texts {
-            let last = text.strip_prefix("machine::fleet::").unwrap();
-            assert!(last.bytes().all(|b| b.is_ascii_lowercase() || b == b'_'), "{text}");
-        }
-    }
-
-    #[test]
-    fn problems_come_in_file_order_with_line_and_column() {
-        let text = "\u{feff}a: 1\r\nüb: 2\r\n";
-        let mut problems = Problems::default();
-        let at = text.find('2').unwrap();
-        problems.push(Problem::new(Code::WrongType, "second").at(Place::new(at, at + 1), ""));
-        problems.push(Problem::new(Code::UnknownKey, "first").at(Place::new(3, 4), ""));
-        problems.push(Problem::new(Code::Empty, "nowhere"));
-        let all = FleetProblems::new("fleet.yaml", text, problems);
-        let places: Vec<_> = all.problems().iter().map(|p| (p.message.as_str(), all.line_and_column(p))).collect();
-        assert_eq!(places, [("nowhere", None), ("first", Some((1, 1))), ("second", Some((2, 5)))]);
-        assert_eq!(all.to_string(), "fleet.yaml has 3 problems");
-    }
-}
+#[path = "problem_tests.rs"]
+mod tests;

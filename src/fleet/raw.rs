@@ -18,8 +18,9 @@ use std::{
 pub(super) struct RawFleet {
     /// Name of the fleet: it owns the machines made for it. Absent: the name of the file's directory.
     pub(super) fleet: Option<String>,
-    /// Variables, used as `${var.NAME}`. `--var NAME=VALUE` overrides. The environment is `${env.NAME}`.
-    #[schemars(with = "BTreeMap<String, Scalar>")]
+    /// Variables, used as `${var.NAME}`. `--var NAME=VALUE` overrides; one without a value must be given so, or in a
+    /// file with `--var-file`. The environment is `${env.NAME}`.
+    #[schemars(with = "BTreeMap<String, Option<Scalar>>")]
     pub(super) vars: Section,
     /// Driver configurations by name, for hosts to share.
     #[schemars(with = "BTreeMap<String, RawConfiguration>")]

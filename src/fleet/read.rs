@@ -387,7 +387,7 @@ mod tests {
 
     fn thing(text: &str) -> (Thing, Vec<String>, Vec<String>) {
         let mut problems = Problems::default();
-        let node = super::super::parse::parse(text, &mut problems).unwrap();
+        let node = super::super::parse::parse(0, text, &mut problems).unwrap();
         let (thing, strange) = read("thing", &node, &mut problems);
         let strange = strange.iter().map(|s| format!("{} {}", s.entry.key, s.top)).collect();
         let all = super::super::FleetProblems::new("x", text, problems);

@@ -12,18 +12,36 @@ use std::collections::{BTreeMap, BTreeSet};
 const MAX_ADDED: usize = 16 << 20;
 
 /// Replaces every reference in the values of a document. Keys are never changed.
-pub(super) fn expand(root: &mut Node, inputs: &Inputs, problems: &mut Problems) {
+///
+/// Values are those of the file, then those of `given`, files of values, then those of the command line.
+pub(super) fn expand(root: &mut Node, given: Vec<Node>, inputs: &Inputs, problems: &mut Problems) {
     let Value::Map(entries) = &mut root.value else {
         return;
     };
     let mut scope = Scope { vars: BTreeMap::new(), inputs, in_vars: true, used: BTreeSet::new(), added: 0 };
     let vars = entries.iter_mut().find(|e| e.key == "vars").map(|e| (e.key_at, &mut e.node));
     let vars_at = vars.as_ref().map(|(at, _)| *at);
+    let mut required = BTreeMap::new();
     if let Some((_, node)) = vars {
         scope.node(node, problems);
-        scope.vars = declared(node, problems);
+        required = values(node, &mut scope.vars, problems);
     }
-    let declared: BTreeSet<String> = scope.vars.keys().cloned().collect();
+    let declared: BTreeSet<String> = scope.vars.keys().chain(required.keys()).cloned().collect();
+    let mut from_files: BTreeMap<String, Place> = BTreeMap::new();
+    for mut node in given {
+        scope.node(&mut node, problems);
+        from_files.extend(node.entries().iter().map(|entry| (entry.key.clone(), entry.key_at)));
+        for (name, at) in values(&node, &mut scope.vars, problems) {
+            problems.push(missing(&name, at));
+        }
+    }
+    for (name, at) in required {
+        if !scope.vars.contains_key(&name) && !inputs.vars.contains_key(&name) {
+            problems.push(missing(&name, at));
+            // Known, so that its uses are not problems of their own.
+            scope.vars.insert(name, Scalar { text: String::new(), style: Style::Unknown });
+        }
+    }
     for (name, value) in &inputs.vars {
         scope.vars.insert(name.clone(), Scalar { text: value.clone(), style: Style::Given });
     }
@@ -31,8 +49,13 @@ pub(super) fn expand(root: &mut Node, inputs: &Inputs, problems: &mut Problems) 
     for entry in entries.iter_mut().filter(|e| e.key != "vars") {
         scope.node(&mut entry.node, problems);
     }
-    for name in inputs.vars.keys().filter(|name| !declared.contains(*name) && !scope.used.contains(*name)) {
+    let unused =
+        inputs.vars.keys().map(|name| (name, None)).chain(from_files.iter().map(|(name, at)| (name, Some(*at))));
+    for (name, given_at) in unused.filter(|(name, _)| !declared.contains(*name) && !scope.used.contains(*name)) {
         let mut problem = Problem::new(Code::UnusedVariable, format!("nothing uses the given variable `{name}`"));
+        if let Some(at) = given_at {
+            problem = problem.at(at, "given here");
+        }
         if let Some(at) = vars_at {
             problem = problem.at(at, "it is not declared here either");
         }
@@ -41,18 +64,28 @@ pub(super) fn expand(root: &mut Node, inputs: &Inputs, problems: &mut Problems) 
     }
 }
 
-/// Values under `vars:` that can be variables.
-fn declared(node: &Node, problems: &mut Problems) -> BTreeMap<String, Scalar> {
+/// A variable that is declared, and that nobody gave a value.
+fn missing(name: &str, at: Place) -> Problem {
+    Problem::new(Code::MissingValue, format!("variable `{name}` has no value")).at(at, "it must be given").help(
+        format!("give `--var {name}=…` or a file with `--var-file`, or write a value here; for no text at all `\"\"`"),
+    )
+}
+
+/// Adds the values of a mapping of variables. Gives those that are named and have none.
+fn values(node: &Node, vars: &mut BTreeMap<String, Scalar>, problems: &mut Problems) -> BTreeMap<String, Place> {
     if !matches!(node.value, Value::Map(_)) && !node.is_null() {
         let problem = Problem::new(Code::WrongType, "`vars` must be a mapping")
             .at(node.at, format!("this is {}", node.noun()))
             .help("write `vars: { name: value }`");
         problems.push(problem);
     }
-    let mut vars = BTreeMap::new();
+    let mut required = BTreeMap::new();
     for entry in node.entries() {
         match &entry.node.value {
-            Value::Scalar(scalar) if !entry.node.is_null() => {
+            Value::Scalar(_) if entry.node.is_null() => {
+                required.insert(entry.key.clone(), entry.node.at);
+            }
+            Value::Scalar(scalar) => {
                 // One that is not known makes what uses it unknown, too.
                 vars.insert(entry.key.clone(), scalar.clone());
             }
@@ -69,7 +102,7 @@ fn declared(node: &Node, problems: &mut Problems) -> BTreeMap<String, Scalar> {
             }
         }
     }
-    vars
+    required
 }
 
 /// What references can refer to.
@@ -183,13 +216,13 @@ mod tests {
     fn expanded(value: &str) -> Result<Json, Vec<String>> {
         let text = format!("vars: {{ n: 3, t: web, q: \"3\", yes: true }}\nx: {value}\n");
         let mut problems = Problems::default();
-        let mut node = super::super::parse::parse(&text, &mut problems).unwrap();
+        let mut node = super::super::parse::parse(0, &text, &mut problems).unwrap();
         let inputs = Inputs {
             vars: BTreeMap::from([("given".to_owned(), "7".to_owned()), ("none".to_owned(), String::new())]),
             env: BTreeMap::from([("HOME".to_owned(), "/home/a".to_owned())]),
             default_name: None,
         };
-        expand(&mut node, &inputs, &mut problems);
+        expand(&mut node, Vec::new(), &inputs, &mut problems);
         let all = super::super::FleetProblems::new("x", &text, problems);
         let wrong: Vec<String> = all
             .problems()

@@ -1,6 +1,6 @@
 //! `fmt`: fleet files in one form, comments kept.
 
-use super::FleetFile;
+use super::fleet_file::{FleetFile, is_stdin};
 use crate::{
     cli::{CliError, Cx, Exit, Group, Out, Run, file},
     fleet,
@@ -21,21 +21,23 @@ impl Run for Fmt {
     const GROUP: Group = Group::Fleet;
 
     fn run(self, _: &Cx, out: &mut Out) -> Result<Exit, CliError> {
-        let text = self.fleet.text()?;
-        let formatted = fleet::format(&self.fleet.name(), &text).map_err(|e| CliError::Fleet(Box::new(e)))?;
-        let changes = formatted != text;
-        if self.check {
-            if changes {
-                out.line(&self.fleet.name())?;
+        let mut exit = Exit::Done;
+        for path in self.fleet.paths()? {
+            let source = self.fleet.source(&path)?;
+            let formatted = fleet::format(&source.name, &source.text).map_err(|e| CliError::Fleet(Box::new(e)))?;
+            let changes = formatted != source.text;
+            if self.check {
+                if changes {
+                    out.line(&source.name)?;
+                    exit = Exit::ChangesPending;
+                }
+            } else if is_stdin(&path) {
+                out.text(&formatted)?;
+            } else if changes {
+                file::replace(&path, formatted.as_bytes())?;
+                out.line(&source.name)?;
             }
-            return Ok(if changes { Exit::ChangesPending } else { Exit::Done });
         }
-        if self.fleet.is_stdin() {
-            out.text(&formatted)?;
-        } else if changes {
-            file::replace(&self.fleet.file, formatted.as_bytes())?;
-            out.line(&self.fleet.name())?;
-        }
-        Ok(Exit::Done)
+        Ok(exit)
     }
 }

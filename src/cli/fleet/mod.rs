@@ -4,12 +4,15 @@ pub(super) mod apply;
 pub(super) mod destroy;
 pub(super) mod diff;
 pub(super) mod drift;
+mod fleet_file;
 pub(super) mod fmt;
 pub(super) mod graph;
 pub(super) mod perform;
 pub(super) mod plan;
 pub(super) mod schema;
 pub(super) mod validate;
+
+pub(super) use fleet_file::{FleetFile, read};
 
 use super::{CliError, Cx, Exit, Out};
 use crate::{
@@ -24,82 +27,11 @@ use crate::{
 use anstyle::AnsiColor;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{IsTerminal, Read, Write},
-    path::{Path, PathBuf},
+    io::{IsTerminal, Write},
 };
 
 /// How many machines are looked at together. Looking costs little on either side.
 const LOOKING: usize = 64;
-
-/// Which fleet a command is about.
-#[derive(clap::Args)]
-pub(super) struct FleetFile {
-    /// The fleet file; `-` reads standard input
-    #[arg(value_name = "FILE", default_value = "fleet.yaml")]
-    file: PathBuf,
-    /// Set a variable of the file
-    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
-    vars: Vec<(String, String)>,
-}
-
-fn variable(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
-}
-
-impl FleetFile {
-    /// The file as messages name it.
-    fn name(&self) -> String {
-        if self.is_stdin() { "standard input".to_owned() } else { self.file.display().to_string() }
-    }
-
-    fn is_stdin(&self) -> bool {
-        self.file == Path::new("-")
-    }
-
-    /// The text of the file.
-    fn text(&self) -> Result<String, CliError> {
-        let mut text = String::new();
-        let read = if self.is_stdin() {
-            std::io::stdin().lock().read_to_string(&mut text).map(|_| ())
-        } else {
-            std::fs::read_to_string(&self.file).map(|read| text = read)
-        };
-        read.map_err(|e| CliError::Said {
-            what: format!("cannot read {}: {e}", self.name()),
-            help: Some("name the fleet file, as in:\n  machine plan examples/fleets/quickstart.yaml".to_owned()),
-        })?;
-        Ok(text)
-    }
-
-    /// The checked fleet.
-    fn load(&self) -> Result<Fleet, CliError> {
-        let text = self.text()?;
-        let inputs = fleet::Inputs {
-            vars: self.vars.iter().cloned().collect(),
-            env: std::env::vars_os()
-                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-                .collect(),
-            default_name: self.default_name(),
-        };
-        fleet::load(&self.name(), &text, &inputs).map_err(|e| CliError::Fleet(Box::new(e)))
-    }
-
-    /// What a fleet without a name is called: its file, or its folder when the file is just `fleet.yaml`.
-    fn default_name(&self) -> Option<String> {
-        let stem = self.file.file_stem()?.to_string_lossy().into_owned();
-        if stem != "fleet" {
-            return Some(stem);
-        }
-        let folder = std::path::absolute(&self.file).ok()?;
-        Some(folder.parent()?.file_name()?.to_string_lossy().into_owned())
-    }
-}
-
-/// The fleet of a file, for commands whose arguments are something else.
-pub(super) fn read(file: &Path) -> Result<Fleet, CliError> {
-    FleetFile { file: file.to_owned(), vars: Vec::new() }.load()
-}
 
 /// Shows what applying the fleet would do.
 pub(super) fn preview(cx: &Cx, world: &World, fleet: &Fleet, out: &mut Out) -> Result<Exit, CliError> {

@@ -18,7 +18,7 @@ impl Run for Validate {
         let fleet = self.fleet.load()?;
         out.line(&format!(
             "{}: fleet `{}` with {} is valid",
-            self.fleet.name(),
+            self.fleet.name()?,
             fleet.name,
             count(fleet.hosts.len(), "host")
         ))?;

@@ -1,0 +1,168 @@
+//! Which files a command reads its fleet from, and the values of their variables.
+
+use crate::{
+    cli::CliError,
+    fleet::{self, Fleet, Form, Source},
+};
+use std::{
+    collections::BTreeMap,
+    fs::File,
+    io::Read as _,
+    path::{Path, PathBuf},
+};
+
+/// Which fleet a command is about.
+#[derive(clap::Args, Default)]
+pub(in crate::cli) struct FleetFile {
+    /// The fleet file, in YAML or KDL; `-` reads standard input; without one, `fleet.yaml`, `fleet.yml` or `fleet.kdl`
+    #[arg(value_name = "FILE")]
+    pub(super) file: Option<PathBuf>,
+    /// A fleet file, and again for each file that is laid over those before it
+    #[arg(short = 'f', long = "file", value_name = "FILE", conflicts_with = "file")]
+    files: Vec<PathBuf>,
+    /// Set a variable of the file
+    #[arg(long = "var", value_name = "NAME=VALUE", value_parser = variable)]
+    vars: Vec<(String, String)>,
+    /// Set variables from a file: YAML, KDL or lines of NAME=VALUE
+    #[arg(long = "var-file", value_name = "FILE")]
+    var_files: Vec<PathBuf>,
+    /// What standard input is written in; without it, it is seen by the content
+    #[arg(long, value_enum, value_name = "FORM")]
+    from: Option<Written>,
+}
+
+/// How a fleet file is written.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(super) enum Written {
+    /// YAML
+    Yaml,
+    /// KDL
+    Kdl,
+}
+
+impl From<Written> for Form {
+    fn from(written: Written) -> Self {
+        match written {
+            Written::Yaml => Self::Yaml,
+            Written::Kdl => Self::Kdl,
+        }
+    }
+}
+
+fn variable(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write it as NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl FleetFile {
+    /// The files, as the command line names them or as the folder has them.
+    pub(super) fn paths(&self) -> Result<Vec<PathBuf>, CliError> {
+        if let Some(file) = &self.file {
+            return Ok(vec![file.clone()]);
+        }
+        if !self.files.is_empty() {
+            if self.files.iter().filter(|file| is_stdin(file)).count() > 1 {
+                return Err(CliError::Said {
+                    what: "standard input can be one of the files, not several".to_owned(),
+                    help: Some("name `-` once".to_owned()),
+                });
+            }
+            return Ok(self.files.clone());
+        }
+        let there: Vec<&str> = fleet::DEFAULT_FILES.into_iter().filter(|name| Path::new(name).exists()).collect();
+        match there[..] {
+            [] => Ok(vec![PathBuf::from(fleet::DEFAULT_FILES[0])]),
+            [only] => Ok(vec![PathBuf::from(only)]),
+            [first, second, ..] => Err(CliError::Said {
+                what: format!("there are {first} and {second}, and only one of them can be the fleet file"),
+                help: Some(format!(
+                    "name the one that counts, or lay one over the other:\n  machine plan {first}\n  machine plan -f {first} -f {second}"
+                )),
+            }),
+        }
+    }
+
+    /// The files as messages name them.
+    pub(super) fn name(&self) -> Result<String, CliError> {
+        let names: Vec<String> = self.paths()?.iter().map(|path| shown(path)).collect();
+        Ok(names.join(" with "))
+    }
+
+    /// The text of one of the files.
+    pub(super) fn source(&self, path: &Path) -> Result<Source, CliError> {
+        let text = text(path)?;
+        let mut source = Source::new(shown(path), text);
+        if is_stdin(path) {
+            source.form = self.from.map_or_else(|| Form::of_text(&source.text), Form::from);
+        }
+        Ok(source)
+    }
+
+    /// The checked fleet.
+    pub(in crate::cli) fn load(&self) -> Result<Fleet, CliError> {
+        let paths = self.paths()?;
+        let files = paths.iter().map(|path| self.source(path)).collect::<Result<Vec<_>, _>>()?;
+        let named = |path: &PathBuf| Ok(Source::new(shown(path), text(path)?));
+        let var_files = self.var_files.iter().map(named).collect::<Result<Vec<_>, CliError>>()?;
+        let inputs = fleet::Inputs {
+            vars: self.vars.iter().cloned().collect(),
+            env: environment(),
+            default_name: paths.first().and_then(|path| default_name(path)),
+        };
+        fleet::load_all(&files, &var_files, &inputs).map_err(|e| CliError::Fleet(Box::new(e)))
+    }
+}
+
+/// The fleet of a file, for commands whose arguments are something else.
+pub(in crate::cli) fn read(file: &Path) -> Result<Fleet, CliError> {
+    FleetFile { file: Some(file.to_owned()), ..FleetFile::default() }.load()
+}
+
+fn environment() -> BTreeMap<String, String> {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+}
+
+/// What a fleet without a name is called: its file, or its folder when the file is just `fleet.yaml`.
+fn default_name(file: &Path) -> Option<String> {
+    let stem = file.file_stem()?.to_string_lossy().into_owned();
+    if stem != "fleet" {
+        return Some(stem);
+    }
+    let folder = std::path::absolute(file).ok()?;
+    Some(folder.parent()?.file_name()?.to_string_lossy().into_owned())
+}
+
+pub(super) fn is_stdin(path: &Path) -> bool {
+    path == Path::new("-")
+}
+
+fn shown(path: &Path) -> String {
+    if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() }
+}
+
+fn text(path: &Path) -> Result<String, CliError> {
+    let cannot = |why: String, help: &str| CliError::Said {
+        what: format!("cannot read {}: {why}", shown(path)),
+        help: Some(help.to_owned()),
+    };
+    let limit = fleet::MAX_BYTES as u64 + 1;
+    let mut bytes = Vec::new();
+    let read = if is_stdin(path) {
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes)
+    } else {
+        File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
+    };
+    read.map_err(|e| {
+        cannot(e.to_string(), "name the fleet file, as in:\n  machine plan examples/fleets/quickstart.yaml")
+    })?;
+    if bytes.len() > fleet::MAX_BYTES {
+        let why = format!("it has more than {} MiB", fleet::MAX_BYTES >> 20);
+        return Err(cannot(why, "use `count` for hosts that are alike, or split the fleet"));
+    }
+    String::from_utf8(bytes).map_err(|e| {
+        let good = String::from_utf8_lossy(&e.as_bytes()[..e.utf8_error().valid_up_to()]);
+        let column = good.rsplit('\n').next().map_or(0, |line| line.chars().count()) + 1;
+        let why = format!("line {}, column {column} is not UTF-8", good.matches('\n').count() + 1);
+        cannot(why, "save it as UTF-8")
+    })
+}
