@@ -12,6 +12,7 @@ mod config;
 mod context;
 mod create;
 mod debug;
+mod descriptors;
 mod document;
 mod env;
 mod error;
@@ -202,6 +203,7 @@ impl Cx {
     /// What async work runs on. The only place in the program where async begins.
     #[expect(clippy::unused_self, reason = "only a command that was given its context may reach out")]
     fn runtime(&self) -> Result<tokio::runtime::Runtime, CliError> {
+        descriptors::raise();
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::Runtime)
     }
 

@@ -13,7 +13,13 @@ impl Out {
 
     /// A text as it is.
     pub(super) fn text(&mut self, text: &str) -> Result<(), CliError> {
-        self.0.write_all(text.as_bytes()).map_err(CliError::Stdout)
+        // Taking colours out goes piece by piece: a long text without any is spared that.
+        let written = if text.contains('\x1b') {
+            self.0.write_all(text.as_bytes())
+        } else {
+            self.0.as_inner().lock().write_all(text.as_bytes())
+        };
+        written.map_err(CliError::Stdout)
     }
 
     /// A text in which nothing is taken for a colour: what another program reads back.

@@ -160,11 +160,18 @@ fn key_of(n: usize) -> PrivateKey {
     PrivateKey::from(Ed25519Keypair::from_seed(&seed))
 }
 
-/// The n-th host's address.
-fn address(n: usize) -> Ipv4Addr {
+/// The n-th host's address in the network of a farm.
+fn address(network: u8, n: usize) -> Ipv4Addr {
     let n = u16::try_from(n).expect("a farm is not that large");
     let [high, low] = n.to_be_bytes();
-    Ipv4Addr::new(127, 77, high, low)
+    Ipv4Addr::new(127, network, high, low)
+}
+
+/// A network of this farm's own: several may be up at once, in this process and in others.
+fn network() -> u8 {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let process = usize::try_from(std::process::id()).expect("a process id is small");
+    u8::try_from(10 + (process * 7 + NEXT.fetch_add(1, Ordering::Relaxed)) % 240).expect("it is below 250")
 }
 
 fn fleet_of(dir: &Path, ground: Ground) -> (String, Fleet) {
@@ -173,8 +180,9 @@ fn fleet_of(dir: &Path, ground: Ground) -> (String, Fleet) {
         "fleet: farm\npolicy: {{ parallel: 64 }}\ndefaults:\n  driver: generic\n  engine:\n    labels: {{ tier: x }}\n    \
          daemon: {{ log-driver: local }}\nhosts:\n"
     );
+    let network = network();
     for n in 0..ground.hosts {
-        let (name, ip) = (name(n), address(n + 1));
+        let (name, ip) = (name(n), address(network, n + 1));
         writeln!(text, "  {name}: {{ ip: {ip}, ssh-port: {SSH_PORT}, ssh-key: {} }}", key.display())
             .expect("a text takes all");
     }
