@@ -20,7 +20,7 @@ use super::{
     problem::{Code, Problem, Problems},
     shape::Shape,
 };
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::Range};
 
 /// As deep as YAML may be.
 const MAX_DEPTH: usize = 64;
@@ -34,8 +34,13 @@ pub(super) fn parse(file: u16, text: &str, problems: &mut Problems) -> Option<No
 
 /// Reads any document, as it is written.
 pub(super) fn document(file: u16, text: &str, problems: &mut Problems) -> Option<Node> {
+    read(file, text, problems).map(|(root, _)| root)
+}
+
+/// Reads any document, and where the stretches are that `/-` leaves out.
+pub(super) fn read(file: u16, text: &str, problems: &mut Problems) -> Option<(Node, Vec<Range<usize>>)> {
     let tokens: Vec<Token> = tokens(file, text, problems)?.into_iter().filter(|t| t.kind != Kind::Comment).collect();
-    let mut parser = Parser { file, text, tokens, at: 0, values: 0, problems };
+    let mut parser = Parser { file, text, tokens, at: 0, values: 0, dropped: Vec::new(), problems };
     let children = match parser.nodes(0) {
         Ok(children) => children,
         Err(problem) => {
@@ -48,7 +53,13 @@ pub(super) fn document(file: u16, text: &str, problems: &mut Problems) -> Option
         return None;
     }
     let entries = children.into_iter().map(|child| child.entry).collect();
-    Some(parser.map(entries))
+    let root = parser.map(entries);
+    Some((root, parser.dropped))
+}
+
+/// Values and keys stand apart.
+fn no_blank(at: Place, help: &str) -> Problem {
+    Parser::wrong(at, "a blank is missing before this", "it follows the text before at once", help)
 }
 
 /// A node that is read, and whether it can be an item of a list.
@@ -86,6 +97,8 @@ struct Parser<'a> {
     tokens: Vec<Token>,
     at: usize,
     values: usize,
+    /// What `/-` leaves out.
+    dropped: Vec<Range<usize>>,
     problems: &'a mut Problems,
 }
 
@@ -142,9 +155,11 @@ impl Parser<'_> {
                     return Err(Box::new(Self::wrong(self.here(), "this `}` closes nothing", "no `{` is open", help)));
                 }
                 Some(Kind::Slashdash) => {
+                    let from = self.here().start();
                     self.at += 1;
                     self.skip_lines();
                     self.node(depth)?;
+                    self.dropped.push(from..self.tokens[self.at - 1].end);
                 }
                 Some(_) => {
                     let child = self.node(depth)?;
@@ -225,6 +240,8 @@ impl Parser<'_> {
         let mut open =
             Open { name: Name { text, at, bare }, kind, arguments: Vec::new(), properties: Vec::new(), children: None };
         self.rest_of_node(&mut open, depth)?;
+        self.values += 1;
+        super::parse::refuse_many(self.values, at)?;
         Ok(self.close(open))
     }
 
@@ -233,6 +250,11 @@ impl Parser<'_> {
         let mut last = open.name.at.end();
         loop {
             let out = self.kind() == Some(&Kind::Slashdash);
+            let at = self.here();
+            if at.start() == last && out {
+                return Err(Box::new(no_blank(at, "put a blank before `/-`")));
+            }
+            let from = at.start();
             if out {
                 self.at += 1;
                 self.skip_lines();
@@ -261,12 +283,7 @@ impl Parser<'_> {
                     } else {
                         "put a blank between values, and before `{`"
                     };
-                    return Err(Box::new(Self::wrong(
-                        at,
-                        "a blank is missing before this",
-                        "it follows the text before at once",
-                        help,
-                    )));
+                    return Err(Box::new(no_blank(at, help)));
                 }
                 Some(_) if open.children.is_some() && !out => {
                     let help = "break the line after `}`, or write `;`";
@@ -281,6 +298,9 @@ impl Parser<'_> {
                     self.entry(open, out)?;
                     last = self.tokens[self.at - 1].end;
                 }
+            }
+            if out {
+                self.dropped.push(from..last);
             }
         }
     }
@@ -348,7 +368,6 @@ impl Parser<'_> {
     /// The entry that a node makes.
     fn close(&mut self, open: Open) -> Child {
         let Open { name, kind, mut arguments, properties, children } = open;
-        self.values += 1;
         let dash = name.bare && name.text == "-";
         let has_children = children.is_some();
         let (children, block) = children.map_or((Vec::new(), name.at), |(c, start, end)| (c, self.place(start, end)));

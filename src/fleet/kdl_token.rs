@@ -330,8 +330,7 @@ impl<'a> Lexer<'a> {
     /// A string in quotes: on one line or between `"""`, raw between as many `#`.
     fn string(&mut self, start: usize, hashes: usize) -> Step<()> {
         let open = start + hashes;
-        let many = self.text[open..].starts_with("\"\"\"")
-            && !(hashes > 0 && self.text[open + 2..].starts_with(&closing("\"", hashes)));
+        let many = self.text[open..].starts_with("\"\"\"");
         let quotes = if many { "\"\"\"" } else { "\"" };
         let close = closing(quotes, hashes);
         let from = open + quotes.len();

@@ -10,6 +10,7 @@ mod configuration;
 pub mod draw;
 mod engine;
 mod fmt;
+mod group;
 mod kdl;
 mod kdl_token;
 mod node;

@@ -21,8 +21,16 @@ const MAX_VALUES: usize = 2_000_000;
 pub(super) fn parse(file: u16, text: &str, problems: &mut Problems) -> Option<Node> {
     let offset = text.len() - text.trim_start_matches('\u{feff}').len();
     let places = Places::new(file, text, offset);
-    let mut builder =
-        Builder { places: &places, text, open: Vec::new(), anchors: HashMap::new(), copied: 0, last: 0, problems };
+    let mut builder = Builder {
+        places: &places,
+        text,
+        open: Vec::new(),
+        anchors: HashMap::new(),
+        copied: 0,
+        values: 0,
+        last: 0,
+        problems,
+    };
     let mut root = None;
     let mut documents = 0;
     for event in Parser::new_from_str(&text[offset..]) {
@@ -42,7 +50,7 @@ pub(super) fn parse(file: u16, text: &str, problems: &mut Problems) -> Option<No
                 return None;
             }
             Event::DocumentStart(_) => documents += 1,
-            event => match builder.take(event, span) {
+            event => match builder.count(&event, span).and_then(|()| builder.take(event, span)) {
                 Ok(Some(done)) => root = Some(done),
                 Ok(None) => {}
                 Err(problem) => {
@@ -239,12 +247,23 @@ struct Builder<'a> {
     /// `None`: the anchor's value is not complete yet.
     anchors: HashMap<usize, Option<Node>>,
     copied: usize,
+    values: usize,
     /// Where the last token ends that has characters of its own.
     last: usize,
     problems: &'a mut Problems,
 }
 
 impl Builder<'_> {
+    fn count(&mut self, event: &Event<'_>, span: Span) -> Result<(), Problem> {
+        self.values +=
+            usize::from(matches!(event, Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..)));
+        // Keys are scalars, too.
+        if self.values > 2 * MAX_VALUES {
+            return refuse_many(self.values, self.places.of(span)).map_err(|problem| *problem);
+        }
+        Ok(())
+    }
+
     /// Takes one event. Gives the root when it is complete.
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<Option<Node>, Problem> {
         let place = self.places.of(span);
