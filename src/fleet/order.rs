@@ -1,6 +1,7 @@
 //! Which host waits for which: groups become their members, and nothing may wait for itself.
 
 use super::{
+    group::Groups,
     node::{Entry, Node},
     problem::{Code, Problem, Problems},
 };
@@ -19,8 +20,8 @@ pub(super) struct Group<'a> {
 const MAX_EDGES: usize = 1_000_000;
 
 /// For each group, the machines each of its members waits for.
-pub(super) fn resolve(groups: &[Group<'_>], problems: &mut Problems) -> Vec<BTreeSet<MachineName>> {
-    let names = Names::new(groups);
+pub(super) fn resolve(groups: &[Group<'_>], named: &Groups<'_>, problems: &mut Problems) -> Vec<BTreeSet<MachineName>> {
+    let names = Names::new(groups, named);
     let mut edges: Vec<BTreeMap<usize, &Node>> = Vec::with_capacity(groups.len());
     let mut count = 0_usize;
     let mut waits = Vec::with_capacity(groups.len());
@@ -29,16 +30,18 @@ pub(super) fn resolve(groups: &[Group<'_>], problems: &mut Problems) -> Vec<BTre
         let mut machines = BTreeSet::new();
         // What is not a text has been refused already.
         for (at, name) in group.entry.node.entry("depends_on").iter().flat_map(|e| e.node.texts()) {
-            match names.find(name) {
-                None => {
-                    let problem = names.unknown(name, at, problems);
-                    problems.push(problem);
+            let found = names.find(name);
+            if found.is_none() {
+                let problem = names.unknown(name, at, problems);
+                problems.push(problem);
+            }
+            for (target, members) in found.unwrap_or_default() {
+                if target == n {
+                    problems.push(itself(group, name, at));
+                    continue;
                 }
-                Some((target, _)) if target == n => problems.push(itself(group, name, at)),
-                Some((target, members)) => {
-                    on.insert(target, at);
-                    machines.extend(members.iter().cloned());
-                }
+                on.insert(target, at);
+                machines.extend(members.iter().cloned());
             }
         }
         count = count.saturating_add(machines.len().saturating_mul(group.members.len()));
@@ -62,38 +65,60 @@ struct Names<'a> {
     groups: &'a [Group<'a>],
     by_key: HashMap<&'a str, usize>,
     by_member: HashMap<&'a str, (usize, &'a MachineName)>,
+    /// Hosts of each named group; one that nobody is in has none.
+    by_group: HashMap<&'a str, Vec<usize>>,
 }
 
 impl<'a> Names<'a> {
-    fn new(groups: &'a [Group<'a>]) -> Self {
+    fn new(groups: &'a [Group<'a>], named: &Groups<'a>) -> Self {
         let numbered = || groups.iter().enumerate();
+        let mut by_group: HashMap<&str, Vec<usize>> = named.names().map(|(name, _)| (name, Vec::new())).collect();
+        for (name, hosts) in Groups::members(groups.iter().map(|g| g.entry)) {
+            // One that is not there has been refused.
+            by_group.entry(name).and_modify(|all| *all = hosts);
+        }
         Self {
             groups,
             by_key: numbered().map(|(n, g)| (g.entry.key.as_str(), n)).collect(),
             by_member: numbered().flat_map(|(n, g)| g.members.iter().map(move |m| (m.as_str(), (n, m)))).collect(),
+            by_group,
         }
     }
 
-    /// The group of a name, and the machines it means: all of the group, or one.
-    fn find(&self, name: &str) -> Option<(usize, &'a [MachineName])> {
+    /// The hosts of a name, and the machines it means: all of a host, one of it, or all of a group.
+    fn find(&self, name: &str) -> Option<Vec<(usize, &'a [MachineName])>> {
+        let whole = |n: usize| (n, self.groups[n].members.as_slice());
         if let Some(&n) = self.by_key.get(name) {
-            return Some((n, &self.groups[n].members));
+            return Some(vec![whole(n)]);
         }
-        self.by_member.get(name).map(|&(n, member)| (n, std::slice::from_ref(member)))
+        if let Some(&(n, member)) = self.by_member.get(name) {
+            return Some(vec![(n, std::slice::from_ref(member))]);
+        }
+        self.by_group.get(name).map(|hosts| hosts.iter().map(|&n| whole(n)).collect())
     }
 
     fn unknown(&self, name: &str, at: &Node, problems: &mut Problems) -> Problem {
         let members = self.groups.iter().flat_map(|g| g.members.iter().map(MachineName::as_str));
-        let meant = problems.did_you_mean(name, self.groups.iter().map(|g| g.entry.key.as_str()).chain(members));
+        let meant = problems.did_you_mean(
+            name,
+            self.groups.iter().map(|g| g.entry.key.as_str()).chain(self.by_group.keys().copied()).chain(members),
+        );
         Problem::new(Code::UnknownHost, format!("there is no host `{name}` to depend on"))
             .at(at.at, "not a host of this fleet")
-            .suggest(meant, "`depends_on` names hosts of the same file")
+            .suggest(meant, "`depends_on` names hosts and groups of the same fleet")
     }
 }
 
 fn itself(group: &Group<'_>, name: &str, at: &Node) -> Problem {
     Problem::new(Code::SelfDependency, format!("host `{}` depends on itself", group.entry.key))
-        .at(at.at, if name == group.entry.key { "this is the host itself" } else { "this is one of the host's own" })
+        .at(
+            at.at,
+            match name {
+                _ if name == group.entry.key => "this is the host itself",
+                _ if group.members.iter().any(|m| m.as_str() == name) => "this is one of the host's own",
+                _ => "the host is in this group",
+            },
+        )
         .help("remove it from `depends_on`")
 }
 

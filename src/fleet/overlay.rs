@@ -23,7 +23,7 @@ pub(super) fn compose(sources: &[Source], problems: &mut Problems) -> Option<Nod
     let mut roots = roots.into_iter().collect::<Option<Vec<Node>>>()?.into_iter();
     let mut root = roots.next()?;
     for over in roots {
-        lay_over(&mut root, over, problems);
+        lay_over(&mut root, over, Absent::Refused, problems);
     }
     Some(root)
 }
@@ -45,9 +45,19 @@ pub(super) fn number(n: usize) -> u16 {
     u16::try_from(n).unwrap_or(u16::MAX)
 }
 
-fn lay_over(below: &mut Node, over: Node, problems: &mut Problems) {
+/// What `null` means for a key that is not there.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Absent {
+    /// A mistake: nothing is left to remove.
+    Refused,
+    /// An empty value like any other.
+    Kept,
+}
+
+/// Lays one value over another.
+pub(super) fn lay_over(below: &mut Node, over: Node, absent: Absent, problems: &mut Problems) {
     match (&mut below.value, over.value) {
-        (Value::Map(entries), Value::Map(more)) => merge(entries, more, problems),
+        (Value::Map(entries), Value::Map(more)) => merge(entries, more, absent, problems),
         (Value::Map(_), Value::Scalar(scalar)) if scalar.meaning() == Meaning::Null => {}
         (value, new) => {
             *value = new;
@@ -56,7 +66,7 @@ fn lay_over(below: &mut Node, over: Node, problems: &mut Problems) {
     }
 }
 
-fn merge(entries: &mut Vec<Entry>, more: Vec<Entry>, problems: &mut Problems) {
+fn merge(entries: &mut Vec<Entry>, more: Vec<Entry>, absent: Absent, problems: &mut Problems) {
     // By index: two large files of hosts are not compared name by name.
     let index: HashMap<String, usize> = entries.iter().enumerate().map(|(n, e)| (e.key.clone(), n)).collect();
     let mut removed = HashSet::new();
@@ -72,9 +82,9 @@ fn merge(entries: &mut Vec<Entry>, more: Vec<Entry>, problems: &mut Problems) {
                 {
                     below.key_at = entry.key_at;
                 }
-                lay_over(&mut below.node, entry.node, problems);
+                lay_over(&mut below.node, entry.node, absent, problems);
             }
-            None if removes(&entry.node) => {
+            None if absent == Absent::Refused && removes(&entry.node) => {
                 let meant = problems.did_you_mean(&entry.key, index.keys().map(String::as_str));
                 let problem = Problem::new(Code::NothingToRemove, format!("there is no `{}` to remove", entry.key))
                     .at(entry.key_at, "no file before this one has it")

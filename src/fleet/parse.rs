@@ -14,13 +14,23 @@ use std::collections::HashMap;
 const MAX_DEPTH: usize = 64;
 /// Values that aliases may copy: 10,000 hosts with ten options each, five times over.
 const MAX_COPIED: usize = 500_000;
+/// Values of a file: 100,000 hosts with a dozen options each.
+const MAX_VALUES: usize = 2_000_000;
 
 /// Reads the only document of a text. `None`: the problems say why there is no tree. `file` is for places.
 pub(super) fn parse(file: u16, text: &str, problems: &mut Problems) -> Option<Node> {
     let offset = text.len() - text.trim_start_matches('\u{feff}').len();
     let places = Places::new(file, text, offset);
-    let mut builder =
-        Builder { places: &places, text, open: Vec::new(), anchors: HashMap::new(), copied: 0, last: 0, problems };
+    let mut builder = Builder {
+        places: &places,
+        text,
+        open: Vec::new(),
+        anchors: HashMap::new(),
+        copied: 0,
+        values: 0,
+        last: 0,
+        problems,
+    };
     let mut root = None;
     let mut documents = 0;
     for event in Parser::new_from_str(&text[offset..]) {
@@ -40,7 +50,7 @@ pub(super) fn parse(file: u16, text: &str, problems: &mut Problems) -> Option<No
                 return None;
             }
             Event::DocumentStart(_) => documents += 1,
-            event => match builder.take(event, span) {
+            event => match builder.count(&event, span).and_then(|()| builder.take(event, span)) {
                 Ok(Some(done)) => root = Some(done),
                 Ok(None) => {}
                 Err(problem) => {
@@ -51,12 +61,33 @@ pub(super) fn parse(file: u16, text: &str, problems: &mut Problems) -> Option<No
         }
     }
     if root.as_ref().is_none_or(Node::is_null) {
-        let problem = Problem::new(Code::Empty, "the fleet file is empty")
-            .help("a fleet needs a name and hosts, for example:\nfleet: shop\nhosts: { web: { driver: nspawn } }");
-        builder.problems.push(problem);
+        builder.problems.push(empty_file(file));
         return None;
     }
     root
+}
+
+/// There is nothing in a file but comments.
+pub(super) fn empty_file(file: u16) -> Problem {
+    if file > 0 {
+        return Problem::new(Code::Empty, "this file is empty")
+            .at(Place::new(file, 0, 0), "nothing to lay over the files before it")
+            .help("leave the file out");
+    }
+    Problem::new(Code::Empty, "the fleet file is empty")
+        .help("a fleet needs a name and hosts, for example:\nfleet: shop\nhosts: { web: { driver: nspawn } }")
+}
+
+/// Refuses a file of more values than any fleet has.
+pub(super) fn refuse_many(values: usize, at: Place) -> Result<(), Box<Problem>> {
+    if values <= MAX_VALUES {
+        return Ok(());
+    }
+    Err(Box::new(
+        Problem::new(Code::TooLarge, format!("the file has more than {MAX_VALUES} values"))
+            .at(at, "here it becomes too many")
+            .help("use `count` for hosts that are alike, or split the fleet"),
+    ))
 }
 
 fn syntax(error: &ScanError, places: &Places<'_>) -> Problem {
@@ -69,7 +100,7 @@ fn syntax(error: &ScanError, places: &Places<'_>) -> Problem {
         .help("look at the indentation, quotes and brackets here and on the line before")
 }
 
-fn too_deep(at: Place) -> Problem {
+pub(super) fn too_deep(at: Place) -> Problem {
     Problem::new(Code::TooDeep, format!("this is nested more than {MAX_DEPTH} deep"))
         .at(at, "one too many")
         .help("a fleet file is about six levels deep: look for brackets that are not closed")
@@ -216,12 +247,23 @@ struct Builder<'a> {
     /// `None`: the anchor's value is not complete yet.
     anchors: HashMap<usize, Option<Node>>,
     copied: usize,
+    values: usize,
     /// Where the last token ends that has characters of its own.
     last: usize,
     problems: &'a mut Problems,
 }
 
 impl Builder<'_> {
+    fn count(&mut self, event: &Event<'_>, span: Span) -> Result<(), Problem> {
+        self.values +=
+            usize::from(matches!(event, Event::Scalar(..) | Event::SequenceStart(..) | Event::MappingStart(..)));
+        // Keys are scalars, too.
+        if self.values > 2 * MAX_VALUES {
+            return refuse_many(self.values, self.places.of(span)).map_err(|problem| *problem);
+        }
+        Ok(())
+    }
+
     /// Takes one event. Gives the root when it is complete.
     fn take(&mut self, event: Event<'_>, span: Span) -> Result<Option<Node>, Problem> {
         let place = self.places.of(span);

@@ -90,6 +90,8 @@ codes! {
     DaemonKey = "daemon_key",
     /// A setting that has no effect beside another.
     NoEffect = "no_effect",
+    /// A host is in a group that is not there.
+    UnknownGroup = "unknown_group",
     /// `depends_on` names nothing that is there.
     UnknownHost = "unknown_host",
     /// A host that waits for itself.
@@ -332,8 +334,13 @@ impl Problems {
     /// throughout is still answered at once.
     const SUGGESTIONS: usize = 50;
 
+    /// Nobody reads more of them, and a file of mistakes must not exhaust memory.
+    const KEPT: usize = 10_000;
+
     pub(super) fn push(&mut self, problem: Problem) {
-        self.found.push(problem);
+        if self.found.len() < Self::KEPT {
+            self.found.push(problem);
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -28,6 +28,9 @@ pub(super) struct RawFleet {
     /// What every host has unless it says otherwise.
     #[schemars(with = "RawDefaults")]
     pub(super) defaults: Section,
+    /// Groups by name: what hosts that name them in `groups` have beside `defaults`, unless they say otherwise.
+    #[schemars(with = "BTreeMap<String, Option<RawGroup>>")]
+    pub(super) groups: Section,
     /// Hosts by name. The name is the machine's name.
     #[schemars(with = "BTreeMap<String, Option<RawHost>>")]
     pub(super) hosts: Section,
@@ -80,9 +83,32 @@ pub(super) struct RawHost {
     pub(super) driver: Option<String>,
     /// Makes hosts NAME-1 to NAME-count instead of one.
     pub(super) count: Option<usize>,
-    /// Hosts that must be complete first. The name of a host with `count` means all of them.
+    /// Groups the host is in. It has what they have; where several have the same, the last counts.
+    pub(super) groups: Vec<String>,
+    /// Hosts that must be complete first. The name of a host with `count`, or of a group, means all of them.
     pub(super) depends_on: Vec<String>,
     /// The Docker engine; what is absent comes from `defaults`.
+    pub(super) engine: Option<RawEngine>,
+    /// Removal is refused while this is true, also when the host has left the file.
+    pub(super) protect: Option<bool>,
+    /// The failure of an optional host does not fail the run.
+    pub(super) optional: Option<bool>,
+    /// Further names and addresses in the certificate of the engine.
+    #[serde(rename = "tls-names")]
+    pub(super) tls_names: Option<Vec<String>>,
+}
+
+/// What the hosts of a group have unless they say otherwise. Keys that are not listed here are options of drivers.
+// Only its types are checked: hosts are read with what their groups give them.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default)]
+#[schemars(rename = "group")]
+pub(super) struct RawGroup {
+    /// A configuration from `drivers`, or a driver.
+    pub(super) driver: Option<String>,
+    /// Hosts that must be complete first. The name of a host with `count`, or of a group, means all of them.
+    pub(super) depends_on: Vec<String>,
+    /// The Docker engine.
     pub(super) engine: Option<RawEngine>,
     /// Removal is refused while this is true, also when the host has left the file.
     pub(super) protect: Option<bool>,

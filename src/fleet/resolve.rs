@@ -4,6 +4,7 @@ use super::{
     Fleet, HostSpec, Inputs, Policy,
     configuration::{Configuration, Configurations},
     engine,
+    group::Groups,
     node::{Entry, Node, Value},
     order::{self, Group},
     problem::{Code, Problem, Problems},
@@ -47,14 +48,15 @@ pub(super) fn resolve(root: &Node, inputs: &Inputs, problems: &mut Problems) -> 
     let name = fleet_name(raw.fleet, root, inputs, problems);
 
     let section = |key: &str| root.entry(key).map(|e| &e.node);
-    for key in ["drivers", "hosts"] {
+    for key in ["drivers", "groups", "hosts"] {
         mapping_only(root.entry(key), problems);
     }
     let configurations = Configurations::read(section("drivers"), problems);
     let defaults = Defaults::read(section("defaults"), &configurations, problems);
     let policy = policy(section("policy"), problems);
     let hosts = if let Some(entry) = root.entry("hosts") {
-        hosts(&entry.node, &configurations, &defaults, problems)
+        let groups = Groups::read(section("groups"), problems);
+        hosts(&entry.node, &groups, &configurations, &defaults, problems)
     } else {
         let problem = Problem::new(Code::MissingKey, "the fleet has no `hosts`")
             .at(root.at, "there is no `hosts` beside this")
@@ -124,7 +126,7 @@ pub(super) fn unsupported(entry: &Entry, problems: &mut Problems) -> bool {
 }
 
 /// Refuses keys that nothing reads. `section` is where they are, for those at its top; empty: the file itself.
-fn refuse(strange: &[Strange<'_>], section: &str, problems: &mut Problems) {
+pub(super) fn refuse(strange: &[Strange<'_>], section: &str, problems: &mut Problems) {
     for Strange { entry, known, top } in strange {
         if unsupported(entry, problems) {
             continue;
@@ -212,6 +214,7 @@ fn policy(section: Option<&Node>, problems: &mut Problems) -> Policy {
 
 fn hosts(
     section: &Node,
+    named: &Groups<'_>,
     configurations: &Configurations<'_>,
     defaults: &Defaults,
     problems: &mut Problems,
@@ -219,15 +222,17 @@ fn hosts(
     let mut groups = Vec::with_capacity(section.entries().len());
     let mut specs = Vec::with_capacity(section.entries().len());
     let mut machines = 0;
-    for entry in section.entries() {
+    // With what their groups give them.
+    let whole: Vec<_> = section.entries().iter().map(|entry| named.complete(entry, problems)).collect();
+    for entry in whole.iter().map(AsRef::as_ref) {
         let (raw, strange): (RawHost, _) = read(&entry.key, &entry.node, problems);
         refuse(&inner(&strange), "", problems);
         let members = members(entry, raw.count, &mut machines, problems);
         specs.push(host(entry, raw, &strange, configurations, defaults, problems));
         groups.push(Group { entry, members });
     }
-    refuse_same_names(&groups, problems);
-    let waits = order::resolve(&groups, problems);
+    refuse_same_names(&groups, named, problems);
+    let waits = order::resolve(&groups, named, problems);
     if !problems.is_empty() {
         return BTreeMap::new();
     }
@@ -268,9 +273,19 @@ fn members(entry: &Entry, count: Option<usize>, machines: &mut usize, problems: 
     names.map_err(|e| problems.push(bad_name(&e, &at))).unwrap_or_default()
 }
 
-/// Two hosts of one name: `web-1` beside `web` with a count.
-fn refuse_same_names(groups: &[Group<'_>], problems: &mut Problems) {
+/// Two hosts of one name: `web-1` beside `web` with a count. A group cannot be called as a host either.
+fn refuse_same_names(groups: &[Group<'_>], named: &Groups<'_>, problems: &mut Problems) {
     let mut owners: HashMap<&str, usize> = HashMap::new();
+    let keys: HashMap<&str, &Entry> = groups.iter().map(|g| (g.entry.key.as_str(), g.entry)).collect();
+    for (name, at) in named.names() {
+        if let Some(host) = keys.get(name) {
+            let problem = Problem::new(Code::SameName, format!("a host and a group are called `{name}`"))
+                .at(host.key_at, "the host")
+                .at(at, "the group")
+                .help("rename one of them: `depends_on` could mean both");
+            problems.push(problem);
+        }
+    }
     let mut told = BTreeSet::new();
     for (n, group) in groups.iter().enumerate() {
         for member in &group.members {
@@ -303,7 +318,16 @@ fn host(
     defaults: &Defaults,
     problems: &mut Problems,
 ) -> Option<HostSpec> {
-    let RawHost { driver, count: _, depends_on: _, engine: own_engine, protect, optional, tls_names: own_names } = raw;
+    let RawHost {
+        driver,
+        count: _,
+        groups: _,
+        depends_on: _,
+        engine: own_engine,
+        protect,
+        optional,
+        tls_names: own_names,
+    } = raw;
     if !matches!(entry.node.value, Value::Map(_)) && !entry.node.is_null() {
         return None;
     }

@@ -23,13 +23,15 @@ pub fn schema() -> Value {
     tidy(&mut schema);
     // The file itself must have something in it.
     schema["type"] = json!("object");
-    for (section, driver) in [("configuration", names()), ("host", any_name()), ("defaults", any_name())] {
+    for (section, driver) in
+        [("configuration", names()), ("host", any_name()), ("group", any_name()), ("defaults", any_name())]
+    {
         let definition = &mut schema["$defs"][section];
         let about = definition["properties"]["driver"]["description"].take();
         definition["properties"]["driver"] = driver;
         definition["properties"]["driver"]["description"] = about;
     }
-    for section in ["configuration", "host"] {
+    for section in ["configuration", "host", "group"] {
         add_options(&mut schema["$defs"][section]);
     }
     schema

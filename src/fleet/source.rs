@@ -1,6 +1,6 @@
 //! The text of one fleet file, and the form it is written in. It reads no file.
 
-use super::{node::Node, parse, problem::Problems};
+use super::{kdl, node::Node, parse, problem::Problems};
 
 /// One file of a fleet, or standard input.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -71,7 +71,7 @@ impl Form {
     pub(super) fn parse(self, file: u16, text: &str, problems: &mut Problems) -> Option<Node> {
         match self {
             Self::Yaml => parse::parse(file, text, problems),
-            Self::Kdl => parse::parse(file, text, problems),
+            Self::Kdl => kdl::parse(file, text, problems),
         }
     }
 }

@@ -102,7 +102,11 @@ mod tests {
             assert_eq!(load(name, text, &[("n", "3")]), Ok("1073741824 3".to_owned()), "the command line wins");
         }
         assert_eq!(load("v.yaml", "size: 1GiB\nn: \"${env.E}\"\n", &[]), Ok("1073741824 7".to_owned()));
-        assert_eq!(load("v.env", "size=1GiB\nn=${env.E}\n", &[]), Ok("1073741824 ${env.E}".to_owned()), "taken as it is");
+        assert_eq!(
+            load("v.env", "size=1GiB\nn=${env.E}\n", &[]),
+            Ok("1073741824 ${env.E}".to_owned()),
+            "taken as it is"
+        );
     }
 
     #[test]

@@ -1,0 +1,554 @@
+//! KDL 2 text to tokens, each with its place. It knows words, strings and comments, and no structure.
+//!
+//! By hand, as `record.kdl` is read: the kdl crate recurses as deep as a file nests, reads every entry twice, and
+//! has no places for keys and values of properties. A property test holds that both agree.
+
+use super::{
+    node::Place,
+    problem::{Code, Problem, Problems},
+};
+
+/// A piece of the text.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Token {
+    pub(super) kind: Kind,
+    pub(super) start: usize,
+    pub(super) end: usize,
+}
+
+/// What a piece is.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Kind {
+    /// The end of a line that is not continued.
+    Newline,
+    Semicolon,
+    Open,
+    Close,
+    Equals,
+    OpenType,
+    CloseType,
+    /// `/-`: what follows is out.
+    Slashdash,
+    /// A string without quotes.
+    Bare,
+    /// A string in quotes, as it reads.
+    Text(String),
+    /// A number, as YAML would write it.
+    Number(String),
+    /// `#true` or `#false`.
+    Flag,
+    Null,
+    /// A value that a problem is about.
+    Unknown,
+    /// `//` to the end of the line, or `/* */`.
+    Comment,
+}
+
+/// The tokens of a text. `None`: the problems say where it cannot be read any further.
+pub(super) fn tokens(file: u16, text: &str, problems: &mut Problems) -> Option<Vec<Token>> {
+    let mut lexer = Lexer { file, text, at: 0, tokens: Vec::new(), problems };
+    if text.starts_with('\u{feff}') {
+        lexer.at = '\u{feff}'.len_utf8();
+    }
+    while let Some(c) = lexer.peek() {
+        if let Err(problem) = lexer.next(c) {
+            lexer.problems.push(*problem);
+            return None;
+        }
+    }
+    Some(lexer.tokens)
+}
+
+pub(super) fn is_newline(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\u{85}' | '\u{b}' | '\u{c}' | '\u{2028}' | '\u{2029}')
+}
+
+pub(super) fn is_blank(c: char) -> bool {
+    matches!(c, '\t' | ' ' | '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}')
+}
+
+/// Characters that no KDL text may have: they show as nothing, or turn the direction of what follows.
+fn is_banned(c: char) -> bool {
+    matches!(c, '\0'..='\u{8}' | '\u{e}'..='\u{1f}' | '\u{7f}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+pub(super) fn is_word(c: char) -> bool {
+    !(is_blank(c)
+        || is_newline(c)
+        || is_banned(c)
+        || matches!(c, '\\' | '/' | '(' | ')' | '{' | '}' | '[' | ']' | ';' | '"' | '#' | '='))
+}
+
+/// A word that is no string although it looks like one.
+pub(super) fn is_reserved(word: &str) -> bool {
+    matches!(word, "true" | "false" | "null" | "inf" | "-inf" | "nan")
+}
+
+/// Whether a word begins as a number does.
+pub(super) fn looks_like_number(word: &str) -> bool {
+    let rest = word.strip_prefix(['-', '+']).unwrap_or(word);
+    rest.strip_prefix('.').unwrap_or(rest).starts_with(|c: char| c.is_ascii_digit())
+}
+
+struct Lexer<'a> {
+    file: u16,
+    text: &'a str,
+    at: usize,
+    tokens: Vec<Token>,
+    problems: &'a mut Problems,
+}
+
+type Step<T> = Result<T, Box<Problem>>;
+
+impl<'a> Lexer<'a> {
+    fn rest(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    fn peek(&self) -> Option<char> {
+        self.rest().chars().next()
+    }
+
+    fn push(&mut self, kind: Kind, start: usize) {
+        self.tokens.push(Token { kind, start, end: self.at });
+    }
+
+    fn place(&self, start: usize, end: usize) -> Place {
+        Place::new(self.file, start, end)
+    }
+
+    fn wrong(&self, start: usize, end: usize, message: &str, label: &str, help: &str) -> Problem {
+        Problem::new(Code::Syntax, message).at(self.place(start, end), label).help(help)
+    }
+
+    /// Takes what begins with `c`.
+    fn next(&mut self, c: char) -> Step<()> {
+        let start = self.at;
+        let rest = self.rest();
+        let single = match c {
+            ';' => Some(Kind::Semicolon),
+            '{' => Some(Kind::Open),
+            '}' => Some(Kind::Close),
+            '=' => Some(Kind::Equals),
+            '(' => Some(Kind::OpenType),
+            ')' => Some(Kind::CloseType),
+            _ => None,
+        };
+        if let Some(kind) = single {
+            self.at += 1;
+            self.push(kind, start);
+        } else if is_blank(c) {
+            self.at += rest.find(|c| !is_blank(c)).unwrap_or(rest.len());
+        } else if is_newline(c) {
+            self.at += if rest.starts_with("\r\n") { 2 } else { c.len_utf8() };
+            self.push(Kind::Newline, start);
+        } else if rest.starts_with("//") {
+            self.at += rest.find(is_newline).unwrap_or(rest.len());
+            self.push(Kind::Comment, start);
+        } else if rest.starts_with("/*") {
+            self.block_comment(start)?;
+        } else if rest.starts_with("/-") {
+            self.at += 2;
+            self.push(Kind::Slashdash, start);
+        } else if c == '\\' {
+            self.continued(start)?;
+        } else if c == '"' {
+            self.string(start, 0)?;
+        } else if c == '#' {
+            self.hash(start)?;
+        } else if is_word(c) {
+            self.word(start);
+        } else if is_banned(c) {
+            let message = format!("the character U+{:04X} is no text", c as u32);
+            return Err(Box::new(self.wrong(
+                start,
+                start + c.len_utf8(),
+                &message,
+                "not seen, and not allowed",
+                "remove it; in a string write it as `\\u{…}`",
+            )));
+        } else {
+            let help = if matches!(c, '[' | ']') {
+                "a list is written as values with blanks between, as `depends_on db cache`"
+            } else {
+                "put a text that has this character in quotes"
+            };
+            return Err(Box::new(self.wrong(
+                start,
+                start + c.len_utf8(),
+                &format!("`{c}` means nothing in KDL"),
+                "it cannot be read from here",
+                help,
+            )));
+        }
+        Ok(())
+    }
+
+    fn block_comment(&mut self, start: usize) -> Step<()> {
+        let bytes = self.text.as_bytes();
+        let mut depth = 0_usize;
+        let mut at = start;
+        // They nest. `/` and `*` are one byte each, wherever they stand.
+        while let Some(two) = bytes.get(at..at + 2) {
+            match two {
+                b"/*" => {
+                    depth += 1;
+                    at += 2;
+                }
+                b"*/" => {
+                    depth -= 1;
+                    at += 2;
+                    if depth == 0 {
+                        self.at = at;
+                        self.push(Kind::Comment, start);
+                        return Ok(());
+                    }
+                }
+                _ => at += 1,
+            }
+        }
+        Err(Box::new(self.wrong(
+            start,
+            start + 2,
+            "this comment is not closed",
+            "it begins here",
+            "close it with `*/`",
+        )))
+    }
+
+    /// A line that goes on in the next one.
+    fn continued(&mut self, start: usize) -> Step<()> {
+        let rest = &self.rest()[1..];
+        let blanks = rest.find(|c| !is_blank(c)).unwrap_or(rest.len());
+        let after = &rest[blanks..];
+        let comment = if after.starts_with("//") { after.find(is_newline).unwrap_or(after.len()) } else { 0 };
+        let end = &after[comment..];
+        let Some(c) = end.chars().next() else {
+            self.at = self.text.len();
+            return Ok(());
+        };
+        if !is_newline(c) {
+            return Err(Box::new(self.wrong(
+                start,
+                start + 1,
+                "`\\` only continues a line",
+                "more follows it on this line",
+                "put a text that has this character in quotes, and write it twice there: `\\\\`",
+            )));
+        }
+        if comment > 0 {
+            let from = start + 1 + blanks;
+            self.tokens.push(Token { kind: Kind::Comment, start: from, end: from + comment });
+        }
+        self.at += 1 + blanks + comment + if end.starts_with("\r\n") { 2 } else { c.len_utf8() };
+        Ok(())
+    }
+
+    fn hash(&mut self, start: usize) -> Step<()> {
+        let hashes = self.rest().bytes().take_while(|b| *b == b'#').count();
+        if self.rest()[hashes..].starts_with('"') {
+            return self.string(start, hashes);
+        }
+        let word = &self.rest()[1..];
+        let word = &word[..word.find(|c| !is_word(c)).unwrap_or(word.len())];
+        let kind = match word {
+            "true" | "false" => Kind::Flag,
+            "null" => Kind::Null,
+            "inf" | "-inf" | "nan" => {
+                let problem = self.wrong(
+                    start,
+                    start + 1 + word.len(),
+                    &format!("`#{word}` is no value of a fleet"),
+                    "no key wants this",
+                    "write a number",
+                );
+                self.problems.push(problem);
+                Kind::Unknown
+            }
+            _ => {
+                // A comment of YAML, most likely.
+                let line = self.rest().find(is_newline).unwrap_or(self.rest().len());
+                let problem = self.wrong(
+                    start,
+                    start + 1,
+                    "`#` begins no comment in KDL",
+                    "not `#true`, `#false` or `#null` either",
+                    "a comment begins with `//`",
+                );
+                self.problems.push(problem);
+                self.at += line;
+                return Ok(());
+            }
+        };
+        self.at += 1 + word.len();
+        self.push(kind, start);
+        Ok(())
+    }
+
+    fn word(&mut self, start: usize) {
+        let rest = self.rest();
+        let word = &rest[..rest.find(|c| !is_word(c)).unwrap_or(rest.len())];
+        self.at += word.len();
+        let help = format!("write `#{word}` for the value, or `\"{word}\"` for the text");
+        let kind = if is_reserved(word) {
+            let problem = self.wrong(
+                start,
+                self.at,
+                &format!("`{word}` alone is neither a value nor a text"),
+                "a word that KDL keeps for itself",
+                &help,
+            );
+            self.problems.push(problem);
+            Kind::Unknown
+        } else if !looks_like_number(word) {
+            Kind::Bare
+        } else if let Some(number) = number(word) {
+            Kind::Number(number)
+        } else {
+            // `/` may follow, as in a network: all of it is meant.
+            let more = &self.rest()[..self
+                .rest()
+                .find(|c: char| is_blank(c) || is_newline(c) || matches!(c, ';' | '{' | '}'))
+                .unwrap_or(self.rest().len())];
+            if !more.starts_with("//") && !more.starts_with("/*") {
+                self.at += more.len();
+            }
+            let all = &self.text[start..self.at];
+            let problem = self.wrong(
+                start,
+                self.at,
+                &format!("`{all}` begins as a number and is none"),
+                "a text that begins with a digit",
+                &format!("put it in quotes: `{}`", quoted(all)),
+            );
+            self.problems.push(problem);
+            Kind::Unknown
+        };
+        self.push(kind, start);
+    }
+
+    /// A string in quotes: on one line or between `"""`, raw between as many `#`.
+    fn string(&mut self, start: usize, hashes: usize) -> Step<()> {
+        let open = start + hashes;
+        let many = self.text[open..].starts_with("\"\"\"");
+        let quotes = if many { "\"\"\"" } else { "\"" };
+        let close = closing(quotes, hashes);
+        let from = open + quotes.len();
+        let mut at = from;
+        let end = loop {
+            let rest = &self.text[at..];
+            if rest.starts_with(&close) {
+                break at;
+            }
+            match rest.chars().next() {
+                None => return Err(Box::new(self.unclosed(start, from, &close))),
+                Some(c) if is_newline(c) && !many => return Err(Box::new(self.unclosed(start, from, &close))),
+                Some('\\') if hashes == 0 => {
+                    let escaped = rest[1..].chars().next();
+                    at += 1 + escaped.map_or(0, char::len_utf8);
+                    if escaped.is_some_and(|c| is_blank(c) || is_newline(c)) {
+                        let blanks = &self.text[at..];
+                        at += blanks.find(|c| !is_blank(c) && !is_newline(c)).unwrap_or(blanks.len());
+                    }
+                }
+                Some(c) if is_banned(c) => {
+                    let message = format!("the character U+{:04X} is no text", c as u32);
+                    return Err(Box::new(self.wrong(
+                        at,
+                        at + c.len_utf8(),
+                        &message,
+                        "not seen, and not allowed",
+                        "remove it, or write it as `\\u{…}`",
+                    )));
+                }
+                Some(c) => at += c.len_utf8(),
+            }
+        };
+        let body = &self.text[from..end];
+        let text = if many {
+            self.dedented(start, from, body, hashes == 0)?
+        } else if hashes > 0 {
+            body.to_owned()
+        } else {
+            self.unescaped(from, body)?
+        };
+        self.at = end + close.len();
+        self.push(Kind::Text(text), start);
+        Ok(())
+    }
+
+    fn unclosed(&self, start: usize, from: usize, close: &str) -> Problem {
+        self.wrong(
+            start,
+            from,
+            "this string is not closed",
+            "it begins here",
+            &format!("end it with `{close}`; a string of several lines stands between `\"\"\"`"),
+        )
+    }
+
+    /// The lines between `"""` without what the last one begins with.
+    fn dedented(&self, start: usize, from: usize, body: &str, escapes: bool) -> Step<String> {
+        let joined = if escapes { without_blank_escapes(body) } else { body.to_owned() };
+        let normal = joined.replace("\r\n", "\n").replace(is_newline, "\n");
+        let lines: Vec<&str> = normal.split('\n').collect();
+        let [first, inner @ .., last] = &lines[..] else {
+            return Err(Box::new(self.wrong(
+                start,
+                from,
+                "a string between `\"\"\"` begins on the next line",
+                "a new line must follow",
+                "break the line after it, and before the closing one",
+            )));
+        };
+        if !first.is_empty() || last.contains(|c| !is_blank(c)) {
+            return Err(Box::new(self.wrong(
+                start,
+                from,
+                "`\"\"\"` stands alone on its line",
+                "text beside it, or beside the closing one",
+                "break the line after it, and before the closing one",
+            )));
+        }
+        let mut text = String::with_capacity(normal.len());
+        for (n, line) in inner.iter().enumerate() {
+            if n > 0 {
+                text.push('\n');
+            }
+            if line.chars().all(is_blank) {
+                continue;
+            }
+            let Some(line) = line.strip_prefix(last) else {
+                return Err(Box::new(self.wrong(
+                    start,
+                    from,
+                    "a line of this string begins before its end",
+                    "in this string",
+                    "begin all lines with the blanks that stand before the closing `\"\"\"`",
+                )));
+            };
+            text.push_str(&if escapes { self.unescaped(from, line)? } else { line.to_owned() });
+        }
+        Ok(text)
+    }
+
+    fn unescaped(&self, from: usize, body: &str) -> Step<String> {
+        if !body.contains('\\') {
+            return Ok(body.to_owned());
+        }
+        let body = without_blank_escapes(body);
+        let mut text = String::with_capacity(body.len());
+        let mut rest = body.as_str();
+        while let Some(at) = rest.find('\\') {
+            text.push_str(&rest[..at]);
+            let mut after = rest[at + 1..].chars();
+            let escape = after.next().unwrap_or_default();
+            rest = after.as_str();
+            text.push(match escape {
+                'n' => '\n',
+                'r' => '\r',
+                't' => '\t',
+                'b' => '\u{8}',
+                'f' => '\u{c}',
+                's' => ' ',
+                '\\' | '"' => escape,
+                'u' => {
+                    let code = rest.strip_prefix('{').and_then(|r| r.split_once('}'));
+                    let c = code.filter(|(digits, _)| (1..=6).contains(&digits.len()));
+                    let c = c.and_then(|(digits, after)| {
+                        Some((char::from_u32(u32::from_str_radix(digits, 16).ok()?)?, after))
+                    });
+                    let Some((c, after)) = c else { return Err(Box::new(self.bad_escape(from, "\\u"))) };
+                    rest = after;
+                    c
+                }
+                _ => return Err(Box::new(self.bad_escape(from, &format!("\\{escape}")))),
+            });
+        }
+        text.push_str(rest);
+        Ok(text)
+    }
+
+    fn bad_escape(&self, from: usize, escape: &str) -> Problem {
+        let at = self.text[from..].find(escape).map_or(from, |n| from + n);
+        self.wrong(
+            at,
+            at + escape.len(),
+            &format!("`{escape}` means nothing in a string"),
+            "not an escape",
+            "write `\\\\` for the character itself; a raw string stands between `#\"` and `\"#`",
+        )
+    }
+}
+
+fn closing(quotes: &str, hashes: usize) -> String {
+    format!("{quotes}{}", "#".repeat(hashes))
+}
+
+/// `\` and the blanks and line ends after it are nothing.
+fn without_blank_escapes(body: &str) -> String {
+    let mut text = String::with_capacity(body.len());
+    let mut rest = body;
+    while let Some(at) = rest.find('\\') {
+        text.push_str(&rest[..at]);
+        let after = &rest[at + 1..];
+        match after.chars().next() {
+            Some(c) if is_blank(c) || is_newline(c) => {
+                rest = after.trim_start_matches(|c| is_blank(c) || is_newline(c));
+            }
+            Some(c) => {
+                text.push('\\');
+                text.push(c);
+                rest = &after[c.len_utf8()..];
+            }
+            None => rest = after,
+        }
+    }
+    text.push_str(rest);
+    text
+}
+
+/// A word that is a number, as YAML would write it.
+fn number(word: &str) -> Option<String> {
+    let (sign, unsigned) = match word.strip_prefix('-') {
+        Some(rest) => ("-", rest),
+        None => ("", word.strip_prefix('+').unwrap_or(word)),
+    };
+    let digits = |text: &str, radix: u32| {
+        !text.starts_with('_') && !text.is_empty() && text.chars().all(|c| c == '_' || c.is_digit(radix))
+    };
+    for (prefix, radix) in [("0x", 16), ("0o", 8), ("0b", 2)] {
+        let Some(rest) = unsigned.strip_prefix(prefix) else { continue };
+        if !digits(rest, radix) {
+            return None;
+        }
+        let plain = rest.replace('_', "");
+        if sign.is_empty() && radix != 2 && !word.starts_with('+') {
+            return Some(format!("{prefix}{plain}"));
+        }
+        return Some(format!("{sign}{}", i64::from_str_radix(&plain, radix).ok()?));
+    }
+    let (mantissa, exponent) = unsigned.split_once(['e', 'E']).map_or((unsigned, None), |(m, e)| (m, Some(e)));
+    let (whole, fraction) = mantissa.split_once('.').map_or((mantissa, None), |(w, f)| (w, Some(f)));
+    let exponent_fine = exponent.is_none_or(|e| digits(e.strip_prefix(['-', '+']).unwrap_or(e), 10));
+    (digits(whole, 10) && fraction.is_none_or(|f| digits(f, 10)) && exponent_fine).then(|| word.replace('_', ""))
+}
+
+/// A text in quotes, on one line.
+pub(super) fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if is_newline(c) || is_banned(c) => out.push_str(&format!("\\u{{{:x}}}", c as u32)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
