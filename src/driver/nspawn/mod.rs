@@ -16,7 +16,10 @@ mod program;
 mod rootfs;
 
 use super::{Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction, Secrecy, When};
-use crate::record::{Instance, Power, SshEndpoint};
+use crate::{
+    fault,
+    record::{Instance, Power, SshEndpoint},
+};
 use async_trait::async_trait;
 use cgroup::Cgroup;
 use image::Image;
@@ -198,7 +201,7 @@ impl Driver for Nspawn {
         {
             let _lock = Place::lock().await?;
             // The record first: what is left when we are killed now is rubbish, and known to be.
-            match fs::remove_file(folder.json()) {
+            match fault::point("nspawn.forget", folder.json()).and_then(|()| fs::remove_file(folder.json())) {
                 Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                     return Err(files::because("removing", &folder.json())(e));
                 }
@@ -211,6 +214,7 @@ impl Driver for Nspawn {
         files::remove(&folder.path).await?;
         // Only if they are empty: other machines and images stay. Locked, so that no create loses its folder.
         let _lock = Place::lock().await?;
+        fault::pass("nspawn.tidy", &place.base);
         let _ = fs::remove_dir(place.instances()).and_then(|()| fs::remove_dir(&place.base));
         Ok(())
     }
