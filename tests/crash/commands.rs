@@ -1,0 +1,1 @@
+pub(crate) fn killed_at_every_point() {}
