@@ -74,7 +74,7 @@ impl Life {
         self.lab.file(
             "fleet.yaml",
             &format!(
-                "fleet: crash\ndefaults: {{ driver: nspawn, image: {image}, engine: {{ source: distro, labels: {{ tier: '{tier}' }} }} }}\nhosts:\n  m: {{}}\n"
+                "fleet: crash\ndefaults: {{ driver: nspawn, engine: {{ source: distro, labels: {{ tier: '{tier}' }} }} }}\nhosts:\n  m: {{ image: {image} }}\n"
             ),
         )
     }
@@ -180,26 +180,26 @@ fn points(image: &Path) -> [Vec<Point>; 3] {
     [trace(0), trace(1), trace(2)]
 }
 
-/// So many of the points: first one of each name and file, as they come, then more of those passed often.
+/// So many of the points: first one of each kind, as they come, then one more of each, and so on.
 fn spread(points: &[Point], n: usize) -> Vec<Point> {
-    let stable = |p: &&Point| !p.about.contains("/sys/");
-    let mut picked: Vec<Point> = Vec::new();
-    let (mut names, mut rest) = (BTreeSet::new(), Vec::new());
-    for point in points.iter().filter(stable) {
-        // Effects on the world are worth more than one more write to the store, which fakes have seen all of.
-        let key = if child::is_of_store(&point.name) {
-            point.name.clone()
-        } else {
-            format!("{} {}", point.name, point.about)
-        };
-        if names.insert(key) { picked.push(point.clone()) } else { rest.push(point.clone()) }
+    let mut kinds: Vec<(String, Vec<Point>)> = Vec::new();
+    for point in points.iter().filter(|point| !point.about.contains("/sys/")) {
+        let program = if point.name.starts_with("nspawn.program") { point.about.as_str() } else { "" };
+        let kind = format!("{} {program}", point.name);
+        match kinds.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, of_kind)) => of_kind.push(point.clone()),
+            None => kinds.push((kind, vec![point.clone()])),
+        }
     }
-    let evenly = |all: &[Point], n: usize| -> Vec<Point> {
-        (0..n.min(all.len())).map(|i| all[i * all.len() / n.min(all.len())].clone()).collect()
-    };
-    let mut chosen = evenly(&picked, n);
-    chosen.extend(evenly(&rest, n.saturating_sub(chosen.len())));
-    chosen
+    let rounds = points.len();
+    let all = (0..rounds).flat_map(|round| {
+        // Not always the first of its kind: later ones find more that is half done.
+        let pick = move |(nth, (_, of_kind)): (usize, &(String, Vec<Point>))| {
+            (round < of_kind.len()).then(|| of_kind[(round + nth * 7) % of_kind.len()].clone())
+        };
+        kinds.iter().enumerate().filter_map(pick)
+    });
+    all.take(n).collect()
 }
 
 /// Pain 4, pain 5: kill -9 in the creation, the change and the removal of real hosts; each time one more command ends
@@ -211,7 +211,8 @@ pub(crate) fn killed_at_points() {
     let image = image();
     let all = points(&image);
     println!("  {} points to create, {} to change, {} to remove", all[0].len(), all[1].len(), all[2].len());
-    let picked: Vec<Vec<Point>> = all.iter().map(|points| spread(points, lives())).collect();
+    // Creations are killed twice in each life: the second one is taken back.
+    let picked: Vec<Vec<Point>> = [2, 1, 1].iter().zip(&all).map(|(n, points)| spread(points, n * lives())).collect();
     let (next, kills, failed) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let names = Mutex::new(BTreeSet::new());
     let live = |n: usize| {
@@ -241,9 +242,12 @@ pub(crate) fn killed_at_points() {
             }
         }
         // A creation that was killed is also taken back, by `rm` alone.
-        if let Some(point) = picked[0].get(n) {
+        if let Some(point) = picked[0].get(lives() + n) {
             let (words, _) = part(&life, 0);
-            life.killed(&words.iter().map(String::as_str).collect::<Vec<_>>(), point);
+            if life.killed(&words.iter().map(String::as_str).collect::<Vec<_>>(), point) {
+                kills.fetch_add(1, Ordering::Relaxed);
+                names.lock().unwrap().insert(format!("create {}", point.name));
+            }
             for name in DirStore::new(life.lab.store()).unwrap().names().unwrap() {
                 life.lab.machine(&["rm", "-y", &name]).ok();
             }
