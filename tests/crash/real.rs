@@ -138,6 +138,13 @@ impl Life {
         assert!(said.out.contains(&format!("tier={tier}")), "{} after {after}", said.out);
     }
 
+    /// `rm` alone; when it was all but done, there is no such machine any more.
+    #[track_caller]
+    fn removes(&self) {
+        let there = !DirStore::new(self.lab.store()).unwrap().names().unwrap().is_empty();
+        self.lab.machine(&["rm", "-y", "m"]).code(i32::from(!there));
+    }
+
     /// Nothing is left: no process, mount, interface, rule, folder or record.
     #[track_caller]
     fn is_gone(&self, after: &Point) {
@@ -191,6 +198,8 @@ fn spread(points: &[Point], n: usize) -> Vec<Point> {
             None => kinds.push((kind, vec![point.clone()])),
         }
     }
+    // Fakes have seen every write to the store; effects on the world are what is to be seen here.
+    kinds.sort_by_key(|(kind, _)| child::is_of_store(kind));
     let rounds = points.len();
     let all = (0..rounds).flat_map(|round| {
         // Not always the first of its kind: later ones find more that is half done.
@@ -234,10 +243,7 @@ pub(crate) fn killed_at_points() {
                 life.lab.machine(&words).ok();
                 life.is_gone(point);
             } else {
-                let there = DirStore::new(life.lab.store()).unwrap().names().unwrap();
-                for name in there {
-                    life.lab.machine(&["rm", "-y", &name]).ok();
-                }
+                life.removes();
                 life.is_gone(point);
             }
         }
@@ -248,9 +254,7 @@ pub(crate) fn killed_at_points() {
                 kills.fetch_add(1, Ordering::Relaxed);
                 names.lock().unwrap().insert(format!("create {}", point.name));
             }
-            for name in DirStore::new(life.lab.store()).unwrap().names().unwrap() {
-                life.lab.machine(&["rm", "-y", &name]).ok();
-            }
+            life.removes();
             life.is_gone(point);
         }
     };
