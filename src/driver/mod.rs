@@ -111,7 +111,11 @@ impl DriverError {
             Self::Lost { .. } => {
                 Some("apply again: what the provider did meanwhile is found and taken over".to_owned())
             }
-            Self::Cannot { .. } | Self::Checkpoint(_) => None,
+            Self::Checkpoint(_) => Some(
+                "see that the store can be written, then run the same command again: the instance is found and taken over"
+                    .to_owned(),
+            ),
+            Self::Cannot { .. } => None,
         }
     }
 }

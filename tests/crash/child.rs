@@ -119,7 +119,7 @@ fn install(root: PathBuf) {
     let passed: Mutex<BTreeMap<(&'static str, String), usize>> = Mutex::default();
     let broken = AtomicBool::new(false);
     fault::install(Box::new(move |name, about| {
-        let about = about.strip_prefix(&root).unwrap_or(about).display().to_string();
+        let about = lasting(&about.strip_prefix(&root).unwrap_or(about).display().to_string());
         // Held to the end, so that nobody passes a point after the last one.
         let mut passed = passed.lock().unwrap_or_else(PoisonError::into_inner);
         let nth = passed.entry((name, about.clone())).or_default();
@@ -145,6 +145,13 @@ fn install(root: PathBuf) {
             _ => Ok(()),
         }
     }));
+}
+
+/// A path without what differs from process to process: `.web.4711-3.new` is `.web.N.new`.
+fn lasting(path: &str) -> String {
+    let own = format!(".{}-", std::process::id());
+    let Some((before, after)) = path.split_once(&own) else { return path.to_owned() };
+    format!("{before}.N{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
 /// Whether a point is before a change of a file in the store.

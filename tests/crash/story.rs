@@ -192,15 +192,19 @@ impl Place {
 #[derive(Debug)]
 pub(crate) enum Failed {
     /// The store could not be read or locked.
-    Store(#[expect(dead_code, reason = "shown")] StoreError),
+    Store(#[expect(dead_code, reason = "shown")] String),
     /// Steps of the plan failed.
     Steps(#[expect(dead_code, reason = "shown")] Vec<String>),
 }
 
+fn failed_store(error: StoreError) -> Failed {
+    Failed::Store(format!("{error}; help: {}", error.help().unwrap_or_default()))
+}
+
 async fn perform(world: &World, step: &str) -> Result<Plan, Failed> {
     let holder = Holder { who: "test".to_owned(), pid: std::process::id(), command: step.to_owned(), since: NOW };
-    let _lock = world.store.lock(&fleet_name(), &holder).map_err(Failed::Store)?;
-    let snapshot = world.store.snapshot().map_err(Failed::Store)?;
+    let _lock = world.store.lock(&fleet_name(), &holder).map_err(failed_store)?;
+    let snapshot = world.store.snapshot().map_err(failed_store)?;
     let plan = if step == "destroy" {
         Plan::destroy(&fleet_name(), &snapshot)
     } else {
