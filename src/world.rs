@@ -6,6 +6,7 @@ use crate::{
     docker::{DockerApi, DockerError, Endpoint, EngineVersion},
     driver::Drivers,
     engine::Api,
+    fault,
     name::MachineName,
     provisioner::Provisioners,
     record::{EngineRecord, MachineRecord},
@@ -77,7 +78,10 @@ pub async fn ask_engine(
     timeout: Duration,
 ) -> Result<EngineVersion, AskError> {
     let endpoint = endpoint(world, record, engine).await?;
-    world.docker.version(&record.name, &endpoint, timeout).await.map_err(AskError::Docker)
+    fault::pass("engine.ask", record.name.as_str());
+    let answer = world.docker.version(&record.name, &endpoint, timeout).await.map_err(AskError::Docker);
+    fault::pass("engine.ask.done", record.name.as_str());
+    answer
 }
 
 async fn endpoint(world: &World, record: &MachineRecord, engine: &EngineRecord) -> Result<Endpoint, AskError> {

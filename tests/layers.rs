@@ -186,3 +186,61 @@ fn there_is_one_crypto_backend() {
         assert!(!tree.lines().any(|l| l.starts_with(&format!("{banned} v"))), "{banned} is built");
     }
 }
+
+/// Calls that change files. What they do must be seen by the tests that kill the program: `machine::fault`.
+const CHANGES: &[&str] = &[
+    "fs::rename(",
+    "fs::remove_file(",
+    "fs::remove_dir(",
+    "fs::remove_dir_all(",
+    "fs::hard_link(",
+    "fs::create_dir",
+    "fs::copy(",
+    "fs::set_permissions(",
+    "fs::write(",
+    "File::create",
+    "OpenOptions",
+    "DirBuilder",
+    "symlink(",
+    ".persist(",
+    "tempfile_in(",
+    "tempdir_in(",
+    "NamedTempFile",
+];
+
+/// Files that change others and need no points, and why a process that is killed in them loses nothing.
+const WITHOUT_POINTS: &[(&str, &str)] = &[
+    ("src/cli/install.rs", "links to the program itself; put there again by calling it again"),
+    ("src/cli/landing.rs", "copies of a user's files, renamed to their place when whole"),
+    ("src/cli/man.rs", "man pages; its files are written by `cli/file.rs`"),
+    ("src/cli/passphrase.rs", "opens the terminal"),
+    ("src/cli/scp.rs", "a file for the time of one copy"),
+    ("src/store/memory.rs", "the store of tests"),
+];
+
+#[test]
+fn every_change_of_a_file_passes_a_point_at_which_tests_kill_the_program() {
+    let mut wrong = Vec::new();
+    for path in files(Path::new("src")) {
+        let code = code(&path);
+        let changes: Vec<_> = CHANGES.iter().filter(|change| code.contains(**change)).collect();
+        let excused = WITHOUT_POINTS.iter().any(|(file, _)| Path::new(file) == path);
+        if !changes.is_empty() && !excused && !code.contains("fault::") {
+            wrong.push(format!("{} goes around `fault`: {changes:?}", path.display()));
+        }
+        if excused && changes.is_empty() {
+            wrong.push(format!("{} changes no files any more", path.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "write with `store::file`, or pass `fault::point` before each effect: {wrong:#?}");
+}
+
+#[test]
+fn the_program_cannot_be_told_to_fail() {
+    // Not by a variable, not by a flag: nothing in it says what happens at a point.
+    for path in files(Path::new("src")).into_iter().filter(|path| !path.ends_with("fault.rs")) {
+        assert!(!code(&path).contains("fault::install"), "{} installs faults", path.display());
+    }
+    let own = code(Path::new("src/fault.rs"));
+    assert!(!own.contains("env::") && !own.contains("std::env"), "faults come from tests only");
+}

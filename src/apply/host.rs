@@ -2,6 +2,7 @@
 
 use super::{StepError, phase, step::Task};
 use crate::{
+    fault,
     name::MachineName,
     provisioner::{
         self, Facts, Provisioner, Script, facts,
@@ -9,7 +10,7 @@ use crate::{
     },
     record::MachineRecord,
     store::{Area, Mode},
-    transport::{Limits, Transport},
+    transport::{Limits, Transport, TransportError},
     world::{self, World},
 };
 use std::{sync::Arc, time::Duration};
@@ -65,7 +66,9 @@ impl Host {
         let made = world.drivers.get(record.driver.as_str()).is_some_and(|driver| driver.creates());
         target.patience = if made { BOOT } else { THERE };
         worker.progress(phase::CONNECTING);
+        fault::pass("host.connect", record.name.as_str());
         let transport = world.connect.connect(&target).await?;
+        fault::pass("host.connect.done", record.name.as_str());
         let met = (transport.host_key(), transport.jump_key());
         if record.instance.as_mut().is_some_and(|instance| instance.pin(met.0, met.1)) {
             world.store.put(record)?;
@@ -104,7 +107,17 @@ impl Host {
             Some(Progress::Note(note)) => worker.progress(&note),
             Some(Progress::Failed { .. } | Progress::Done) | None => {}
         };
+        let point = |name| {
+            let (machine, doing) = (self.machine.clone(), "running a script".to_owned());
+            fault::point(name, self.machine.as_str()).map_err(|e| TransportError::Broken {
+                machine,
+                doing,
+                why: e.to_string(),
+            })
+        };
+        point("host.script")?;
         let output = self.transport.run_as_root(&script.render(), Limits::LONG, &mut progress).await?;
+        point("host.script.done")?;
         let Outcome::Failed(failure) = script.outcome(output.status, &output.stdout, &output.stderr) else {
             return Ok(());
         };

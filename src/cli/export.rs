@@ -7,6 +7,7 @@ use crate::{
         Archive, Source,
         parcel::{CA_KEY, CERTIFICATES},
     },
+    fault,
     store::{Area, Store, issued},
 };
 use std::{
@@ -235,8 +236,10 @@ fn write_private(path: &Path, content: &[u8]) -> Result<(), CliError> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let write = || {
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        fault::point("file.write", path)?;
         file.write_all(content)?;
         file.as_file().sync_all()?;
+        fault::point("file.rename", path)?;
         file.persist(path).map(drop).map_err(|e| e.error)
     };
     write().map_err(failed)

@@ -1,6 +1,7 @@
 //! Files of the user that a command writes: all of it, or none.
 
 use super::CliError;
+use crate::fault;
 use std::{fs, io, io::Write as _, path::Path};
 
 /// Replaces a file in one go; its permissions stay as they are.
@@ -14,8 +15,10 @@ pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), CliError> {
 fn written(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().permissions(mode(path)).tempfile_in(folder)?;
+    fault::point("file.write", path)?;
     file.write_all(content)?;
     file.as_file().sync_all()?;
+    fault::point("file.rename", path)?;
     file.persist(path)?;
     Ok(())
 }

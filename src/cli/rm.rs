@@ -60,7 +60,14 @@ impl Run for Rm {
 
 impl Rm {
     fn rm(&self, cx: &Cx, world: &World, name: &str) -> Result<(), CliError> {
-        let machine = Machine::load(world, name)?;
+        let machine = match Machine::load(world, name) {
+            Err(e @ CliError::Store(StoreError::Absent(_))) => {
+                // What a removal that was killed at its very end left of it, keys among it, goes now.
+                let _ = world.store.remove(&names::parse(name)?);
+                return Err(e);
+            }
+            other => other?,
+        };
         // Another run that applies the fleet must not find a machine half removed.
         let lock = match &machine.record.fleet {
             Some(fleet) => Some(world.store.lock(fleet, &holder(cx, world)).map_err(CliError::Store)?),

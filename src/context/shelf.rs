@@ -4,7 +4,7 @@
 //! is, and go after it.
 
 use super::{Context, ContextError, folder};
-use crate::store::authority::Identity;
+use crate::{fault, store::authority::Identity};
 use serde_json::Value;
 use std::{
     env,
@@ -116,7 +116,7 @@ impl Shelf {
         make_dir(&meta, 0o755)?;
         write(&meta.join("meta.json"), context.meta().as_bytes(), 0o644)?;
         if context.identity.is_none() {
-            if_there(fs::remove_dir_all(&tls)).map_err(failed("remove", &tls))?;
+            remove(&tls)?;
         }
         Ok(())
     }
@@ -127,7 +127,7 @@ impl Shelf {
     /// When it cannot be removed.
     pub fn remove(&self, name: &str) -> Result<(), ContextError> {
         for path in [self.meta(name), self.tls(name)] {
-            if_there(fs::remove_dir_all(&path)).map_err(failed("remove", &path))?;
+            remove(&path)?;
         }
         Ok(())
     }
@@ -178,18 +178,30 @@ impl Shelf {
 }
 
 fn make_dir(path: &Path, mode: u32) -> Result<(), ContextError> {
-    DirBuilder::new().recursive(true).mode(mode).create(path).map_err(failed("make", path))
+    fault::point("context.mkdir", path)
+        .and_then(|()| DirBuilder::new().recursive(true).mode(mode).create(path))
+        .map_err(failed("make", path))
+}
+
+fn remove(path: &Path) -> Result<(), ContextError> {
+    let removed = fault::point("context.remove", path).and_then(|()| fs::remove_dir_all(path));
+    if_there(removed).map(drop).map_err(failed("remove", path))
 }
 
 /// Replaces a file, durably.
 fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), ContextError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let replace = || -> io::Result<()> {
+        fault::point("context.create", path)?;
         let mut builder = tempfile::Builder::new();
         let mut file = builder.prefix(".machine-").permissions(Permissions::from_mode(mode)).tempfile_in(folder)?;
+        fault::point("context.write", path)?;
         file.write_all(content)?;
+        fault::point("context.sync", path)?;
         file.as_file().sync_all()?;
+        fault::point("context.rename", path)?;
         file.persist(path).map_err(|e| e.error)?;
+        fault::point("context.sync-dir", path)?;
         fs::File::open(folder)?.sync_all()
     };
     replace().map_err(failed("write", path))

@@ -4,6 +4,7 @@
 
 use super::{Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction, Secrecy, When};
 use crate::{
+    fault,
     quote::Sh,
     record::{Instance, Power, SshEndpoint},
     transport::{Limits, Target, Transport, TransportError},
@@ -120,9 +121,12 @@ fn copy_key(key: &Path, dir: &Path) -> Result<String, DriverError> {
     };
     let copy = |from: &Path, to: &Path| -> std::io::Result<()> {
         let content = std::fs::read(from)?;
+        fault::point("key.create", to)?;
         let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        fault::point("key.write", to)?;
         file.write_all(&content)?;
         file.as_file().sync_all()?;
+        fault::point("key.rename", to)?;
         file.persist(to)?;
         Ok(())
     };

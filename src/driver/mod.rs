@@ -13,6 +13,7 @@ pub mod options;
 mod compliance;
 
 use crate::{
+    fault,
     name::{FleetName, MachineName},
     record::{Instance, OptionValues, Power},
     transport::{Connect, TransportError},
@@ -22,7 +23,7 @@ use serde::{
     Deserialize,
     de::{DeserializeOwned, value::MapDeserializer},
 };
-use std::path::Path;
+use std::{io, path::Path};
 use thiserror::Error;
 
 pub use options::{Change, Kind, OptionProblem, OptionSpec, Secrecy, When};
@@ -110,7 +111,11 @@ impl DriverError {
             Self::Lost { .. } => {
                 Some("apply again: what the provider did meanwhile is found and taken over".to_owned())
             }
-            Self::Cannot { .. } | Self::Checkpoint(_) => None,
+            Self::Checkpoint(_) => Some(
+                "see that the store can be written, then run the same command again: the instance is found and taken over"
+                    .to_owned(),
+            ),
+            Self::Cannot { .. } => None,
         }
     }
 }
@@ -281,6 +286,23 @@ fn typed<D: Driver>(values: &OptionValues) -> Result<D::Options, DriverError> {
     })
 }
 
+/// A call to a driver between the points at which tests kill the program, or lose the answer.
+async fn between<T>(
+    before: &'static str,
+    after: &'static str,
+    cx: &DriverContext<'_>,
+    call: impl Future<Output = Result<T, DriverError>>,
+) -> Result<T, DriverError> {
+    let point = |name| {
+        let lost = |e: io::Error| DriverError::Lost { doing: "asking the provider".to_owned(), why: e.to_string() };
+        fault::point(name, cx.machine.as_str()).map_err(lost)
+    };
+    point(before)?;
+    let answer = call.await?;
+    point(after)?;
+    Ok(answer)
+}
+
 #[async_trait]
 impl<D: Driver> AnyDriver for D {
     fn name(&self) -> &'static str {
@@ -302,10 +324,12 @@ impl<D: Driver> AnyDriver for D {
         }
     }
     async fn find(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Option<Instance>, DriverError> {
-        Driver::find(self, cx, &typed::<D>(values)?).await
+        let options = typed::<D>(values)?;
+        between("driver.find", "driver.find.done", cx, Driver::find(self, cx, &options)).await
     }
     async fn create(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Instance, DriverError> {
-        Driver::create(self, cx, &typed::<D>(values)?).await
+        let options = typed::<D>(values)?;
+        between("driver.create", "driver.create.done", cx, Driver::create(self, cx, &options)).await
     }
     async fn change(
         &self,
@@ -313,7 +337,8 @@ impl<D: Driver> AnyDriver for D {
         instance: &Instance,
         values: &OptionValues,
     ) -> Result<Instance, DriverError> {
-        Driver::change(self, cx, instance, &typed::<D>(values)?).await
+        let options = typed::<D>(values)?;
+        between("driver.change", "driver.change.done", cx, Driver::change(self, cx, instance, &options)).await
     }
     async fn power(
         &self,
@@ -321,7 +346,8 @@ impl<D: Driver> AnyDriver for D {
         instance: &Instance,
         values: &OptionValues,
     ) -> Result<Power, DriverError> {
-        Driver::power(self, cx, instance, &typed::<D>(values)?).await
+        let options = typed::<D>(values)?;
+        between("driver.power", "driver.power.done", cx, Driver::power(self, cx, instance, &options)).await
     }
     async fn set_power(
         &self,
@@ -330,9 +356,17 @@ impl<D: Driver> AnyDriver for D {
         values: &OptionValues,
         action: PowerAction,
     ) -> Result<Instance, DriverError> {
-        Driver::set_power(self, cx, instance, &typed::<D>(values)?, action).await
+        let options = typed::<D>(values)?;
+        between(
+            "driver.set_power",
+            "driver.set_power.done",
+            cx,
+            Driver::set_power(self, cx, instance, &options, action),
+        )
+        .await
     }
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, values: &OptionValues) -> Result<(), DriverError> {
-        Driver::rm(self, cx, instance, &typed::<D>(values)?).await
+        let options = typed::<D>(values)?;
+        between("driver.rm", "driver.rm.done", cx, Driver::rm(self, cx, instance, &options)).await
     }
 }

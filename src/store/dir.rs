@@ -215,6 +215,11 @@ impl DirStore {
         }
         Ok(left)
     }
+
+    /// Deletes [`leftovers`](Self::leftovers), in which keys may lie. Nobody makes or removes a machine meanwhile.
+    fn sweep(&self) -> Result<(), StoreError> {
+        self.leftovers()?.iter().try_for_each(|path| self.files.remove_dir(path))
+    }
 }
 
 /// Whether nothing may be written there at all.
@@ -312,6 +317,7 @@ impl Store for DirStore {
             Ok(_) => Err(StoreError::Exists(record.name.clone())),
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("read", &dir)(e)),
             Err(_) => {
+                self.sweep()?;
                 let found = Found { record: None, config: None };
                 self.make_machine(&dir, record, &found, &Unknown::default(), seed)
             }
@@ -335,7 +341,7 @@ impl Store for DirStore {
             Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             other => other?,
         }
-        self.leftovers()?.iter().try_for_each(|path| self.files.remove_dir(path))
+        self.sweep()
     }
 
     fn read(&self, area: Area<'_>, file: &str) -> Result<Option<Vec<u8>>, StoreError> {
@@ -394,7 +400,12 @@ impl Store for DirStore {
     fn lock(&self, fleet: &FleetName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {
         let dir = self.root.join("fleets").join(fleet.as_str());
         self.files.make_dir(&dir)?;
-        Ok(Box::new(lock::fleet(&dir.join("lock"), fleet, holder)?))
+        let held = lock::fleet(&dir.join("lock"), fleet, holder)?;
+        // Of a run that was killed. What cannot be deleted now is by the next one.
+        if !self.leftovers()?.is_empty() {
+            let _ = self.write_lock().and_then(|_lock| self.sweep());
+        }
+        Ok(Box::new(held))
     }
 
     fn with_certs_locked(&self, outside: &BTreeSet<PathBuf>, work: &mut dyn FnMut()) -> Result<(), StoreError> {

@@ -114,10 +114,17 @@ impl DirStore {
         // docker-machine takes no lock: what it makes at this moment under the same name is not replaced,
         // for a folder with anything in it is not renamed over.
         let named = made.and_then(|()| self.files.rename_dir(&new, dir, "make"));
-        if named.is_err() {
-            // If this fails too, it lies there, ignored, until the next removal.
+        named.map_err(|error| {
+            // If this fails too, it lies there, ignored, until the next run.
             let _ = self.files.remove_dir(&new);
-        }
-        named
+            match error {
+                // What a person is told of is the machine, not a folder that is gone by then.
+                StoreError::Io { doing, path, source } => {
+                    let path = path.strip_prefix(&new).map_or_else(|_| path.clone(), |file| dir.join(file));
+                    StoreError::Io { doing, path, source }
+                }
+                other => other,
+            }
+        })
     }
 }

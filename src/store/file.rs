@@ -2,6 +2,7 @@
 //! the folder. All effects on files go through here, so that tests can make any one of them fail.
 
 use super::{Mode, StoreError};
+use crate::fault;
 use std::{
     ffi::OsStr,
     fmt,
@@ -26,6 +27,22 @@ pub(super) enum Effect {
     Link,
     SyncDir,
     Remove,
+}
+
+impl Effect {
+    /// What it is called in the tests that kill the program.
+    fn point(self) -> &'static str {
+        match self {
+            Self::MakeDir => "store.mkdir",
+            Self::Create => "store.create",
+            Self::Write => "store.write",
+            Self::Sync => "store.sync",
+            Self::Rename => "store.rename",
+            Self::Link => "store.link",
+            Self::SyncDir => "store.sync-dir",
+            Self::Remove => "store.remove",
+        }
+    }
 }
 
 /// Asked before every effect; an error is what the effect then ends in.
@@ -64,7 +81,8 @@ impl Files {
     }
 
     fn ask(&self, effect: Effect, path: &Path) -> io::Result<()> {
-        self.hook.as_ref().map_or(Ok(()), |hook| hook(effect, path))
+        self.hook.as_ref().map_or(Ok(()), |hook| hook(effect, path))?;
+        fault::point(effect.point(), path)
     }
 
     /// Reads a file; `None` when it is not there.

@@ -1,7 +1,7 @@
 //! Locks that the system frees when their holder ends, however it ends (pain 11: no lock is ever stuck).
 
 use super::{Holder, Lock, StoreError, file::failed};
-use crate::{clock::Timestamp, name::FleetName};
+use crate::{clock::Timestamp, fault, name::FleetName};
 use std::{
     fs::{File, OpenOptions, TryLockError},
     io::{Read as _, Seek as _, Write as _},
@@ -25,14 +25,8 @@ impl Drop for FleetLock {
 }
 
 fn open(path: &Path) -> Result<File, StoreError> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(failed("open", path))
+    let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+    fault::point("lock.open", path).and_then(|()| open()).map_err(failed("open", path))
 }
 
 /// Takes the lock of a fleet, or says who has it.
@@ -51,8 +45,10 @@ pub(super) fn fleet(path: &Path, fleet: &FleetName, holder: &Holder) -> Result<F
     }
     let text = serde_json::to_string(holder).expect("a holder is plain data");
     // Written in place: a rename would leave others with a lock on another file.
-    file.set_len(0)
+    fault::point("lock.write", path)
+        .and_then(|()| file.set_len(0))
         .and_then(|()| file.rewind())
+        .and_then(|()| fault::point("lock.write.half", path))
         .and_then(|()| file.write_all(text.as_bytes()))
         .and_then(|()| file.sync_data())
         .map_err(failed("write", path))?;

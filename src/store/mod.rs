@@ -75,7 +75,7 @@ impl StoreError {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::Io { path, source, .. } => io_help(path, source.kind()),
+            Self::Io { path, source, .. } => io_help(path, source),
             Self::Broken { machine, path, .. } => Some(format!(
                 "correct {} or restore it from a backup; nothing is done to `{machine}` until then",
                 path.display()
@@ -93,9 +93,12 @@ impl StoreError {
     }
 }
 
-fn io_help(path: &Path, kind: ErrorKind) -> Option<String> {
+/// What a disk says that cannot read or write a block.
+const EIO: i32 = 5;
+
+fn io_help(path: &Path, error: &std::io::Error) -> Option<String> {
     let path = path.display();
-    Some(match kind {
+    Some(match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             format!(
                 "make room on the disk that holds {path}, then run the command again: what was there is still there"
@@ -110,6 +113,9 @@ fn io_help(path: &Path, kind: ErrorKind) -> Option<String> {
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
             format!("{path} must be a folder: move the file away, or choose another store with --storage-path")
         }
+        _ if error.raw_os_error() == Some(EIO) => format!(
+            "look at the disk that holds {path}, it may be about to fail; what was there is still there:\n  dmesg | tail"
+        ),
         _ => return None,
     })
 }

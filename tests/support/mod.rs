@@ -2,6 +2,8 @@
 //! one name, a command nobody wrote or a login to a machine that is off are mistakes, not answers. What can
 //! be lost is lost *after* the effect, the worst moment.
 
+#![allow(dead_code, reason = "each test file uses a part of it")]
+
 use async_trait::async_trait;
 use machine::{
     clock::{FixedClock, Timestamp},
@@ -13,13 +15,16 @@ use machine::{
     provisioner::{CERT_DIR, Difference, Facts, HostCertificate, Op, Provisioner, Provisioners, Script, Unsupported},
     quote::Sh,
     record::{Instance, Power, SshEndpoint},
-    store::memory::MemoryStore,
+    store::{Store, memory::MemoryStore},
     transport::{Connect, Limits, LineSink, Output, Stream, Target, Transport, TransportError},
     world::World,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
+    fs,
+    ops::{Deref, DerefMut},
+    path::{Path, PathBuf},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
@@ -29,7 +34,7 @@ use std::{
 pub(crate) const NOW: Timestamp = Timestamp(1_800_000_000);
 
 /// A machine at the provider.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub(crate) struct FakeMachine {
     pub(crate) size: i64,
     pub(crate) region: String,
@@ -42,7 +47,7 @@ pub(crate) struct FakeMachine {
 }
 
 /// The provider's side.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Cloud {
     pub(crate) machines: BTreeMap<String, FakeMachine>,
     /// Effects left before the answer to one is lost.
@@ -52,9 +57,28 @@ pub(crate) struct Cloud {
     /// How many effects there were in all.
     pub(crate) effects: usize,
     serial: u64,
+    /// Where it is kept, so that it outlives the process, as providers do.
+    #[serde(skip)]
+    disk: Option<PathBuf>,
 }
 
 impl Cloud {
+    /// The provider kept in this file; nothing is there when there is no file.
+    pub(crate) fn at(disk: &Path) -> Self {
+        let kept = fs::read(disk).map(|bytes| serde_json::from_slice(&bytes).expect("a provider loses nothing"));
+        Self { disk: Some(disk.to_owned()), ..kept.unwrap_or_default() }
+    }
+
+    /// Keeps what happened, in one go.
+    #[expect(clippy::disallowed_methods, reason = "renamed at once; a process is killed, not the computer")]
+    pub(crate) fn keep(&self) {
+        if let Some(disk) = &self.disk {
+            let new = disk.with_extension("new");
+            fs::write(&new, serde_json::to_vec(self).expect("plain data")).unwrap();
+            fs::rename(new, disk).unwrap();
+        }
+    }
+
     /// Lets an effect begin, unless the fuse blows before it.
     fn begin(&mut self) -> Result<(), ()> {
         if self.before && self.fuse == Some(0) {
@@ -83,8 +107,36 @@ impl Cloud {
 
 pub(crate) type Shared = Arc<Mutex<Cloud>>;
 
-fn lock(cloud: &Shared) -> MutexGuard<'_, Cloud> {
-    cloud.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+/// The provider, for the time of one request. What it did then stays done.
+struct Request<'a> {
+    cloud: MutexGuard<'a, Cloud>,
+    changed: bool,
+}
+
+impl Deref for Request<'_> {
+    type Target = Cloud;
+    fn deref(&self) -> &Cloud {
+        &self.cloud
+    }
+}
+
+impl DerefMut for Request<'_> {
+    fn deref_mut(&mut self) -> &mut Cloud {
+        self.changed = true;
+        &mut self.cloud
+    }
+}
+
+impl Drop for Request<'_> {
+    fn drop(&mut self) {
+        if self.changed {
+            self.cloud.keep();
+        }
+    }
+}
+
+fn lock(cloud: &Shared) -> Request<'_> {
+    Request { cloud: cloud.lock().unwrap_or_else(std::sync::PoisonError::into_inner), changed: false }
 }
 
 /// What the tests' fleets may say of an instance.
@@ -398,17 +450,23 @@ impl DockerApi for FakeDocker {
 
 /// A world of fakes, its provider and its store.
 pub(crate) fn world() -> (World, Shared, Arc<MemoryStore>) {
-    let cloud = Shared::default();
+    let store = Arc::new(MemoryStore::default());
+    let (world, cloud) = world_on(Cloud::default(), store.clone());
+    (world, cloud, store)
+}
+
+/// A world of fakes around this provider and this store.
+pub(crate) fn world_on(cloud: Cloud, store: Arc<dyn Store>) -> (World, Shared) {
+    let cloud = Arc::new(Mutex::new(cloud));
     // The driver table holds drivers for the life of the program; a test's is short.
     let driver: &'static dyn AnyDriver = Box::leak(Box::new(FakeDriver(cloud.clone())));
-    let store = Arc::new(MemoryStore::default());
     let world = World {
         drivers: Arc::new(Drivers::from([("fake", driver)])),
         provisioners: PROVISIONERS,
         connect: Arc::new(FakeConnect(cloud.clone())),
         docker: Arc::new(FakeDocker(cloud.clone())),
-        store: store.clone(),
+        store,
         clock: Arc::new(FixedClock(NOW)),
     };
-    (world, cloud, store)
+    (world, cloud)
 }

@@ -4,7 +4,7 @@
 //! alone. Where controllers are still in hierarchies of version 1, there are groups of the same name.
 
 use super::{event, files};
-use crate::driver::DriverError;
+use crate::{driver::DriverError, fault};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs, io,
@@ -201,7 +201,7 @@ fn all_members(group: &Path) -> Vec<i32> {
 
 fn remove(group: &Path) -> io::Result<()> {
     below(group).iter().try_for_each(|g| remove(g))?;
-    match fs::remove_dir(group) {
+    match fault::point("nspawn.cgroup", group).and_then(|()| fs::remove_dir(group)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }

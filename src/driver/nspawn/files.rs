@@ -1,6 +1,6 @@
 //! Files on this computer: written whole or not at all, private ones from the first byte.
 
-use crate::driver::DriverError;
+use crate::{driver::DriverError, fault};
 use rustix::{
     fs::{IFlags, ioctl_getflags, ioctl_setflags},
     mount::{UnmountFlags, unmount},
@@ -32,14 +32,18 @@ pub(super) fn because(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> Dri
 pub(super) fn write(path: &Path, mode: u32, content: &[u8]) -> Result<(), DriverError> {
     let inner = || -> io::Result<()> {
         let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
+        fault::point("nspawn.create", path)?;
         let mut file = tempfile::Builder::new()
             .prefix(".new-")
             .permissions(fs::Permissions::from_mode(0o600))
             .tempfile_in(folder)?;
+        fault::point("nspawn.write", path)?;
         file.write_all(content)?;
         file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
         file.as_file().sync_all()?;
+        fault::point("nspawn.rename", path)?;
         file.persist(path)?;
+        fault::point("nspawn.sync-dir", path)?;
         File::open(folder)?.sync_all()
     };
     inner().map_err(because("writing", path))
@@ -48,7 +52,9 @@ pub(super) fn write(path: &Path, mode: u32, content: &[u8]) -> Result<(), Driver
 /// Makes a folder and those above it; new ones get `mode`.
 pub(super) fn folder(path: &Path, mode: u32) -> Result<(), DriverError> {
     use std::os::unix::fs::DirBuilderExt;
-    fs::DirBuilder::new().recursive(true).mode(mode).create(path).map_err(because("making", path))
+    let made =
+        fault::point("nspawn.mkdir", path).and_then(|()| fs::DirBuilder::new().recursive(true).mode(mode).create(path));
+    made.map_err(because("making", path))
 }
 
 /// Reads a text; `None` when there is no such file.
@@ -146,7 +152,7 @@ pub(super) async fn sync(path: &Path) -> Result<(), DriverError> {
 }
 
 fn remove_once(path: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(path) {
+    match fault::point("nspawn.remove", path).and_then(|()| fs::remove_dir_all(path)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }

@@ -3,7 +3,7 @@
 //! An image in the cache is complete and never changes; building happens beside it and ends with a rename.
 
 use super::{files, place::Place, program::Program};
-use crate::driver::DriverError;
+use crate::{driver::DriverError, fault};
 use std::{
     collections::BTreeSet,
     fs,
@@ -158,7 +158,9 @@ pub(super) async fn ensure(
         }
     }
     files::sync(&unfinished).await?;
-    fs::rename(&unfinished, &done).map_err(files::because("renaming", &unfinished))?;
+    fault::point("nspawn.rename", &done)
+        .and_then(|()| fs::rename(&unfinished, &done))
+        .map_err(files::because("renaming", &unfinished))?;
     Ok(done)
 }
 

@@ -16,7 +16,10 @@ mod program;
 mod rootfs;
 
 use super::{Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction, Secrecy, When};
-use crate::record::{Instance, Power, SshEndpoint};
+use crate::{
+    fault,
+    record::{Instance, Power, SshEndpoint},
+};
 use async_trait::async_trait;
 use cgroup::Cgroup;
 use image::Image;
@@ -122,8 +125,14 @@ impl Driver for Nspawn {
 
     async fn find(&self, cx: &DriverContext<'_>, _: &Options) -> Result<Option<Instance>, DriverError> {
         let id = place::id(cx.store_id, cx.fleet, cx.machine);
-        let record = self.place().folder(&id)?.load()?;
-        Ok(record.map(|record| instance(cx, &id, &record)))
+        let place = self.place();
+        let folder = place.folder(&id)?;
+        let Some(record) = folder.load()? else {
+            // A creation that was killed early has left rubbish, and nobody else would ever look for it.
+            erase(&place, &folder).await?;
+            return Ok(None);
+        };
+        Ok(Some(instance(cx, &id, &record)))
     }
 
     async fn create(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Instance, DriverError> {
@@ -190,30 +199,37 @@ impl Driver for Nspawn {
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, _: &Options) -> Result<(), DriverError> {
         let place = self.place();
         let folder = place.folder(&instance.id)?;
-        // It has no record when an earlier removal was killed half-way: the rest goes now.
-        if owned(cx, &folder)?.is_none() && !folder.path.exists() && !place.network().exists() {
-            return Ok(());
-        }
-        process::kill(&folder).await?;
-        {
-            let _lock = Place::lock().await?;
-            // The record first: what is left when we are killed now is rubbish, and known to be.
-            match fs::remove_file(folder.json()) {
-                Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                    return Err(files::because("removing", &folder.json())(e));
-                }
-                _ => {}
-            }
-            if place.records()?.is_empty() {
-                network::down(&place).await?;
-            }
-        }
-        files::remove(&folder.path).await?;
-        // Only if they are empty: other machines and images stay. Locked, so that no create loses its folder.
-        let _lock = Place::lock().await?;
-        let _ = fs::remove_dir(place.instances()).and_then(|()| fs::remove_dir(&place.base));
-        Ok(())
+        owned(cx, &folder)?;
+        erase(&place, &folder).await
     }
+}
+
+/// Takes away all there is of a machine, and what machines share if it was the last, from whatever point on.
+async fn erase(place: &Place, folder: &Folder) -> Result<(), DriverError> {
+    if !folder.path.exists() && !place.network().exists() && !place.instances().exists() && !place.base.exists() {
+        return Ok(());
+    }
+    process::kill(folder).await?;
+    {
+        let _lock = Place::lock().await?;
+        // The record first: what is left when we are killed now is rubbish, and known to be.
+        match fault::point("nspawn.forget", folder.json()).and_then(|()| fs::remove_file(folder.json())) {
+            Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Err(files::because("removing", &folder.json())(e));
+            }
+            _ => {}
+        }
+        if place.records()?.is_empty() {
+            network::down(place).await?;
+        }
+    }
+    files::remove(&folder.path).await?;
+    // Only if they are empty: other machines and images stay. Locked, so that no create loses its folder.
+    let _lock = Place::lock().await?;
+    fault::pass("nspawn.tidy", &place.base);
+    let _ = fs::remove_dir(place.instances());
+    let _ = fs::remove_dir(&place.base);
+    Ok(())
 }
 
 /// What the store is told of a machine.

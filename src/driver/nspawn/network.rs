@@ -3,7 +3,7 @@
 //! Callers hold [`Place::lock`], so that two processes never take the same subnet or address.
 
 use super::{files, place::Place, program::Program};
-use crate::driver::DriverError;
+use crate::{driver::DriverError, fault};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fs, net::Ipv4Addr, path::Path};
 
@@ -156,7 +156,7 @@ pub(super) async fn down(place: &Place) -> Result<(), DriverError> {
         }
     }
     unplug(&bridge).await?;
-    match fs::remove_file(place.network()) {
+    match fault::point("nspawn.forget", place.network()).and_then(|()| fs::remove_file(place.network())) {
         Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(files::because("removing", &place.network())(e)),
         _ => Ok(()),
     }

@@ -1,7 +1,7 @@
 //! The one place where this driver runs programs of this computer, so that each failure says what
 //! was being done, what the program printed and, if it is missing, which package brings it.
 
-use crate::driver::DriverError;
+use crate::{driver::DriverError, fault};
 use std::{ffi::OsStr, io, path::Path, process::Stdio};
 use tokio::{
     io::{AsyncBufReadExt, AsyncWriteExt, BufReader},
@@ -69,6 +69,7 @@ impl Program {
 
     /// Runs it to its end with `input` on standard input; its standard output.
     pub(super) async fn run(mut self, input: &str) -> Result<String, DriverError> {
+        fault::pass("nspawn.program", &self.name);
         self.command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = self.command.spawn().map_err(|e| self.missing(&e))?;
         if let Some(mut pipe) = child.stdin.take() {
@@ -76,6 +77,7 @@ impl Program {
             let _ = pipe.write_all(input.as_bytes()).await;
         }
         let output = child.wait_with_output().await.map_err(|e| self.failed(&e.to_string()))?;
+        fault::pass("nspawn.program.done", &self.name);
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
         }
@@ -95,6 +97,7 @@ impl Program {
     /// even when this process is killed.
     pub(super) async fn watch(mut self, lock: &std::fs::File, mut line: impl FnMut(&str)) -> Result<(), DriverError> {
         let held = lock.try_clone().map_err(|e| self.failed(&e.to_string()))?;
+        fault::pass("nspawn.program", &self.name);
         self.command.stdin(held).stdout(Stdio::null()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = self.command.spawn().map_err(|e| self.missing(&e))?;
         let mut said = Vec::new();
@@ -114,7 +117,10 @@ impl Program {
     pub(super) fn leave(mut self, log: std::fs::File) -> Result<Child, DriverError> {
         let other = log.try_clone().map_err(|e| self.failed(&e.to_string()))?;
         self.command.stdout(log).stderr(other);
-        self.command.spawn().map_err(|e| self.missing(&e))
+        fault::pass("nspawn.program", &self.name);
+        let child = self.command.spawn().map_err(|e| self.missing(&e))?;
+        fault::pass("nspawn.program.done", &self.name);
+        Ok(child)
     }
 }
 

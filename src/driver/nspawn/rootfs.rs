@@ -4,7 +4,7 @@ use super::{
     files,
     place::{Folder, Record},
 };
-use crate::{digest::hex, driver::DriverError};
+use crate::{digest::hex, driver::DriverError, fault};
 use std::{
     fs,
     net::Ipv4Addr,
@@ -49,7 +49,8 @@ pub(super) fn prepare(folder: &Folder, record: &Record, gateway: Ipv4Addr, mtu: 
     let wants = upper.join("etc/systemd/system/sysinit.target.wants");
     files::folder(&wants, 0o755)?;
     put("etc/systemd/system/machine-network.service", 0o644, &unit(record.address, gateway, mtu))?;
-    match symlink("../machine-network.service", wants.join("machine-network.service")) {
+    let link = wants.join("machine-network.service");
+    match fault::point("nspawn.link", &link).and_then(|()| symlink("../machine-network.service", link)) {
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(files::because("writing", &wants)(e)),
         _ => Ok(()),
     }

@@ -1,0 +1,130 @@
+//! Commands on machines by name, killed at every write: the store can be listed, and giving the command again (after
+//! `rm`, where it makes something) ends as if it had not been killed.
+
+use crate::{
+    child::{self, How, Point},
+    points::Bench,
+};
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::process::ExitStatusExt as _,
+    path::Path,
+    process::{Command, Output},
+};
+
+/// Words of a command line, separated by blanks. `=` begins one that may fail, for then it has nothing to do.
+type Line = &'static str;
+
+struct Case {
+    before: &'static [Line],
+    command: Line,
+    again: &'static [Line],
+}
+
+const CASES: &[Case] = &[
+    Case {
+        before: &[],
+        command: "create -d none --url tcp://127.0.0.1:1 x",
+        again: &["=rm -y x", "create -d none --url tcp://127.0.0.1:1 x"],
+    },
+    Case { before: &[CREATE_X, CREATE_Y], command: "rm -y x", again: &["=rm -y x"] },
+    Case { before: &[CREATE_X, CREATE_Y], command: "context sync", again: &["context sync"] },
+    // Keys of docker's contexts go with the machine.
+    Case { before: &[CREATE_X, CREATE_Y, "context sync"], command: "rm -y x", again: &["=rm -y x", "context sync"] },
+    Case { before: &[], command: "apply -y fleet.yaml", again: &["apply -y fleet.yaml", "apply -y fleet.yaml"] },
+    Case { before: &["apply -y fleet.yaml"], command: "destroy -y fleet.yaml", again: &["destroy -y fleet.yaml"] },
+    Case { before: &[CREATE_X], command: "adopt --fleet f x", again: &["adopt --fleet f x"] },
+    Case { before: &[CREATE_X], command: "export --plain -o x.txt x", again: &["export --plain -o x.txt x"] },
+    Case {
+        before: &[CREATE_X, "export --plain -o x.txt x"],
+        command: "import --name z x.txt",
+        again: &["=rm -y z", "import --name z x.txt"],
+    },
+];
+
+const CREATE_X: Line = "create -d none --url tcp://127.0.0.1:1 x";
+const CREATE_Y: Line = "create -d none --url tcp://127.0.0.1:2 y";
+const FLEET: &str = "fleet: f\nhosts:\n  x: { driver: none, url: 'tcp://127.0.0.1:1' }\n  y: { driver: none, url: 'tcp://127.0.0.1:2', depends_on: [x] }\n";
+
+fn command(root: &Path, line: &str) -> Command {
+    let mut command = child::command("machine", root);
+    command
+        .args(line.trim_start_matches('=').split(' '))
+        .env("HOME", root.join("home"))
+        .env("DOCKER_CONFIG", root.join("docker"))
+        .env("MACHINE_STORAGE_PATH", root.join("store"))
+        .env("USER", "tester")
+        .current_dir(root);
+    command
+}
+
+#[track_caller]
+fn given(root: &Path, line: &str, context: &str) -> Output {
+    let output = command(root, line).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() || line.starts_with('='), "`{line}` {context}: {said}");
+    output
+}
+
+/// Every file, without temporary ones, which are ignored.
+fn tree(root: &Path) -> BTreeSet<String> {
+    let (mut found, mut todo) = (BTreeSet::new(), vec![root.to_owned()]);
+    while let Some(folder) = todo.pop() {
+        for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
+            let path = entry.path();
+            if entry.file_type().unwrap().is_dir() {
+                todo.push(path);
+            } else if !path.file_name().unwrap().to_str().unwrap().starts_with('.') {
+                found.insert(path.strip_prefix(root).unwrap().display().to_string());
+            }
+        }
+    }
+    found
+}
+
+/// Pain 4, pain 5, pain 9: what people type by hand may be cut off anywhere.
+pub(crate) fn killed_at_every_point() {
+    let bench = Bench::new();
+    let root = bench.place().root;
+    let mut kills = 0;
+    for Case { before, command: line, again } in CASES {
+        if root.exists() {
+            fs::remove_dir_all(&root).unwrap();
+        }
+        fs::create_dir_all(root.join("home")).unwrap();
+        #[expect(clippy::disallowed_methods, reason = "a fixture needs no durability")]
+        fs::write(root.join("fleet.yaml"), FLEET).unwrap();
+        for line in *before {
+            given(&root, line, "");
+        }
+        bench.save("before");
+        let trace = bench.path("trace");
+        let _ = fs::remove_file(&trace);
+        let mut dry = command(&root, line);
+        child::traced(&mut dry, &trace);
+        assert!(dry.status().unwrap().success());
+        // What is done again after a whole run ends as the whole run did.
+        let want = tree(&root);
+        let points: Vec<Point> = child::passed(&trace);
+        for point in &points {
+            bench.restore("before");
+            let mut killed = command(&root, line);
+            child::faulty(&mut killed, point, How::Killed);
+            let status = killed.output().unwrap().status;
+            let context = format!("after a kill of `{line}` at {point}");
+            assert_eq!(status.signal(), Some(9), "{context}");
+            kills += 1;
+            let listed = given(&root, "ls --format {{.Name}}|{{.State}}", &context);
+            assert!(!String::from_utf8_lossy(&listed.stdout).contains("Error"), "{context}");
+            for line in *again {
+                given(&root, line, &context);
+            }
+            let left = tree(&root);
+            let differ: Vec<_> = left.symmetric_difference(&want).collect();
+            assert!(differ.is_empty(), "{context}: {differ:?}");
+        }
+        println!("  {} points of `{line}`", points.len());
+    }
+    println!("  {kills} kills");
+}

@@ -1,0 +1,161 @@
+//! Disks that fail: at any single write by injection, and a real small one that is full or becomes read-only.
+
+use crate::{
+    child::{self, How, Point},
+    lab::{self, Lab, Said},
+    points::{Trial, on_benches, points, unknown},
+    story::STEPS,
+};
+use rustix::io::Errno;
+use std::{
+    fs,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+/// Pain 9: ENOSPC, EIO or EROFS at every effect on the store, once or from then on: what is recorded can be read and
+/// nothing is forgotten; it is told with the path, the cause and what to do; then one apply is enough.
+pub(crate) fn fails_at_any_write() {
+    let first = crate::points::bench();
+    let mut all: Vec<(&str, Point, How)> = Vec::new();
+    for step in STEPS {
+        let of_store = points(&first, step).into_iter().filter(|point| child::is_of_store(&point.name));
+        all.extend(of_store.enumerate().map(|(nth, point)| {
+            // Which of them it is makes no difference for the code, so they take turns.
+            let how = match nth % 3 {
+                0 => How::GoesOnFailing(Errno::NOSPC.raw_os_error()),
+                1 => How::Fails(Errno::IO.raw_os_error()),
+                _ => How::GoesOnFailing(Errno::ROFS.raw_os_error()),
+            };
+            (step, point, how)
+        }));
+    }
+    println!("  {} writes", all.len());
+    let told = AtomicUsize::new(0);
+    on_benches(&all, |bench, (step, point, how)| {
+        let trial = Trial { step, point, how: *how };
+        let output = trial.run(bench);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code().is_some_and(|code| [0, 1, 3].contains(&code)), "{trial}: {said}");
+        bench.place().nothing_is_forgotten(unknown(step), &trial);
+        if output.status.success() {
+            // A temporary file that cannot be deleted concerns nobody; anything else may not go by unnoticed.
+            assert!(point.name == "store.remove" || point.about.ends_with(".lock"), "{trial} was told to nobody");
+        } else {
+            told.fetch_add(1, Ordering::Relaxed);
+            let (cause, help) = match how {
+                How::GoesOnFailing(28) => ("No space left on device", "make room on the disk that holds"),
+                How::GoesOnFailing(_) => ("Read-only file system", "the store is read-only"),
+                _ => ("Input/output error", "look at the disk"),
+            };
+            assert!(said.contains(cause) && said.contains("/store/"), "{trial}: {said}");
+            // A driver that could not keep what it made is told of as the driver's failure, with the same cause.
+            assert!(said.contains(help) || said.contains("see that the store can be written"), "{trial}: {said}");
+        }
+        match *step {
+            "destroy" => bench.place().vanishes(&[], &trial),
+            step => bench.place().converges(step, &trial),
+        }
+    });
+    println!("  {} of them were told", told.into_inner());
+}
+
+const FLEET: &str = "fleet: f\nhosts:\n  a: { driver: none, url: 'tcp://127.0.0.1:1' }\n";
+const MORE: &str = "fleet: f\nhosts:\n  a: { driver: none, url: 'tcp://127.0.0.1:1', protect: true }\n  b: { driver: none, url: 'tcp://127.0.0.1:2' }\n";
+
+/// Runs a script in which `$M` is the program and `$S` its store, a file system of its own of 1 MB.
+fn on_a_small_disk(lab: &Lab, script: &str) -> Said {
+    let store = lab.store();
+    fs::create_dir_all(&store).unwrap();
+    let mount = "mount -t tmpfs -o size=1m,mode=700 small \"$S\"";
+    let mut command = lab.command("unshare");
+    command.args(["-m", "sh", "-c", &format!("set -u; {mount} || exit 99\n{script}")]);
+    Said::of(&command.env("S", &store).env("M", env!("CARGO_BIN_EXE_machine")).output().unwrap())
+}
+
+/// The part of what a script printed that stands between `<NAME` and `NAME>`.
+#[track_caller]
+fn part<'t>(said: &'t Said, name: &str) -> &'t str {
+    let (open, close) = (format!("<{name}\n"), format!("{name}>"));
+    let whole = || panic!("no {name} in {}{}", said.out, said.err);
+    let (_, rest) = said.out.split_once(&open).unwrap_or_else(whole);
+    rest.split_once(&close).unwrap_or_else(whole).0
+}
+
+/// Pain 9, as a user meets it: a disk of 1 MB that is full.
+pub(crate) fn small_and_full() {
+    if !lab::ready(&["unshare"]) {
+        return;
+    }
+    let lab = Lab::new();
+    let (one, two) = (lab.file("one.yaml", FLEET), lab.file("two.yaml", MORE));
+    let script = format!(
+        "$M apply -y {one} >/dev/null || exit 98
+$M create -d none --url tcp://127.0.0.1:3 c >/dev/null || exit 97
+cp -a $S {copy}
+dd if=/dev/zero of=$S/filler bs=1k 2>/dev/null
+for at in \"apply -y {two}\" \"create -d none --url tcp://127.0.0.1:4 d\"; do
+    echo \"<${{at%% *}}\"; $M $at 2>&1; echo \"exit $?\"; echo \"${{at%% *}}>\"
+done
+for m in a c; do diff -r {copy}/machines/$m $S/machines/$m || exit 96; done
+echo '<ls'; $M ls --format '{{{{.Name}}}} {{{{.State}}}}' 2>&1; echo \"exit $?\"; echo 'ls>'
+echo '<rm'; $M rm -y c 2>&1; echo \"exit $?\"; echo 'rm>'
+rm $S/filler
+echo '<again'; $M apply -y {two} 2>&1; echo \"exit $?\"; echo 'again>'
+echo '<last'; $M apply -y {two} 2>&1; echo \"exit $?\"; echo 'last>'
+find $S -name '*.tmp' -o -name '*.new' -o -name '*.removed'",
+        copy = lab.path("copy").display(),
+    );
+    let said = on_a_small_disk(&lab, &script).ok();
+    for command in ["apply", "create"] {
+        let told = part(&said, command);
+        println!("{}", told.trim_end());
+        assert!(told.contains("exit 1\n") || told.contains("exit 3\n"), "{told}");
+        assert!(told.contains("No space left on device") && told.contains("/store/"), "{told}");
+        assert!(told.contains("help: make room on the disk that holds "), "{told}");
+    }
+    assert!(part(&said, "ls").contains("a ") && part(&said, "ls").ends_with("exit 0\n"), "{}", said.out);
+    // What takes no room can be done on a full disk, and makes some.
+    assert!(part(&said, "rm").ends_with("exit 0\n"), "{}", part(&said, "rm"));
+    assert!(part(&said, "again").ends_with("exit 0\n"), "{}", part(&said, "again"));
+    assert!(part(&said, "last").contains("Nothing to do"), "{}", part(&said, "last"));
+    assert!(said.out.trim_end().ends_with("last>"), "left over: {}", said.out);
+}
+
+/// Pain 9: a disk that becomes read-only under the program's feet, with a record on it that was corrupted by then.
+pub(crate) fn becomes_read_only() {
+    if !lab::ready(&["unshare"]) {
+        return;
+    }
+    let lab = Lab::new();
+    let (one, two) = (lab.file("one.yaml", FLEET), lab.file("two.yaml", MORE));
+    let script = format!(
+        "$M apply -y {one} >/dev/null || exit 98
+$M create -d none --url tcp://127.0.0.1:3 bad >/dev/null || exit 97
+printf 'record 1\\nname \"ba' >$S/machines/bad/record.kdl
+cp -a $S {copy}
+mount -o remount,ro $S
+for at in \"apply -y {two}\" \"create -d none --url tcp://127.0.0.1:4 d\" \"rm -y a\"; do
+    echo \"<${{at%% *}}\"; $M $at 2>&1; echo \"exit $?\"; echo \"${{at%% *}}>\"
+done
+diff -r {copy} $S || exit 96
+echo '<ls'; $M ls --format '{{{{.Name}}}} {{{{.State}}}} {{{{.Error}}}}' 2>&1; echo \"exit $?\"; echo 'ls>'
+mount -o remount,rw $S
+echo '<again'; $M apply -y {two} 2>&1; echo \"exit $?\"; echo 'again>'",
+        copy = lab.path("copy").display(),
+    );
+    let said = on_a_small_disk(&lab, &script).ok();
+    for command in ["apply", "create", "rm"] {
+        let told = part(&said, command);
+        println!("{}", told.trim_end());
+        assert!(told.ends_with("exit 1\n"), "{told}");
+        assert_eq!(told.matches("ead-only file system").count(), 1, "{told}");
+        assert!(told.contains("help: the store is read-only: mount it writable"), "{told}");
+    }
+    let ls = part(&said, "ls");
+    let bad = ls.lines().find(|line| line.starts_with("bad ")).unwrap_or_else(|| panic!("{ls}"));
+    let path = lab.store().join("machines/bad/record.kdl");
+    assert!(bad.starts_with("bad Error ") && bad.contains(path.to_str().unwrap()), "{bad}");
+    assert!(ls.lines().any(|line| line.starts_with("a ") && !line.contains("will not parse")), "{ls}");
+    assert!(ls.ends_with("exit 1\n"), "{ls}");
+    assert!(part(&said, "again").contains("b  converged"), "{}", part(&said, "again"));
+}
