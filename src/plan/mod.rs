@@ -3,11 +3,15 @@
 //! `(Fleet, Snapshot, now) → Plan`. Pure: same input, same bytes. `apply` obeys it and decides nothing.
 
 pub mod audit;
+pub mod basis;
 mod diff;
+pub mod document;
 mod engine;
 pub mod guard;
 mod order;
 pub mod render;
+pub mod saved;
+pub mod sealed;
 pub mod unified;
 
 use crate::{
