@@ -9,8 +9,10 @@ pub mod document;
 mod engine;
 pub mod guard;
 mod order;
+pub mod markdown;
 pub mod render;
 pub mod saved;
+pub mod scope;
 pub mod sealed;
 pub mod unified;
 

@@ -65,7 +65,7 @@ impl fmt::Display for Reason {
 }
 
 /// Whether a person needs to read a step that does nothing.
-fn worth_saying(step: &Step) -> bool {
+pub(super) fn worth_saying(step: &Step) -> bool {
     step.reasons.iter().any(|r| matches!(r, Reason::NotPruned | Reason::NotReached(_) | Reason::Blocked(_)))
 }
 

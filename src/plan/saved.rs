@@ -12,10 +12,11 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    digest::sha256_hex,
     fleet::{Fleet, HostSpec, Policy},
     graph::Graph,
     name::MachineName,
-    record::{MachineRecord, Part, Reach, Snapshot},
+    record::{MachineRecord, OptionValues, Part, Reach, Snapshot},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -130,6 +131,80 @@ impl fmt::Display for Moved {
     }
 }
 
+impl Source {
+    /// What a fleet means, without the files it came from.
+    #[must_use]
+    pub fn of(fleet: &Fleet, seal: &Seal) -> Self {
+        let digest = |value: &Value| {
+            let mut value = seal.value(value);
+            value.sort_all_objects();
+            sha256_hex(value.to_string().as_bytes())
+        };
+        let host = |spec: &HostSpec| digest(&serde_json::to_value(spec).expect("a host is plain data"));
+        let hosts: BTreeMap<String, String> =
+            fleet.hosts.iter().map(|(name, spec)| (name.to_string(), host(spec))).collect();
+        let whole = serde_json::json!({ "name": fleet.name, "policy": fleet.policy, "hosts": hosts });
+        let short = |(name, digest): (String, String)| (name, digest[..16].to_owned());
+        Self {
+            files: Vec::new(),
+            digest: digest(&whole),
+            hosts: hosts.into_iter().map(short).collect(),
+            commit: None,
+        }
+    }
+
+    /// How a fleet differs from the one that `plan` was made from; empty when it means the same.
+    #[must_use]
+    pub fn moved(&self, plan: &Plan, fleet: &Fleet, seal: &Seal) -> Vec<Moved> {
+        let now = Self::of(fleet, seal);
+        if now.digest == self.digest {
+            return Vec::new();
+        }
+        let whole = |field: &str| Moved { host: None, field: field.to_owned(), old: None, new: None };
+        let mut moved = Vec::new();
+        let names: BTreeSet<&String> = self.hosts.keys().chain(now.hosts.keys()).collect();
+        for name in names.into_iter().filter(|name| self.hosts.get(*name) != now.hosts.get(*name)) {
+            let there = |hosts: &BTreeMap<String, String>| hosts.contains_key(name).then(|| "there".to_owned());
+            let (old, new) = (there(&self.hosts), there(&now.hosts));
+            let host = Moved { host: Some(name.clone()), field: "in the fleet file".to_owned(), old, new };
+            let spec = name.parse::<MachineName>().ok().and_then(|machine| Some((fleet.hosts.get(&machine)?, machine)));
+            let fields = spec.filter(|_| host.old.is_some()).map(|(spec, machine)| {
+                let planned = Ends::of(plan, &machine, seal).wanted;
+                let mut now = Fields::new();
+                of_host(&spec.driver, &spec.depends_on, spec.protect, &spec.options, seal, &mut now);
+                if let Some(engine) = spec.engine.as_ref() {
+                    basis::flat("engine", &seal.value(&plain(engine)), &mut now);
+                }
+                let has_engine = planned.keys().any(|key| key.starts_with("engine."));
+                let keys: BTreeSet<&String> = planned.keys().chain(now.keys()).collect();
+                let told = |key: &&String| key.as_str() != "fleet" && (has_engine || !key.starts_with("engine."));
+                let differs = keys.into_iter().filter(told).filter(|key| planned.get(*key) != now.get(*key));
+                let moved = |key: &String| Moved {
+                    field: key.clone(),
+                    old: planned.get(key).cloned(),
+                    new: now.get(key).cloned(),
+                    ..host.clone()
+                };
+                differs.map(moved).collect::<Vec<_>>()
+            });
+            match fields.filter(|fields| !fields.is_empty()) {
+                Some(fields) => moved.extend(fields),
+                None if host.old == host.new => moved.push(Moved { old: None, new: None, ..host }),
+                None => moved.push(host),
+            }
+        }
+        if moved.is_empty() {
+            moved.push(whole("`fleet` or `policy` in the fleet file"));
+        }
+        moved
+    }
+}
+
+/// Anything that serde can say.
+fn plain(value: &impl Serialize) -> Value {
+    serde_json::to_value(value).expect("what a plan is made of is plain data")
+}
+
 impl Saved {
     /// What binds a plan that was just made from `snapshot`.
     #[must_use]
@@ -171,7 +246,8 @@ impl Saved {
     ) -> Result<Plan, Vec<Moved>> {
         let again = self.again(plan, snapshot, inputs);
         let touched: BTreeSet<&MachineName> = plan.changes().map(|(id, _)| &id.machine).collect();
-        if again.changes().all(|(id, _)| !touched.contains(&id.machine)) {
+        let blind = plan.changes().any(|(id, _)| self.blind(id, snapshot).is_some());
+        if !blind && again.changes().all(|(id, _)| !touched.contains(&id.machine)) {
             return Ok(without(plan, |_| Some(Work::Nothing)));
         }
         let (mut moved, mut resumed) = (Vec::new(), BTreeSet::new());
@@ -312,6 +388,24 @@ fn compare(machine: &MachineName, old: &Fields, new: &Fields) -> Vec<Moved> {
     differs
 }
 
+/// What a host should be, under the names that [`basis`] has for it.
+fn of_host(
+    driver: &str,
+    depends_on: &BTreeSet<MachineName>,
+    protect: bool,
+    options: &OptionValues,
+    seal: &Seal,
+    fields: &mut Fields,
+) {
+    fields.insert("driver".to_owned(), driver.to_owned());
+    let list: Vec<String> = depends_on.iter().map(ToString::to_string).collect();
+    fields.insert("depends_on".to_owned(), list.join(", "));
+    fields.insert("protect".to_owned(), protect.to_string());
+    for (key, value) in options {
+        basis::flat(key, &seal.value(value), fields);
+    }
+}
+
 /// What may differ on a host because the plan itself was begun there.
 struct Ends {
     how: Use,
@@ -325,13 +419,7 @@ impl Ends {
         let mut wanted = Fields::new();
         if let Some(host) = plan.hosts.get(machine) {
             wanted.extend(plan.fleet.iter().map(|fleet| ("fleet".to_owned(), fleet.to_string())));
-            wanted.insert("driver".to_owned(), host.driver.clone());
-            let list: Vec<String> = host.depends_on.iter().map(ToString::to_string).collect();
-            wanted.insert("depends_on".to_owned(), list.join(", "));
-            wanted.insert("protect".to_owned(), host.protect.to_string());
-            for (key, value) in &host.options {
-                basis::flat(key, &seal.value(value), &mut wanted);
-            }
+            of_host(&host.driver, &host.depends_on, host.protect, &host.options, seal, &mut wanted);
         }
         let engine = StepId { machine: machine.clone(), part: Part::Engine, rm: false };
         let engine = plan.steps.get(&engine).and_then(|step| match &step.work {
@@ -339,7 +427,7 @@ impl Ends {
             _ => None,
         });
         if let Some(spec) = engine {
-            basis::flat("engine", &seal.value(&serde_json::to_value(spec).expect("a spec is plain data")), &mut wanted);
+            basis::flat("engine", &seal.value(&plain(spec)), &mut wanted);
         }
         let wanted = wanted.into_iter().map(|(key, value)| (key, seal.text(&value))).collect();
         Self { how: Use::of(plan, machine), wanted, engine: engine.is_some() }
