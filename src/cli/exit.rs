@@ -62,6 +62,7 @@ impl Exit {
             CliError::Protected(_) | CliError::Refused(_) | CliError::Unconfirmed { .. } | CliError::Keyless { .. } => {
                 Self::Refused
             }
+            CliError::Stale { .. } => Self::PlanStale,
             CliError::Precheck(_) => Self::NotBegun,
             // As OpenSSH ends then.
             CliError::Lost(_) => Self::Remote(255),
