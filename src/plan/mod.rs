@@ -6,6 +6,7 @@ pub mod audit;
 pub mod basis;
 mod diff;
 pub mod document;
+pub mod drift;
 mod engine;
 pub mod guard;
 mod order;

@@ -64,6 +64,14 @@ impl fmt::Display for Reason {
     }
 }
 
+impl Reason {
+    /// Whether it says more than that all is well, or that something follows from something else.
+    #[must_use]
+    pub fn is_drift(&self) -> bool {
+        !matches!(self, Self::UpToDate | Self::Restarted | Self::Rebuilt)
+    }
+}
+
 /// Whether a person needs to read a step that does nothing.
 pub(super) fn worth_saying(step: &Step) -> bool {
     step.reasons.iter().any(|r| matches!(r, Reason::NotPruned | Reason::NotReached(_) | Reason::Blocked(_)))

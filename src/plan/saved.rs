@@ -180,7 +180,7 @@ impl Source {
                 let told = |key: &&String| key.as_str() != "fleet" && (has_engine || !key.starts_with("engine."));
                 let differs = keys.into_iter().filter(told).filter(|key| planned.get(*key) != now.get(*key));
                 let moved = |key: &String| Moved {
-                    field: key.clone(),
+                    field: format!("{key} in the fleet file"),
                     old: planned.get(key).cloned(),
                     new: now.get(key).cloned(),
                     ..host.clone()
