@@ -30,7 +30,7 @@ pub enum Exit {
 /// The table of exit codes, for `--help`.
 pub(super) const TABLE: &str = "  0  done, or nothing to do
   1  error
-  2  changes are pending (plan --detailed-exitcode, diff, drift); apply --detailed-exitcode: something was done
+  2  changes are pending (plan --detailed-exitcode, diff, drift), or were made (apply)
   3  partly applied; create: the driver cannot make it here, and made nothing
   4  the saved plan is stale
   5  locked by another run
