@@ -28,6 +28,9 @@ impl Narrow {
 
     /// The part that was named. Hosts that left the file can be named as well.
     pub(super) fn scope(&self, fleet: &Fleet, snapshot: &Snapshot) -> Result<Scope, CliError> {
+        if !self.is_given() {
+            return Ok(Scope::default());
+        }
         let owned = snapshot.machines.iter().filter(|(_, k)| k.record.fleet.as_ref() == Some(&fleet.name));
         let hosts: BTreeSet<MachineName> = fleet.hosts.keys().chain(owned.map(|(name, _)| name)).cloned().collect();
         Scope::read(&self.targets, &self.excluded, &hosts).map_err(|(word, near)| CliError::Said {
