@@ -10,7 +10,7 @@ use machine::{
     name::{FleetName, MachineName},
     observe::observe,
     plan::{
-        Inputs, Plan, StepId,
+        Inputs, Plan, StepId, Work,
         audit::audit,
         document::Document,
         drift::Drift,
@@ -129,7 +129,8 @@ async fn perform(plan: &Plan, world: &World) -> Outcome {
     let outcome = apply(plan, world, &options, &Interrupt::default(), &events).await;
     let printed: Vec<String> =
         plan.to_json()["steps"].as_array().unwrap().iter().map(|s| s["id"].as_str().unwrap().to_owned()).collect();
-    let changes: BTreeSet<String> = plan.changes().map(|(id, _)| id.to_string()).collect();
+    let blocked = plan.steps.nodes().filter(|(_, step)| matches!(step.work, Work::Blocked(_)));
+    let changes: BTreeSet<String> = plan.changes().chain(blocked).map(|(id, _)| id.to_string()).collect();
     let mut ended = BTreeSet::new();
     while let Ok(event) = inbox.try_recv() {
         match event {
@@ -275,7 +276,7 @@ fn a_plan_is_stale_when_what_it_touches_has_moved() {
         ("on the host: /etc/docker/ca.pem: (as planned for) → not there", |n, _, cloud| {
             cloud.lock().unwrap().machines.get_mut(name(n).as_str()).unwrap().files.clear();
         }),
-        ("on the host: engine: {", |n, _, cloud| {
+        ("on the host: engine: [{", |n, _, cloud| {
             cloud.lock().unwrap().machines.get_mut(name(n).as_str()).unwrap().engine = None;
         }),
         ("server.pem in the store: ", |n, world, _| {
@@ -407,7 +408,9 @@ fn a_plan_is_bound_to_what_the_fleet_file_means() {
             change(&mut fleet);
             source.moved(&plan, &fleet, &seal()).iter().map(ToString::to_string).collect::<Vec<_>>()
         };
-        let size = |fleet: &mut Fleet| drop(fleet.hosts.get_mut(&name(1)).unwrap().options.insert("size".to_owned(), 3.into()));
+        let size = |fleet: &mut Fleet| {
+            drop(fleet.hosts.get_mut(&name(1)).unwrap().options.insert("size".to_owned(), 3.into()))
+        };
         assert_eq!(told(size), ["`m1`: size in the fleet file: 1 → 3"]);
         assert_eq!(told(|f| drop(f.hosts.remove(&name(2)))), ["`m2`: in the fleet file: there → (none)"]);
         assert_eq!(told(|f| f.policy.parallel = 3), ["`fleet` or `policy` in the fleet file"]);

@@ -242,6 +242,7 @@ pub(super) fn schema() -> Value {
 }
 
 fn of<T: JsonSchema>() -> Value {
-    let settings = SchemaSettings::draft2020_12().with(|settings| settings.contract = schemars::generate::Contract::Serialize);
+    let settings =
+        SchemaSettings::draft2020_12().with(|settings| settings.contract = schemars::generate::Contract::Serialize);
     Value::from(settings.into_generator().into_root_schema_for::<T>())
 }

@@ -95,14 +95,14 @@ pub fn fields(
     fields.insert(RECORDED.to_owned(), recorded.to_owned());
     let Some(Known { record, observed }) = known else { return fields };
     let how = Use::of(plan, machine);
-    of_record(record, how, seal, &mut fields);
+    of_record(record, how, &mut fields);
     if let Some(observed) = observed.as_ref().filter(|_| !how.only_rm()) {
         of_observed(plan, record, observed, how, provisioners, &mut fields);
     }
     fields.into_iter().map(|(key, value)| (key, seal.text(&value))).collect()
 }
 
-fn of_record(record: &MachineRecord, how: Use, seal: &Seal, fields: &mut Fields) {
+fn of_record(record: &MachineRecord, how: Use, fields: &mut Fields) {
     let mut field = |key: &str, value: String| drop(fields.insert(key.to_owned(), value));
     if let Some(instance) = &record.instance {
         field("instance id", instance.id.clone());
@@ -124,14 +124,14 @@ fn of_record(record: &MachineRecord, how: Use, seal: &Seal, fields: &mut Fields)
         return;
     }
     for (key, value) in &record.options {
-        flat(key, &seal.value(value), fields);
+        flat(key, value, fields);
     }
     if let Some(certificate) = &record.certificate {
         fields.insert("certificate".to_owned(), certificate.sha256.clone());
         fields.insert("authority".to_owned(), certificate.ca_sha256.clone());
     }
     if let Some(engine) = &record.engine {
-        flat("engine", &seal.value(&serde_json::to_value(&engine.spec).expect("a spec is plain data")), fields);
+        flat("engine", &serde_json::to_value(&engine.spec).expect("a spec is plain data"), fields);
     }
 }
 
@@ -187,7 +187,8 @@ fn of_observed(
     });
     let specs = record.engine.iter().map(|engine| &engine.spec).chain(wanted);
     let of_engine = provisioner.into_iter().flat_map(|p| specs.clone().flat_map(|spec| p.differences(facts, spec)));
-    let of_certificate = record.certificate.iter().flat_map(|certificate| host_certificate_drift(certificate, observed));
+    let of_certificate =
+        record.certificate.iter().flat_map(|certificate| host_certificate_drift(certificate, observed));
     for differs in of_engine.chain(of_certificate) {
         let found = differs.found.unwrap_or_else(|| "not there".to_owned());
         fields.insert(format!("{ON_HOST}{}", differs.what), found);

@@ -87,12 +87,16 @@ pub struct ReasonDocument {
     /// The reason as a person reads it.
     pub text: String,
     /// What differs, when something does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub what: Option<String>,
     /// How it is; null when it is absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub old: Option<String>,
     /// How it will be; null when it will be absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new: Option<String>,
     /// What else there is to this kind.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<Value>,
 }
 
@@ -192,8 +196,7 @@ impl Document {
     /// The same, with why it would be refused.
     #[must_use]
     pub fn with_refusals(mut self, refusals: &[Refusal]) -> Self {
-        self.refusals =
-            refusals.iter().map(|r| RefusalDocument { text: r.to_string(), help: r.help() }).collect();
+        self.refusals = refusals.iter().map(|r| RefusalDocument { text: r.to_string(), help: r.help() }).collect();
         self
     }
 

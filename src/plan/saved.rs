@@ -145,12 +145,7 @@ impl Source {
             fleet.hosts.iter().map(|(name, spec)| (name.to_string(), host(spec))).collect();
         let whole = serde_json::json!({ "name": fleet.name, "policy": fleet.policy, "hosts": hosts });
         let short = |(name, digest): (String, String)| (name, digest[..16].to_owned());
-        Self {
-            files: Vec::new(),
-            digest: digest(&whole),
-            hosts: hosts.into_iter().map(short).collect(),
-            commit: None,
-        }
+        Self { files: Vec::new(), digest: digest(&whole), hosts: hosts.into_iter().map(short).collect(), commit: None }
     }
 
     /// How a fleet differs from the one that `plan` was made from; empty when it means the same.
@@ -171,10 +166,11 @@ impl Source {
             let fields = spec.filter(|_| host.old.is_some()).map(|(spec, machine)| {
                 let planned = Ends::of(plan, &machine, seal).wanted;
                 let mut now = Fields::new();
-                of_host(&spec.driver, &spec.depends_on, spec.protect, &spec.options, seal, &mut now);
+                of_host(&spec.driver, &spec.depends_on, spec.protect, &spec.options, &mut now);
                 if let Some(engine) = spec.engine.as_ref() {
-                    basis::flat("engine", &seal.value(&plain(engine)), &mut now);
+                    basis::flat("engine", &plain(engine), &mut now);
                 }
+                let now: Fields = now.into_iter().map(|(key, value)| (key, seal.text(&value))).collect();
                 let has_engine = planned.keys().any(|key| key.starts_with("engine."));
                 let keys: BTreeSet<&String> = planned.keys().chain(now.keys()).collect();
                 let told = |key: &&String| key.as_str() != "fleet" && (has_engine || !key.starts_with("engine."));
@@ -349,11 +345,9 @@ fn without(plan: &Plan, instead: impl Fn(&StepId) -> Option<Work>) -> Plan {
     for (id, step) in plan.steps.nodes() {
         let step = match instead(id).filter(|_| step.action != Action::Keep) {
             None => step.clone(),
-            Some(Work::Blocked(why)) => Step {
-                action: Action::Keep,
-                reasons: vec![Reason::Blocked(why.clone())],
-                work: Work::Blocked(why),
-            },
+            Some(Work::Blocked(why)) => {
+                Step { action: Action::Keep, reasons: vec![Reason::Blocked(why.clone())], work: Work::Blocked(why) }
+            }
             Some(work) => Step { action: Action::Keep, reasons: vec![Reason::UpToDate], work },
         };
         edges.extend(plan.steps.needs(id).map(|need| (id.clone(), need.clone())));
@@ -377,8 +371,7 @@ fn compare(machine: &MachineName, old: &Fields, new: &Fields) -> Vec<Moved> {
     let mut differs = Vec::new();
     for key in keys.into_iter().filter(|key| old.get(*key) != new.get(*key) && !unknown(key)) {
         let side = |fields: &Fields| fields.get(key).cloned();
-        let moved =
-            Moved { host: Some(machine.to_string()), field: key.clone(), old: side(old), new: side(new) };
+        let moved = Moved { host: Some(machine.to_string()), field: key.clone(), old: side(old), new: side(new) };
         if key == RECORDED {
             // All else follows from that.
             return vec![moved];
@@ -394,7 +387,6 @@ fn of_host(
     depends_on: &BTreeSet<MachineName>,
     protect: bool,
     options: &OptionValues,
-    seal: &Seal,
     fields: &mut Fields,
 ) {
     fields.insert("driver".to_owned(), driver.to_owned());
@@ -402,7 +394,7 @@ fn of_host(
     fields.insert("depends_on".to_owned(), list.join(", "));
     fields.insert("protect".to_owned(), protect.to_string());
     for (key, value) in options {
-        basis::flat(key, &seal.value(value), fields);
+        basis::flat(key, value, fields);
     }
 }
 
@@ -419,7 +411,7 @@ impl Ends {
         let mut wanted = Fields::new();
         if let Some(host) = plan.hosts.get(machine) {
             wanted.extend(plan.fleet.iter().map(|fleet| ("fleet".to_owned(), fleet.to_string())));
-            of_host(&host.driver, &host.depends_on, host.protect, &host.options, seal, &mut wanted);
+            of_host(&host.driver, &host.depends_on, host.protect, &host.options, &mut wanted);
         }
         let engine = StepId { machine: machine.clone(), part: Part::Engine, rm: false };
         let engine = plan.steps.get(&engine).and_then(|step| match &step.work {
@@ -427,7 +419,7 @@ impl Ends {
             _ => None,
         });
         if let Some(spec) = engine {
-            basis::flat("engine", &seal.value(&plain(spec)), &mut wanted);
+            basis::flat("engine", &plain(spec), &mut wanted);
         }
         let wanted = wanted.into_iter().map(|(key, value)| (key, seal.text(&value))).collect();
         Self { how: Use::of(plan, machine), wanted, engine: engine.is_some() }
@@ -462,6 +454,8 @@ impl Ends {
         if field.starts_with("engine.") && !self.engine {
             return false;
         }
-        self.wanted.get(field) == moved.new.as_ref()
+        // A machine that was made anew has no engine until it gets that of the plan.
+        let none_yet = self.how.create && field.starts_with("engine.") && moved.new.is_none();
+        none_yet || self.wanted.get(field) == moved.new.as_ref()
     }
 }

@@ -21,12 +21,14 @@ use std::path::PathBuf;
 
 /// Make machines as the fleet file says, or do exactly what a saved plan says
 #[derive(clap::Args)]
-#[command(after_help = "FILE may be a plan that `plan --out` saved. It is refused with exit code 4 when something it touches
+#[command(
+    after_help = "FILE may be a plan that `plan --out` saved. It is refused with exit code 4 when something it touches
 has moved since; applied again it does nothing.
 
 Examples:
   machine apply fleet.yaml --target web-1
-  machine apply plan.json --yes")]
+  machine apply plan.json --yes"
+)]
 #[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(in crate::cli) struct Apply {
     #[command(flatten)]
@@ -110,12 +112,7 @@ impl Apply {
         let plan = Plan::new(fleet, &snapshot, &inputs(&world, self.prune || fleet.policy.prune));
         let (plan, left_out) = scope.of(plan);
         let refusals = guard::refusals(&plan, &snapshot, fleet.policy.max_delete, self.consent());
-        let ready = Ready {
-            fleet: &fleet.name,
-            plan: &plan,
-            refusals,
-            told: narrow::told(&left_out),
-        };
+        let ready = Ready { fleet: &fleet.name, plan: &plan, refusals, told: narrow::told(&left_out) };
         if !self.agreed(cx, out, &ready)? {
             return Ok(Exit::Done);
         }

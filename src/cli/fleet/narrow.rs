@@ -1,12 +1,6 @@
 //! `--target` and `--exclude`: a part of a fleet.
 
-use crate::{
-    cli::CliError,
-    fleet::Fleet,
-    name::MachineName,
-    plan::scope::Scope,
-    record::Snapshot,
-};
+use crate::{cli::CliError, fleet::Fleet, name::MachineName, plan::scope::Scope, record::Snapshot};
 use std::collections::BTreeSet;
 
 /// Which hosts of the fleet a command is about.

@@ -103,8 +103,7 @@ impl Plan {
         let world = cx.world()?;
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;
         let scope = self.narrow.scope(fleet, &snapshot)?;
-        let snapshot =
-            if self.offline { snapshot } else { cx.block_on(look_within(&world, snapshot, fleet, &scope))? };
+        let snapshot = if self.offline { snapshot } else { cx.block_on(look_within(&world, snapshot, fleet, &scope))? };
         let prune = self.prune || fleet.policy.prune;
         let inputs = inputs(&world, prune);
         let (plan, left_out) = scope.of(Steps::new(fleet, &snapshot, &inputs));

@@ -73,7 +73,10 @@ impl SavedPlan {
     fn read(name: &str, value: Value) -> Result<Self, CliError> {
         let wrong = |why: &str| no_plan(name, why);
         if value["version"] != JSON_VERSION {
-            return Err(wrong(&format!("its form is version {}, and this `machine` reads {JSON_VERSION}", value["version"])));
+            return Err(wrong(&format!(
+                "its form is version {}, and this `machine` reads {JSON_VERSION}",
+                value["version"]
+            )));
         }
         if value.get("saved").is_none() {
             return Err(wrong("it was printed by `plan --json`; `plan --out` writes one that can be applied"));
@@ -110,7 +113,12 @@ impl SavedPlan {
 
     /// The plan with its secrets, bound to this store and to the fleet file: the one named, else the one it was made
     /// from if that is still there.
-    pub(super) fn open(&self, world: &World, snapshot: &Snapshot, file: Option<&FleetFile>) -> Result<Opened, CliError> {
+    pub(super) fn open(
+        &self,
+        world: &World,
+        snapshot: &Snapshot,
+        file: Option<&FleetFile>,
+    ) -> Result<Opened, CliError> {
         let saved = self.document.saved.clone().ok_or_else(|| no_plan(&self.name, "it is not complete"))?;
         let seal = Seal::new(&world.store.id().map_err(CliError::Store)?);
         if seal.store() != saved.store {
@@ -152,7 +160,9 @@ impl SavedPlan {
     fn with_secrets(&self, saved: &Saved, seal: &Seal, snapshot: &Snapshot, shown: &str) -> Result<Opened, CliError> {
         let lacking = || CliError::Said {
             what: format!("{} leaves out secrets, as `{shown}`, and its fleet file is not there", self.name),
-            help: Some("name the fleet file that it was made from:\n  machine apply plan.json --fleet fleet.yaml".to_owned()),
+            help: Some(
+                "name the fleet file that it was made from:\n  machine apply plan.json --fleet fleet.yaml".to_owned(),
+            ),
         };
         let path = saved.source.files.first().map(|file| PathBuf::from(&file.path)).ok_or_else(lacking)?;
         if !path.exists() {
@@ -165,7 +175,12 @@ impl SavedPlan {
         let mut document = self.document.clone();
         if open(&mut document, &known).is_empty() {
             let plan = document.plan().map_err(|e| no_plan(&self.name, &e.to_string()))?;
-            return Ok(Opened { plan: self.checked(plan)?, saved: saved.clone(), seal: seal.clone(), name: self.name.clone() });
+            return Ok(Opened {
+                plan: self.checked(plan)?,
+                saved: saved.clone(),
+                seal: seal.clone(),
+                name: self.name.clone(),
+            });
         }
         let field = format!("a secret, `{shown}`, of which the value is another now");
         Err(self.stale(saved, vec![Moved { host: None, field, old: None, new: None }]))
@@ -215,8 +230,7 @@ impl Opened {
         let hosts: BTreeSet<&MachineName> = self.saved.basis.keys().collect();
         let counter = super::Counter::new();
         let show = |_: &MachineName, seen, total| counter.show(seen, total);
-        let looked =
-            observe(world, snapshot, super::LOOKING, |known| hosts.contains(&known.record.name), show).await;
+        let looked = observe(world, snapshot, super::LOOKING, |known| hosts.contains(&known.record.name), show).await;
         counter.clear();
         looked
     }
@@ -256,7 +270,13 @@ pub(super) struct Origin<'a> {
 }
 
 /// Writes a plan to a file that only its owner may read.
-pub(super) fn write(world: &World, path: &Path, plan: &Plan, origin: &Origin<'_>, inputs: &Inputs<'_>) -> Result<(), CliError> {
+pub(super) fn write(
+    world: &World,
+    path: &Path,
+    plan: &Plan,
+    origin: &Origin<'_>,
+    inputs: &Inputs<'_>,
+) -> Result<(), CliError> {
     let seal = Seal::new(&world.store.id().map_err(CliError::Store)?);
     let files: Vec<SourceFile> = origin.file.sources()?;
     let commit = files.first().and_then(|file| commit::of(Path::new(&file.path)));
