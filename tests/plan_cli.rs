@@ -145,6 +145,37 @@ fn a_saved_plan_is_applied_once() {
     assert_eq!(home.names(), "");
 }
 
+/// Two plans that say the same are two plans, also within a second: what was undone can be done again.
+#[test]
+fn a_new_plan_is_not_the_old_one() {
+    let home = Home::new();
+    let file = home.fleet(THREE);
+    for _ in 0..2 {
+        let plan = home.saved(&[&file]);
+        assert_eq!(home.run(&["apply", "--yes", &plan]).0, 0);
+        assert_eq!(home.names(), "a\nb\nc\n");
+        assert_eq!(home.run(&["destroy", "--yes", &file]).0, 0);
+    }
+}
+
+/// Pain 24: a plan leaves secrets out, and says where they are missed.
+#[test]
+fn a_plan_without_its_secrets_says_what_it_lacks() {
+    let home = Home::new();
+    let file = home.fleet(
+        "fleet: far\nhosts:\n  x: { driver: generic, ip: 192.0.2.1, engine: { env: { HTTP_PROXY: 'http://u:s3cret-canary@p:1' } } }\n",
+    );
+    let plan = home.saved(&["--offline", &file]);
+    let text = fs::read_to_string(&plan).unwrap();
+    assert!(!text.contains("s3cret-canary") && text.contains("http://u:***@p:1"), "{text}");
+    is_valid(&committed("plan.schema.json"), &json(&text));
+    assert!(home.ok(&["plan", &plan]).contains("x"));
+    fs::remove_file(&file).unwrap();
+    let (code, out, err) = home.run(&["apply", "--yes", &plan]);
+    assert_eq!((code, out.as_str(), home.names().as_str()), (1, "", ""), "{err}");
+    assert!(err.contains("leaves out secrets") && err.contains("--fleet") && !err.contains("s3cret"), "{err}");
+}
+
 /// Pain 7: `apply` needs no fleet file, and content tells what a file is.
 #[test]
 fn a_plan_holds_all_that_apply_needs() {
@@ -221,6 +252,8 @@ fn a_plan_of_another_store_or_changed_by_hand_is_refused() {
     let store = home.path("other-store");
     let (code, _, err) = home.run(&["--storage-path", &store, "apply", "--yes", &plan]);
     assert!(code == 4 && err.contains("another than"), "{err}");
+    let (code, _, err) = home.run(&["plan", "--out", &file, &file]);
+    assert!(code == 1 && err.contains("that is the fleet file"), "{err}");
     let text = fs::read_to_string(&plan).unwrap();
     // Layout is no matter, a value is.
     fs::write(&plan, json(&text).to_string()).unwrap();

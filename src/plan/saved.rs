@@ -35,6 +35,8 @@ pub struct Saved {
     /// When it was made.
     #[schemars(with = "String")]
     pub created: Timestamp,
+    /// Random: tells this plan from another that says the same.
+    pub id: String,
     /// SHA-256 of this document without this field, so that a change by hand is noticed.
     pub digest: String,
     /// Tells the store it was made for from others.
@@ -212,6 +214,7 @@ impl Saved {
         Self {
             machine: env!("CARGO_PKG_VERSION").to_owned(),
             created: inputs.now,
+            id: String::new(),
             digest: String::new(),
             store: seal.store(),
             source,

@@ -139,8 +139,7 @@ impl Apply {
         if let Some(when) = file.done(&world)? {
             return self.nothing(out, file, Some(when));
         }
-        let named = self.of.as_ref().map(|path| self.fleet.other(path));
-        let opened = self.told(out, file.open(&world, &snapshot, named.as_ref()))?;
+        let opened = self.told(out, file.open(&world, &snapshot, &self.fleet, self.of.as_deref()))?;
         let snapshot = runtime.block_on(opened.look(&world, snapshot));
         let plan = match self.told(out, opened.left(&world, &snapshot))? {
             Left::Nothing => {
@@ -157,10 +156,14 @@ impl Apply {
         if !self.agreed(cx, out, &ready)? {
             return Ok(Exit::Done);
         }
-        opened.begin(&world)?;
+        // Where nothing is to be done nothing is written.
+        let busy = !plan.is_noop();
+        if busy {
+            opened.begin(&world)?;
+        }
         let exit = runtime.block_on(perform(&world, &plan, &self.how(policy), out))?;
         runtime.shutdown_background();
-        if exit == Exit::Done {
+        if exit == Exit::Done && busy {
             opened.end(&world)?;
         }
         self.ended(cx, out, &ready, exit)

@@ -4,7 +4,7 @@ use super::{FleetFile, commit, inputs};
 use crate::{
     cli::CliError,
     clock::Timestamp,
-    digest::sha256_hex,
+    digest::{hex, sha256_hex},
     fleet::{Fleet, HostSpec},
     name::MachineName,
     observe::observe,
@@ -117,7 +117,8 @@ impl SavedPlan {
         &self,
         world: &World,
         snapshot: &Snapshot,
-        file: Option<&FleetFile>,
+        vars: &FleetFile,
+        named: Option<&Path>,
     ) -> Result<Opened, CliError> {
         let saved = self.document.saved.clone().ok_or_else(|| no_plan(&self.name, "it is not complete"))?;
         let seal = Seal::new(&world.store.id().map_err(CliError::Store)?);
@@ -126,7 +127,7 @@ impl SavedPlan {
             return Err(self.stale(&saved, vec![Moved { host: None, field, old: None, new: None }]));
         }
         let mut document = self.document.clone();
-        let fleet = self.fleet(&saved, file)?;
+        let fleet = self.fleet(&saved, vars, named)?;
         let mut known = BTreeMap::new();
         for spec in fleet.iter().flat_map(|fleet| fleet.hosts.values()) {
             learn(&seal, spec, &mut known);
@@ -144,7 +145,7 @@ impl SavedPlan {
             }
         }
         if let Some(shown) = missing.first() {
-            return self.with_secrets(&saved, &seal, snapshot, shown);
+            return self.with_secrets(&saved, &seal, snapshot, vars, shown);
         }
         Ok(Opened { plan: self.checked(shown)?, saved, seal, name: self.name.clone() })
     }
@@ -157,7 +158,14 @@ impl SavedPlan {
     }
 
     /// Secrets are in no plan. They are read where the plan got them.
-    fn with_secrets(&self, saved: &Saved, seal: &Seal, snapshot: &Snapshot, shown: &str) -> Result<Opened, CliError> {
+    fn with_secrets(
+        &self,
+        saved: &Saved,
+        seal: &Seal,
+        snapshot: &Snapshot,
+        vars: &FleetFile,
+        shown: &str,
+    ) -> Result<Opened, CliError> {
         let lacking = || CliError::Said {
             what: format!("{} leaves out secrets, as `{shown}`, and its fleet file is not there", self.name),
             help: Some(
@@ -168,7 +176,7 @@ impl SavedPlan {
         if !path.exists() {
             return Err(lacking());
         }
-        let fleet = super::read(&path)?;
+        let fleet = vars.other(&path).load()?;
         let mut known = BTreeMap::new();
         fleet.hosts.values().for_each(|spec| learn(seal, spec, &mut known));
         snapshot.machines.values().for_each(|k| learn(seal, &HostSpec::recorded(&k.record), &mut known));
@@ -187,16 +195,16 @@ impl SavedPlan {
     }
 
     /// The fleet file, if it must be read: one was named, or the one it was made from has other bytes now.
-    fn fleet(&self, saved: &Saved, file: Option<&FleetFile>) -> Result<Option<Fleet>, CliError> {
-        if let Some(file) = file {
-            return file.load().map(Some);
+    fn fleet(&self, saved: &Saved, vars: &FleetFile, named: Option<&Path>) -> Result<Option<Fleet>, CliError> {
+        if let Some(path) = named {
+            return vars.other(path).load().map(Some);
         }
         let changed = saved.source.files.iter().find(|file| {
             let bytes = std::fs::read(&file.path);
             bytes.is_ok_and(|bytes| sha256_hex(&bytes) != file.sha256)
         });
         let Some(changed) = changed else { return Ok(None) };
-        super::read(Path::new(&changed.path)).map(Some).map_err(|_| {
+        vars.other(Path::new(&changed.path)).load().map(Some).map_err(|_| {
             let field = format!("the fleet file {}, which cannot be read as one any more", changed.path);
             self.stale(saved, vec![Moved { host: None, field, old: None, new: None }])
         })
@@ -279,10 +287,15 @@ pub(super) fn write(
 ) -> Result<(), CliError> {
     let seal = Seal::new(&world.store.id().map_err(CliError::Store)?);
     let files: Vec<SourceFile> = origin.file.sources()?;
+    let sources = files.clone();
     let commit = files.first().and_then(|file| commit::of(Path::new(&file.path)));
     let source = Source { files, commit, ..Source::of(origin.fleet, &seal) };
     let mut saved = Saved::new(plan, origin.snapshot, inputs, source, &seal);
     saved.consent = origin.consent;
+    // Made twice within a second, a plan is two plans: the second is not done when the first is.
+    let mut random = [0_u8; 16];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| CliError::said("the system gives no randomness"))?;
+    saved.id = hex(&random);
     saved.policy = origin.fleet.policy.clone();
     let mut document = Document::of(plan).with_refusals(origin.refusals);
     document.left_out = origin.left_out.iter().map(ToString::to_string).collect();
@@ -294,6 +307,10 @@ pub(super) fn write(
     };
     if !folder.is_dir() {
         return Err(unwritable(&path, "its folder is not there"));
+    }
+    let same = |file: &SourceFile| std::fs::canonicalize(&file.path).ok() == std::fs::canonicalize(&path).ok();
+    if path.exists() && sources.iter().any(same) {
+        return Err(unwritable(&path, "that is the fleet file"));
     }
     world.store.write(Area::Outside(folder), name, text.as_bytes(), Mode::Private).map_err(CliError::Store)
 }
