@@ -35,7 +35,7 @@ use crate::{
     record::{MachineRecord, OptionValues, certificate_names},
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use fmt::format;
@@ -57,7 +57,7 @@ pub struct Fleet {
 }
 
 /// One desired machine.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HostSpec {
     /// Name of the driver (not of the named configuration).
     pub driver: String,
@@ -76,7 +76,7 @@ pub struct HostSpec {
 }
 
 /// What happens after a failure.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnError {
     /// What depends on it is skipped; the rest goes on.
@@ -132,7 +132,8 @@ pub fn load_all(files: &[Source], var_files: &[Source], inputs: &Inputs) -> Resu
 }
 
 /// How a fleet is applied.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Policy {
     /// How many hosts are worked on at once.
     pub parallel: usize,

@@ -1,8 +1,7 @@
 //! A plan in words for people and as JSON for programs.
 
-use super::{Action, Plan, Reason, Step, StepId};
+use super::{Action, Plan, Reason, Step, StepId, document::Document};
 use crate::provisioner::Difference;
-use serde::Serialize;
 use std::fmt;
 
 /// Version of the JSON form; grows when a field changes its meaning or goes.
@@ -65,8 +64,16 @@ impl fmt::Display for Reason {
     }
 }
 
+impl Reason {
+    /// Whether it says more than that all is well, or that something follows from something else.
+    #[must_use]
+    pub fn is_drift(&self) -> bool {
+        !matches!(self, Self::UpToDate | Self::Restarted | Self::Rebuilt)
+    }
+}
+
 /// Whether a person needs to read a step that does nothing.
-fn worth_saying(step: &Step) -> bool {
+pub(super) fn worth_saying(step: &Step) -> bool {
     step.reasons.iter().any(|r| matches!(r, Reason::NotPruned | Reason::NotReached(_) | Reason::Blocked(_)))
 }
 
@@ -149,35 +156,7 @@ impl Plan {
     /// The plan for programs. Steps stand so that each is after all it needs.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        let steps: Vec<JsonStep> = self
-            .steps
-            .waves()
-            .into_iter()
-            .flatten()
-            .map(|id| {
-                let step = self.steps.get(&id).expect("waves name nodes of the graph");
-                JsonStep {
-                    reasons: step.reasons.iter().map(json_reason).collect(),
-                    needs: self.steps.needs(&id).map(ToString::to_string).collect(),
-                    id: id.to_string(),
-                    machine: id.machine.to_string(),
-                    part: id.part.to_string(),
-                    action: step.action,
-                }
-            })
-            .collect();
-        serde_json::json!({
-            "version": JSON_VERSION,
-            "fleet": self.fleet,
-            "changes": self.changes().count(),
-            "summary": {
-                "create": self.count(Action::Create),
-                "upgrade": self.count(Action::Upgrade),
-                "rm": self.count(Action::Rm),
-                "keep": self.count(Action::Keep),
-            },
-            "steps": steps,
-        })
+        serde_json::to_value(Document::of(self)).expect("a plan is plain data")
     }
 }
 
@@ -185,42 +164,4 @@ impl Plan {
 #[must_use]
 pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
-}
-
-#[derive(Serialize)]
-struct JsonStep {
-    id: String,
-    machine: String,
-    part: String,
-    action: Action,
-    reasons: Vec<serde_json::Value>,
-    needs: Vec<String>,
-}
-
-fn json_reason(reason: &Reason) -> serde_json::Value {
-    let (kind, difference) = match reason {
-        Reason::UpToDate => ("up-to-date", None),
-        Reason::NotRecorded => ("not-recorded", None),
-        Reason::NotInFleet => ("not-in-fleet", None),
-        Reason::Destroyed => ("destroyed", None),
-        Reason::Changed(d) => ("changed", Some(d)),
-        Reason::Drifted(d) => ("drifted", Some(d)),
-        Reason::Interrupted(_) => ("interrupted", None),
-        Reason::NeedsReplacement(d) => ("needs-replacement", Some(d)),
-        Reason::Rebuilt => ("rebuilt", None),
-        Reason::Restarted => ("restarted", None),
-        Reason::Expires(_) => ("expires", None),
-        Reason::Asked => ("asked", None),
-        Reason::Adopted => ("adopted", None),
-        Reason::NotPruned => ("not-pruned", None),
-        Reason::NotReached(_) => ("not-reached", None),
-        Reason::Blocked(_) => ("blocked", None),
-    };
-    let mut json = serde_json::json!({ "kind": kind, "text": reason.to_string() });
-    if let Some(Difference { what, found, wanted }) = difference {
-        json["what"] = what.clone().into();
-        json["old"] = found.clone().into();
-        json["new"] = wanted.clone().into();
-    }
-    json
 }

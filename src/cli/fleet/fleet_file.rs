@@ -1,8 +1,11 @@
 //! Which files a command reads its fleet from, and the values of their variables.
 
+use super::saved;
 use crate::{
     cli::CliError,
+    digest::sha256_hex,
     fleet::{self, Fleet, Form, Source},
+    plan::saved::SourceFile,
 };
 use std::{
     collections::BTreeMap,
@@ -98,10 +101,46 @@ impl FleetFile {
         Ok(source)
     }
 
+    /// Other files, with the same variables.
+    pub(super) fn others(&self, files: Vec<PathBuf>) -> Self {
+        let (vars, var_files) = (self.vars.clone(), self.var_files.clone());
+        Self { file: None, files, vars, var_files, from: None }
+    }
+
+    /// What is in the files: a fleet, or a plan that was saved. The content tells, not the name.
+    pub(super) fn contents(&self) -> Result<Contents, CliError> {
+        let paths = self.paths()?;
+        let files = self.read(&paths)?;
+        if let [only] = &files[..]
+            && let Some(plan) = saved::recognise(&only.name, &only.text)
+        {
+            return Ok(Contents::Plan(Box::new(plan?)));
+        }
+        self.check(&paths, &files).map(|fleet| Contents::Fleet(Box::new(fleet)))
+    }
+
+    /// The files that are read, with their digests; standard input is none.
+    pub(super) fn sources(&self) -> Result<Vec<SourceFile>, CliError> {
+        let paths = self.paths()?;
+        let files = paths.iter().filter(|path| !is_stdin(path)).map(|path| {
+            let whole = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+            let sha256 = sha256_hex(text(path)?.as_bytes());
+            Ok(SourceFile { path: whole.display().to_string(), sha256 })
+        });
+        files.collect()
+    }
+
     /// The checked fleet.
     pub(in crate::cli) fn load(&self) -> Result<Fleet, CliError> {
         let paths = self.paths()?;
-        let files = paths.iter().map(|path| self.source(path)).collect::<Result<Vec<_>, _>>()?;
+        self.check(&paths, &self.read(&paths)?)
+    }
+
+    fn read(&self, paths: &[PathBuf]) -> Result<Vec<Source>, CliError> {
+        paths.iter().map(|path| self.source(path)).collect()
+    }
+
+    fn check(&self, paths: &[PathBuf], files: &[Source]) -> Result<Fleet, CliError> {
         let named = |path: &PathBuf| Ok(Source::new(shown(path), text(path)?));
         let var_files = self.var_files.iter().map(named).collect::<Result<Vec<_>, CliError>>()?;
         let inputs = fleet::Inputs {
@@ -109,8 +148,14 @@ impl FleetFile {
             env: environment(),
             default_name: paths.first().and_then(|path| default_name(path)),
         };
-        fleet::load_all(&files, &var_files, &inputs).map_err(|e| CliError::Fleet(Box::new(e)))
+        fleet::load_all(files, &var_files, &inputs).map_err(|e| CliError::Fleet(Box::new(e)))
     }
+}
+
+/// What a file holds.
+pub(super) enum Contents {
+    Fleet(Box<Fleet>),
+    Plan(Box<saved::SavedPlan>),
 }
 
 /// The fleet of a file, for commands whose arguments are something else.

@@ -1,17 +1,21 @@
 //! Commands that work on a whole fleet, and what they share: reading the file, looking at machines, asking.
 
 pub(super) mod apply;
+mod commit;
 pub(super) mod destroy;
 pub(super) mod diff;
 pub(super) mod drift;
 mod fleet_file;
 pub(super) mod fmt;
 pub(super) mod graph;
+mod narrow;
 pub(super) mod perform;
 pub(super) mod plan;
+mod saved;
 pub(super) mod schema;
 pub(super) mod validate;
 
+use fleet_file::Contents;
 pub(super) use fleet_file::{FleetFile, read};
 
 use super::{CliError, Cx, Exit, Out};
@@ -19,7 +23,7 @@ use crate::{
     fleet::{self, Fleet},
     name::MachineName,
     observe::{self, observe},
-    plan::{Inputs, Plan},
+    plan::{Inputs, Plan, scope::Scope},
     record::Snapshot,
     report::Style,
     world::World,
@@ -48,6 +52,20 @@ fn look(cx: &Cx, world: &World, fleet: &Fleet, offline: bool) -> Result<Snapshot
         return Ok(snapshot);
     }
     cx.block_on(look_at(world, snapshot, fleet, hosts))
+}
+
+/// Looks at the machines that matter to a part of a fleet.
+async fn look_within(world: &World, snapshot: Snapshot, fleet: &Fleet, scope: &Scope) -> Snapshot {
+    if scope.is_all() {
+        let hosts = fleet.hosts.keys().cloned().collect();
+        return look_at(world, snapshot, fleet, hosts).await;
+    }
+    let around = scope.around(fleet, &snapshot);
+    let counter = Counter::new();
+    let show = |_: &MachineName, seen, total| counter.show(seen, total);
+    let looked = observe(world, snapshot, LOOKING, |known| around.contains(&known.record.name), show).await;
+    counter.clear();
+    looked
 }
 
 async fn look_at(world: &World, snapshot: Snapshot, fleet: &Fleet, hosts: BTreeSet<MachineName>) -> Snapshot {
