@@ -150,7 +150,7 @@ impl Story {
             Part::Certificate => Some("Copying certs to the remote machine..."),
             Part::Engine if text.starts_with("install ") => Some("Installing Docker..."),
             Part::Engine if text.starts_with("write ") => Some("Setting Docker configuration on the remote daemon..."),
-            Part::Engine | Part::Instance => None,
+            Part::Engine | Part::Instance | Part::Remains => None,
         };
         vec![before.and_then(|line| self.once(line)), Some(format!("({}) {text}", self.name))]
     }

@@ -7,7 +7,9 @@ mod diff;
 mod engine;
 pub mod guard;
 mod order;
+mod remains;
 pub mod render;
+mod roll;
 pub mod unified;
 
 use crate::{
@@ -18,7 +20,7 @@ use crate::{
     graph::Graph,
     name::{FleetName, MachineName},
     provisioner::{Difference, Provisioners},
-    record::{Instance, MachineRecord, OptionValues, Part, Pending, Snapshot},
+    record::{Instance, MachineRecord, OptionValues, Part, Pending, Snapshot, Tombstone},
 };
 use serde::Serialize;
 use std::{
@@ -88,6 +90,15 @@ pub enum Reason {
     Adopted,
     /// It left the file and removal was not asked for.
     NotPruned,
+    /// An earlier machine of this name was removed, and nobody could confirm that it is gone.
+    Unconfirmed {
+        /// What may be there, for a person.
+        what: String,
+        /// When its removal was tried.
+        since: Timestamp,
+        /// Why it was not confirmed.
+        why: String,
+    },
     /// It could not be looked at, so nothing is known of it now.
     NotReached(String),
     /// It cannot be worked on at all: its record will not parse, or it is another fleet's.
@@ -116,6 +127,8 @@ pub enum Work {
     StartInstance,
     /// The driver removes it, then the record goes.
     RmInstance,
+    /// Drivers look for what these may have left and remove it; what is confirmed to be gone is forgotten.
+    Bury(Vec<Tombstone>),
     /// A certificate is issued if needed, and put on the host.
     Certificate {
         /// Names beside the machine's own and its address.
@@ -206,10 +219,16 @@ impl Plan {
                 diff::rm(name, known, &reason, &mut steps);
             }
         }
+        steps.extend(remains::steps(
+            Some(&fleet.name),
+            snapshot,
+            |_| true,
+            |driver| inputs.drivers.contains_key(driver),
+        ));
         Self {
             fleet: Some(fleet.name.clone()),
             hosts: fleet.hosts.iter().map(|(name, spec)| (name.clone(), HostPlan::of(spec))).collect(),
-            steps: order::graph(&fleet.hosts, snapshot, steps.into_iter().collect()),
+            steps: order::graph(&fleet.hosts, &fleet.policy, snapshot, steps.into_iter().collect()),
         }
     }
 
@@ -219,7 +238,9 @@ impl Plan {
         let fleet = snapshot.machines.get(name).and_then(|known| known.record.fleet.clone());
         let mut steps = diff::Found::new();
         diff::host(fleet.as_ref(), name, spec, snapshot, Policy::default().renew_before_days, inputs, &mut steps);
-        let steps = order::graph(&BTreeMap::new(), snapshot, steps.into_iter().collect());
+        let known = |driver: &str| inputs.drivers.contains_key(driver);
+        steps.extend(remains::steps(fleet.as_ref(), snapshot, |machine| machine == name, known));
+        let steps = order::graph(&BTreeMap::new(), &Policy::default(), snapshot, steps.into_iter().collect());
         Self { fleet, hosts: BTreeMap::from([(name.clone(), HostPlan::of(spec))]), steps }
     }
 
@@ -232,7 +253,12 @@ impl Plan {
         Self {
             fleet: record.fleet.clone(),
             hosts: BTreeMap::from([(record.name.clone(), HostPlan::of(&HostSpec::recorded(record)))]),
-            steps: order::graph(&BTreeMap::new(), &Snapshot::default(), BTreeMap::from([(id, step)])),
+            steps: order::graph(
+                &BTreeMap::new(),
+                &Policy::default(),
+                &Snapshot::default(),
+                BTreeMap::from([(id, step)]),
+            ),
         }
     }
 
@@ -253,10 +279,11 @@ impl Plan {
         for (name, known) in owned(fleet, snapshot) {
             diff::rm(name, known, &Reason::Destroyed, &mut steps);
         }
+        steps.extend(remains::steps(Some(fleet), snapshot, |_| true, |_| true));
         Self {
             fleet: Some(fleet.clone()),
             hosts: BTreeMap::new(),
-            steps: order::graph(&BTreeMap::new(), snapshot, steps.into_iter().collect()),
+            steps: order::graph(&BTreeMap::new(), &Policy::default(), snapshot, steps.into_iter().collect()),
         }
     }
 

@@ -59,6 +59,9 @@ impl fmt::Display for Reason {
             Self::Asked => f.write_str("asked for"),
             Self::Adopted => f.write_str("adopted from the store"),
             Self::NotPruned => f.write_str("not in the fleet file; kept without --prune"),
+            Self::Unconfirmed { what, since, why } => {
+                write!(f, "its removal on {since} was not confirmed: {what}: {why}")
+            }
             Self::NotReached(why) => write!(f, "not reached: {why}"),
             Self::Blocked(why) => write!(f, "blocked: {why}"),
         }
@@ -67,7 +70,9 @@ impl fmt::Display for Reason {
 
 /// Whether a person needs to read a step that does nothing.
 fn worth_saying(step: &Step) -> bool {
-    step.reasons.iter().any(|r| matches!(r, Reason::NotPruned | Reason::NotReached(_) | Reason::Blocked(_)))
+    step.reasons.iter().any(|r| {
+        matches!(r, Reason::NotPruned | Reason::Unconfirmed { .. } | Reason::NotReached(_) | Reason::Blocked(_))
+    })
 }
 
 /// Host by host, only what is done or in the way; then one line that counts.
@@ -213,6 +218,7 @@ fn json_reason(reason: &Reason) -> serde_json::Value {
         Reason::Asked => ("asked", None),
         Reason::Adopted => ("adopted", None),
         Reason::NotPruned => ("not-pruned", None),
+        Reason::Unconfirmed { .. } => ("unconfirmed", None),
         Reason::NotReached(_) => ("not-reached", None),
         Reason::Blocked(_) => ("blocked", None),
     };
