@@ -43,4 +43,6 @@ pub mod observe;
 
 pub mod report;
 
+pub mod history;
+
 pub mod cli;

@@ -22,6 +22,7 @@ mod filter;
 mod fleet;
 mod go;
 mod help;
+mod history;
 mod import;
 mod inspect;
 mod install;
@@ -128,6 +129,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<fleet::apply::Apply>(),
     Entry::of::<fleet::drift::Drift>(),
     Entry::of::<fleet::destroy::Destroy>(),
+    Entry::of::<history::History>(),
     Entry::of::<fleet::graph::Graph>(),
     Entry::of::<fleet::fmt::Fmt>(),
     Entry::of::<fleet::schema::Schema>(),

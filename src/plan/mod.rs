@@ -22,7 +22,7 @@ use crate::{
     provisioner::{Difference, Provisioners},
     record::{Instance, MachineRecord, OptionValues, Part, Pending, Snapshot, Tombstone},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -46,7 +46,7 @@ impl fmt::Display for StepId {
 }
 
 /// What a step does to its part.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// Nothing.
@@ -240,7 +240,9 @@ impl Plan {
         diff::host(fleet.as_ref(), name, spec, snapshot, Policy::default().renew_before_days, inputs, &mut steps);
         let known = |driver: &str| inputs.drivers.contains_key(driver);
         steps.extend(remains::steps(fleet.as_ref(), snapshot, |machine| machine == name, known));
-        let steps = order::graph(&BTreeMap::new(), &Policy::default(), snapshot, steps.into_iter().collect());
+        // Alone, it waits for no other host.
+        let alone = BTreeMap::from([(name.clone(), spec.clone())]);
+        let steps = order::graph(&alone, &Policy::default(), snapshot, steps.into_iter().collect());
         Self { fleet, hosts: BTreeMap::from([(name.clone(), HostPlan::of(spec))]), steps }
     }
 

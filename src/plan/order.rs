@@ -110,9 +110,8 @@ fn after_remains(
     let remains = of_machine.clone().find(|n| ids[*n].part == Part::Remains)?;
     let Work::Bury(stones) = &steps[ids[remains]].work else { return None };
     let create = of_machine.clone().find(|n| steps[ids[*n]].work == Work::CreateInstance)?;
-    // A machine alone has no host of a fleet beside it, and no other tag either.
-    let driver = hosts.get(&ids[create].machine).map(|host| host.driver.as_str());
-    let same = stones.iter().any(|stone| driver.is_none_or(|driver| stone.driver == driver));
+    let driver = &hosts.get(&ids[create].machine)?.driver;
+    let same = stones.iter().any(|stone| stone.driver == *driver);
     same.then_some((create, remains))
 }
 

@@ -73,8 +73,12 @@ impl Run for Apply {
                 return Ok(Exit::Done);
             }
         }
-        let how =
-            How { parallel: self.parallel.unwrap_or(fleet.policy.parallel), on_error: self.on_error(&fleet), style };
+        let how = How {
+            parallel: self.parallel.unwrap_or(fleet.policy.parallel),
+            on_error: self.on_error(&fleet),
+            style,
+            origin: self.fleet.origin(Self::NAME),
+        };
         let exit = runtime.block_on(perform(&world, &plan, &how, out))?;
         runtime.shutdown_background();
         if exit == Exit::Done && style == Style::Human && plan.count(Action::Create) > 0 {

@@ -14,6 +14,7 @@ pub(super) mod validate;
 use super::{CliError, Cx, Exit, Out};
 use crate::{
     fleet::{self, Fleet},
+    history::Origin,
     name::MachineName,
     observe::{self, observe},
     plan::{Inputs, Plan},
@@ -55,6 +56,11 @@ impl FleetFile {
 
     fn is_stdin(&self) -> bool {
         self.file == Path::new("-")
+    }
+
+    /// What the history says of a run on this file.
+    fn origin(&self, command: &'static str) -> Origin {
+        if self.is_stdin() { Origin::of(command) } else { Origin::of_file(command, &self.file) }
     }
 
     /// The text of the file.
