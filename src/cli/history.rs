@@ -82,7 +82,12 @@ fn told(run: &history::Run) -> String {
                 history::Result::Partial => "done in part",
                 history::Result::Failed => "failed",
             };
-            format!("{how} in {}", duration(Duration::from_secs(end.seconds.unsigned_abs())))
+            // The history counts in whole seconds.
+            let took = match end.seconds {
+                seconds @ ..120 => format!("{seconds} s"),
+                seconds => duration(Duration::from_secs(seconds.unsigned_abs())),
+            };
+            format!("{how} in {took}")
         }
     };
     let mut text = format!("{}: {end}\n", words.join("  "));

@@ -152,7 +152,7 @@ fn who() -> String {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     let names = ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"];
     let user = names.into_iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
-    format!("{}@{host}", user.unwrap_or_else(|| "unknown".to_owned()))
+    format!("{}@{host}", user.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw())))
 }
 
 /// A name no other run has, not even one of another computer that shares the store.
