@@ -14,7 +14,6 @@ mod partial;
 mod program;
 #[path = "guards/roll.rs"]
 mod roll;
-#[expect(dead_code, reason = "it serves other tests as well")]
 mod support;
 #[path = "guards/tombstones.rs"]
 mod tombstones;

@@ -119,8 +119,13 @@ fn list_reasons(reasons: &[Reason]) -> String {
 }
 
 fn block(name: &MachineName, why: String, steps: &mut Found) {
+    steps.push(blocked(name, why));
+}
+
+/// A machine that nothing may be done to.
+pub(super) fn blocked(name: &MachineName, why: String) -> (StepId, Step) {
     let step = Step { action: Action::Keep, reasons: vec![Reason::Blocked(why.clone())], work: Work::Blocked(why) };
-    steps.push((id(name, Part::Instance), step));
+    (id(name, Part::Instance), step)
 }
 
 fn create(name: &MachineName, spec: &HostSpec, reason: &Reason, steps: &mut Found) {

@@ -228,7 +228,12 @@ impl Plan {
         Self {
             fleet: Some(fleet.name.clone()),
             hosts: fleet.hosts.iter().map(|(name, spec)| (name.clone(), HostPlan::of(spec))).collect(),
-            steps: order::graph(&fleet.hosts, &fleet.policy, snapshot, steps.into_iter().collect()),
+            steps: order::graph(
+                &fleet.hosts,
+                &fleet.policy,
+                snapshot,
+                held(fleet, snapshot, steps.into_iter().collect()),
+            ),
         }
     }
 
@@ -310,6 +315,16 @@ impl Plan {
     pub fn of<'a>(&'a self, machine: &'a MachineName) -> impl Iterator<Item = (&'a StepId, &'a Step)> {
         self.steps.nodes().filter(move |(id, _)| id.machine == *machine)
     }
+}
+
+/// The same, but for machines that may not be changed while others are down.
+fn held(fleet: &Fleet, snapshot: &Snapshot, mut steps: diff::Steps) -> diff::Steps {
+    let roll = |limit| roll::Roll::new(&fleet.hosts, snapshot, &steps).held(limit);
+    let Some((machines, why)) = fleet.policy.max_unavailable.and_then(roll) else { return steps };
+    let machines: BTreeSet<MachineName> = machines.into_iter().collect();
+    steps.retain(|id, _| id.part == Part::Remains || !machines.contains(&id.machine));
+    steps.extend(machines.iter().map(|name| diff::blocked(name, why.clone())));
+    steps
 }
 
 fn owned<'a>(

@@ -5,7 +5,7 @@ use super::{Action, StepId, Work, diff::Steps};
 use crate::{
     fleet::{HostSpec, Limit},
     name::MachineName,
-    record::{Part, Power, Snapshot},
+    record::{Part, Power, Reach, Snapshot},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +18,8 @@ pub(super) struct Roll<'a> {
     /// Those that are down already come first: whoever mends them takes nothing down.
     down: usize,
     machines: Vec<&'a MachineName>,
+    /// Those that do not answer, and that nothing is done to: each takes a place in the window.
+    asleep: Vec<&'a MachineName>,
     /// How many machines of the fleet there are now, of which a limit may be a share.
     there: usize,
 }
@@ -28,7 +30,9 @@ impl<'a> Roll<'a> {
         let there = hosts.keys().filter(|name| known(name).is_some()).count();
         let is_down = |name: &MachineName| {
             let observed = known(name).and_then(|known| known.observed.as_ref());
-            observed.is_some_and(|seen| matches!(seen.power, Power::Stopped | Power::Gone))
+            observed.is_some_and(|seen| {
+                matches!(seen.power, Power::Stopped | Power::Gone) || matches!(seen.host, Reach::Failed(_))
+            })
         };
         let changed: BTreeSet<&MachineName> =
             steps.iter().filter(|(id, _)| takes_down(id, steps)).map(|(id, _)| &id.machine).collect();
@@ -46,7 +50,26 @@ impl<'a> Roll<'a> {
         }
         let down = machines.len();
         machines.append(&mut rest);
-        Self { steps, down, machines, there }
+        let asleep = hosts.iter().filter(|(name, host)| !host.optional && is_down(name) && !in_use(name));
+        let asleep = asleep.map(|(name, _)| name).collect();
+        Self { steps, down, asleep, machines, there }
+    }
+
+    /// How many may be down because of what is done to them, beside those that are anyway.
+    fn width(&self, limit: Limit) -> usize {
+        limit.of(self.there).max(1).saturating_sub(self.asleep.len())
+    }
+
+    /// Machines that may not be changed, because as many as may be are down anyway; and why.
+    pub(super) fn held(&self, limit: Limit) -> Option<(Vec<MachineName>, String)> {
+        let up = &self.machines[self.down..];
+        if self.width(limit) > 0 || up.is_empty() {
+            return None;
+        }
+        let asleep: Vec<String> = self.asleep.iter().map(|name| format!("`{name}`")).collect();
+        let verb = if asleep.len() == 1 { "does" } else { "do" };
+        let why = format!("`max_unavailable: {limit}` is used up: {} {verb} not answer", asleep.join(", "));
+        Some((up.iter().map(|name| (*name).clone()).collect(), why))
     }
 
     /// Edges `(later, earlier)` between steps, which `of` gives with their numbers for a machine.
@@ -56,7 +79,7 @@ impl<'a> Roll<'a> {
         parallel: usize,
         of: impl Fn(&MachineName) -> Vec<(usize, &'s StepId)>,
     ) -> Vec<(usize, usize)> {
-        let width = limit.of(self.there).max(1).min(parallel.max(WIDEST));
+        let width = self.width(limit).max(1).min(parallel.max(WIDEST));
         // What each machine begins with that could take it down, and what it is up again after.
         let ends: Vec<(usize, usize)> = self.machines.iter().map(|machine| self.ends(&of(machine))).collect();
         let mut edges = Vec::new();

@@ -10,7 +10,6 @@ use machine::{
     name::FleetName,
     plan::{Plan, Reason, Work, guard},
     record::{MachineRecord, Part, Pending, Snapshot},
-    store::Store as _,
 };
 
 /// A fleet of `has` machines that are all there, of whose file only `keeps` are left.

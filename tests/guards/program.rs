@@ -57,7 +57,7 @@ fn an_empty_or_wrong_file_deletes_nothing() {
         ("", 1),
         ("\n# nothing\n", 1),
         ("{}", 1),
-        ("hosts:\n", 6),
+        ("hosts:\n", 1),
         ("fleet: shop\n", 1),
         ("fleet: shop\nhosts: {}\n", 6),
         ("fleet: shop\nhosts: {\n", 1),

@@ -10,7 +10,7 @@ use machine::{
     fleet::{Fleet, Limit, OnError},
     name::MachineName,
     plan::{Action, Plan, StepId},
-    record::Part,
+    record::{Part, Reach},
     report::summary::{HostEnd, hosts},
 };
 use proptest::prelude::*;
@@ -119,7 +119,9 @@ async fn check(
         changes.iter().enumerate().filter(|(_, change)| pick(change)).map(|(n, _)| host_name(n)).collect()
     };
     let rolling = of_change(|c| matches!(c, Change::Label | Change::Size | Change::Replace));
-    let down = of_change(|c| matches!(c, Change::Off | Change::Gone));
+    // One that waits for others before it can be mended is down meanwhile, whatever is done.
+    let mut down = of_change(|c| matches!(c, Change::Off | Change::Gone));
+    down.retain(|name| next.hosts[name].depends_on.is_empty());
     let there = changes.iter().filter(|c| !matches!(c, Change::New | Change::Leaves)).count();
     let most = limit.of(there).max(1);
     cloud.lock().unwrap().fuse = fuse;
@@ -193,6 +195,38 @@ fn a_failed_host_leaves_the_rest_untouched() {
         let ended = apply_well(&shop, &world).await;
         assert_eq!(ended.plan.count(Action::Upgrade), 3, "{}", ended.plan);
         assert!(ended.outcome.values().all(|end| matches!(end, End::Done)));
+    });
+}
+
+/// Pain 16: a machine that does not answer counts as down, unless it may be off: then nobody waits for it.
+#[test]
+fn machines_that_do_not_answer_take_a_place() {
+    run(async {
+        let (world, _, _) = support::world();
+        let mut shop = fleet("shop", "a, b, c, z");
+        apply_well(&shop, &world).await;
+        for spec in ["a", "b", "c"] {
+            let spec = shop.hosts.get_mut(&name(spec)).unwrap();
+            spec.engine.as_mut().unwrap().labels.insert("tier".to_owned(), "y".to_owned());
+        }
+        let mut snapshot = look(&world).await;
+        let asleep = snapshot.machines.get_mut(&name("z")).unwrap().observed.as_mut().unwrap();
+        asleep.host = Reach::Failed("no route to host".to_owned());
+        let first = |shop: &Fleet| {
+            let plan = planned(shop, &snapshot, &world);
+            let free = |id: &StepId| plan.steps.needs(id).all(|need| need.machine == id.machine);
+            let engines = plan.changes().filter(|(id, _)| free(id)).count();
+            (engines, plan.to_string())
+        };
+        for (most, want) in [(1, 0), (2, 1), (3, 2), (4, 3)] {
+            shop.policy.max_unavailable = Some(Limit::number(most));
+            let (engines, plan) = first(&shop);
+            assert_eq!(engines, want, "{most}: {plan}");
+            assert_eq!(plan.contains("`max_unavailable: 1` is used up: `z` does not answer"), most == 1, "{plan}");
+        }
+        shop.hosts.get_mut(&name("z")).unwrap().optional = true;
+        shop.policy.max_unavailable = Some(Limit::number(1));
+        assert_eq!(first(&shop).0, 1);
     });
 }
 
