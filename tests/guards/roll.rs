@@ -9,7 +9,7 @@ use machine::{
     apply::{End, Event},
     fleet::{Fleet, Limit, OnError},
     name::MachineName,
-    plan::{Action, Plan, StepId},
+    plan::{Action, Plan, StepId, Work},
     record::{Part, Reach},
     report::summary::{HostEnd, hosts},
 };
@@ -45,10 +45,13 @@ fn host_name(n: usize) -> MachineName {
     name(&format!("m{n:02}"))
 }
 
-/// Steps of a machine that can take it down, or bring it back.
-fn busy(plan: &Plan, machine: &MachineName) -> Vec<StepId> {
-    let changes = plan.changes().filter(|(id, _)| id.machine == *machine);
-    changes.map(|(id, _)| id.clone()).collect()
+/// Whether a step can take its machine down, or bring it back; others touch only its record.
+fn touches(plan: &Plan, id: &StepId) -> bool {
+    plan.steps.get(id).is_some_and(|step| step.action != Action::Keep && step.work != Work::Record)
+}
+
+fn busy(plan: &Plan, machine: &MachineName) -> usize {
+    plan.changes().filter(|(id, _)| id.machine == *machine && touches(plan, id)).count()
 }
 
 proptest! {
@@ -128,9 +131,14 @@ async fn check(
     let ended = go(next, world, parallel, OnError::StopDependants).await;
     let mut open = down.clone();
     let mut left: BTreeMap<MachineName, usize> =
-        rolling.union(&down).map(|name| (name.clone(), busy(&ended.plan, name).len())).collect();
+        rolling.union(&down).map(|name| (name.clone(), busy(&ended.plan, name))).collect();
     let (mut begun_late, mut failed) = (BTreeSet::new(), false);
     for event in &ended.events {
+        if let Event::Started { step, .. } | Event::Finished { step, .. } = event
+            && !touches(&ended.plan, step)
+        {
+            continue;
+        }
         match event {
             Event::Started { step, .. } if rolling.contains(&step.machine) && !open.contains(&step.machine) => {
                 open.insert(step.machine.clone());
