@@ -55,7 +55,7 @@ fn busy(plan: &Plan, machine: &MachineName) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
     #[test]
     fn never_more_than_so_many_are_down(
         changes in proptest::collection::vec(change(), 1..9),
