@@ -44,4 +44,6 @@ pub mod observe;
 
 pub mod report;
 
+pub mod history;
+
 pub mod cli;

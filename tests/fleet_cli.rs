@@ -151,7 +151,7 @@ fn removal_is_asked_for_limited_and_refused_where_protected() {
     assert_eq!(code, 6);
     insta::assert_snapshot!(err, @r"
     error: `a` is protected and would be removed
-        2 machines would be removed, which is more than `max_delete: 1`
+        all 2 machines of the fleet would be removed, and none of those it has would be left
       help: set `protect: false` for `a` in the fleet file and apply that first
         if that is wanted, name the exact number:
           --allow-delete=2

@@ -3,7 +3,7 @@
 use machine::{
     clock::Timestamp,
     driver,
-    fleet::{self, Fleet},
+    fleet::{self, Fleet, Limit},
     name::MachineName,
     plan::{Inputs, Plan, audit::audit, guard, unified},
     provisioner::{CERT_DIR, Facts, OsRelease, PROVISIONERS, facts::FileFact},
@@ -71,7 +71,7 @@ fn all_applied(fleet: &Fleet) -> Snapshot {
     let known = |(number, host): (usize, &MachineName)| {
         (host.clone(), Known { record: applied(fleet, host, number), observed: None })
     };
-    Snapshot { machines: fleet.hosts.keys().enumerate().map(known).collect(), broken: BTreeMap::new() }
+    Snapshot { machines: fleet.hosts.keys().enumerate().map(known).collect(), ..Snapshot::default() }
 }
 
 /// What a look at a machine finds on which nothing has changed but its engine's own configuration, which these
@@ -288,7 +288,7 @@ fn options_change_in_place_or_by_replacement() {
         + create  engine       the instance is new
     4 steps on 1 of 3 hosts: 3 to create, 1 to rm, 6 to keep.
     ");
-    let refused = |consent| guard::refusals(&case.plan(), &case.snapshot, 1, consent);
+    let refused = |consent| guard::refusals(&case.plan(), &case.snapshot, Limit::number(1), consent);
     let texts: Vec<String> = refused(guard::Consent::default()).iter().map(ToString::to_string).collect();
     assert_eq!(texts, ["`db` would be replaced: cannot change in place, image: debian-12 → debian-13"]);
     assert_eq!(refused(guard::Consent { replace: true, ..guard::Consent::default() }), []);
@@ -319,9 +319,12 @@ fn hosts_that_left_the_file() {
     );
     let refused = |delete, snapshot: &Snapshot| {
         let consent = guard::Consent { delete, ..guard::Consent::default() };
-        guard::refusals(&plan, snapshot, 1, consent).iter().map(ToString::to_string).collect::<Vec<_>>()
+        guard::refusals(&plan, snapshot, Limit::number(1), consent).iter().map(ToString::to_string).collect::<Vec<_>>()
     };
-    assert_eq!(refused(None, &case.snapshot), ["3 machines would be removed, which is more than `max_delete: 1`"]);
+    assert_eq!(
+        refused(None, &case.snapshot),
+        ["all 3 machines of the fleet would be removed, and none of those it has would be left"]
+    );
     assert_eq!(refused(Some(2), &case.snapshot), ["3 machines would be removed, but `--allow-delete=2` was given"]);
     assert_eq!(refused(Some(3), &case.snapshot), Vec::<String>::new());
     let protected = case.record("db", |r| r.protect = true);
@@ -401,7 +404,7 @@ fn interrupted_steps_are_done_again() {
         + create  engine       the instance is new
     8 steps on 3 of 3 hosts: 6 to create, 1 to upgrade, 1 to rm, 2 to keep.
     ");
-    let refused = guard::refusals(&case.plan(), &case.snapshot, 1, guard::Consent::default());
+    let refused = guard::refusals(&case.plan(), &case.snapshot, Limit::number(1), guard::Consent::default());
     assert_eq!(refused, [], "finishing what was begun needs no new consent");
 }
 

@@ -4,6 +4,7 @@ use super::{StepError, step::Task};
 use crate::{
     driver::{Checkpoint, DriverContext, DriverError, PowerAction},
     name::FleetName,
+    plan::Reason,
     record::{Instance, MachineRecord, OptionValues, Pending, SshEndpoint},
     store::{Store, StoreError},
 };
@@ -28,7 +29,14 @@ pub(super) fn take_over(task: &Task, seen: &Instance) -> Result<(), StepError> {
 pub(super) async fn create(task: &Task) -> Result<(), StepError> {
     let host = task.host()?;
     let mut record = match task.world.store.get(&task.id.machine) {
-        Ok(record) => record,
+        Ok(record) => {
+            task.own(&record)?;
+            // Made by somebody else since the plan, which knew of no machine to adopt.
+            if record.fleet != task.fleet && !task.step.reasons.contains(&Reason::Adopted) {
+                return Err(StepError::Blocked("a machine of this name was made since the plan".to_owned()));
+            }
+            record
+        }
         Err(StoreError::Absent(_)) => {
             MachineRecord::new(task.id.machine.clone(), task.fleet.clone(), &host.driver, host.options.clone())
         }

@@ -9,6 +9,7 @@ mod engine;
 mod error;
 mod host;
 mod instance;
+mod remains;
 mod step;
 
 use crate::{
@@ -33,6 +34,7 @@ use tokio::{
 pub use certificate::renew as renew_certificate;
 pub use error::StepError;
 pub(crate) use host::LOG;
+pub use remains::{Buried, retry as retry_removal};
 
 /// What steps say of themselves in [`Event::Progress`] and others may want to recognise.
 pub mod phase {
@@ -252,7 +254,7 @@ impl<'a> Run<'a> {
         match result {
             Ok(()) => self.end(id, End::Done),
             Err(error) => {
-                self.stopped |= self.on_error == OnError::FailFast;
+                self.stopped |= self.on_error == OnError::FailFast && !self.is_optional(id);
                 self.end(id, End::Failed(error));
             }
         }
@@ -266,18 +268,25 @@ impl<'a> Run<'a> {
             End::Done | End::NotStarted | End::CutOff => None,
         };
         self.ended.insert(id.clone(), end);
+        // What may fail holds nobody up but itself: told to wait for it, others wait until it has ended, however.
+        let optional = self.is_optional(id);
         for later in self.plan.steps.needed_by(id) {
             let Some(waits) = self.waits.get_mut(later) else { continue };
             *waits -= 1;
             // Told to keep going, another host may still be tried; the same machine's next part may not.
-            let blocked =
-                failed.as_ref().filter(|_| self.on_error != OnError::KeepGoing || later.machine == id.machine);
+            let blocked = failed
+                .as_ref()
+                .filter(|_| later.machine == id.machine || self.on_error != OnError::KeepGoing && !optional);
             if let Some(root) = blocked {
                 self.skip(later, root);
             } else if *waits == 0 {
                 self.ready.insert(later.clone());
             }
         }
+    }
+
+    fn is_optional(&self, id: &StepId) -> bool {
+        self.plan.hosts.get(&id.machine).is_some_and(|host| host.optional)
     }
 
     fn skip(&mut self, id: &StepId, root: &StepId) {

@@ -3,7 +3,7 @@
 use super::{
     Event, StepError, certificate,
     engine::{self, Packages},
-    instance,
+    instance, remains,
 };
 use crate::{
     name::FleetName,
@@ -35,6 +35,7 @@ impl Task {
             Work::ChangeInstance { start } => instance::change(self, *start).await,
             Work::StartInstance => instance::start(self).await,
             Work::RmInstance => instance::rm(self).await,
+            Work::Bury(stones) => remains::bury(self, stones).await,
             Work::Certificate { names, issue } => certificate::perform(self, names, *issue).await,
             Work::Engine(spec) => engine::perform(self, spec, Packages::AsTheyAre).await,
             Work::NewestEngine(spec) => engine::perform(self, spec, Packages::Newest).await,
@@ -51,7 +52,19 @@ impl Task {
     }
 
     pub(super) fn load(&self) -> Result<MachineRecord, StepError> {
-        Ok(self.world.store.get(&self.id.machine)?)
+        let record = self.world.store.get(&self.id.machine)?;
+        self.own(&record)?;
+        Ok(record)
+    }
+
+    /// Refuses a machine that came into other hands since the plan was made.
+    pub(super) fn own(&self, record: &MachineRecord) -> Result<(), StepError> {
+        match &record.fleet {
+            Some(other) if Some(other) != self.fleet.as_ref() => {
+                Err(StepError::Blocked(format!("a machine of this name belongs to fleet `{other}`")))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn save(&self, record: &MachineRecord) -> Result<(), StepError> {
@@ -73,7 +86,7 @@ impl Task {
     /// What is intended: a part that was never finished is still being made.
     pub(super) fn intent(&self, record: &MachineRecord) -> Pending {
         let exists = match self.id.part {
-            Part::Instance => record.instance.is_some(),
+            Part::Instance | Part::Remains => record.instance.is_some(),
             Part::Certificate => record.certificate.is_some(),
             Part::Engine => record.engine.is_some(),
         };

@@ -7,7 +7,12 @@ use super::{
     row::Row,
     table,
 };
-use crate::template::{self, Template, value::Value};
+use crate::{
+    name::FleetName,
+    record::Tombstone,
+    template::{self, Template, value::Value},
+    world::World,
+};
 use serde_json::json;
 use std::{collections::BTreeSet, time::Duration};
 
@@ -33,6 +38,9 @@ pub(super) struct Ls {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// List removals that nobody could confirm instead
+    #[arg(long)]
+    tombstones: bool,
     #[arg(hide = true)]
     ignored: Vec<String>,
 }
@@ -46,6 +54,9 @@ impl Run for Ls {
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let filters = Filters::parse(&self.filter)?;
         let world = cx.world()?;
+        if self.tombstones {
+            return self.tombstones(&world, out);
+        }
         if self.quiet && self.filter.is_empty() {
             let readable = look::readable(&world).map_err(CliError::Store)?;
             return names(out, readable.iter().map(String::as_str));
@@ -87,6 +98,39 @@ impl Run for Ls {
         let lines = rows.iter().map(|row| row.line() + "\n");
         out.text(&table::aligned(&std::iter::once(HEADER.to_owned()).chain(lines).collect::<String>()))?;
         Ok(exit)
+    }
+}
+
+impl Ls {
+    /// What earlier machines may have left, and why nobody knows.
+    fn tombstones(&self, world: &World, out: &mut Out) -> Result<Exit, CliError> {
+        let (mut found, mut broken) = (Vec::new(), Vec::new());
+        for (id, stone) in world.store.tombstones().map_err(CliError::Store)? {
+            match stone {
+                Ok(stone) => found.push(stone),
+                Err(why) => broken.push((id, why)),
+            }
+        }
+        if self.json || self.format.as_deref() == Some("json") {
+            let broken: Vec<_> = broken.iter().map(|(id, why)| json!({ "id": id, "why": why })).collect();
+            out.line(&template::json::document(&json!({ "version": 1, "tombstones": found, "broken": broken })))?;
+        } else if self.quiet {
+            names(out, found.iter().map(|stone| stone.machine.as_str()))?;
+        } else {
+            let line = |stone: &Tombstone| {
+                let Tombstone { machine, fleet, driver, since, why, .. } = stone;
+                let fleet = fleet.as_ref().map_or("", FleetName::as_str);
+                let id = stone.instance.as_ref().map_or("", |instance| instance.id.as_str());
+                format!("{machine}\t{fleet}\t{driver}\t{id}\t{since}\t{why}\n")
+            };
+            let lines = std::iter::once("NAME\tFLEET\tDRIVER\tINSTANCE\tSINCE\tWHY\n".to_owned());
+            out.text(&table::aligned(&lines.chain(found.iter().map(line)).collect::<String>()))?;
+            for (id, why) in &broken {
+                let help = format!("mend it, or forget it:\n  machine rm --tombstone -f {id}");
+                CliError::warn(&format!("a tombstone cannot be read: {why}"), &help);
+            }
+        }
+        Ok(if broken.is_empty() { Exit::Done } else { Exit::Error })
     }
 }
 

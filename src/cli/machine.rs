@@ -155,6 +155,16 @@ impl Machine {
         self.with_context(progress, work).await
     }
 
+    /// Whether its driver makes instances, so that one could be left behind. Of an unknown driver nobody can tell.
+    pub(super) fn could_be_left(&self) -> bool {
+        self.world.drivers.get(self.record.driver.as_str()).is_none_or(|driver| driver.creates())
+    }
+
+    /// Whether the provider says that its instance is gone already. One that cannot be asked says nothing.
+    pub(super) async fn is_gone(&self) -> bool {
+        self.could_be_left() && self.record.instance.is_some() && matches!(self.power().await, Ok(Power::Gone))
+    }
+
     async fn with_context<T>(
         &self,
         progress: &(dyn Fn(&str) + Send + Sync),

@@ -107,6 +107,7 @@ fn escaped(text: &str) -> String {
 
 /// Command, line, what it does.
 const EXAMPLES: &[(&str, &str, &str)] = &[
+    ("history", "machine history shop --limit 3", "Show who did what to fleet `shop` lately, and how it ended."),
     ("machine", "machine apply fleet.yaml", "Make the machines of a fleet file, or bring them up to date."),
     ("machine", "eval \"$(machine env web-1)\"", "Point docker to a machine."),
     ("validate", "machine validate fleet.yaml", "Tell all mistakes in a fleet file, with their places."),

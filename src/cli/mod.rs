@@ -24,6 +24,7 @@ mod filter;
 mod fleet;
 mod go;
 mod help;
+mod history;
 mod import;
 mod inspect;
 mod install;
@@ -130,6 +131,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<fleet::apply::Apply>(),
     Entry::of::<fleet::drift::Drift>(),
     Entry::of::<fleet::destroy::Destroy>(),
+    Entry::of::<history::History>(),
     Entry::of::<fleet::graph::Graph>(),
     Entry::of::<fleet::fmt::Fmt>(),
     Entry::of::<fleet::schema::Schema>(),

@@ -50,7 +50,7 @@ async fn provision(machine: Machine, lines: Lines) -> Result<Changed, CliError> 
         say(&lines, format!("({name}) nothing to do: it is as recorded"));
         return Ok(Changed::Nothing);
     }
-    story::carry_out(&world, &name, &plan, &Interrupt::default(), &|line| say(&lines, line)).await?;
+    story::carry_out(&world, Provision::NAME, &name, &plan, &Interrupt::default(), &|line| say(&lines, line)).await?;
     Ok(Changed::Nothing)
 }
 

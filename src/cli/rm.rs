@@ -1,10 +1,15 @@
-//! `rm`: removes instances, then what is recorded of them.
+//! `rm`: removes instances, then what is recorded of them. What nobody can confirm to be gone leaves a tombstone.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, machine::Machine, names, prompt};
+use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, machine::Machine, names, prompt, story};
 use crate::{
+    apply::{Buried, StepError, retry_removal},
+    history::{self, Deed, Origin},
+    name::MachineName,
+    record::{Part, Tombstone},
     store::{Holder, StoreError},
     world::World,
 };
+use std::{collections::BTreeMap, sync::Arc};
 
 /// Remove machines, their instances included
 #[derive(clap::Args)]
@@ -15,9 +20,22 @@ pub(super) struct Rm {
     /// Do not ask
     #[arg(short)]
     yes: bool,
+    /// Remove what earlier machines of these names left; with -f, forget it, gone or not
+    #[arg(long)]
+    tombstone: bool,
     /// The machines
     #[arg(value_name = "NAME")]
     names: Vec<String>,
+}
+
+/// What became of the instance of a machine whose record is gone.
+enum Removed {
+    /// It was removed, or there never was one.
+    Now,
+    /// It had gone before.
+    Already,
+    /// Nobody knows.
+    Unconfirmed(Tombstone),
 }
 
 impl Run for Rm {
@@ -29,6 +47,9 @@ impl Run for Rm {
             return Err(CliError::Names(NamesError::Some));
         }
         let world = cx.world()?;
+        if self.tombstone {
+            return self.bury(cx, &world, out);
+        }
         out.line(&format!("About to remove {}", self.names.join(", ")))?;
         out.line("WARNING: This action will delete both local reference and remote instance.")?;
         let what = format!("removing {}", self.names.join(", "));
@@ -38,16 +59,17 @@ impl Run for Rm {
         let mut errors = Vec::new();
         for name in &self.names {
             match self.rm(cx, &world, name) {
-                Ok(()) => out.line(&format!("Successfully removed {name}"))?,
+                Ok(removed) => told(cx, out, name, &removed)?,
                 // Not even force takes what is protected or in other hands; all else it takes as it comes.
                 Err(e) if matches!(Exit::of(&e), Exit::Refused | Exit::Locked) => errors.push(e),
                 Err(e) if self.force => {
+                    let why = e.to_string();
                     e.doing(format!("Error removing host {name:?}")).print(cx.drop_in());
                     let there = world.store.names().is_ok_and(|names| names.contains(name));
-                    if there && names::parse(name).is_ok_and(|name| world.store.remove(&name).is_ok()) {
-                        out.line(&format!("Successfully removed {name}"))?;
-                    } else {
-                        CliError::said(format!("Can't remove {name:?}")).print(cx.drop_in());
+                    match names::parse(name).ok().filter(|_| there).map(|name| forget(&world, &name, &why)) {
+                        Some(Ok(removed)) => told(cx, out, name, &removed)?,
+                        Some(Err(e)) => CliError::Store(e).doing(format!("Can't remove {name:?}")).print(cx.drop_in()),
+                        None => CliError::said(format!("Can't remove {name:?}")).print(cx.drop_in()),
                     }
                 }
                 Err(e) => errors.push(e.doing(format!("Error removing host {name:?}"))),
@@ -58,8 +80,39 @@ impl Run for Rm {
     }
 }
 
+/// Says that a machine is removed, and what is to be known of its instance.
+fn told(cx: &Cx, out: &mut Out, name: &str, removed: &Removed) -> Result<(), CliError> {
+    match removed {
+        // Whoever called us as docker-machine reads what that would have said.
+        _ if cx.drop_in() => {}
+        Removed::Now => {}
+        Removed::Already => out.line(&format!("The instance of {name} was already gone"))?,
+        Removed::Unconfirmed(stone) => CliError::warn(
+            &format!("nobody could confirm that the instance of `{name}` is gone: {}", stone.what()),
+            &format!("it is remembered until it is; to look again:\n  {} rm --tombstone {name}", cx.program),
+        ),
+    }
+    out.line(&format!("Successfully removed {name}"))
+}
+
+/// Drops a machine of which nothing more is known than its name.
+fn forget(world: &World, name: &MachineName, why: &str) -> Result<Removed, StoreError> {
+    // If it can be read after all, it was only its instance that could not be removed.
+    let stone = match world.store.get(name) {
+        Ok(record) if !Machine::of(world, record.clone()).could_be_left() => {
+            world.store.remove(name)?;
+            return Ok(Removed::Now);
+        }
+        Ok(record) => Tombstone::of(&record, world.clock.now(), why),
+        Err(_) => Tombstone::unknown(name.clone(), world.clock.now(), why),
+    };
+    world.store.put_tombstone(&stone)?;
+    world.store.remove(name)?;
+    Ok(Removed::Unconfirmed(stone))
+}
+
 impl Rm {
-    fn rm(&self, cx: &Cx, world: &World, name: &str) -> Result<(), CliError> {
+    fn rm(&self, cx: &Cx, world: &World, name: &str) -> Result<Removed, CliError> {
         let machine = match Machine::load(world, name) {
             Err(e @ CliError::Store(StoreError::Absent(_))) => {
                 // What a removal that was killed at its very end left of it, keys among it, goes now.
@@ -75,21 +128,126 @@ impl Rm {
         };
         // What was read before the lock was taken may be old.
         let machine = match Machine::load(world, name) {
-            Err(CliError::Store(StoreError::Absent(_))) => return Ok(()),
+            Err(CliError::Store(StoreError::Absent(_))) => return Ok(Removed::Already),
             other => other?,
         };
         if machine.record.protect {
             return Err(CliError::Protected(machine.record.name));
         }
-        let removed = cx.block_on(machine.rm(&|_| ()))?;
-        match removed {
-            Err(e) if self.force => e.doing(format!("Error removing host {name:?}")).print(cx.drop_in()),
-            other => other?,
-        }
-        world.store.remove(machine.name()).map_err(CliError::Store)?;
+        let removed = noted(world, &machine, Part::Instance, || self.rm_loaded(cx, world, &machine));
         drop(lock);
-        Ok(())
+        removed
     }
+
+    fn rm_loaded(&self, cx: &Cx, world: &World, machine: &Machine) -> Result<Removed, CliError> {
+        let name = machine.name();
+        let (gone, removed) = cx.block_on(async {
+            // docker-machine does not ask, and neither do we in its place.
+            let gone = !cx.drop_in() && machine.is_gone().await;
+            (gone, machine.rm(&|_| ()).await)
+        })?;
+        let removed = match removed {
+            Ok(()) if gone => Removed::Already,
+            Ok(()) => Removed::Now,
+            Err(e) if self.force => {
+                let why = e.to_string();
+                e.doing(format!("Error removing host {:?}", name.as_str())).print(cx.drop_in());
+                if machine.could_be_left() {
+                    Removed::Unconfirmed(Tombstone::of(&machine.record, world.clock.now(), &why))
+                } else {
+                    Removed::Now
+                }
+            }
+            Err(e) => return Err(e),
+        };
+        // First, so that whatever happens in between, one of the two is there.
+        if let Removed::Unconfirmed(stone) = &removed {
+            world.store.put_tombstone(stone).map_err(CliError::Store)?;
+        }
+        world.store.remove(name).map_err(CliError::Store)?;
+        Ok(removed)
+    }
+
+    /// Looks again for what earlier machines of these names left.
+    fn bury(&self, cx: &Cx, world: &World, out: &mut Out) -> Result<Exit, CliError> {
+        let mut stones: BTreeMap<String, Vec<(String, Result<Tombstone, String>)>> = BTreeMap::new();
+        for (id, stone) in world.store.tombstones().map_err(CliError::Store)? {
+            // One that cannot be read is named by its file.
+            let name = stone.as_ref().map_or_else(|_| id.clone(), |stone| stone.machine.to_string());
+            stones.entry(name).or_default().push((id, stone));
+        }
+        let mut errors = Vec::new();
+        for name in &self.names {
+            let Some(stones) = stones.remove(name) else {
+                errors.push(CliError::Said {
+                    what: format!("nothing that an earlier `{name}` could have left is remembered"),
+                    help: Some(format!("to see what is:\n  {} ls --tombstones", cx.program)),
+                });
+                continue;
+            };
+            for (id, stone) in stones {
+                match self.bury_one(cx, world, &id, stone) {
+                    Ok(line) => out.line(&line)?,
+                    Err(e) => errors.push(e),
+                }
+            }
+        }
+        CliError::all(errors).map(|()| Exit::Done)
+    }
+
+    fn bury_one(&self, cx: &Cx, world: &World, id: &str, stone: Result<Tombstone, String>) -> Result<String, CliError> {
+        let stone = match stone {
+            Ok(stone) => stone,
+            Err(_) if self.force => {
+                world.store.remove_tombstone(id).map_err(CliError::Store)?;
+                return Ok(format!("Forgot tombstone {id}"));
+            }
+            Err(why) => return Err(CliError::said(format!("a tombstone cannot be read: {why}"))),
+        };
+        let fleet = stone.fleet.as_ref();
+        let _lock =
+            fleet.map(|fleet| world.store.lock(fleet, &holder(cx, world))).transpose().map_err(CliError::Store)?;
+        let name = &stone.machine;
+        match cx.block_on(retry_removal(world, &stone, &|_| ()))? {
+            Ok(Buried::Gone) => Ok(format!("Confirmed that the earlier {name} is gone")),
+            Ok(Buried::Claimed) => Ok(format!("The earlier {name} is recorded again; its tombstone is gone")),
+            Err(e) if self.force => {
+                failed(e, name).print(cx.drop_in());
+                world.store.remove_tombstone(id).map_err(CliError::Store)?;
+                Ok(format!("Forgot the earlier {name}: {}", stone.what()))
+            }
+            Err(e) => Err(failed(e, name)),
+        }
+    }
+}
+
+fn failed(error: StepError, name: &MachineName) -> CliError {
+    CliError::Step { machine: name.clone(), error: Arc::new(error), log: None }
+        .doing(format!("Error removing what the earlier {name:?} left", name = name.as_str()))
+}
+
+/// Does the work between the two lines of the history.
+fn noted(
+    world: &World,
+    machine: &Machine,
+    part: Part,
+    work: impl FnOnce() -> Result<Removed, CliError>,
+) -> Result<Removed, CliError> {
+    let (name, fleet) = (machine.name(), machine.record.fleet.as_ref());
+    let open = history::begin(world, &Origin::of(Rm::NAME), fleet, vec![Deed::rm(name, part)]);
+    let open = open.map_err(CliError::Store)?;
+    let removed = work();
+    let (result, end, failure) = match &removed {
+        Ok(Removed::Now) => (history::Result::Done, "removed", None),
+        Ok(Removed::Already) => (history::Result::Done, "already gone", None),
+        Ok(Removed::Unconfirmed(stone)) => (history::Result::Partial, "not confirmed", Some(stone.why.clone())),
+        Err(e) => (history::Result::Failed, "failed", Some(e.to_string())),
+    };
+    let failures = failure.map(|why| (format!("{name}/{part}"), why)).into_iter().collect();
+    if let Err(e) = open.end(world, result, BTreeMap::from([(name.clone(), end.to_owned())]), failures) {
+        story::not_noted(&e);
+    }
+    removed
 }
 
 /// Who we are, for those who find the fleet locked.

@@ -7,9 +7,11 @@ use super::CliError;
 use crate::{
     apply::{self, End, Event, Interrupt, Options, apply, phase},
     fleet::OnError,
+    history::{self, Deed, Origin},
     name::MachineName,
     plan::{Action, Plan},
     record::Part,
+    store::StoreError,
     world::{self, World},
 };
 use std::sync::Arc;
@@ -24,11 +26,14 @@ const RETRIES: u32 = 2;
 /// The first step that failed.
 pub(super) async fn carry_out(
     world: &World,
+    command: &'static str,
     name: &MachineName,
     plan: &Plan,
     interrupt: &Interrupt,
     tell: &(dyn Fn(String) + Send + Sync),
 ) -> Result<(), CliError> {
+    let open = history::begin(world, &Origin::of(command), plan.fleet.as_ref(), Deed::of_plan(plan));
+    let open = open.map_err(CliError::Store)?;
     let options = Options { parallel: 1, on_error: OnError::default(), retries: RETRIES };
     let (events, mut inbox) = unbounded_channel();
     let work = async {
@@ -45,6 +50,9 @@ pub(super) async fn carry_out(
         }
     };
     let (outcome, ()) = tokio::join!(work, telling);
+    if let Err(e) = open.end_of(world, plan, &outcome) {
+        not_noted(&e);
+    }
     for end in outcome.values() {
         if let End::Failed(error) = end {
             let log = world::machine_dir(world, name).join(apply::LOG);
@@ -56,6 +64,12 @@ pub(super) async fn carry_out(
         return Ok(());
     }
     Err(CliError::Unfinished(name.clone()))
+}
+
+/// Says that the end of a run is missing in the history. What was done is done, so it is no failure.
+pub(super) fn not_noted(error: &StoreError) {
+    let help = error.help().unwrap_or_else(|| "the history shows this run as one that did not end".to_owned());
+    CliError::warn(&format!("the end of this run could not be recorded: {error}"), &help);
 }
 
 /// Events as lines.
@@ -150,7 +164,7 @@ impl Story {
             Part::Certificate => Some("Copying certs to the remote machine..."),
             Part::Engine if text.starts_with("install ") => Some("Installing Docker..."),
             Part::Engine if text.starts_with("write ") => Some("Setting Docker configuration on the remote daemon..."),
-            Part::Engine | Part::Instance => None,
+            Part::Engine | Part::Instance | Part::Remains => None,
         };
         vec![before.and_then(|line| self.once(line)), Some(format!("({}) {text}", self.name))]
     }

@@ -13,6 +13,7 @@ mod fmt;
 mod group;
 mod kdl;
 mod kdl_token;
+mod limit;
 mod node;
 mod order;
 mod overlay;
@@ -39,6 +40,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use fmt::format;
+pub use limit::Limit;
 pub use overlay::MAX_BYTES;
 pub use problem::{Code, FleetProblems, Problem};
 pub use resolve::sets_up_engine;
@@ -142,14 +144,23 @@ pub struct Policy {
     /// Whether hosts that left the file are removed without `--prune`.
     pub prune: bool,
     /// More removals than this need `--allow-delete=N`.
-    pub max_delete: usize,
+    pub max_delete: Limit,
+    /// So many of the machines there are may be down at once because of what is done to them; `None`: all of them.
+    pub max_unavailable: Option<Limit>,
     /// Certificates that end within this many days are renewed.
     pub renew_before_days: i64,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { parallel: 16, on_error: OnError::default(), prune: false, max_delete: 1, renew_before_days: 30 }
+        Self {
+            parallel: 16,
+            on_error: OnError::default(),
+            prune: false,
+            max_delete: Limit::larger(1, 10),
+            max_unavailable: None,
+            renew_before_days: 30,
+        }
     }
 }
 

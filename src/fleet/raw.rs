@@ -165,8 +165,14 @@ pub(super) struct RawPolicy {
     pub(super) on_error: Option<super::OnError>,
     /// Whether machines whose hosts left the file are removed without `--prune`; false unless given.
     pub(super) prune: Option<bool>,
-    /// More removals than this need `--allow-delete=N`; 1 unless given.
-    pub(super) max_delete: Option<usize>,
+    /// More removals than this, a number or a share as `10%`, need `--allow-delete=N`; `1 or 10%` unless given,
+    /// which is the larger of both. The removal of all machines always needs it.
+    #[schemars(with = "String", extend("type" = ["string", "integer"]))]
+    pub(super) max_delete: Option<super::Limit>,
+    /// How many of the machines there are, a number or a share as `25%`, may be down at once because they are
+    /// changed; all of them unless given. The first that fails stops the rest.
+    #[schemars(with = "String", extend("type" = ["string", "integer"]))]
+    pub(super) max_unavailable: Option<super::Limit>,
     /// Certificates that end within this many days are renewed; 30 unless given.
     pub(super) renew_before_days: Option<u32>,
 }

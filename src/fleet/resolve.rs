@@ -201,13 +201,22 @@ fn tls_names(names: Vec<String>, section: Option<&Node>, problems: &mut Problems
 fn policy(section: Option<&Node>, problems: &mut Problems) -> Policy {
     let (raw, strange): (RawPolicy, _) = section.map(|node| read("policy", node, problems)).unwrap_or_default();
     refuse(&strange, "policy", problems);
-    let RawPolicy { parallel, on_error, prune, max_delete, renew_before_days } = raw;
+    let RawPolicy { parallel, on_error, prune, max_delete, max_unavailable, renew_before_days } = raw;
+    if max_unavailable.is_some_and(super::Limit::is_nothing)
+        && let Some(entry) = section.and_then(|node| node.entry("max_unavailable"))
+    {
+        let problem = Problem::new(Code::BadValue, "`max_unavailable` must be 1 or more")
+            .at(entry.node.at, "nothing could ever be changed")
+            .help("write how many machines may be down at once, as `1` or `25%`");
+        problems.push(problem);
+    }
     let default = Policy::default();
     Policy {
         parallel: parallel.map_or(default.parallel, Into::into),
         on_error: on_error.unwrap_or(default.on_error),
         prune: prune.unwrap_or(default.prune),
         max_delete: max_delete.unwrap_or(default.max_delete),
+        max_unavailable,
         renew_before_days: renew_before_days.map_or(default.renew_before_days, i64::from),
     }
 }

@@ -55,6 +55,8 @@ pub fn audit(plan: &Plan) -> Vec<Note> {
 fn fits(id: &StepId, action: Action, work: &Work) -> bool {
     match (id.part, id.rm, action) {
         (_, false, Action::Keep) => matches!(work, Work::Nothing | Work::Blocked(_)),
+        (Part::Remains, true, Action::Keep) => matches!(work, Work::Nothing),
+        (Part::Remains, true, Action::Rm) => matches!(work, Work::Bury(_)),
         (Part::Instance, true, Action::Rm) => matches!(work, Work::RmInstance),
         (Part::Instance, false, Action::Create) => matches!(work, Work::CreateInstance),
         (Part::Instance, false, Action::Upgrade) => {

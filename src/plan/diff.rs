@@ -50,8 +50,33 @@ pub(super) fn host(
     let Some(driver) = inputs.drivers.get(spec.driver.as_str()) else {
         return block(name, format!("driver `{}` is not known", spec.driver), steps);
     };
+    let adopted = known.record.fleet.is_none() && fleet.is_some();
     match instance(fleet, spec, known, *driver) {
-        Next::Create(reasons) => create_for(name, spec, &reasons, steps),
+        Next::Create(reasons) if adopted && known.record.pending.contains_key(&Part::Instance) => {
+            let why = list_reasons(&reasons);
+            block(
+                name,
+                format!(
+                    "a machine of this name was begun outside of the fleet ({why}); end that first: machine provision {name}, or machine rm {name}"
+                ),
+                steps,
+            );
+        }
+        Next::Replace(reasons) if adopted => {
+            let why = list_reasons(&reasons);
+            block(
+                name,
+                format!(
+                    "a machine of this name is in the store, belongs to no fleet and would have to be replaced ({why}); rename the host, or give that machine to the fleet: machine adopt --fleet {} {name}",
+                    fleet.map_or("", FleetName::as_str)
+                ),
+                steps,
+            );
+        }
+        Next::Create(mut reasons) => {
+            reasons.extend(adopted.then_some(Reason::Adopted));
+            create_for(name, spec, &reasons, steps);
+        }
         Next::Replace(reasons) => {
             steps.push((
                 StepId { machine: name.clone(), part: Part::Instance, rm: true },
@@ -72,10 +97,13 @@ pub(super) fn host(
 
 /// Adds the removal of a machine, or says why it stays.
 pub(super) fn rm(name: &MachineName, known: &Known, reason: &Reason, steps: &mut Found) {
-    if *reason == Reason::NotPruned {
+    // A removal that was begun was asked for then; until it has ended, nothing else can become of the machine.
+    let begun = known.record.pending.get(&Part::Instance) == Some(&Pending::Rm);
+    if *reason == Reason::NotPruned && !begun {
         steps.push((id(name, Part::Instance), keep(Reason::NotPruned)));
         return;
     }
+    let reason = if *reason == Reason::NotPruned { &Reason::NotInFleet } else { reason };
     let mut reasons = vec![reason.clone()];
     if let Some(pending) = known.record.pending.get(&Part::Instance) {
         reasons.push(Reason::Interrupted(*pending));
@@ -86,9 +114,18 @@ pub(super) fn rm(name: &MachineName, known: &Known, reason: &Reason, steps: &mut
     ));
 }
 
+fn list_reasons(reasons: &[Reason]) -> String {
+    reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
 fn block(name: &MachineName, why: String, steps: &mut Found) {
+    steps.push(blocked(name, why));
+}
+
+/// A machine that nothing may be done to.
+pub(super) fn blocked(name: &MachineName, why: String) -> (StepId, Step) {
     let step = Step { action: Action::Keep, reasons: vec![Reason::Blocked(why.clone())], work: Work::Blocked(why) };
-    steps.push((id(name, Part::Instance), step));
+    (id(name, Part::Instance), step)
 }
 
 fn create(name: &MachineName, spec: &HostSpec, reason: &Reason, steps: &mut Found) {

@@ -2,8 +2,9 @@
 
 use super::{Action, Plan, Reason, StepId};
 use crate::{
+    fleet::Limit,
     name::MachineName,
-    record::{Part, Snapshot},
+    record::{Part, Pending, Snapshot},
 };
 use thiserror::Error;
 
@@ -40,6 +41,9 @@ pub enum Refusal {
         /// How many may be.
         max: usize,
     },
+    /// Nothing of the fleet would be left.
+    #[error("{} machine{} of the fleet would be removed, and none of those it has would be left", if *.0 == 1 { "the only".to_owned() } else { format!("all {}", .0) }, if *.0 == 1 { "" } else { "s" })]
+    All(usize),
     /// `--allow-delete` names another number.
     #[error("{removals} machines would be removed, but `--allow-delete={allowed}` was given")]
     OtherNumber {
@@ -61,7 +65,7 @@ impl Refusal {
             Self::Replacement { .. } => {
                 "everything on the machine would be lost; if that is wanted, say so:\n  --allow-replace".to_owned()
             }
-            Self::TooMany { removals, .. } | Self::OtherNumber { removals, .. } => {
+            Self::TooMany { removals, .. } | Self::OtherNumber { removals, .. } | Self::All(removals) => {
                 format!("if that is wanted, name the exact number:\n  --allow-delete={removals}")
             }
         }
@@ -70,17 +74,23 @@ impl Refusal {
 
 /// Everything in a plan that needs a consent which was not given.
 #[must_use]
-pub fn refusals(plan: &Plan, snapshot: &Snapshot, max_delete: usize, consent: Consent) -> Vec<Refusal> {
+pub fn refusals(plan: &Plan, snapshot: &Snapshot, max_delete: Limit, consent: Consent) -> Vec<Refusal> {
     let mut found = Vec::new();
     let mut removals = 0;
-    for (id, step) in plan.steps.nodes().filter(|(_, s)| s.action == Action::Rm) {
+    // What is left of an earlier machine was given up when that was removed; the one that has its name is not touched.
+    let removed = plan.steps.nodes().filter(|(id, s)| s.action == Action::Rm && id.part != Part::Remains);
+    for (id, step) in removed {
         let recorded = snapshot.machines.get(&id.machine).map(|k| &k.record);
-        if recorded.is_some_and(|r| r.protect) {
+        // What the file says now counts as well as what was applied.
+        let wanted = plan.hosts.get(&id.machine);
+        if recorded.is_some_and(|r| r.protect) || wanted.is_some_and(|host| host.protect) {
             found.push(Refusal::Protected(id.machine.clone()));
         }
         let again = StepId { machine: id.machine.clone(), part: Part::Instance, rm: false };
         if plan.steps.get(&again).is_none() {
-            removals += 1;
+            // One that an earlier run had begun was consented to then.
+            let begun = recorded.is_some_and(|r| r.pending.get(&Part::Instance) == Some(&Pending::Rm));
+            removals += usize::from(consent.delete.is_some() || !begun);
             continue;
         }
         // What an interrupted run left half made or half removed holds nothing that could be lost.
@@ -90,13 +100,16 @@ pub fn refusals(plan: &Plan, snapshot: &Snapshot, max_delete: usize, consent: Co
             found.push(Refusal::Replacement { machine: id.machine.clone(), because });
         }
     }
-    if consent.destroy {
-        return found;
-    }
+    let has = snapshot.machines.values().filter(|k| k.record.fleet == plan.fleet).count();
     match consent.delete {
         Some(allowed) if allowed != removals => found.push(Refusal::OtherNumber { removals, allowed }),
-        None if removals > max_delete => found.push(Refusal::TooMany { removals, max: max_delete }),
-        _ => {}
+        Some(_) => {}
+        None if consent.destroy || removals == 0 => {}
+        None if removals == has => found.push(Refusal::All(removals)),
+        None if removals > max_delete.of(has) => {
+            found.push(Refusal::TooMany { removals, max: max_delete.of(has) });
+        }
+        None => {}
     }
     found
 }

@@ -11,7 +11,9 @@ mod engine;
 pub mod guard;
 pub mod markdown;
 mod order;
+mod remains;
 pub mod render;
+mod roll;
 pub mod saved;
 pub mod scope;
 pub mod sealed;
@@ -25,7 +27,7 @@ use crate::{
     graph::Graph,
     name::{FleetName, MachineName},
     provisioner::{Difference, Provisioners},
-    record::{Instance, MachineRecord, OptionValues, Part, Pending, Snapshot},
+    record::{Instance, MachineRecord, OptionValues, Part, Pending, Snapshot, Tombstone},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -60,7 +62,7 @@ impl FromStr for StepId {
         let wrong = || format!("`{text}` is not the name of a step");
         let (machine, rest) = text.split_once('/').ok_or_else(wrong)?;
         let (part, rm) = rest.strip_suffix(" (rm)").map_or((rest, false), |part| (part, true));
-        let part = Part::ALL.into_iter().find(|p| p.to_string() == part).ok_or_else(wrong)?;
+        let part = [Part::Remains].into_iter().chain(Part::ALL).find(|p| p.to_string() == part).ok_or_else(wrong)?;
         Ok(Self { machine: machine.parse().map_err(|e| format!("{}: {e}", wrong()))?, part, rm })
     }
 }
@@ -124,6 +126,15 @@ pub enum Reason {
     Adopted,
     /// It left the file and removal was not asked for.
     NotPruned,
+    /// An earlier machine of this name was removed, and nobody could confirm that it is gone.
+    Unconfirmed {
+        /// What may be there, for a person.
+        what: String,
+        /// When its removal was tried.
+        since: Timestamp,
+        /// Why it was not confirmed.
+        why: String,
+    },
     /// It could not be looked at, so nothing is known of it now.
     NotReached(String),
     /// It cannot be worked on at all: its record will not parse, or it is another fleet's.
@@ -153,6 +164,8 @@ pub enum Work {
     StartInstance,
     /// The driver removes it, then the record goes.
     RmInstance,
+    /// Drivers look for what these may have left and remove it; what is confirmed to be gone is forgotten.
+    Bury(Vec<Tombstone>),
     /// A certificate is issued if needed, and put on the host.
     Certificate {
         /// Names beside the machine's own and its address.
@@ -244,10 +257,21 @@ impl Plan {
                 diff::rm(name, known, &reason, &mut steps);
             }
         }
+        steps.extend(remains::steps(
+            Some(&fleet.name),
+            snapshot,
+            |_| true,
+            |driver| inputs.drivers.contains_key(driver),
+        ));
         Self {
             fleet: Some(fleet.name.clone()),
             hosts: fleet.hosts.iter().map(|(name, spec)| (name.clone(), HostPlan::of(spec))).collect(),
-            steps: order::graph(&fleet.hosts, snapshot, steps.into_iter().collect()),
+            steps: order::graph(
+                &fleet.hosts,
+                &fleet.policy,
+                snapshot,
+                held(fleet, snapshot, steps.into_iter().collect()),
+            ),
         }
     }
 
@@ -257,7 +281,11 @@ impl Plan {
         let fleet = snapshot.machines.get(name).and_then(|known| known.record.fleet.clone());
         let mut steps = diff::Found::new();
         diff::host(fleet.as_ref(), name, spec, snapshot, Policy::default().renew_before_days, inputs, &mut steps);
-        let steps = order::graph(&BTreeMap::new(), snapshot, steps.into_iter().collect());
+        let known = |driver: &str| inputs.drivers.contains_key(driver);
+        steps.extend(remains::steps(fleet.as_ref(), snapshot, |machine| machine == name, known));
+        // Alone, it waits for no other host.
+        let alone = BTreeMap::from([(name.clone(), spec.clone())]);
+        let steps = order::graph(&alone, &Policy::default(), snapshot, steps.into_iter().collect());
         Self { fleet, hosts: BTreeMap::from([(name.clone(), HostPlan::of(spec))]), steps }
     }
 
@@ -270,7 +298,12 @@ impl Plan {
         Self {
             fleet: record.fleet.clone(),
             hosts: BTreeMap::from([(record.name.clone(), HostPlan::of(&HostSpec::recorded(record)))]),
-            steps: order::graph(&BTreeMap::new(), &Snapshot::default(), BTreeMap::from([(id, step)])),
+            steps: order::graph(
+                &BTreeMap::new(),
+                &Policy::default(),
+                &Snapshot::default(),
+                BTreeMap::from([(id, step)]),
+            ),
         }
     }
 
@@ -291,10 +324,11 @@ impl Plan {
         for (name, known) in owned(fleet, snapshot) {
             diff::rm(name, known, &Reason::Destroyed, &mut steps);
         }
+        steps.extend(remains::steps(Some(fleet), snapshot, |_| true, |_| true));
         Self {
             fleet: Some(fleet.clone()),
             hosts: BTreeMap::new(),
-            steps: order::graph(&BTreeMap::new(), snapshot, steps.into_iter().collect()),
+            steps: order::graph(&BTreeMap::new(), &Policy::default(), snapshot, steps.into_iter().collect()),
         }
     }
 
@@ -319,6 +353,16 @@ impl Plan {
     pub fn of<'a>(&'a self, machine: &'a MachineName) -> impl Iterator<Item = (&'a StepId, &'a Step)> {
         self.steps.nodes().filter(move |(id, _)| id.machine == *machine)
     }
+}
+
+/// The same, but for machines that may not be changed while others are down.
+fn held(fleet: &Fleet, snapshot: &Snapshot, mut steps: diff::Steps) -> diff::Steps {
+    let roll = |limit| roll::Roll::new(&fleet.hosts, snapshot, &steps).held(limit);
+    let Some((machines, why)) = fleet.policy.max_unavailable.and_then(roll) else { return steps };
+    let machines: BTreeSet<MachineName> = machines.into_iter().collect();
+    steps.retain(|id, _| id.part == Part::Remains || !machines.contains(&id.machine));
+    steps.extend(machines.iter().map(|name| diff::blocked(name, why.clone())));
+    steps
 }
 
 fn owned<'a>(

@@ -1,8 +1,8 @@
 //! Which step waits for which. Every limit on order is an edge here, visible and testable.
 
-use super::{StepId, diff::Steps};
+use super::{StepId, Work, diff::Steps, roll::Roll};
 use crate::{
-    fleet::HostSpec,
+    fleet::{HostSpec, Policy},
     graph::Graph,
     name::MachineName,
     record::{Part, Snapshot},
@@ -15,6 +15,7 @@ use std::{
 /// Puts the steps in order.
 pub(super) fn graph(
     hosts: &BTreeMap<MachineName, HostSpec>,
+    policy: &Policy,
     snapshot: &Snapshot,
     steps: Steps,
 ) -> Graph<StepId, super::Step> {
@@ -22,10 +23,16 @@ pub(super) fn graph(
     let mut edges = Vec::with_capacity(steps.len() * 2);
     for of_machine in &numbers.machines {
         inside(&numbers.ids, of_machine.clone(), &mut edges);
+        edges.extend(after_remains(&numbers.ids, of_machine.clone(), &steps, hosts));
     }
     for (name, spec) in hosts.iter().filter(|(_, spec)| !spec.depends_on.is_empty()) {
         let Some(first) = numbers.first(name, false) else { continue };
         edges.extend(spec.depends_on.iter().filter_map(|earlier| Some((first, numbers.last(earlier)?))));
+    }
+    if let Some(limit) = policy.max_unavailable {
+        let roll = Roll::new(hosts, snapshot, &steps);
+        let of = |machine: &MachineName| numbers.of(machine).map(|n| (n, numbers.ids[n]));
+        edges.extend(roll.edges(limit, policy.parallel, |machine| of(machine).collect()));
     }
     let removals = removals(snapshot, &numbers);
     if removals.is_empty() {
@@ -91,6 +98,21 @@ fn inside(ids: &[&StepId], of_machine: Range<usize>, edges: &mut Vec<(usize, usi
             before = Some(n);
         }
     }
+}
+
+/// Where both would go by one tag, what an earlier machine left is gone before a new one is made.
+fn after_remains(
+    ids: &[&StepId],
+    of_machine: Range<usize>,
+    steps: &Steps,
+    hosts: &BTreeMap<MachineName, HostSpec>,
+) -> Option<(usize, usize)> {
+    let remains = of_machine.clone().find(|n| ids[*n].part == Part::Remains)?;
+    let Work::Bury(stones) = &steps[ids[remains]].work else { return None };
+    let create = of_machine.clone().find(|n| steps[ids[*n]].work == Work::CreateInstance)?;
+    let driver = &hosts.get(&ids[create].machine)?.driver;
+    let same = stones.iter().any(|stone| stone.driver == *driver);
+    same.then_some((create, remains))
 }
 
 /// The recorded order backwards: what depended on a machine goes before it does.

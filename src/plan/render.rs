@@ -58,6 +58,9 @@ impl fmt::Display for Reason {
             Self::Asked => f.write_str("asked for"),
             Self::Adopted => f.write_str("adopted from the store"),
             Self::NotPruned => f.write_str("not in the fleet file; kept without --prune"),
+            Self::Unconfirmed { what, since, why } => {
+                write!(f, "its removal on {since} was not confirmed: {what}: {why}")
+            }
             Self::NotReached(why) => write!(f, "not reached: {why}"),
             Self::Blocked(why) => write!(f, "blocked: {why}"),
         }
@@ -74,7 +77,9 @@ impl Reason {
 
 /// Whether a person needs to read a step that does nothing.
 pub(super) fn worth_saying(step: &Step) -> bool {
-    step.reasons.iter().any(|r| matches!(r, Reason::NotPruned | Reason::NotReached(_) | Reason::Blocked(_)))
+    step.reasons.iter().any(|r| {
+        matches!(r, Reason::NotPruned | Reason::Unconfirmed { .. } | Reason::NotReached(_) | Reason::Blocked(_))
+    })
 }
 
 /// Host by host, only what is done or in the way; then one line that counts.

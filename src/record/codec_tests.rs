@@ -322,7 +322,7 @@ fn errors_name_the_place() {
     refused("record 1\ninstance {\n  id \"x\"\n}", "line 2, column 1: `instance` lacks `address`");
     refused(
         "record 1\npending {\n  hull \"rm\"\n}",
-        "line 3, column 3: unknown variant `hull`, expected one of `instance`, `certificate`, `engine`",
+        "line 3, column 3: unknown variant `hull`, expected one of `remains`, `instance`, `certificate`, `engine`",
     );
     let cut = encode(&sample(), &ConfigDigest::default(), &Unknown::default());
     let error = decode(&cut[..cut.len() / 2]).unwrap_err();

@@ -7,6 +7,7 @@ pub mod codec;
 pub mod docker_machine;
 mod nodes;
 mod text;
+pub mod tombstone;
 
 use crate::{
     clock::Timestamp,
@@ -21,6 +22,8 @@ use std::{
     fmt,
 };
 
+pub use tombstone::Tombstone;
+
 /// Option values of a driver, by the key of its table, complete with defaults.
 pub type OptionValues = BTreeMap<String, serde_json::Value>;
 
@@ -28,6 +31,8 @@ pub type OptionValues = BTreeMap<String, serde_json::Value>;
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
+    /// No part of it: what an earlier machine of its name may have left ([`Tombstone`]).
+    Remains,
     /// The computer itself, real or virtual.
     Instance,
     /// The TLS identity of its engine.
@@ -37,13 +42,14 @@ pub enum Part {
 }
 
 impl Part {
-    /// All parts, in the order they are made.
+    /// All parts a machine is made of, in the order they are made.
     pub const ALL: [Self; 3] = [Self::Instance, Self::Certificate, Self::Engine];
 }
 
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
+            Self::Remains => "remains",
             Self::Instance => "instance",
             Self::Certificate => "certificate",
             Self::Engine => "engine",
@@ -312,4 +318,8 @@ pub struct Snapshot {
     pub machines: BTreeMap<MachineName, Known>,
     /// Machines whose records could not be read, and why. They are shown as Error and never touched.
     pub broken: BTreeMap<String, String>,
+    /// Removals that were not confirmed, by their id.
+    pub tombstones: BTreeMap<String, Tombstone>,
+    /// Tombstones that could not be read, and why. They are shown and never touched.
+    pub broken_tombstones: BTreeMap<String, String>,
 }

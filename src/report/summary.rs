@@ -77,7 +77,11 @@ pub fn hosts<'a>(plan: &'a Plan, outcome: &Outcome) -> BTreeMap<&'a MachineName,
         // The worst part speaks for the host; a replaced one that came back is no removal.
         let entry = ends.entry(&id.machine).or_insert(end);
         *entry = match (*entry, end) {
-            (HostEnd::Removed, HostEnd::Converged) | (HostEnd::Converged, HostEnd::Removed) => HostEnd::Converged,
+            // What went was what an earlier machine of the name had left.
+            (HostEnd::Removed, HostEnd::Unchanged)
+            | (HostEnd::Unchanged, HostEnd::Removed)
+            | (HostEnd::Removed, HostEnd::Converged)
+            | (HostEnd::Converged, HostEnd::Removed) => HostEnd::Converged,
             (HostEnd::Removed | HostEnd::Converged, HostEnd::NotStarted)
             | (HostEnd::NotStarted, HostEnd::Removed | HostEnd::Converged) => HostEnd::Interrupted,
             (a, b) => a.max(b),
@@ -90,8 +94,10 @@ pub fn hosts<'a>(plan: &'a Plan, outcome: &Outcome) -> BTreeMap<&'a MachineName,
 #[must_use]
 pub fn verdict(plan: &Plan, outcome: &Outcome) -> Verdict {
     let ends = hosts(plan, outcome);
-    let optional = |name: &MachineName| plan.hosts.get(name).is_some_and(|h| h.optional);
-    let bad = ends.iter().any(|(name, end)| *end >= HostEnd::NotReached && !optional(name));
+    // A run that was told to end before their turn did not try them.
+    let tried = |end: HostEnd| !matches!(end, HostEnd::NotStarted | HostEnd::Interrupted);
+    let excused = |name: &MachineName, end| tried(end) && plan.hosts.get(name).is_some_and(|h| h.optional);
+    let bad = ends.iter().any(|(name, end)| *end >= HostEnd::NotReached && !excused(name, *end));
     let good = ends.values().any(|end| matches!(end, HostEnd::Converged | HostEnd::Removed | HostEnd::Interrupted));
     match (bad, good) {
         (false, _) => Verdict::Complete,

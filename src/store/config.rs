@@ -70,11 +70,16 @@ pub fn secret_fields(driver: &str) -> impl Iterator<Item = &'static str> {
 /// The record without options that may not be recorded (pain 24).
 #[must_use]
 pub fn without_secrets(record: &MachineRecord) -> MachineRecord {
-    let mut record = record.clone();
-    for spec in table(&record.driver).iter().filter(|s| s.secrecy == Secrecy::Secret) {
-        record.options.remove(spec.key);
+    MachineRecord { options: plain_options(&record.driver, &record.options), ..record.clone() }
+}
+
+/// Options of a driver without its secrets.
+pub(super) fn plain_options(driver: &str, options: &OptionValues) -> OptionValues {
+    let mut options = options.clone();
+    for spec in table(driver).iter().filter(|s| s.secrecy == Secrecy::Secret) {
+        options.remove(spec.key);
     }
-    record
+    options
 }
 
 #[cfg(test)]

@@ -8,7 +8,9 @@
 //! What is wrong with one machine never concerns another (pain 9).
 
 use super::{
-    Area, Holder, Lock, Mode, Store, StoreError, config,
+    Area, Holder, Lock, Mode, Store, StoreError,
+    aside::Aside,
+    config,
     file::{Files, Staged, failed, hidden},
     lock,
 };
@@ -16,14 +18,14 @@ use crate::{
     digest::sha256_hex,
     name::{FleetName, MachineName},
     record::{
-        CertificateRecord, Known, MachineRecord, Snapshot,
+        CertificateRecord, Known, MachineRecord, Snapshot, Tombstone,
         codec::{self, Document, Unknown},
         docker_machine::{ConfigError, ConfigFile, Place},
     },
     tls,
 };
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     fmt::Write as _,
     fs::{self, File},
@@ -77,6 +79,10 @@ impl DirStore {
         let root: PathBuf = root.components().collect();
         let root_text = root.to_string_lossy().into_owned();
         Ok(Self { root, root_text, files })
+    }
+
+    fn aside(&self) -> Aside<'_> {
+        Aside { root: &self.root, files: &self.files }
     }
 
     fn machines(&self) -> PathBuf {
@@ -261,6 +267,12 @@ impl Store for DirStore {
                 }
             }
         }
+        for (id, stone) in self.tombstones()? {
+            match stone {
+                Ok(stone) => drop(snapshot.tombstones.insert(id, stone)),
+                Err(why) => drop(snapshot.broken_tombstones.insert(id, why)),
+            }
+        }
         Ok(snapshot)
     }
 
@@ -396,6 +408,30 @@ impl Store for DirStore {
             return Ok(id);
         }
         Err(failed("use", &path)(io::Error::new(io::ErrorKind::InvalidData, "it does not hold 32 hex digits")))
+    }
+
+    fn tombstones(&self) -> Result<BTreeMap<String, Result<Tombstone, String>>, StoreError> {
+        self.aside().tombstones()
+    }
+
+    fn put_tombstone(&self, tombstone: &Tombstone) -> Result<(), StoreError> {
+        self.aside().put_tombstone(tombstone)
+    }
+
+    fn remove_tombstone(&self, id: &str) -> Result<(), StoreError> {
+        self.aside().remove_tombstone(id)
+    }
+
+    fn tombstone_dir(&self) -> Result<PathBuf, StoreError> {
+        self.aside().tombstone_dir()
+    }
+
+    fn append_history(&self, line: &str) -> Result<(), StoreError> {
+        self.aside().append_history(line)
+    }
+
+    fn history(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        self.aside().history()
     }
 
     fn lock(&self, fleet: &FleetName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {

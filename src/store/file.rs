@@ -8,7 +8,7 @@ use std::{
     fmt,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -152,6 +152,41 @@ impl Files {
     pub(super) fn write(&self, to: &Path, content: &[u8], mode: Mode) -> Result<(), StoreError> {
         self.stage(to, content, mode)?.name()?;
         self.sync_dir(to.parent().unwrap_or(Path::new("/")))
+    }
+
+    /// Appends a line to a file, 0600, in one write: of several writers at once, each one's line is whole.
+    pub(super) fn append_line(&self, to: &Path, line: &str) -> Result<(), StoreError> {
+        let is_new = !to.exists();
+        let append = || -> io::Result<()> {
+            self.ask(Effect::Create, to)?;
+            let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(to)?;
+            let length = file.metadata()?.len();
+            let mut last = [b'\n'];
+            if length > 0 {
+                file.read_exact_at(&mut last, length - 1)?;
+            }
+            // A writer that was killed left half a line, which must not spoil ours.
+            let text = if last == [b'\n'] { format!("{line}\n") } else { format!("\n{line}\n") };
+            if let Err(e) = self.ask(Effect::Write, to) {
+                // What a full disk leaves behind.
+                let _ = file.write_all(&text.as_bytes()[..text.len() / 2]);
+                return Err(e);
+            }
+            file.write_all(text.as_bytes())?;
+            self.ask(Effect::Sync, to)?;
+            file.sync_data()
+        };
+        append().map_err(failed("append to", to))?;
+        if is_new { self.sync_dir(to.parent().unwrap_or(Path::new("/"))) } else { Ok(()) }
+    }
+
+    /// Deletes a file, durably. Nothing to do when it is not there.
+    pub(super) fn remove_file(&self, path: &Path) -> Result<(), StoreError> {
+        match self.ask(Effect::Remove, path).and_then(|()| fs::remove_file(path)) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(e) => Err(failed("remove", path)(e)),
+            Ok(()) => self.sync_dir(path.parent().unwrap_or(Path::new("/"))),
+        }
     }
 
     /// Writes a file unless there is one; either way it is there then.

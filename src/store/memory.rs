@@ -4,7 +4,7 @@ use super::{Area, Holder, Lock, Mode, Store, StoreError, file::failed};
 use crate::{
     name::{FleetName, MachineName},
     record::{
-        Known, MachineRecord, Snapshot,
+        Known, MachineRecord, Snapshot, Tombstone,
         codec::{self, ConfigDigest, Unknown},
         docker_machine::{ConfigFile, Place},
     },
@@ -32,6 +32,8 @@ struct State {
     broken: BTreeMap<String, String>,
     /// By folder and name.
     files: BTreeMap<(PathBuf, String), (Vec<u8>, Mode)>,
+    tombstones: BTreeMap<String, Tombstone>,
+    history: Option<String>,
     locks: Arc<Mutex<BTreeMap<FleetName, Holder>>>,
     fuse: Option<(usize, Blown)>,
     writes: usize,
@@ -141,6 +143,8 @@ impl Store for MemoryStore {
         Ok(Snapshot {
             machines: state.records.iter().map(|(name, record)| (name.clone(), known(record))).collect(),
             broken: state.broken.clone(),
+            tombstones: state.tombstones.clone(),
+            broken_tombstones: BTreeMap::new(),
         })
     }
 
@@ -227,6 +231,42 @@ impl Store for MemoryStore {
 
     fn id(&self) -> Result<String, StoreError> {
         Ok("00000000000000000000000000000001".to_owned())
+    }
+
+    fn tombstones(&self) -> Result<BTreeMap<String, Result<Tombstone, String>>, StoreError> {
+        Ok(self.state().tombstones.iter().map(|(id, stone)| (id.clone(), Ok(stone.clone()))).collect())
+    }
+
+    fn put_tombstone(&self, tombstone: &Tombstone) -> Result<(), StoreError> {
+        assert_eq!(Tombstone::decode(&tombstone.encode()).as_ref(), Ok(tombstone), "a tombstone reads back");
+        self.change(&tombstone.id(), |state| {
+            state.tombstones.insert(tombstone.id(), tombstone.clone());
+        })
+    }
+
+    fn remove_tombstone(&self, id: &str) -> Result<(), StoreError> {
+        self.change(id, |state| {
+            state.tombstones.remove(id);
+        })
+    }
+
+    fn tombstone_dir(&self) -> Result<PathBuf, StoreError> {
+        let dir = self.root().join("tombstones");
+        std::fs::create_dir_all(&dir).map_err(failed("make", &dir))?;
+        Ok(dir)
+    }
+
+    fn append_history(&self, line: &str) -> Result<(), StoreError> {
+        assert!(!line.contains('\n'), "a line of the history is one line");
+        self.change("history", |state| {
+            let history = state.history.get_or_insert_default();
+            history.push_str(line);
+            history.push('\n');
+        })
+    }
+
+    fn history(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(self.state().history.clone().map(String::into_bytes))
     }
 
     fn lock(&self, fleet: &FleetName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {

@@ -13,17 +13,18 @@ pub mod issued;
 pub mod memory;
 pub mod plans;
 
+mod aside;
 mod file;
 mod lock;
 
 use crate::{
     clock::Timestamp,
     name::{FleetName, MachineName},
-    record::{MachineRecord, Snapshot, docker_machine::ConfigFile},
+    record::{MachineRecord, Snapshot, Tombstone, docker_machine::ConfigFile},
 };
 use serde::{Deserialize, Serialize};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::ErrorKind,
     path::{Path, PathBuf},
 };
@@ -238,6 +239,43 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When it cannot be written.
     fn id(&self) -> Result<String, StoreError>;
+
+    /// Removals that were not confirmed, by their id; of those that cannot be read, why.
+    ///
+    /// # Errors
+    /// When none can be read.
+    fn tombstones(&self) -> Result<BTreeMap<String, Result<Tombstone, String>>, StoreError>;
+
+    /// Keeps a removal that was not confirmed, without secrets. An older one of the same instance is replaced.
+    ///
+    /// # Errors
+    /// When it cannot be written; the machine's record must stay then.
+    fn put_tombstone(&self, tombstone: &Tombstone) -> Result<(), StoreError>;
+
+    /// Forgets a removal, which is confirmed now. Succeeds when there is none of this id.
+    ///
+    /// # Errors
+    /// When it cannot be removed.
+    fn remove_tombstone(&self, id: &str) -> Result<(), StoreError>;
+
+    /// A folder for drivers that look for what has no record any more, made if need be, 0700.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    fn tombstone_dir(&self) -> Result<PathBuf, StoreError>;
+
+    /// Appends a line to the store's history, whole and durably, whoever else appends. What a writer that was killed
+    /// left half written stays, on a line of its own.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    fn append_history(&self, line: &str) -> Result<(), StoreError>;
+
+    /// The store's history; `None` when there is none.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    fn history(&self) -> Result<Option<Vec<u8>>, StoreError>;
 
     /// Takes the lock of a fleet.
     ///

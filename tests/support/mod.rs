@@ -264,10 +264,14 @@ impl Driver for FakeDriver {
         Ok(now)
     }
 
-    async fn rm(&self, cx: &DriverContext<'_>, _: &Instance, _: &Options) -> Result<(), DriverError> {
+    async fn rm(&self, cx: &DriverContext<'_>, old: &Instance, _: &Options) -> Result<(), DriverError> {
         let mut cloud = lock(&self.0);
         cloud.begin().map_err(|()| lost("removing the instance"))?;
-        cloud.machines.remove(cx.machine.as_str());
+        let name = cx.machine.as_str();
+        // Another one of the same name is not the one that is to go.
+        if cloud.machines.get(name).is_some_and(|machine| instance(name, machine).id == old.id) {
+            cloud.machines.remove(name);
+        }
         cloud.effect().map_err(|()| lost("removing the instance"))
     }
 }

@@ -11,14 +11,17 @@ use crate::{
     name::MachineName,
     plan::Plan,
     record::{
-        MachineRecord, OptionValues, Snapshot,
+        MachineRecord, OptionValues, Snapshot, Tombstone,
         docker_machine::{EngineOptions, SwarmOptions},
     },
     store::{Area, Mode, authority},
     world::World,
 };
 use clap::{ArgMatches, Command};
-use std::{collections::BTreeSet, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 use tokio::sync::mpsc::unbounded_channel;
 
 pub(super) use engine::port as engine_port;
@@ -94,7 +97,9 @@ impl Run for Create {
             })
             .map_err(CliError::Store)?;
         out.line("Running pre-create checks...")?;
-        let plan = Plan::machine(&name, &spec, &Snapshot::default(), &fleet::inputs(&world, false));
+        // What an earlier machine of the name left goes first: the new one would be found by the same tag.
+        let snapshot = Snapshot { tombstones: remains(&world)?, ..Snapshot::default() };
+        let plan = Plan::machine(&name, &spec, &snapshot, &fleet::inputs(&world, false));
         let made = make(cx, out, &world, &name, &plan)?;
         if let Err(error) = made {
             return Err(self.failed(&world, cx, out, &name, error));
@@ -111,6 +116,12 @@ impl Run for Create {
     }
 }
 
+/// Removals that were not confirmed.
+fn remains(world: &World) -> Result<BTreeMap<String, Tombstone>, CliError> {
+    let stones = world.store.tombstones().map_err(CliError::Store)?;
+    Ok(stones.into_iter().filter_map(|(id, stone)| Some((id, stone.ok()?))).collect())
+}
+
 /// Carries out the plan, telling on standard output what happens.
 fn make(
     cx: &Cx,
@@ -125,7 +136,8 @@ fn make(
         let (lines, mut told) = unbounded_channel::<String>();
         let work = async {
             // The receiver lives until the sender is gone.
-            let made = story::carry_out(world, name, plan, &interrupt, &|line| drop(lines.send(line))).await;
+            let made =
+                story::carry_out(world, Create::NAME, name, plan, &interrupt, &|line| drop(lines.send(line))).await;
             drop(lines);
             made
         };

@@ -220,7 +220,12 @@ impl Apply {
             (_, true) => OnError::KeepGoing,
             _ => policy.on_error,
         };
-        How { parallel: self.parallel.unwrap_or(policy.parallel), on_error, style: self.style() }
+        How {
+            parallel: self.parallel.unwrap_or(policy.parallel),
+            on_error,
+            style: self.style(),
+            origin: self.fleet.origin(Self::NAME),
+        }
     }
 
     fn ended(&self, cx: &Cx, out: &mut Out, ready: &Ready<'_>, exit: Exit) -> Result<Exit, CliError> {

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::{
     cli::{CliError, Cx, Exit, Group, Out, Run, prompt, rm::holder},
-    plan::{Action, Plan, guard},
+    plan::{Plan, guard},
+    record::Part,
     report::Style,
 };
 
@@ -22,6 +23,9 @@ pub(in crate::cli) struct Destroy {
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
+    /// Refuse unless it is exactly this many machines
+    #[arg(long, value_name = "N")]
+    allow_delete: Option<usize>,
     /// Print events as JSON, one a line
     #[arg(long)]
     json: bool,
@@ -38,7 +42,7 @@ impl Run for Destroy {
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;
         let scope = self.narrow.scope(&fleet, &snapshot)?;
         let (plan, left_out) = scope.of(Plan::destroy(&fleet.name, &snapshot));
-        let consent = guard::Consent { destroy: true, ..guard::Consent::default() };
+        let consent = guard::Consent { destroy: true, delete: self.allow_delete, replace: false };
         let refusals = guard::refusals(&plan, &snapshot, fleet.policy.max_delete, consent);
         let style = if self.json { Style::Json } else { Style::Human };
         if !refusals.is_empty() {
@@ -55,14 +59,16 @@ impl Run for Destroy {
             if let (Some(told), Style::Human) = (narrow::told(&left_out), style) {
                 out.line(&told)?;
             }
-            let machines = count(plan.count(Action::Rm), "machine");
+            let removed = plan.changes().filter(|(id, _)| id.part != Part::Remains).count();
+            let machines = count(removed, "machine");
             let question = format!("Remove {machines} of fleet `{}` and all that is on them? (y/n): ", fleet.name);
             if !prompt::confirmed(cx, out, &question, "destroying a fleet")? {
                 out.line("Nothing was changed.")?;
                 return Ok(Exit::Done);
             }
         }
-        let how = How { parallel: fleet.policy.parallel, on_error: fleet.policy.on_error, style };
+        let origin = self.fleet.origin(Self::NAME);
+        let how = How { parallel: fleet.policy.parallel, on_error: fleet.policy.on_error, style, origin };
         let runtime = cx.runtime()?;
         let exit = runtime.block_on(perform(&world, &plan, &how, out))?;
         runtime.shutdown_background();

@@ -5,6 +5,7 @@ use crate::{
     cli::CliError,
     digest::sha256_hex,
     fleet::{self, Fleet, Form, Source},
+    history::Origin,
     plan::saved::SourceFile,
 };
 use std::{
@@ -128,6 +129,14 @@ impl FleetFile {
             Ok(SourceFile { path: whole.display().to_string(), sha256 })
         });
         files.collect()
+    }
+
+    /// What the history says of a run on these files.
+    pub(super) fn origin(&self, command: &'static str) -> Origin {
+        match self.paths().unwrap_or_default().iter().find(|path| !is_stdin(path)) {
+            Some(path) => Origin::of_file(command, path),
+            None => Origin::of(command),
+        }
     }
 
     /// The checked fleet.

@@ -21,6 +21,7 @@ pub(super) use fleet_file::{FleetFile, read};
 use super::{CliError, Cx, Exit, Out};
 use crate::{
     fleet::{self, Fleet},
+    history::Origin,
     name::MachineName,
     observe::{self, observe},
     plan::{Inputs, Plan, scope::Scope},

@@ -3,8 +3,9 @@
 use super::painted;
 use crate::{
     apply::{Event, Interrupt, Options, apply},
-    cli::{CliError, Exit, Out},
+    cli::{CliError, Exit, Out, story},
     fleet::OnError,
+    history::{self, Deed, Origin},
     name::MachineName,
     plan::Plan,
     report::{Style, reporter, summary},
@@ -21,10 +22,15 @@ pub(super) struct How {
     pub(super) parallel: usize,
     pub(super) on_error: OnError,
     pub(super) style: Style,
+    /// What the history says of where it comes from.
+    pub(super) origin: Origin,
 }
 
 /// Applies the plan, reports as it goes, and says at the end how it ended for every host.
 pub(super) async fn perform(world: &World, plan: &Plan, how: &How, out: &mut Out) -> Result<Exit, CliError> {
+    // A run without effects is nothing to remember.
+    let begin = || history::begin(world, &how.origin, plan.fleet.as_ref(), Deed::of_plan(plan));
+    let open = (!plan.is_noop()).then(begin).transpose().map_err(CliError::Store)?;
     let (events, mut inbox) = unbounded_channel::<Event>();
     let interrupt = Interrupt::default();
     let listening = tokio::spawn(listen(interrupt.clone()));
@@ -38,8 +44,12 @@ pub(super) async fn perform(world: &World, plan: &Plan, how: &How, out: &mut Out
     let options = Options { parallel: how.parallel, on_error: how.on_error, retries: RETRIES };
     let outcome = apply(plan, world, &options, &interrupt, &events).await;
     drop(events);
+    let noted = open.map_or(Ok(()), |open| open.end_of(world, plan, &outcome));
     reporting.await.expect("a reporter does not panic");
     listening.abort();
+    if let Err(e) = noted {
+        story::not_noted(&e);
+    }
     crate::context::sync_if_used(world);
     let log_of = |name: &MachineName| -> Option<PathBuf> {
         let path = world::machine_dir(world, name).join(crate::apply::LOG);

@@ -1,0 +1,172 @@
+//! Who did what to which machines, when, from which commit, and how it ended: a file of the store that only grows.
+//!
+//! Each run writes two lines, one before it touches anything and one at its end; a run that was killed has the first
+//! only. No line holds a command line or what a host printed, for either may hold secrets.
+
+mod commit;
+mod entry;
+mod read;
+
+use crate::{
+    apply::{End, Outcome},
+    name::{FleetName, MachineName},
+    plan::{Action, Plan, Reason, StepId},
+    record::Part,
+    report::summary,
+    store::StoreError,
+    world::World,
+};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+pub use commit::{Commit, Source};
+pub use entry::{Begun, Deed, Ended, Entry, Result};
+pub use read::{History, Pick, Run, VERSION};
+
+/// How much of a failure is kept, in characters.
+const FAILURE: usize = 300;
+
+/// What a run is called, and what it is about.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The command, as `apply`.
+    pub command: &'static str,
+    /// The fleet file, if the run is about one.
+    pub file: Option<String>,
+    /// What the file is of.
+    pub commit: Option<Commit>,
+}
+
+impl Origin {
+    /// A command on machines by name.
+    #[must_use]
+    pub fn of(command: &'static str) -> Self {
+        Self { command, file: None, commit: None }
+    }
+
+    /// A command on a fleet file.
+    #[must_use]
+    pub fn of_file(command: &'static str, file: &Path) -> Self {
+        let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+        Self { command, file: Some(file.display().to_string()), commit: Commit::of(file, &var) }
+    }
+}
+
+/// A run whose end has yet to be written.
+#[must_use = "a run without an end looks killed"]
+#[derive(Debug)]
+pub struct Open {
+    run: String,
+}
+
+/// Writes that a run begins. Nothing may be touched before.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn begin(
+    world: &World,
+    origin: &Origin,
+    fleet: Option<&FleetName>,
+    steps: Vec<Deed>,
+) -> std::result::Result<Open, StoreError> {
+    let run = name_of_run();
+    let begun = Begun {
+        run: run.clone(),
+        at: world.clock.now(),
+        who: who(),
+        pid: std::process::id(),
+        command: origin.command.to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        fleet: fleet.cloned(),
+        file: origin.file.clone(),
+        commit: origin.commit.clone(),
+        steps,
+    };
+    world.store.append_history(&Entry::Begin(begun).line())?;
+    Ok(Open { run })
+}
+
+impl Open {
+    /// Writes that the run ended, and how.
+    ///
+    /// # Errors
+    /// When it cannot be written; what was done is done all the same.
+    pub fn end(
+        self,
+        world: &World,
+        result: Result,
+        hosts: BTreeMap<MachineName, String>,
+        failures: BTreeMap<String, String>,
+    ) -> std::result::Result<(), StoreError> {
+        let failures = failures.into_iter().map(|(what, why)| (what, first_line(&why))).collect();
+        let ended = Ended { run: self.run, at: world.clock.now(), result, hosts, failures };
+        world.store.append_history(&Entry::End(ended).line())
+    }
+
+    /// As [`Self::end`], for a run that carried out a plan.
+    ///
+    /// # Errors
+    /// As for [`Self::end`].
+    pub fn end_of(self, world: &World, plan: &Plan, outcome: &Outcome) -> std::result::Result<(), StoreError> {
+        let result = match summary::verdict(plan, outcome) {
+            summary::Verdict::Complete => Result::Done,
+            summary::Verdict::Partial => Result::Partial,
+            summary::Verdict::Nothing => Result::Failed,
+        };
+        let changed: Vec<&MachineName> = plan.changes().map(|(id, _)| &id.machine).collect();
+        let ends = summary::hosts(plan, outcome).into_iter().filter(|(name, _)| changed.binary_search(name).is_ok());
+        let failures = outcome.iter().filter_map(|(id, end)| match end {
+            End::Failed(error) => Some((id.to_string(), error.to_string())),
+            End::Done | End::Skipped(_) | End::NotStarted | End::CutOff => None,
+        });
+        self.end(world, result, ends.map(|(name, end)| (name.clone(), end.to_string())).collect(), failures.collect())
+    }
+}
+
+impl Deed {
+    /// What a plan is going to do, step by step; nothing of what it leaves alone.
+    #[must_use]
+    pub fn of_plan(plan: &Plan) -> Vec<Self> {
+        let deed = |id: &StepId, action: Action, reasons: &[Reason]| Self {
+            machine: id.machine.clone(),
+            part: id.part,
+            action,
+            reasons: reasons.iter().map(ToString::to_string).collect(),
+        };
+        plan.changes().map(|(id, step)| deed(id, step.action, &step.reasons)).collect()
+    }
+
+    /// The removal of a machine that somebody asked for by name.
+    #[must_use]
+    pub fn rm(machine: &MachineName, part: Part) -> Self {
+        let reasons = vec![Reason::Asked.to_string()];
+        Self { machine: machine.clone(), part, action: Action::Rm, reasons }
+    }
+}
+
+/// Who runs this, as `anna@build-7`: on a CI runner, who made it run.
+fn who() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let names = ["GITHUB_ACTOR", "GITLAB_USER_LOGIN", "USER", "LOGNAME"];
+    let user = names.into_iter().find_map(|name| std::env::var(name).ok().filter(|value| !value.is_empty()));
+    format!("{}@{host}", user.unwrap_or_else(|| format!("uid-{}", rustix::process::getuid().as_raw())))
+}
+
+/// A name no other run has, not even one of another computer that shares the store.
+fn name_of_run() -> String {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut random = [0; 8];
+    // Without randomness the process and the count still tell runs of one computer apart.
+    let filled = aws_lc_rs::rand::fill(&mut random).is_ok();
+    let count = COUNT.fetch_add(u64::from(!filled), Ordering::Relaxed);
+    let number = if filled { u64::from_ne_bytes(random) } else { u64::from(std::process::id()) << 32 | count };
+    format!("{number:016x}")
+}
+
+/// The first line of a failure, and not without end: what hosts printed follows on further lines.
+fn first_line(why: &str) -> String {
+    why.lines().next().unwrap_or_default().chars().take(FAILURE).collect()
+}

@@ -1,0 +1,78 @@
+//! What a directory keeps beside machines, where docker-machine does not look: tombstones and the history.
+
+use super::{
+    Mode, StoreError, config,
+    file::{Files, failed},
+};
+use crate::record::Tombstone;
+use std::{
+    collections::BTreeMap,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The files of one store that are not of machines.
+pub(super) struct Aside<'a> {
+    pub(super) root: &'a Path,
+    pub(super) files: &'a Files,
+}
+
+/// Folder of the tombstones; each is a file.
+const TOMBSTONES: &str = "tombstones";
+/// How their names end.
+const ENDING: &str = ".json";
+/// File of the history, a JSON object a line.
+const HISTORY: &str = "history.jsonl";
+
+impl Aside<'_> {
+    pub(super) fn tombstone_dir(&self) -> Result<PathBuf, StoreError> {
+        let dir = self.root.join(TOMBSTONES);
+        self.files.make_dir(&dir)?;
+        Ok(dir)
+    }
+
+    pub(super) fn tombstones(&self) -> Result<BTreeMap<String, Result<Tombstone, String>>, StoreError> {
+        let dir = self.root.join(TOMBSTONES);
+        let entries = match fs::read_dir(&dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+            other => other.map_err(failed("read", &dir))?,
+        };
+        let mut found = BTreeMap::new();
+        for entry in entries {
+            let path = entry.map_err(failed("read", &dir))?.path();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let Some(id) = name.strip_suffix(ENDING).filter(|id| !id.starts_with('.')) else { continue };
+            // One that went in this moment is confirmed.
+            let read = match Files::read(&path) {
+                Ok(None) => continue,
+                Ok(Some(bytes)) => String::from_utf8(bytes).map_err(|e| e.to_string()),
+                Err(e) => Err(e.to_string()),
+            };
+            let decoded = read.and_then(|text| Tombstone::decode(&text)).and_then(|stone| match stone.id() {
+                own if own == id => Ok(stone),
+                own => Err(format!("it is the tombstone {own}, under another name")),
+            });
+            found.insert(id.to_owned(), decoded.map_err(|why| format!("{}: {why}", path.display())));
+        }
+        Ok(found)
+    }
+
+    pub(super) fn put_tombstone(&self, stone: &Tombstone) -> Result<(), StoreError> {
+        let stone = Tombstone { options: config::plain_options(&stone.driver, &stone.options), ..stone.clone() };
+        let path = self.tombstone_dir()?.join(stone.id() + ENDING);
+        self.files.write(&path, stone.encode().as_bytes(), Mode::Private)
+    }
+
+    pub(super) fn remove_tombstone(&self, id: &str) -> Result<(), StoreError> {
+        self.files.remove_file(&self.root.join(TOMBSTONES).join(format!("{id}{ENDING}")))
+    }
+
+    pub(super) fn append_history(&self, line: &str) -> Result<(), StoreError> {
+        self.files.make_dir(self.root)?;
+        self.files.append_line(&self.root.join(HISTORY), line)
+    }
+
+    pub(super) fn history(&self) -> Result<Option<Vec<u8>>, StoreError> {
+        Files::read(&self.root.join(HISTORY))
+    }
+}
