@@ -16,6 +16,7 @@ pub mod template;
 
 // What a host should be and what was found there. Pure.
 pub mod engine;
+pub mod hook;
 pub mod provisioner;
 pub mod record;
 
@@ -33,6 +34,7 @@ pub mod tls;
 
 // Effects.
 pub mod store;
+pub mod local;
 pub mod world;
 
 pub mod archive;

@@ -6,6 +6,7 @@ use crate::{
     docker::{DockerApi, DockerError, Endpoint, EngineVersion},
     driver::Drivers,
     engine::Api,
+    local::Local,
     name::MachineName,
     provisioner::Provisioners,
     record::{EngineRecord, MachineRecord},
@@ -34,6 +35,8 @@ pub struct World {
     pub store: Arc<dyn Store>,
     /// Says what time it is.
     pub clock: Arc<dyn Clock>,
+    /// Runs the user's own commands on this computer.
+    pub local: Arc<dyn Local>,
 }
 
 /// Where engines listen on their host, unless told otherwise.

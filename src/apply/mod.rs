@@ -7,6 +7,7 @@
 mod certificate;
 mod engine;
 mod error;
+mod hook;
 mod host;
 mod instance;
 mod step;
@@ -32,6 +33,7 @@ use tokio::{
 
 pub use certificate::renew as renew_certificate;
 pub use error::StepError;
+pub use hook::run as run_hook;
 pub(crate) use host::LOG;
 
 /// What steps say of themselves in [`Event::Progress`] and others may want to recognise.
@@ -158,6 +160,7 @@ pub async fn apply(
     events: &UnboundedSender<Event>,
 ) -> Outcome {
     let mut run = Run::new(plan, options.on_error, events);
+    let hooks = plan.hooks();
     let mut running: JoinSet<(StepId, Result<(), StepError>, Duration)> = JoinSet::new();
     let mut in_flight = BTreeSet::new();
     loop {
@@ -176,6 +179,7 @@ pub async fn apply(
                 id: id.clone(),
                 step,
                 retries: options.retries,
+                later: plan.later(&hooks, &id),
                 events: events.clone(),
             };
             in_flight.insert(id.clone());

@@ -10,6 +10,7 @@ mod configuration;
 pub mod draw;
 mod engine;
 mod fmt;
+mod hooks;
 mod node;
 mod order;
 mod parse;
@@ -24,6 +25,7 @@ mod vars;
 
 use crate::{
     engine::EngineSpec,
+    hook::Hooks,
     name::{FleetName, MachineName},
     record::{MachineRecord, OptionValues, certificate_names},
 };
@@ -64,6 +66,8 @@ pub struct HostSpec {
     pub protect: bool,
     /// Whether its failure fails the run.
     pub optional: bool,
+    /// Commands of the user's own around what is done to it.
+    pub hooks: Hooks,
 }
 
 /// What happens after a failure.
@@ -139,6 +143,7 @@ impl HostSpec {
             depends_on: record.depends_on.clone(),
             protect: record.protect,
             optional: false,
+            hooks: record.hooks.spec.clone(),
         }
     }
 }

@@ -78,7 +78,7 @@ pub fn refusals(plan: &Plan, snapshot: &Snapshot, max_delete: usize, consent: Co
         if recorded.is_some_and(|r| r.protect) {
             found.push(Refusal::Protected(id.machine.clone()));
         }
-        let again = StepId { machine: id.machine.clone(), part: Part::Instance, rm: false };
+        let again = StepId::part(&id.machine, Part::Instance);
         if plan.steps.get(&again).is_none() {
             removals += 1;
             continue;

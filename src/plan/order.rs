@@ -5,7 +5,7 @@ use crate::{
     fleet::HostSpec,
     graph::Graph,
     name::MachineName,
-    record::{Part, Snapshot},
+    record::Snapshot,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,11 +21,11 @@ pub(super) fn graph(
     let numbers = Numbers::new(&steps);
     let mut edges = Vec::with_capacity(steps.len() * 2);
     for of_machine in &numbers.machines {
-        inside(&numbers.ids, of_machine.clone(), &mut edges);
+        inside(of_machine.clone(), &mut edges);
     }
     for (name, spec) in hosts.iter().filter(|(_, spec)| !spec.depends_on.is_empty()) {
         let Some(first) = numbers.first(name, false) else { continue };
-        edges.extend(spec.depends_on.iter().filter_map(|earlier| Some((first, numbers.last(earlier)?))));
+        edges.extend(spec.depends_on.iter().filter_map(|earlier| Some((first, numbers.last(earlier, false)?))));
     }
     let removals = removals(snapshot, &numbers);
     if removals.is_empty() {
@@ -68,38 +68,29 @@ impl<'a> Numbers<'a> {
         found.map_or(0..0, |n| self.machines[n].clone())
     }
 
-    /// The instance of a machine, or its removal.
+    /// What comes first when a machine is made or kept, or when it is removed.
     fn first(&self, machine: &MachineName, rm: bool) -> Option<usize> {
-        self.of(machine).find(|n| self.ids[*n].part == Part::Instance && self.ids[*n].rm == rm)
+        self.of(machine).find(|n| self.ids[*n].rm == rm)
     }
 
-    /// The last part of a machine that is made or kept.
-    fn last(&self, machine: &MachineName) -> Option<usize> {
-        self.of(machine).rfind(|n| !self.ids[*n].rm)
+    /// What comes last when a machine is made or kept, or when it is removed.
+    fn last(&self, machine: &MachineName, rm: bool) -> Option<usize> {
+        self.of(machine).rfind(|n| self.ids[*n].rm == rm)
     }
 }
 
-/// Instance, then certificate, then engine; a removal before its replacement.
-fn inside(ids: &[&StepId], of_machine: Range<usize>, edges: &mut Vec<(usize, usize)>) {
-    let mut before = None;
-    for n in of_machine {
-        if ids[n].rm {
-            // In the order of keys a removal stands right behind its replacement.
-            edges.extend(before.filter(|new: &usize| ids[*new].part == ids[n].part).map(|new| (new, n)));
-        } else {
-            edges.extend(before.map(|earlier| (n, earlier)));
-            before = Some(n);
-        }
-    }
+/// One step after the other, in the order of their keys: a removal, then hooks before, the parts, hooks after.
+fn inside(of_machine: Range<usize>, edges: &mut Vec<(usize, usize)>) {
+    edges.extend(of_machine.clone().skip(1).map(|n| (n, n - 1)));
 }
 
 /// The recorded order backwards: what depended on a machine goes before it does.
 fn removals(snapshot: &Snapshot, numbers: &Numbers<'_>) -> Vec<(usize, usize)> {
     let mut edges = Vec::new();
     for (dependant, known) in snapshot.machines.iter().filter(|(_, known)| !known.record.depends_on.is_empty()) {
-        let Some(first) = numbers.first(dependant, true) else { continue };
+        let Some(last) = numbers.last(dependant, true) else { continue };
         let on = known.record.depends_on.iter();
-        edges.extend(on.filter_map(|on| Some((numbers.first(on, true)?, first))));
+        edges.extend(on.filter_map(|on| Some((numbers.first(on, true)?, last))));
     }
     edges
 }

@@ -1,7 +1,7 @@
 //! A plan in words for people and as JSON for programs.
 
-use super::{Action, Plan, Reason, Step, StepId};
-use crate::provisioner::Difference;
+use super::{Action, Plan, Reason, Step, StepId, Work};
+use crate::{hook::Command, provisioner::Difference};
 use serde::Serialize;
 use std::fmt;
 
@@ -17,6 +17,7 @@ impl Action {
             Self::Create => '+',
             Self::Upgrade => '~',
             Self::Rm => '-',
+            Self::Run => '>',
         }
     }
 }
@@ -28,6 +29,7 @@ impl fmt::Display for Action {
             Self::Create => "create",
             Self::Upgrade => "upgrade",
             Self::Rm => "rm",
+            Self::Run => "run",
         })
     }
 }
@@ -58,6 +60,8 @@ impl fmt::Display for Reason {
             Self::Expires(at) => write!(f, "ends {at}"),
             Self::Asked => f.write_str("asked for"),
             Self::Adopted => f.write_str("adopted from the store"),
+            Self::Hook => f.write_str("goes with what is done"),
+            Self::HookAgain => f.write_str("an earlier run of it did not end well"),
             Self::NotPruned => f.write_str("not in the fleet file; kept without --prune"),
             Self::NotReached(why) => write!(f, "not reached: {why}"),
             Self::Blocked(why) => write!(f, "blocked: {why}"),
@@ -70,24 +74,39 @@ fn worth_saying(step: &Step) -> bool {
     step.reasons.iter().any(|r| matches!(r, Reason::NotPruned | Reason::NotReached(_) | Reason::Blocked(_)))
 }
 
+/// What is said of a step: its reasons; of a hook what it runs, which is reason enough unless it is run again.
+fn texts(step: &Step) -> impl Iterator<Item = String> {
+    let hook = match &step.work {
+        Work::Hook(hook) => Some(hook.to_string()),
+        _ => None,
+    };
+    let reasons = step.reasons.iter().filter(|reason| **reason != Reason::Hook).map(ToString::to_string);
+    hook.into_iter().chain(reasons)
+}
+
 /// Host by host, only what is done or in the way; then one line that counts.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let steps: Vec<(&StepId, &Step)> = self.steps.nodes().collect();
         for of_host in steps.chunk_by(|(a, _), (b, _)| a.machine == b.machine) {
             let said = |(_, s): &&(&StepId, &Step)| s.action != Action::Keep || worth_saying(s);
-            let mut steps: Vec<_> = of_host.iter().filter(said).collect();
-            // In the order they are done: a removal is its replacement's first half.
-            steps.sort_by_key(|(id, _)| (!id.rm, id.part));
+            let steps: Vec<_> = of_host.iter().filter(said).collect();
             if let [(id, _), ..] = steps.as_slice() {
                 writeln!(f, "  {}", id.machine)?;
             }
+            // The longest point is longer than any part.
+            let wide = steps.iter().filter_map(|(id, _)| id.hook.as_ref()).map(|hook| hook.point.word().len()).max();
+            let width = wide.unwrap_or(0).max(11);
             for (id, step) in steps {
                 let sign = if step.action == Action::Keep { '!' } else { step.action.sign() };
-                write!(f, "    {sign} {:<7} {:<11}  ", step.action, id.part)?;
-                for (n, reason) in step.reasons.iter().enumerate() {
-                    let indent = if n == 0 { 0 } else { 27 };
-                    writeln!(f, "{:indent$}{reason}", "")?;
+                write!(f, "    {sign} {:<7} ", step.action)?;
+                match &id.hook {
+                    Some(hook) => write!(f, "{:<width$}  ", hook.point)?,
+                    None => write!(f, "{:<width$}  ", id.part)?,
+                }
+                for (n, text) in texts(step).enumerate() {
+                    let indent = if n == 0 { 0 } else { width + 16 };
+                    writeln!(f, "{:indent$}{text}", "")?;
                 }
             }
         }
@@ -104,7 +123,7 @@ impl Plan {
             return self.why_nothing(hosts);
         }
         let of = |action: Action| format!("{} to {action}", self.count(action));
-        let counts: Vec<String> = [Action::Create, Action::Upgrade, Action::Rm, Action::Keep]
+        let counts: Vec<String> = [Action::Create, Action::Upgrade, Action::Rm, Action::Run, Action::Keep]
             .into_iter()
             .filter(|a| self.count(*a) > 0)
             .map(of)
@@ -161,7 +180,8 @@ impl Plan {
                     needs: self.steps.needs(&id).map(ToString::to_string).collect(),
                     id: id.to_string(),
                     machine: id.machine.to_string(),
-                    part: id.part.to_string(),
+                    part: if id.hook.is_some() { "hook".to_owned() } else { id.part.to_string() },
+                    hook: json_hook(&id, step),
                     action: step.action,
                 }
             })
@@ -174,6 +194,7 @@ impl Plan {
                 "create": self.count(Action::Create),
                 "upgrade": self.count(Action::Upgrade),
                 "rm": self.count(Action::Rm),
+                "run": self.count(Action::Run),
                 "keep": self.count(Action::Keep),
             },
             "steps": steps,
@@ -192,9 +213,27 @@ struct JsonStep {
     id: String,
     machine: String,
     part: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hook: Option<serde_json::Value>,
     action: Action,
     reasons: Vec<serde_json::Value>,
     needs: Vec<String>,
+}
+
+/// All there is to know of a hook before it is run.
+fn json_hook(id: &StepId, step: &Step) -> Option<serde_json::Value> {
+    let (id, Work::Hook(hook)) = (id.hook.as_ref()?, &step.work) else { return None };
+    let run = match &hook.run {
+        Command::Shell(text) => serde_json::Value::from(text.as_str()),
+        Command::Program(words) => serde_json::json!(words),
+    };
+    Some(serde_json::json!({
+        "point": id.point,
+        "name": hook.name,
+        "run": run,
+        "on": hook.on,
+        "timeout_s": hook.timeout,
+    }))
 }
 
 fn json_reason(reason: &Reason) -> serde_json::Value {
@@ -212,6 +251,8 @@ fn json_reason(reason: &Reason) -> serde_json::Value {
         Reason::Expires(_) => ("expires", None),
         Reason::Asked => ("asked", None),
         Reason::Adopted => ("adopted", None),
+        Reason::Hook => ("hook", None),
+        Reason::HookAgain => ("hook-again", None),
         Reason::NotPruned => ("not-pruned", None),
         Reason::NotReached(_) => ("not-reached", None),
         Reason::Blocked(_) => ("blocked", None),

@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod codec;
+mod codec_hooks;
 pub mod docker_machine;
 mod nodes;
 mod text;
@@ -11,6 +12,7 @@ mod text;
 use crate::{
     clock::Timestamp,
     engine::EngineSpec,
+    hook::HookRecord,
     name::{FleetName, MachineName},
     provisioner::Facts,
 };
@@ -175,6 +177,9 @@ pub struct MachineRecord {
     pub engine: Option<EngineRecord>,
     /// At most one for each part.
     pub pending: BTreeMap<Part, Pending>,
+    /// Commands of the user's own, and which of them are due.
+    #[serde(default)]
+    pub hooks: HookRecord,
 }
 
 impl MachineRecord {
@@ -192,6 +197,7 @@ impl MachineRecord {
             certificate: None,
             engine: None,
             pending: BTreeMap::new(),
+            hooks: HookRecord::default(),
         }
     }
 

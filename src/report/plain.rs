@@ -16,7 +16,7 @@ impl Plain {
     }
 
     fn line(&self, id: &StepId, text: &str) -> String {
-        format!("{:<width$}  {:<11}  {text}", id.machine, id.part, width = self.width)
+        format!("{:<width$}  {:<11}  {text}", id.machine, id.what(), width = self.width)
     }
 
     /// What a person reads of an event; `None` when it says nothing new.

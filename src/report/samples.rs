@@ -16,7 +16,7 @@ pub(super) fn name(text: &str) -> MachineName {
 }
 
 pub(super) fn id(machine: &str, part: Part) -> StepId {
-    StepId { machine: name(machine), part, rm: false }
+    StepId::part(&name(machine), part)
 }
 
 fn step(machine: &str, part: Part, action: Action) -> (StepId, Step) {
@@ -52,6 +52,7 @@ pub(super) fn plan() -> Plan {
             depends_on: BTreeSet::new(),
             protect: false,
             optional: n == "laptop",
+            hooks: crate::hook::Hooks::default(),
         };
         (name(n), plan)
     };

@@ -50,7 +50,7 @@ impl Run for Apply {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let fleet = self.fleet.load()?;
-        let world = cx.world()?;
+        let world = self.fleet.world(cx)?;
         let _lock = world.store.lock(&fleet.name, &holder(cx, &world)).map_err(CliError::Store)?;
         // One runtime for looking and doing, so that connections made to look are there to do.
         let runtime = cx.runtime()?;

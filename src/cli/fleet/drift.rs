@@ -33,8 +33,8 @@ impl Run for Drift {
         for (id, step) in plan.steps.nodes() {
             for reason in &step.reasons {
                 match reason {
-                    Reason::UpToDate | Reason::Restarted | Reason::Rebuilt => {}
-                    other => out.line(&format!("{} {}: {other}", id.machine, id.part))?,
+                    Reason::UpToDate | Reason::Restarted | Reason::Rebuilt | Reason::Hook => {}
+                    other => out.line(&format!("{} {}: {other}", id.machine, id.what()))?,
                 }
             }
         }

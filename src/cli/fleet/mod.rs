@@ -14,6 +14,7 @@ pub(super) mod validate;
 use super::{CliError, Cx, Exit, Out};
 use crate::{
     fleet::{self, Fleet},
+    local::Here,
     name::MachineName,
     observe::{self, observe},
     plan::{Inputs, Plan},
@@ -26,6 +27,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{IsTerminal, Read, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// How many machines are looked at together. Looking costs little on either side.
@@ -83,6 +85,12 @@ impl FleetFile {
             default_name: self.default_name(),
         };
         fleet::load(&self.name(), &text, &inputs).map_err(|e| CliError::Fleet(Box::new(e)))
+    }
+
+    /// The world, with the folder of the file as the place of the user's own commands.
+    fn world(&self, cx: &Cx) -> Result<World, CliError> {
+        let folder = if self.is_stdin() { None } else { self.file.parent() };
+        Ok(World { local: Arc::new(Here { dir: folder.unwrap_or(Path::new(".")).to_owned() }), ..cx.world()? })
     }
 
     /// What a fleet without a name is called: its file, or its folder when the file is just `fleet.yaml`.
@@ -160,6 +168,7 @@ fn painted(plan: &Plan) -> String {
         Some('+') => Some(AnsiColor::Green),
         Some('~') => Some(AnsiColor::Yellow),
         Some('-') => Some(AnsiColor::Red),
+        Some('>') => Some(AnsiColor::Cyan),
         Some('!') => Some(AnsiColor::Magenta),
         _ => None,
     };
