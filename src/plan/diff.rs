@@ -40,8 +40,7 @@ pub(super) fn host(
 ) {
     let from = steps.len();
     parts(fleet, name, spec, snapshot, renew_before_days, inputs, steps);
-    let record = snapshot.machines.get(name).map(|known| &known.record);
-    hooks::around(name, &spec.hooks, record, from, steps);
+    hooks::around(name, &spec.hooks, snapshot.machines.get(name), from, steps);
 }
 
 fn parts(
@@ -97,7 +96,7 @@ pub(super) fn rm(name: &MachineName, known: &Known, reason: &Reason, steps: &mut
     }
     let from = steps.len();
     steps.push((StepId::rm(name), Step { action: Action::Rm, reasons, work: Work::RmInstance }));
-    hooks::around(name, &known.record.hooks.spec, Some(&known.record), from, steps);
+    hooks::around(name, &known.record.hooks.spec, Some(known), from, steps);
 }
 
 fn block(name: &MachineName, why: String, steps: &mut Found) {

@@ -8,7 +8,7 @@ use crate::{
     hook::{HookId, Hooks, On, Point},
     name::MachineName,
     provisioner::Difference,
-    record::{MachineRecord, Part, Pending},
+    record::{Known, MachineRecord, Part, Pending, Power},
 };
 use std::collections::BTreeSet;
 
@@ -30,7 +30,7 @@ enum Cycle {
 pub(super) fn around(
     name: &MachineName,
     hooks: &Hooks,
-    record: Option<&MachineRecord>,
+    known: Option<&Known>,
     from: usize,
     steps: &mut Found,
 ) {
@@ -41,6 +41,7 @@ pub(super) fn around(
     let removed = here.iter().any(|(id, _)| id.rm);
     let cycle = cycle(here);
     let new = here.iter().any(|(id, step)| !id.rm && id.part == Part::Instance && step.action == Action::Create);
+    let record = known.map(|known| &known.record);
     let due = |id: &HookId| record.is_some_and(|r| r.hooks.is_pending(id));
     let mut add = |id: HookId, hook: &crate::hook::Hook| {
         let reason = if due(&id) { Reason::HookAgain } else { Reason::Hook };
@@ -64,11 +65,21 @@ pub(super) fn around(
                 // One that did not end well is due although nothing else is to be done.
                 goes_along || (due(&id) && point.is_rm() == removed)
             };
-            let no_login = hook.on == On::Host && point.is_rm() && record.is_some_and(|r| r.instance.is_none());
-            if wanted && !no_login {
+            if wanted && !(hook.on == On::Host && nobody_there(point, known)) {
                 add(id, hook);
             }
         }
+    }
+}
+
+/// Whether nobody can log in before something is done: the machine is off, and is switched on only then, or is gone.
+fn nobody_there(point: Point, known: Option<&Known>) -> bool {
+    let power = known.and_then(|known| known.observed.as_ref()).map(|observed| observed.power);
+    match point {
+        Point::PreUpgrade => power == Some(Power::Stopped),
+        Point::PreRm => power == Some(Power::Gone) || known.is_some_and(|known| known.record.instance.is_none()),
+        Point::PreCreate | Point::PostRm => true,
+        Point::PostCreate | Point::PostUpgrade => false,
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
     hook::{Hook, HookId, Hooks},
     name::{FleetName, MachineName},
     provisioner::{Difference, Provisioners},
-    record::{Instance, MachineRecord, OptionValues, Part, Pending, Snapshot},
+    record::{Instance, Known, MachineRecord, OptionValues, Part, Pending, Snapshot},
 };
 use serde::Serialize;
 use std::{
@@ -297,7 +297,8 @@ impl Plan {
         let work = Work::NewestEngine(Box::new(engine));
         let step = Step { action: Action::Upgrade, reasons: vec![Reason::Asked], work };
         let mut steps = vec![(id, step)];
-        hooks::around(&record.name, &record.hooks.spec, Some(record), 0, &mut steps);
+        let known = Known { record: record.clone(), observed: None };
+        hooks::around(&record.name, &record.hooks.spec, Some(&known), 0, &mut steps);
         Self {
             fleet: record.fleet.clone(),
             hosts: BTreeMap::from([(record.name.clone(), HostPlan::of(&HostSpec::recorded(record)))]),
