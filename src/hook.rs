@@ -1,7 +1,7 @@
 //! Commands of the user's own, around what is done to a machine: what they are. How they are run is not known here.
 
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
 /// One command, and when it has taken too long.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -125,6 +125,28 @@ pub struct HookId {
     pub number: usize,
     /// Its name.
     pub name: String,
+}
+
+/// `post-create/1.dns`: its point, its place from 1, its name.
+impl fmt::Display for HookId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}.{}", self.point, self.number + 1, self.name)
+    }
+}
+
+impl FromStr for HookId {
+    type Err = String;
+
+    /// Reads what [`Display`](fmt::Display) writes.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = || {
+            let (point, rest) = text.split_once('/')?;
+            let (number, name) = rest.split_once('.')?;
+            let number = number.parse::<usize>().ok()?.checked_sub(1)?;
+            Some(Self { point: Point::of(point)?, number, name: name.to_owned() })
+        };
+        read().ok_or_else(|| format!("`{text}` is not the name of a hook"))
+    }
 }
 
 /// Hooks by the point at which they run, in the order of the file.
@@ -264,6 +286,16 @@ mod tests {
         assert_eq!(hook(Command::Shell("a\u{1b}[2Kb".to_owned())).short(), "a?[2Kb");
         assert_eq!(hook(Command::Program(vec!["echo".to_owned(), "a b".to_owned()])).short(), "echo 'a b'");
         assert!(hook(Command::Shell("x".repeat(100))).short().chars().count() < 80);
+    }
+
+    #[test]
+    fn the_name_of_a_hook_reads_back() {
+        let id = HookId { point: Point::PostCreate, number: 1, name: "a.b/c".to_owned() };
+        assert_eq!(id.to_string(), "post-create/2.a.b/c");
+        assert_eq!(id.to_string().parse(), Ok(id));
+        for bad in ["", "post-create", "post-create/dns", "post-create/0.x", "post/1.x"] {
+            assert!(bad.parse::<HookId>().is_err(), "{bad}");
+        }
     }
 
     #[test]

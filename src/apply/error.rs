@@ -110,8 +110,8 @@ fn hook_help(point: Point, on: On) -> String {
         Point::PreRm => "the machine was not removed",
         Point::PostCreate | Point::PostUpgrade | Point::PostRm => "the hook is still due",
     };
-    let place = if on == On::Host { "on the host or " } else { "" };
-    format!("{kept}; mend the command {place}in the fleet file, then apply again, which runs the hook again")
+    let place = if on == On::Host { "on the host, or the hook " } else { "here, or the hook " };
+    format!("{kept}; mend what failed {place}in the fleet file, then apply again, which runs the hook again")
 }
 
 impl StepError {

@@ -23,7 +23,7 @@ const MARGIN: Duration = Duration::from_secs(30);
 /// What of our environment is for us alone.
 const OURS: &[&str] = &["MACHINE_EXPORT_PASSPHRASE"];
 /// Set for hooks on this computer, so that what they call knows within what it runs.
-const WITHIN: &str = "MACHINE_HOOK";
+pub(crate) const WITHIN: &str = "MACHINE_HOOK";
 
 /// Runs the hook of a step.
 pub(super) async fn perform(task: &Task, hook: &Hook) -> Result<(), StepError> {

@@ -34,6 +34,7 @@ use tokio::{
 pub use certificate::renew as renew_certificate;
 pub use error::StepError;
 pub use hook::run as run_hook;
+pub(crate) use hook::WITHIN as WITHIN_HOOK;
 pub(crate) use host::LOG;
 
 /// What steps say of themselves in [`Event::Progress`] and others may want to recognise.

@@ -47,6 +47,7 @@ mod prompt;
 mod provision;
 mod regenerate_certs;
 mod rm;
+mod rm_hooks;
 mod row;
 mod scp;
 mod shell;

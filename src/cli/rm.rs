@@ -1,7 +1,8 @@
 //! `rm`: removes instances, then what is recorded of them.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, machine::Machine, names, prompt};
+use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, machine::Machine, names, prompt, rm_hooks};
 use crate::{
+    hook::Point,
     store::{Holder, StoreError},
     world::World,
 };
@@ -74,11 +75,13 @@ impl Rm {
         if machine.record.protect {
             return Err(CliError::Protected(machine.record.name));
         }
+        rm_hooks::run(cx, world, &machine.record, Point::PreRm, self.force)?;
         let removed = cx.block_on(machine.rm(&|_| ()))?;
         match removed {
             Err(e) if self.force => e.doing(format!("Error removing host {name:?}")).print(cx.drop_in()),
             other => other?,
         }
+        rm_hooks::run(cx, world, &machine.record, Point::PostRm, self.force)?;
         world.store.remove(machine.name()).map_err(CliError::Store)?;
         drop(lock);
         Ok(())

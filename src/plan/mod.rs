@@ -93,7 +93,7 @@ impl PartialOrd for StepId {
 impl fmt::Display for StepId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.hook {
-            Some(hook) => write!(f, "{}/{}/{}", self.machine, hook.point, hook.name),
+            Some(hook) => write!(f, "{}/{hook}", self.machine),
             None => write!(f, "{}/{}{}", self.machine, self.part, if self.rm { " (rm)" } else { "" }),
         }
     }

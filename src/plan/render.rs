@@ -61,7 +61,7 @@ impl fmt::Display for Reason {
             Self::Asked => f.write_str("asked for"),
             Self::Adopted => f.write_str("adopted from the store"),
             Self::Hook => f.write_str("goes with what is done"),
-            Self::HookAgain => f.write_str("an earlier run of it did not end well"),
+            Self::HookAgain => f.write_str("due since an earlier run"),
             Self::NotPruned => f.write_str("not in the fleet file; kept without --prune"),
             Self::NotReached(why) => write!(f, "not reached: {why}"),
             Self::Blocked(why) => write!(f, "blocked: {why}"),

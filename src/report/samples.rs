@@ -23,7 +23,7 @@ fn step(machine: &str, part: Part, action: Action) -> (StepId, Step) {
     let (reason, work) = match action {
         Action::Keep => (Reason::UpToDate, Work::Nothing),
         Action::Rm => (Reason::NotInFleet, Work::RmInstance),
-        Action::Create | Action::Upgrade => (Reason::NotRecorded, Work::CreateInstance),
+        Action::Create | Action::Upgrade | Action::Run => (Reason::NotRecorded, Work::CreateInstance),
     };
     (StepId { rm: action == Action::Rm, ..id(machine, part) }, Step { action, reasons: vec![reason], work })
 }
