@@ -43,13 +43,6 @@ pub(crate) struct FakeMachine {
     pub(crate) files: BTreeMap<String, String>,
 }
 
-impl FakeMachine {
-    /// Which of all machines that ever were it is.
-    pub(crate) fn serial(&self) -> u64 {
-        self.serial
-    }
-}
-
 /// The provider's side.
 #[derive(Debug, Default)]
 pub(crate) struct Cloud {
