@@ -79,6 +79,8 @@ pub async fn run(
         On::Local => {
             let mut env = facts;
             env.push((WITHIN, format!("{} {} of {}", id.point, id.name, record.name)));
+            // What it calls does not wait for locks, for one of them is held until it ends.
+            env.push(("MACHINE_LOCK_TIMEOUT", "0".to_owned()));
             env.push(("MACHINE_STORAGE_PATH", world.store.root().to_string_lossy().into_owned()));
             let job = Job { run: &hook.run, env: &env, without: OURS, limit: hook.limit() };
             world.local.run(&job, &mut lines).await.map_err(|e| failed(id, hook, e.to_string(), ""))?
