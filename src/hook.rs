@@ -199,7 +199,7 @@ impl HookRecord {
 }
 
 /// Characters of a command that one line of a plan shows.
-const SHOWN: usize = 72;
+const SHOWN: usize = 160;
 
 impl Hook {
     /// When it has taken too long.
@@ -285,7 +285,7 @@ mod tests {
         assert_eq!(hook(Command::Shell("a\nb".to_owned())).short(), "a …");
         assert_eq!(hook(Command::Shell("a\u{1b}[2Kb".to_owned())).short(), "a?[2Kb");
         assert_eq!(hook(Command::Program(vec!["echo".to_owned(), "a b".to_owned()])).short(), "echo 'a b'");
-        assert!(hook(Command::Shell("x".repeat(100))).short().chars().count() < 80);
+        assert!(hook(Command::Shell("x".repeat(300))).short().chars().count() < 170);
     }
 
     #[test]

@@ -44,7 +44,7 @@ fn hooks_run_here_and_on_the_host_once() {
          \x20     post-rm: [{{ run: 'echo \"bye $MACHINE_NAME $MACHINE_ADDRESS\" >> here' }}]\n"
     );
     let file = fleet(&lab, "1", &hooks);
-    lab.machine(&["plan", &file]).ok().says("> run     post-create   there: ").says("(on the host, at most 1 min)");
+    lab.machine(&["plan", &file]).ok().says("> run     post-create  there: ").says("(on the host, at most 1 min)");
     lab.machine(&["apply", "-y", &file]).ok();
     let address = lab.machine(&["ip", "web"]).ok().out.trim().to_owned();
     let there = format!("web {address} create 0\nit's $HOME\n");
