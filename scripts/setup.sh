@@ -35,6 +35,7 @@ if [ "${1-}" = tests ]; then
     need dpkg-deb dpkg
     need gpg gnupg
     need age age
+    need jq jq
 fi
 if [ -n "$missing" ]; then
     if [ "$(id -u)" -ne 0 ]; then

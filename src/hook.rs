@@ -39,7 +39,7 @@ pub enum On {
 }
 
 /// Around what a hook is run, in the order in which one plan comes to them.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Point {
     /// Before the machine is removed.

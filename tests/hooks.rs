@@ -131,7 +131,7 @@ fn programs_learn_all_about_a_hook_from_the_plan_and_the_events() {
     let plan: serde_json::Value = serde_json::from_str(&home.ok(&["plan", "--json", &file])).unwrap();
     assert_eq!(plan["summary"]["run"], 1);
     let step = &plan["steps"][1];
-    assert_eq!((&step["id"], &step["action"], &step["part"]), (&"a/post-create/1.dns".into(), &"run".into(), &"hook".into()));
+    assert_eq!((&step["id"], &step["action"], &step["part"]), (&"a/post-create/1.dns".into(), &"run".into(), &"instance".into()));
     assert_eq!(
         step["hook"],
         serde_json::json!({ "point": "post-create", "name": "dns", "run": ["./note", "a b"], "on": "local", "timeout_s": 3600 })

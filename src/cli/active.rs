@@ -1,6 +1,6 @@
 //! `active`: which machine the docker client speaks to now.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, look, row::State};
+use super::{CliError, Cx, Exit, Group, Out, Run, answer, error::NamesError, look, row::State};
 use std::time::Duration;
 
 /// Print the machine that the docker client is pointed to
@@ -9,6 +9,9 @@ pub(super) struct Active {
     /// Seconds to wait for an answer
     #[arg(short, long, value_name = "SECONDS", default_value_t = 10)]
     timeout: u64,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
     #[arg(hide = true)]
     names: Vec<String>,
 }
@@ -31,7 +34,11 @@ impl Run for Active {
         };
         let rows = cx.block_on(look::look(&world, snapshot, &look))?;
         if let Some(row) = rows.iter().find(|row| row.is_active()) {
-            out.line(&row.name)?;
+            if self.json {
+                answer::print(out, &answer::Active { machine: row.name.clone() })?;
+            } else {
+                out.line(&row.name)?;
+            }
             return Ok(Exit::Done);
         }
         let timed_out = rows.iter().any(|row| row.state == State::Timeout);

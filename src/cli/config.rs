@@ -1,7 +1,7 @@
 //! `config`: options for a docker client, and the check that they would work.
 
 use super::{
-    CliError, Cx, Exit, Group, Out, Run,
+    CliError, Cx, Exit, Group, Out, Run, answer,
     machine::{Machine, split_host_port},
     names, url,
 };
@@ -14,6 +14,9 @@ pub(super) struct Config {
     /// Point to the swarm master instead of the engine
     #[arg(long)]
     swarm: bool,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
     /// The machine; `default` if none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -34,9 +37,21 @@ impl Run for Config {
         let url = cx.block_on(reachable_url(&machine, self.swarm))?;
         let url = url.map_err(|e| e.doing("Error running connection boilerplate"))?;
         let dir = cx.machine_dir(machine.name().as_str());
-        if needs_certificates(cx, &machine, &url)? {
+        let certificates = needs_certificates(cx, &machine, &url)?;
+        let files = [("tlscacert", "ca.pem"), ("tlscert", "cert.pem"), ("tlskey", "key.pem")];
+        if self.json {
+            let mut arguments = Vec::new();
+            if certificates {
+                arguments.push("--tlsverify".to_owned());
+                arguments.extend(files.map(|(option, file)| format!("--{option}={}", dir.join(file).display())));
+            }
+            arguments.push(format!("-H={url}"));
+            answer::print(out, &answer::Config { machine: machine.name().to_string(), arguments })?;
+            return Ok(Exit::Done);
+        }
+        if certificates {
             out.line("--tlsverify")?;
-            for (option, file) in [("tlscacert", "ca.pem"), ("tlscert", "cert.pem"), ("tlskey", "key.pem")] {
+            for (option, file) in files {
                 out.line(&format!("--{option}={:?}", dir.join(file).to_string_lossy()))?;
             }
         }

@@ -1,7 +1,7 @@
 //! `env`: what points a docker client to a machine, for the shell that reads it.
 
 use super::{
-    CliError, Cx, Exit, Group, Out, Run,
+    CliError, Cx, Exit, Group, Out, Run, answer,
     config::{needs_certificates, reachable_url},
     error::NamesError,
     machine::Machine,
@@ -25,10 +25,16 @@ pub(super) struct Env {
     /// Add the machine's address to those that no proxy is used for
     #[arg(long)]
     no_proxy: bool,
+    /// Print it as JSON, for programs
+    #[arg(long, conflicts_with = "shell")]
+    json: bool,
     /// The machine; `default` if none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
 }
+
+/// Names and values, in the order they are printed; one without a value is unset.
+type Variables = Vec<(&'static str, Option<String>)>;
 
 /// In the order they are printed.
 const VARIABLES: [&str; 4] = ["DOCKER_TLS_VERIFY", "DOCKER_HOST", "DOCKER_CERT_PATH", "DOCKER_MACHINE_NAME"];
@@ -42,49 +48,62 @@ impl Run for Env {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         // All lines or none: what is evaluated must not be cut off by an error.
-        let (shell, lines) = if self.unset { self.unset_lines(cx)? } else { self.set_lines(cx)? };
+        let (machine, variables) = if self.unset { (None, self.unset_variables(cx)?) } else { self.variables(cx)? };
+        if self.json {
+            let variables = variables.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+            answer::print(out, &answer::Env { machine, variables })?;
+            return Ok(Exit::Done);
+        }
+        let shell = self.shell(cx)?;
+        let line = |(name, value): (&str, Option<String>)| match value {
+            Some(value) => shell.set(name, &value),
+            None => Ok(shell.unset(name)),
+        };
+        let lines = variables.into_iter().map(line).collect::<Result<Vec<_>, _>>()?;
         out.exact(&format!("{}\n{}", lines.join("\n"), shell.hint(&cx.words)))?;
         Ok(Exit::Done)
     }
 }
 
 impl Env {
-    fn set_lines(&self, cx: &Cx) -> Result<(Shell, Vec<String>), CliError> {
+    fn variables(&self, cx: &Cx) -> Result<(Option<String>, Variables), CliError> {
         let world = cx.world()?;
         let machine = Machine::load(&world, &names::one(&*world.store, &self.names)?)?;
         let url = cx.block_on(reachable_url(&machine, self.swarm))?;
         let url = url.map_err(|e| e.doing("Error checking TLS connection"))?;
-        let shell = self.shell(cx)?;
+        if !self.json {
+            // A shell that is not known is told of before any file is written.
+            self.shell(cx)?;
+        }
         let dir = cx.machine_dir(machine.name().as_str()).to_string_lossy().into_owned();
-        let values = ["1", &url, &dir, machine.name().as_str()];
-        let mut lines = Vec::new();
+        let values = ["1".to_owned(), url.clone(), dir, machine.name().to_string()];
+        let mut all = Variables::new();
         // The docker client looks for certificates when it is told to, even if nobody has a use for them.
         let certificates = needs_certificates(cx, &machine, &url)?;
         let needless = |name: &str| !certificates && OF_TLS.contains(&name);
         for (name, value) in VARIABLES.into_iter().zip(values) {
-            lines.push(if needless(name) { shell.unset(name) } else { shell.set(name, value)? });
+            all.push((name, (!needless(name)).then_some(value)));
         }
         if cfg!(windows) {
-            lines.push(shell.set("COMPOSE_CONVERT_WINDOWS_PATHS", "true")?);
+            all.push(("COMPOSE_CONVERT_WINDOWS_PATHS", Some("true".to_owned())));
         }
         if self.no_proxy {
             let address = machine.address().map_err(|e| e.doing("Error getting host IP"))?;
             let (name, old) = proxy_variable(cx);
-            lines.push(shell.set(name, &without_proxy(&old, address))?);
+            all.push((name, Some(without_proxy(&old, address))));
         }
-        Ok((shell, lines))
+        Ok((Some(machine.name().to_string()), all))
     }
 
-    fn unset_lines(&self, cx: &Cx) -> Result<(Shell, Vec<String>), CliError> {
+    fn unset_variables(&self, cx: &Cx) -> Result<Variables, CliError> {
         if !self.names.is_empty() {
             return Err(CliError::Names(NamesError::Unset));
         }
-        let shell = self.shell(cx)?;
-        let mut lines: Vec<String> = VARIABLES.iter().map(|name| shell.unset(name)).collect();
+        let mut all: Variables = VARIABLES.iter().map(|name| (*name, None)).collect();
         if self.no_proxy {
-            lines.push(shell.unset(proxy_variable(cx).0));
+            all.push((proxy_variable(cx).0, None));
         }
-        Ok((shell, lines))
+        Ok(all)
     }
 
     /// The shell that reads what we print: the one that was said, or the one that called us.

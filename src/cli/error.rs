@@ -3,11 +3,12 @@
 use super::go;
 use crate::{
     apply::{StepError, WITHIN_HOOK},
+    clock::Timestamp,
     docker::DockerError,
     driver::DriverError,
     fleet::FleetProblems,
     name::MachineName,
-    plan::guard::Refusal,
+    plan::{guard::Refusal, saved::Moved},
     store::{StoreError, authority::AuthorityError},
     transport::TransportError,
 };
@@ -41,6 +42,17 @@ pub enum NamesError {
     /// One was given to `env --unset`.
     #[error("Expected no machine name when the -u flag is present")]
     Unset,
+}
+
+/// So many things that moved are told; who reads them knows enough then.
+const MOVED: usize = 20;
+
+fn moved_text(moved: &[Moved]) -> String {
+    let mut text: String = moved.iter().take(MOVED).map(|moved| format!("\n  {moved}")).collect();
+    if moved.len() > MOVED {
+        text.push_str(&format!("\n  and {} more", moved.len() - MOVED));
+    }
+    text
 }
 
 /// What a command ends with when it does not end well.
@@ -121,6 +133,16 @@ pub enum CliError {
     /// A plan that a guard refuses.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
     Refused(Vec<Refusal>),
+    /// A saved plan that does not hold any more.
+    #[error("{plan} is stale: since it was made ({created}) this has moved:{}", moved_text(.moved))]
+    Stale {
+        /// The file.
+        plan: String,
+        /// When it was made.
+        created: Timestamp,
+        /// What has moved.
+        moved: Vec<Moved>,
+    },
     /// A machine that must not be removed.
     #[error("`{0}` is protected")]
     Protected(MachineName),
@@ -227,6 +249,10 @@ impl CliError {
                 helps.dedup();
                 Some(helps.join("\n"))
             }
+            Self::Stale { .. } => Some(
+                "nothing was done. Make a new plan, and have it reviewed again:\n  machine plan --out plan.json fleet.yaml"
+                    .to_owned(),
+            ),
             Self::Authority(e) => e.help(),
             Self::Driver(e) => e.help(),
             Self::Transport(e) | Self::Lost(e) => Some(e.help()),

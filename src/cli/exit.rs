@@ -30,7 +30,7 @@ pub enum Exit {
 /// The table of exit codes, for `--help`.
 pub(super) const TABLE: &str = "  0  done, or nothing to do
   1  error
-  2  changes are pending (plan --detailed-exitcode, diff)
+  2  changes are pending (plan --detailed-exitcode, diff, drift), or were made (apply)
   3  partly applied; create: the driver cannot make it here, and made nothing
   4  the saved plan is stale
   5  locked by another run
@@ -62,6 +62,7 @@ impl Exit {
             CliError::Protected(_) | CliError::Refused(_) | CliError::Unconfirmed { .. } | CliError::Keyless { .. } => {
                 Self::Refused
             }
+            CliError::Stale { .. } => Self::PlanStale,
             CliError::Precheck(_) => Self::NotBegun,
             // As OpenSSH ends then.
             CliError::Lost(_) => Self::Remote(255),

@@ -137,7 +137,10 @@ pub(super) fn program_as_docker_machine(root: Command) -> Command {
 
 /// The help of a command in docker-machine's layout: completions look for options after three blanks.
 pub(super) fn as_docker_machine(command: Command) -> Command {
-    let options = command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set());
+    // docker-machine has options in `Usage` only where it has any; `--json` is ours, and works without being told of.
+    let told = ["ls", "inspect"].contains(&command.get_name()) || !ORDER.contains(&command.get_name());
+    let shown = |arg: &&Arg| !arg.is_positional() && !arg.is_hide_set() && (told || arg.get_id() != "json");
+    let options = command.get_arguments().filter(shown);
     let mut options: Vec<_> = options.map(|arg| option(arg, "   ")).collect();
     if command.get_name() == "create" {
         options.sort();

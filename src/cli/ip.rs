@@ -1,10 +1,13 @@
 //! `ip`: where machines are.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, machine::Machine, names};
+use super::{CliError, Cx, Exit, Group, Out, Run, answer, machine::Machine, names};
 
 /// Print the address of machines
 #[derive(clap::Args)]
 pub(super) struct Ip {
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
     /// The machines; `default` if none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -19,12 +22,18 @@ impl Run for Ip {
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let world = cx.world()?;
         let machines = Machine::load_all(&world, &names::any(&*world.store, &self.names)?)?;
-        let mut errors = Vec::new();
-        for machine in machines {
+        let (mut errors, mut found) = (Vec::new(), Vec::new());
+        for machine in &machines {
             match machine.address() {
+                Ok(ip) if self.json => {
+                    found.push(answer::Address { machine: machine.name().to_string(), ip: ip.to_owned() });
+                }
                 Ok(address) => out.line(address)?,
                 Err(e) => errors.push(e.doing("Error getting IP address")),
             }
+        }
+        if self.json {
+            answer::print(out, &answer::Ip { machines: found })?;
         }
         CliError::all(errors).map(|()| Exit::Done)
     }

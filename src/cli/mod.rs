@@ -5,6 +5,7 @@
 
 mod active;
 mod adopt;
+mod answer;
 mod candidate;
 mod complete;
 mod completion;

@@ -1,11 +1,14 @@
 //! `url`: where the engine of a machine listens.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, machine::Machine, names};
+use super::{CliError, Cx, Exit, Group, Out, Run, answer, machine::Machine, names};
 use crate::record::Power;
 
 /// Print the URL of a machine's engine
 #[derive(clap::Args)]
 pub(super) struct Url {
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
     /// The machine; `default` if none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -19,6 +22,10 @@ impl Run for Url {
         let world = cx.world()?;
         let machine = Machine::load(&world, &names::one(&*world.store, &self.names)?)?;
         let url = cx.block_on(running(&machine))??;
+        if self.json {
+            answer::print(out, &answer::Url { machine: machine.name().to_string(), url })?;
+            return Ok(Exit::Done);
+        }
         out.line(&url)?;
         Ok(Exit::Done)
     }

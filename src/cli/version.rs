@@ -1,6 +1,6 @@
 //! `version`: of this program, or of a machine's engine.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, look::unreachable, machine::Machine, url};
+use super::{CliError, Cx, Exit, Group, Out, Run, answer, error::NamesError, look::unreachable, machine::Machine, url};
 use std::time::Duration;
 
 /// What follows the program's name, in docker-machine's form. In its place we are the version that we stand in for,
@@ -16,6 +16,9 @@ pub(super) fn phrase(program: &str) -> &'static str {
 /// Print the version of this program, or of a machine's engine
 #[derive(clap::Args)]
 pub(super) struct Version {
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
     /// The machine; without, the version of this program
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -27,6 +30,10 @@ impl Run for Version {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         match self.names.as_slice() {
+            [] if self.json => {
+                let release = env!("CARGO_PKG_VERSION").to_owned();
+                answer::print(out, &answer::Version { machine: None, program: "machine".to_owned(), release })?;
+            }
             [] => out.line(&format!("{} {}", cx.program, phrase(&cx.program)))?,
             [name] => {
                 let machine = Machine::load(&cx.world()?, name)?;
@@ -38,7 +45,13 @@ impl Run for Version {
                     e @ CliError::Docker(_) if cx.drop_in() => CliError::said(unreachable(&e, true)),
                     e => e,
                 };
-                out.line(&version.map_err(|e| told(e).doing("Unable to query docker version"))?.version)?;
+                let release = version.map_err(|e| told(e).doing("Unable to query docker version"))?.version;
+                if self.json {
+                    let (machine, program) = (Some(name.clone()), "docker".to_owned());
+                    answer::print(out, &answer::Version { machine, program, release })?;
+                } else {
+                    out.line(&release)?;
+                }
             }
             _ => return Err(CliError::Names(NamesError::One)),
         }

@@ -30,7 +30,7 @@ use crate::{
     record::{MachineRecord, OptionValues, certificate_names},
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use fmt::format;
@@ -50,7 +50,7 @@ pub struct Fleet {
 }
 
 /// One desired machine.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct HostSpec {
     /// Name of the driver (not of the named configuration).
     pub driver: String,
@@ -71,7 +71,7 @@ pub struct HostSpec {
 }
 
 /// What happens after a failure.
-#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, JsonSchema, PartialEq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnError {
     /// What depends on it is skipped; the rest goes on.
@@ -108,7 +108,8 @@ pub fn load(file_name: &str, text: &str, inputs: &Inputs) -> Result<Fleet, Fleet
 }
 
 /// How a fleet is applied.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Policy {
     /// How many hosts are worked on at once.
     pub parallel: usize,

@@ -3,12 +3,19 @@
 //! `(Fleet, Snapshot, now) → Plan`. Pure: same input, same bytes. `apply` obeys it and decides nothing.
 
 pub mod audit;
+pub mod basis;
 mod diff;
+pub mod document;
+pub mod drift;
 mod engine;
 pub mod guard;
 mod hooks;
+pub mod markdown;
 mod order;
 pub mod render;
+pub mod saved;
+pub mod scope;
+pub mod sealed;
 pub mod unified;
 
 use crate::{
@@ -22,15 +29,18 @@ use crate::{
     provisioner::{Difference, Provisioners},
     record::{Instance, Known, MachineRecord, OptionValues, Part, Pending, Snapshot},
 };
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     fmt,
+    str::FromStr,
 };
 
 /// What a step is about. There is at most one step for each. Steps of a machine stand in the order they are made.
-#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct StepId {
     /// The machine.
     pub machine: MachineName,
@@ -99,8 +109,36 @@ impl fmt::Display for StepId {
     }
 }
 
+impl FromStr for StepId {
+    type Err = String;
+    /// Reads what [`Display`](fmt::Display) writes.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not the name of a step");
+        let (machine, rest) = text.split_once('/').ok_or_else(wrong)?;
+        if let Ok(hook) = rest.parse() {
+            return Ok(Self::hook(&machine.parse().map_err(|e| format!("{}: {e}", wrong()))?, hook));
+        }
+        let (part, rm) = rest.strip_suffix(" (rm)").map_or((rest, false), |part| (part, true));
+        let part = Part::ALL.into_iter().find(|p| p.to_string() == part).ok_or_else(wrong)?;
+        Ok(Self { machine: machine.parse().map_err(|e| format!("{}: {e}", wrong()))?, part, rm, hook: None })
+    }
+}
+
+impl TryFrom<String> for StepId {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<StepId> for String {
+    fn from(id: StepId) -> Self {
+        id.to_string()
+    }
+}
+
 /// What a step does to its part.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Action {
     /// Nothing.
@@ -116,7 +154,8 @@ pub enum Action {
 }
 
 /// Why a step is in the plan. Every step has at least one, [`Action::Keep`] too.
-#[derive(Clone, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case", tag = "kind", content = "detail")]
 pub enum Reason {
     /// As it should be, as far as is known.
     UpToDate,
@@ -157,7 +196,8 @@ pub enum Reason {
 }
 
 /// What `apply` does for a step: all it needs but what only exists then (addresses, keys).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Work {
     /// Nothing at all.
     Nothing,
@@ -194,7 +234,7 @@ pub enum Work {
 }
 
 /// One step.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Step {
     /// What it does to its part.
     pub action: Action,
@@ -205,7 +245,8 @@ pub struct Step {
 }
 
 /// What a host's record says once its steps are done; carried by the plan so that `apply` needs no fleet.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub struct HostPlan {
     /// The driver.
     pub driver: String,

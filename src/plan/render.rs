@@ -1,8 +1,7 @@
 //! A plan in words for people and as JSON for programs.
 
-use super::{Action, Plan, Reason, Step, StepId, Work};
-use crate::{hook::Command, provisioner::Difference};
-use serde::Serialize;
+use super::{Action, Plan, Reason, Step, StepId, Work, document::Document};
+use crate::provisioner::Difference;
 use std::fmt;
 
 /// Version of the JSON form; grows when a field changes its meaning or goes.
@@ -69,13 +68,21 @@ impl fmt::Display for Reason {
     }
 }
 
+impl Reason {
+    /// Whether it says more than that all is well, or that something follows from something else.
+    #[must_use]
+    pub fn is_drift(&self) -> bool {
+        !matches!(self, Self::UpToDate | Self::Restarted | Self::Rebuilt | Self::Hook)
+    }
+}
+
 /// Whether a person needs to read a step that does nothing.
-fn worth_saying(step: &Step) -> bool {
+pub(super) fn worth_saying(step: &Step) -> bool {
     step.reasons.iter().any(|r| matches!(r, Reason::NotPruned | Reason::NotReached(_) | Reason::Blocked(_)))
 }
 
 /// What is said of a step: its reasons; of a hook what it runs, which is reason enough unless it is run again.
-fn texts(step: &Step) -> impl Iterator<Item = String> {
+pub(super) fn texts(step: &Step) -> impl Iterator<Item = String> {
     let hook = match &step.work {
         Work::Hook(hook) => Some(hook.to_string()),
         _ => None,
@@ -168,37 +175,7 @@ impl Plan {
     /// The plan for programs. Steps stand so that each is after all it needs.
     #[must_use]
     pub fn to_json(&self) -> serde_json::Value {
-        let steps: Vec<JsonStep> = self
-            .steps
-            .waves()
-            .into_iter()
-            .flatten()
-            .map(|id| {
-                let step = self.steps.get(&id).expect("waves name nodes of the graph");
-                JsonStep {
-                    reasons: step.reasons.iter().map(json_reason).collect(),
-                    needs: self.steps.needs(&id).map(ToString::to_string).collect(),
-                    id: id.to_string(),
-                    machine: id.machine.to_string(),
-                    part: if id.hook.is_some() { "hook".to_owned() } else { id.part.to_string() },
-                    hook: json_hook(&id, step),
-                    action: step.action,
-                }
-            })
-            .collect();
-        serde_json::json!({
-            "version": JSON_VERSION,
-            "fleet": self.fleet,
-            "changes": self.changes().count(),
-            "summary": {
-                "create": self.count(Action::Create),
-                "upgrade": self.count(Action::Upgrade),
-                "rm": self.count(Action::Rm),
-                "run": self.count(Action::Run),
-                "keep": self.count(Action::Keep),
-            },
-            "steps": steps,
-        })
+        serde_json::to_value(Document::of(self)).expect("a plan is plain data")
     }
 }
 
@@ -206,62 +183,4 @@ impl Plan {
 #[must_use]
 pub(crate) fn count(n: usize, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
-}
-
-#[derive(Serialize)]
-struct JsonStep {
-    id: String,
-    machine: String,
-    part: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    hook: Option<serde_json::Value>,
-    action: Action,
-    reasons: Vec<serde_json::Value>,
-    needs: Vec<String>,
-}
-
-/// All there is to know of a hook before it is run.
-fn json_hook(id: &StepId, step: &Step) -> Option<serde_json::Value> {
-    let (id, Work::Hook(hook)) = (id.hook.as_ref()?, &step.work) else { return None };
-    let run = match &hook.run {
-        Command::Shell(text) => serde_json::Value::from(text.as_str()),
-        Command::Program(words) => serde_json::json!(words),
-    };
-    Some(serde_json::json!({
-        "point": id.point,
-        "name": hook.name,
-        "run": run,
-        "on": hook.on,
-        "timeout_s": hook.timeout,
-    }))
-}
-
-fn json_reason(reason: &Reason) -> serde_json::Value {
-    let (kind, difference) = match reason {
-        Reason::UpToDate => ("up-to-date", None),
-        Reason::NotRecorded => ("not-recorded", None),
-        Reason::NotInFleet => ("not-in-fleet", None),
-        Reason::Destroyed => ("destroyed", None),
-        Reason::Changed(d) => ("changed", Some(d)),
-        Reason::Drifted(d) => ("drifted", Some(d)),
-        Reason::Interrupted(_) => ("interrupted", None),
-        Reason::NeedsReplacement(d) => ("needs-replacement", Some(d)),
-        Reason::Rebuilt => ("rebuilt", None),
-        Reason::Restarted => ("restarted", None),
-        Reason::Expires(_) => ("expires", None),
-        Reason::Asked => ("asked", None),
-        Reason::Adopted => ("adopted", None),
-        Reason::Hook => ("hook", None),
-        Reason::HookAgain => ("hook-again", None),
-        Reason::NotPruned => ("not-pruned", None),
-        Reason::NotReached(_) => ("not-reached", None),
-        Reason::Blocked(_) => ("blocked", None),
-    };
-    let mut json = serde_json::json!({ "kind": kind, "text": reason.to_string() });
-    if let Some(Difference { what, found, wanted }) = difference {
-        json["what"] = what.clone().into();
-        json["old"] = found.clone().into();
-        json["new"] = wanted.clone().into();
-    }
-    json
 }

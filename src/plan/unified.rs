@@ -9,15 +9,18 @@ use crate::{
     record::{MachineRecord, OptionValues, Snapshot},
 };
 use serde_json::{Map, Value};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt::Write as _,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The diff of every host that differs; empty when none does. Hosts that left the file are shown as
 /// deleted, whether or not they would be pruned.
 #[must_use]
 pub fn diff(fleet: &Fleet, snapshot: &Snapshot, drivers: &Drivers) -> String {
+    hosts(fleet, snapshot, drivers).into_iter().map(|(_, diff)| diff).collect()
+}
+
+/// The same, host by host.
+#[must_use]
+pub fn hosts<'a>(fleet: &'a Fleet, snapshot: &'a Snapshot, drivers: &Drivers) -> Vec<(&'a MachineName, String)> {
     let recorded: BTreeMap<&MachineName, String> = snapshot
         .machines
         .iter()
@@ -25,7 +28,7 @@ pub fn diff(fleet: &Fleet, snapshot: &Snapshot, drivers: &Drivers) -> String {
         .map(|(name, known)| (name, text(&Host::recorded(&known.record), drivers)))
         .collect();
     let names: BTreeSet<&MachineName> = recorded.keys().copied().chain(fleet.hosts.keys()).collect();
-    let mut out = String::new();
+    let mut out = Vec::new();
     for name in names {
         let old = recorded.get(name).cloned().unwrap_or_default();
         let new = fleet.hosts.get(name).map(|spec| text(&Host::desired(&fleet.name, spec), drivers));
@@ -37,7 +40,7 @@ pub fn diff(fleet: &Fleet, snapshot: &Snapshot, drivers: &Drivers) -> String {
             |text: &str, label: &str| if text.is_empty() { "/dev/null".to_owned() } else { format!("{label}/{name}") };
         let diff = similar::TextDiff::from_lines(&old, &new);
         let (a, b) = (side(&old, "recorded"), side(&new, "desired"));
-        write!(out, "{}", diff.unified_diff().context_radius(3).header(&a, &b)).expect("a String takes everything");
+        out.push((name, diff.unified_diff().context_radius(3).header(&a, &b).to_string()));
     }
     out
 }

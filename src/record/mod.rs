@@ -16,6 +16,7 @@ use crate::{
     name::{FleetName, MachineName},
     provisioner::Facts,
 };
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -26,7 +27,7 @@ use std::{
 pub type OptionValues = BTreeMap<String, serde_json::Value>;
 
 /// What a machine is made of, in the order it is made.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, JsonSchema, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Part {
     /// The computer itself, real or virtual.

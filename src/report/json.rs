@@ -11,7 +11,7 @@ fn step(id: &StepId) -> serde_json::Value {
     match &id.hook {
         None => json!({ "machine": id.machine, "part": id.part, "rm": id.rm }),
         Some(hook) => {
-            json!({ "machine": id.machine, "part": "hook", "rm": id.rm, "point": hook.point, "hook": hook.name })
+            json!({ "machine": id.machine, "part": id.part, "rm": id.rm, "point": hook.point, "hook": hook.name })
         }
     }
 }

@@ -95,6 +95,7 @@ impl DirStore {
         match area {
             Area::Certs => self.root.join("certs"),
             Area::Machine(name) => self.dir_of(name),
+            Area::Fleet(name) => self.root.join("fleets").join(name.as_str()),
             Area::Outside(path) => path.to_owned(),
         }
     }

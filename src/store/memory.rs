@@ -108,6 +108,7 @@ fn folder(area: Area<'_>) -> PathBuf {
     match area {
         Area::Certs => PathBuf::from("certs"),
         Area::Machine(name) => Path::new("machines").join(name.as_str()),
+        Area::Fleet(name) => Path::new("fleets").join(name.as_str()),
         Area::Outside(path) => {
             assert!(path.is_absolute(), "{} depends on where one stands", path.display());
             path.to_owned()

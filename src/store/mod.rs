@@ -11,6 +11,7 @@ pub mod copies;
 pub mod dir;
 pub mod issued;
 pub mod memory;
+pub mod plans;
 
 mod file;
 mod lock;
@@ -142,6 +143,8 @@ pub enum Area<'a> {
     Certs,
     /// `machines/NAME/`.
     Machine(&'a MachineName),
+    /// `fleets/NAME/`.
+    Fleet(&'a FleetName),
     /// A folder of the user's, absolute: where the options `--tls-…` point.
     Outside(&'a Path),
 }

@@ -2,6 +2,7 @@
 
 use super::{
     FleetFile, count,
+    narrow::{self, Narrow},
     perform::{How, perform},
     show,
 };
@@ -16,6 +17,8 @@ use crate::{
 pub(in crate::cli) struct Destroy {
     #[command(flatten)]
     fleet: FleetFile,
+    #[command(flatten)]
+    narrow: Narrow,
     /// Do not ask
     #[arg(short, long)]
     yes: bool,
@@ -33,7 +36,8 @@ impl Run for Destroy {
         let world = self.fleet.world(cx)?;
         let _lock = world.store.lock(&fleet.name, &holder(cx, &world)).map_err(CliError::Store)?;
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;
-        let plan = Plan::destroy(&fleet.name, &snapshot);
+        let scope = self.narrow.scope(&fleet, &snapshot)?;
+        let (plan, left_out) = scope.of(Plan::destroy(&fleet.name, &snapshot));
         let consent = guard::Consent { destroy: true, ..guard::Consent::default() };
         let refusals = guard::refusals(&plan, &snapshot, fleet.policy.max_delete, consent);
         let style = if self.json { Style::Json } else { Style::Human };
@@ -42,11 +46,15 @@ impl Run for Destroy {
             return Err(CliError::Refused(refusals));
         }
         if plan.is_noop() && style == Style::Human {
-            out.line(&format!("Nothing to do: fleet `{}` has no machines.", fleet.name))?;
+            let which = if scope.is_all() { "" } else { " among these" };
+            out.line(&format!("Nothing to do: fleet `{}` has no machines{which}.", fleet.name))?;
             return Ok(Exit::Done);
         }
         if !plan.is_noop() && !self.yes {
             show(out, &plan, style)?;
+            if let (Some(told), Style::Human) = (narrow::told(&left_out), style) {
+                out.line(&told)?;
+            }
             let machines = count(plan.count(Action::Rm), "machine");
             let question = format!("Remove {machines} of fleet `{}` and all that is on them? (y/n): ", fleet.name);
             if !prompt::confirmed(cx, out, &question, "destroying a fleet")? {

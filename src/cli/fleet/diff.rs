@@ -2,7 +2,10 @@
 
 use super::{FleetFile, look};
 use crate::{
-    cli::{CliError, Cx, Exit, Group, Out, Run},
+    cli::{
+        CliError, Cx, Exit, Group, Out, Run,
+        answer::{self, HostDiff},
+    },
     plan::unified,
 };
 
@@ -11,6 +14,9 @@ use crate::{
 pub(in crate::cli) struct Diff {
     #[command(flatten)]
     fleet: FleetFile,
+    /// Print it as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl Run for Diff {
@@ -21,8 +27,15 @@ impl Run for Diff {
         let fleet = self.fleet.load()?;
         let world = cx.world()?;
         let snapshot = look(cx, &world, &fleet, true)?;
-        let diff = unified::diff(&fleet, &snapshot, &world.drivers);
-        out.text(&diff)?;
-        Ok(if diff.is_empty() { Exit::Done } else { Exit::ChangesPending })
+        let hosts = unified::hosts(&fleet, &snapshot, &world.drivers);
+        let exit = if hosts.is_empty() { Exit::Done } else { Exit::ChangesPending };
+        if self.json {
+            let host = |(name, diff): (&crate::name::MachineName, String)| HostDiff { host: name.to_string(), diff };
+            let hosts = hosts.into_iter().map(host).collect();
+            answer::print(out, &answer::Diff { fleet: fleet.name.to_string(), hosts })?;
+        } else {
+            out.text(&hosts.into_iter().map(|(_, diff)| diff).collect::<String>())?;
+        }
+        Ok(exit)
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{FleetFile, inputs, look, recorded};
 use crate::{
-    cli::{CliError, Cx, Exit, Group, Out, Run},
-    plan::{Plan, Reason},
+    cli::{CliError, Cx, Exit, Group, Out, Run, answer},
+    plan::{Plan, drift::Drift as Found},
 };
 
 /// Show how machines differ from what was applied to them; exit with 2 if they do
@@ -11,6 +11,9 @@ use crate::{
 pub(in crate::cli) struct Drift {
     #[command(flatten)]
     fleet: FleetFile,
+    /// Show also what was seen and nothing follows from
+    #[arg(long)]
+    all: bool,
     /// Print it as JSON
     #[arg(long)]
     json: bool,
@@ -26,22 +29,28 @@ impl Run for Drift {
         let snapshot = look(cx, &world, &fleet, false)?;
         // Compared with itself, a record differs only by what is observed.
         let plan = Plan::new(&recorded(&fleet, &snapshot), &snapshot, &inputs(&world, false));
+        let mut drift = Found::of(&plan);
+        if self.all {
+            drift = drift.with_facts(&plan, &snapshot);
+        }
+        let exit = if plan.is_noop() { Exit::Done } else { Exit::ChangesPending };
         if self.json {
-            out.line(&serde_json::to_string_pretty(&plan.to_json()).expect("a plan is plain data"))?;
-            return Ok(if plan.is_noop() { Exit::Done } else { Exit::ChangesPending });
+            answer::print(out, &drift)?;
+            return Ok(exit);
         }
         for (id, step) in plan.steps.nodes() {
-            for reason in &step.reasons {
-                match reason {
-                    Reason::UpToDate | Reason::Restarted | Reason::Rebuilt | Reason::Hook => {}
-                    other => out.line(&format!("{} {}: {other}", id.machine, id.what()))?,
-                }
+            for reason in step.reasons.iter().filter(|reason| reason.is_drift()) {
+                out.line(&format!("{} {}: {reason}", id.machine, id.what()))?;
             }
+        }
+        for fact in &drift.facts {
+            let recorded = fact.recorded.as_ref().filter(|recorded| **recorded != fact.found);
+            let recorded = recorded.map(|recorded| format!(" (recorded: {recorded})")).unwrap_or_default();
+            out.line(&format!("{} seen: {}: {}{recorded}", fact.machine, fact.what, fact.found))?;
         }
         if plan.is_noop() {
             out.line("No drift: every machine that answered is as it was applied.")?;
-            return Ok(Exit::Done);
         }
-        Ok(Exit::ChangesPending)
+        Ok(exit)
     }
 }

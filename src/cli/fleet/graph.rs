@@ -2,8 +2,12 @@
 
 use super::FleetFile;
 use crate::{
-    cli::{CliError, Cx, Exit, Group, Out, Run, file},
-    fleet::draw,
+    cli::{
+        CliError, Cx, Exit, Group, Out, Run,
+        answer::{self, GraphHost},
+        file,
+    },
+    fleet::{Fleet, draw},
 };
 use std::path::PathBuf;
 
@@ -15,6 +19,9 @@ pub(in crate::cli) struct Graph {
     /// What to draw it in
     #[arg(long, value_enum, default_value_t)]
     format: Format,
+    /// Print it as JSON
+    #[arg(long, conflicts_with_all = ["format", "output"])]
+    json: bool,
     /// Write it to this file instead of standard output
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
@@ -38,6 +45,10 @@ impl Run for Graph {
 
     fn run(self, _: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let fleet = self.fleet.load()?;
+        if self.json {
+            answer::print(out, &graph(&fleet))?;
+            return Ok(Exit::Done);
+        }
         let text = match self.format {
             Format::Dot => draw::dot(&fleet),
             Format::Mermaid => draw::mermaid(&fleet),
@@ -49,4 +60,13 @@ impl Run for Graph {
         }
         Ok(Exit::Done)
     }
+}
+
+fn graph(fleet: &Fleet) -> answer::Graph {
+    let hosts = fleet.hosts.iter().map(|(name, spec)| GraphHost {
+        host: name.to_string(),
+        driver: spec.driver.clone(),
+        depends_on: spec.depends_on.iter().map(ToString::to_string).collect(),
+    });
+    answer::Graph { fleet: fleet.name.to_string(), hosts: hosts.collect() }
 }

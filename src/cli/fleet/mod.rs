@@ -1,13 +1,16 @@
 //! Commands that work on a whole fleet, and what they share: reading the file, looking at machines, asking.
 
 pub(super) mod apply;
+mod commit;
 pub(super) mod destroy;
 pub(super) mod diff;
 pub(super) mod drift;
 pub(super) mod fmt;
 pub(super) mod graph;
+mod narrow;
 pub(super) mod perform;
 pub(super) mod plan;
+mod saved;
 pub(super) mod schema;
 pub(super) mod validate;
 
@@ -17,7 +20,7 @@ use crate::{
     local::Here,
     name::MachineName,
     observe::{self, observe},
-    plan::{Inputs, Plan},
+    plan::{Inputs, Plan, saved::SourceFile, scope::Scope},
     record::Snapshot,
     report::Style,
     world::World,
@@ -50,6 +53,11 @@ fn variable(text: &str) -> Result<(String, String), String> {
 }
 
 impl FleetFile {
+    /// Another file, with the same variables.
+    fn other(&self, file: &Path) -> Self {
+        Self { file: file.to_owned(), vars: self.vars.clone() }
+    }
+
     /// The file as messages name it.
     fn name(&self) -> String {
         if self.is_stdin() { "standard input".to_owned() } else { self.file.display().to_string() }
@@ -76,7 +84,30 @@ impl FleetFile {
 
     /// The checked fleet.
     fn load(&self) -> Result<Fleet, CliError> {
+        self.parse(&self.text()?)
+    }
+
+    /// What is in the file: a fleet, or a plan that was saved. The content tells, not the name.
+    fn contents(&self) -> Result<Contents, CliError> {
         let text = self.text()?;
+        match saved::recognise(&self.name(), &text) {
+            Some(plan) => Ok(Contents::Plan(Box::new(plan?))),
+            None => self.parse(&text).map(|fleet| Contents::Fleet(Box::new(fleet))),
+        }
+    }
+
+    /// The files that are read, with their digests; none for standard input.
+    fn sources(&self) -> Result<Vec<SourceFile>, CliError> {
+        if self.is_stdin() {
+            return Ok(Vec::new());
+        }
+        let path = std::path::absolute(&self.file).unwrap_or_else(|_| self.file.clone());
+        let sha256 = crate::digest::sha256_hex(self.text()?.as_bytes());
+        Ok(vec![SourceFile { path: path.display().to_string(), sha256 }])
+    }
+
+    /// The checked fleet of a text.
+    fn parse(&self, text: &str) -> Result<Fleet, CliError> {
         let inputs = fleet::Inputs {
             vars: self.vars.iter().cloned().collect(),
             env: std::env::vars_os()
@@ -84,7 +115,7 @@ impl FleetFile {
                 .collect(),
             default_name: self.default_name(),
         };
-        fleet::load(&self.name(), &text, &inputs).map_err(|e| CliError::Fleet(Box::new(e)))
+        fleet::load(&self.name(), text, &inputs).map_err(|e| CliError::Fleet(Box::new(e)))
     }
 
     /// The world, with the folder of the file as the place of the user's own commands.
@@ -102,6 +133,12 @@ impl FleetFile {
         let folder = std::path::absolute(&self.file).ok()?;
         Some(folder.parent()?.file_name()?.to_string_lossy().into_owned())
     }
+}
+
+/// What a file holds.
+enum Contents {
+    Fleet(Box<Fleet>),
+    Plan(Box<saved::SavedPlan>),
 }
 
 /// The fleet of a file, for commands whose arguments are something else.
@@ -124,6 +161,20 @@ fn look(cx: &Cx, world: &World, fleet: &Fleet, offline: bool) -> Result<Snapshot
         return Ok(snapshot);
     }
     cx.block_on(look_at(world, snapshot, fleet, hosts))
+}
+
+/// Looks at the machines that matter to a part of a fleet.
+async fn look_within(world: &World, snapshot: Snapshot, fleet: &Fleet, scope: &Scope) -> Snapshot {
+    if scope.is_all() {
+        let hosts = fleet.hosts.keys().cloned().collect();
+        return look_at(world, snapshot, fleet, hosts).await;
+    }
+    let around = scope.around(fleet, &snapshot);
+    let counter = Counter::new();
+    let show = |_: &MachineName, seen, total| counter.show(seen, total);
+    let looked = observe(world, snapshot, LOOKING, |known| around.contains(&known.record.name), show).await;
+    counter.clear();
+    looked
 }
 
 async fn look_at(world: &World, snapshot: Snapshot, fleet: &Fleet, hosts: BTreeSet<MachineName>) -> Snapshot {
