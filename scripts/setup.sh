@@ -36,6 +36,7 @@ if [ "${1-}" = tests ]; then
     need gpg gnupg
     need age age
     need git git
+    need jq jq
 fi
 if [ -n "$missing" ]; then
     if [ "$(id -u)" -ne 0 ]; then

@@ -17,6 +17,7 @@ pub mod template;
 
 // What a host should be and what was found there. Pure.
 pub mod engine;
+pub mod hook;
 pub mod provisioner;
 pub mod record;
 
@@ -34,6 +35,7 @@ pub mod tls;
 
 // Effects.
 pub mod store;
+pub mod local;
 pub mod world;
 
 pub mod archive;

@@ -69,6 +69,13 @@ impl Sh {
         self
     }
 
+    /// Appends `NAME=value`, the value quoted: for `export`.
+    #[must_use]
+    pub fn and_assign(mut self, name: &'static str, value: &str) -> Self {
+        self.0.push_str(&format!(" {name}={}", quote(value)));
+        self
+    }
+
     /// `self && next`.
     #[must_use]
     pub fn and(self, next: &Self) -> Self {

@@ -7,6 +7,7 @@ use crate::{
     driver::Drivers,
     engine::Api,
     fault,
+    local::Local,
     name::MachineName,
     provisioner::Provisioners,
     record::{EngineRecord, MachineRecord},
@@ -35,6 +36,8 @@ pub struct World {
     pub store: Arc<dyn Store>,
     /// Says what time it is.
     pub clock: Arc<dyn Clock>,
+    /// Runs the user's own commands on this computer.
+    pub local: Arc<dyn Local>,
 }
 
 /// Where engines listen on their host, unless told otherwise.

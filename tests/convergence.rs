@@ -27,6 +27,7 @@ use machine::{
     apply::{End, Event, Interrupt, Options, Outcome, apply},
     engine::EngineSpec,
     fleet::{Fleet, HostSpec, OnError, Policy},
+    hook::{Command, Hook, Hooks, On, Point},
     name::{FleetName, MachineName},
     observe::observe,
     plan::{Inputs, Plan, StepId, audit::audit},
@@ -69,6 +70,7 @@ fn spec((size, region, note, label): Host, after: impl Iterator<Item = u8>) -> H
         depends_on: after.map(name).collect(),
         protect: false,
         optional: false,
+        hooks: Hooks::default(),
     }
 }
 
@@ -86,6 +88,31 @@ fn fleet() -> impl Strategy<Value = Fleet> {
             policy: Policy::default(),
         }
     })
+}
+
+/// Hooks at all points, or at those after something, here and on the hosts; none for other numbers.
+fn hooks(kind: u8) -> Hooks {
+    let hook = |point: Point, on| Hook {
+        name: "x".to_owned(),
+        run: Command::Shell(format!("fake-hook {point}")),
+        on,
+        timeout: 60,
+    };
+    let places = |point: Point| match (kind, point.has_host()) {
+        (1, _) => vec![On::Local],
+        // Who cannot be reached cannot be removed, which is no law of convergence.
+        (2, true) if !point.is_rm() => vec![On::Host],
+        _ => Vec::new(),
+    };
+    let at = |point: Point| (point, places(point).into_iter().map(|on| hook(point, on)).collect::<Vec<_>>());
+    Hooks(Point::ALL.map(at).into_iter().filter(|(_, hooks)| !hooks.is_empty()).collect())
+}
+
+/// The fleet with hooks on all its hosts.
+fn hooked(fleet: &Fleet, kind: u8) -> Fleet {
+    let mut fleet = fleet.clone();
+    fleet.hosts.values_mut().for_each(|host| host.hooks = hooks(kind));
+    fleet
 }
 
 /// What people do to a fleet file between two runs: one small edit, often a revert.
@@ -181,10 +208,13 @@ async fn once(fleet: &Fleet, world: &World) -> (Plan, Outcome) {
     assert_eq!(audit(&plan), []);
     assert_eq!(plan.to_string(), Plan::new(fleet, &snapshot, &inputs).to_string(), "planning is deterministic");
     for (host, spec) in &fleet.hosts {
-        let part = |machine: &MachineName, part| StepId { machine: machine.clone(), part, rm: false };
+        let part = |machine: &MachineName, part| StepId::part(machine, part);
         for earlier in &spec.depends_on {
+            let (first, _) = plan.of(host).find(|(id, _)| !id.rm).expect("every host is made or kept");
+            let (last, _) = plan.of(earlier).last().expect("every host is made or kept");
+            assert!(*first <= part(host, Part::Instance) && *last >= part(earlier, Part::Engine));
             assert!(
-                plan.steps.needs(&part(host, Part::Instance)).any(|n| *n == part(earlier, Part::Engine)),
+                plan.steps.needs(first).any(|n| n == last),
                 "{host} does not wait for {earlier}"
             );
         }
@@ -293,16 +323,18 @@ proptest! {
             ),
             0..6,
         ),
+        kind in 0..4_u8,
     ) {
         let steps: Vec<Step> = steps;
         run(async {
             let (world, cloud, store) = support::world();
+            cloud.lock().unwrap().hooked = kind == 1;
             let mut fleets = vec![first];
             for (edit, answers, before, writes, lossy, mishaps) in steps {
                 cloud.lock().unwrap().fuse = answers;
                 cloud.lock().unwrap().before = before;
                 if lossy { store.set_lossy_fuse(writes) } else { store.set_fuse(writes) }
-                once(fleets.last().unwrap(), &world).await;
+                once(&hooked(fleets.last().unwrap(), kind), &world).await;
                 // People change their minds before a failed apply is repaired.
                 let next = edited(&fleets, edit);
                 fleets.push(next);
@@ -312,7 +344,7 @@ proptest! {
             }
             cloud.lock().unwrap().fuse = None;
             store.set_fuse(None);
-            let last = fleets.last().unwrap();
+            let last = &hooked(fleets.last().unwrap(), kind);
             let (plan, outcome) = once(last, &world).await;
             for (id, end) in &outcome {
                 assert!(matches!(end, End::Done), "{id}: {end:?}\n{plan}");
@@ -324,6 +356,15 @@ proptest! {
             assert_eq!(reality(&cloud), wanted(last));
             let recorded: BTreeSet<String> = world.store.names().unwrap().into_iter().collect();
             assert_eq!(recorded, last.hosts.keys().map(ToString::to_string).collect());
+            let cloud = cloud.lock().unwrap();
+            for (name, machine) in &cloud.machines {
+                let record = world.store.get(&MachineName::new(name.as_str()).unwrap()).unwrap();
+                assert_eq!(record.hooks.pending, [], "{name}: a hook is still due");
+                let told = |(of, serial, point): &(String, Option<u64>, String)| {
+                    of == name && *serial == Some(machine.serial) && point == "post-create"
+                };
+                assert!(last.hosts.is_empty() || !matches!(kind, 1 | 2) || cloud.hooks.iter().any(told), "{name} was never told");
+            }
         });
     }
 
@@ -333,9 +374,12 @@ proptest! {
         fleet in fleet(),
         answers in proptest::option::of(0..8_usize),
         writes in proptest::option::of(0..12_usize),
+        kind in 0..3_u8,
     ) {
+        let fleet = hooked(&fleet, kind);
         run(async {
             let (world, cloud, store) = support::world();
+            cloud.lock().unwrap().hooked = kind == 1;
             cloud.lock().unwrap().fuse = answers;
             store.set_fuse(writes);
             once(&fleet, &world).await;

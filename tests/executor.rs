@@ -8,6 +8,7 @@ use machine::{
     driver::{AnyDriver, Driver, DriverContext, DriverError, Drivers, OptionSpec, PowerAction},
     engine::EngineSpec,
     fleet::{Fleet, HostSpec, OnError, Policy},
+    hook::Hooks,
     name::{FleetName, MachineName},
     plan::{Inputs, Plan, StepId},
     record::{Instance, OptionValues, Part, Pending, Power, Snapshot},
@@ -126,7 +127,7 @@ fn name(text: &str) -> MachineName {
 }
 
 fn instance(machine: &str) -> StepId {
-    StepId { machine: name(machine), part: Part::Instance, rm: false }
+    StepId::part(&name(machine), Part::Instance)
 }
 
 /// A run of a fleet that is not there yet.
@@ -168,6 +169,7 @@ impl Run {
                 depends_on: after.split_whitespace().map(name).collect(),
                 protect: false,
                 optional: false,
+                hooks: Hooks::default(),
             };
             (name(host.trim()), spec)
         };

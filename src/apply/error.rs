@@ -3,6 +3,7 @@
 use crate::{
     docker::DockerError,
     driver::DriverError,
+    hook::{On, Point},
     name::MachineName,
     provisioner::{Difference, Unsupported},
     store::{StoreError, authority::AuthorityError},
@@ -68,6 +69,18 @@ pub enum StepError {
         /// What to do about it, when the cause is known.
         help: Option<String>,
     },
+    /// A command of the user's own failed.
+    #[error("{why}")]
+    Hook {
+        /// When it was run.
+        point: Point,
+        /// Where it was run.
+        on: On,
+        /// How it ended, or why it did not begin.
+        why: String,
+        /// The last lines of what it printed.
+        output: String,
+    },
     /// Everything ran, and still the host is not as it should be.
     #[error("the engine is not as wanted after all was done: {}", list(.0))]
     NotAsWanted(Vec<Difference>),
@@ -89,6 +102,18 @@ fn list(differences: &[Difference]) -> String {
     differences.iter().map(|d| d.what.as_str()).collect::<Vec<_>>().join(", ")
 }
 
+/// What a failed hook kept from happening, and how one goes on.
+fn hook_help(point: Point, on: On) -> String {
+    let kept = match point {
+        Point::PreCreate => "the machine was not made",
+        Point::PreUpgrade => "nothing on the machine was changed",
+        Point::PreRm => "the machine was not removed",
+        Point::PostCreate | Point::PostUpgrade | Point::PostRm => "the hook is still due",
+    };
+    let place = if on == On::Host { "on the host, or the hook " } else { "here, or the hook " };
+    format!("{kept}; mend what failed {place}in the fleet file, then apply again, which runs the hook again")
+}
+
 impl StepError {
     /// What to do about it; a command to copy stands on a line of its own.
     #[must_use]
@@ -100,6 +125,7 @@ impl StepError {
             Self::Authority(e) => e.help(),
             Self::Unsupported(e) => Some(e.help.clone()),
             Self::Op { help, .. } => help.clone(),
+            Self::Hook { point, on, .. } => Some(hook_help(*point, *on)),
             Self::Firewall { help, .. } => Some(help.clone()),
             Self::UnknownDriver { machine, .. } => Some(format!(
                 "use the version of machine that made it, or forget it, which leaves what the driver made:\n  machine rm -f {machine}"
@@ -124,6 +150,7 @@ impl StepError {
     #[must_use]
     pub fn stderr(&self) -> Option<&str> {
         match self {
+            Self::Hook { output, .. } if !output.is_empty() => Some(output),
             Self::Op { stderr, .. } if !stderr.trim().is_empty() => Some(stderr.trim_end()),
             _ => None,
         }

@@ -61,21 +61,11 @@ impl Host {
     /// Connects, pins the host key at first contact, and looks.
     pub(super) async fn reach(worker: &impl Worker, record: &mut MachineRecord, port: u16) -> Result<Self, StepError> {
         let world = worker.world();
-        let dir = world.store.machine_dir(&record.name)?;
-        let mut target = world::target(record, &dir).ok_or_else(|| StepError::NoLogin(record.driver.clone()))?;
-        let made = world.drivers.get(record.driver.as_str()).is_some_and(|driver| driver.creates());
-        target.patience = if made { BOOT } else { THERE };
         worker.progress(phase::CONNECTING);
-        fault::pass("host.connect", record.name.as_str());
-        let transport = world.connect.connect(&target).await?;
-        fault::pass("host.connect.done", record.name.as_str());
-        let met = (transport.host_key(), transport.jump_key());
-        if record.instance.as_mut().is_some_and(|instance| instance.pin(met.0, met.1)) {
-            world.store.put(record)?;
-        }
+        let transport = connect(world, record, true).await?;
         let facts = look(&*transport, port).await?;
         if !facts.root {
-            return Err(StepError::NoRoot(target.ssh.user));
+            return Err(StepError::NoRoot(user(record)));
         }
         let os = facts.os.as_ref().ok_or(StepError::NoOsRelease)?;
         let provisioner =
@@ -128,6 +118,35 @@ impl Host {
         let title = title.unwrap_or_else(|| "starting a script".to_owned());
         Err(StepError::Op { title, status, help: Some(advice(&said, &self.machine, self.owner)), stderr: said })
     }
+}
+
+/// Connects, and pins the host key at first contact. Waits for a host that is booting, if it may be.
+pub(super) async fn connect(
+    world: &World,
+    record: &mut MachineRecord,
+    booting: bool,
+) -> Result<Arc<dyn Transport>, StepError> {
+    let dir = world.store.machine_dir(&record.name)?;
+    let mut target = world::target(record, &dir).ok_or_else(|| StepError::NoLogin(record.driver.clone()))?;
+    let made = world.drivers.get(record.driver.as_str()).is_some_and(|driver| driver.creates());
+    target.patience = match (booting, made) {
+        (false, _) => Duration::ZERO,
+        (true, true) => BOOT,
+        (true, false) => THERE,
+    };
+    fault::pass("host.connect", record.name.as_str());
+    let transport = world.connect.connect(&target).await?;
+    fault::pass("host.connect.done", record.name.as_str());
+    let met = (transport.host_key(), transport.jump_key());
+    if record.instance.as_mut().is_some_and(|instance| instance.pin(met.0, met.1)) {
+        world.store.put(record)?;
+    }
+    Ok(transport)
+}
+
+/// As whom one logs in.
+fn user(record: &MachineRecord) -> String {
+    record.instance.as_ref().and_then(|i| i.ssh.as_ref()).map(|ssh| ssh.user.clone()).unwrap_or_default()
 }
 
 /// How much of an answer that makes no sense is shown, in characters.

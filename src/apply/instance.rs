@@ -76,6 +76,10 @@ pub(super) async fn start(task: &Task) -> Result<(), StepError> {
     let mut record = task.load()?;
     let old = record.instance.clone().ok_or(StepError::Bug("a start of an instance that is not recorded"))?;
     adopt(task, &mut record)?;
+    if !record.hooks.pending.is_empty() {
+        // Hooks are due from here on, whatever becomes of us.
+        task.save(&record)?;
+    }
     let place = Place::new(task, &record)?;
     let instance = place.instance(&record.driver, &record.options, Call::Power(&old, PowerAction::Start)).await?;
     settle(&mut record, instance);
@@ -98,7 +102,10 @@ pub(super) async fn rm(task: &Task) -> Result<(), StepError> {
     if let Some(instance) = instance {
         place.call(&record.driver, &record.options, Call::Rm(&instance)).await?;
     }
-    task.world.store.remove(&task.id.machine)?;
+    if task.later.is_empty() {
+        task.world.store.remove(&task.id.machine)?;
+    }
+    // Else the last hook removes the record: until then they need what it says.
     Ok(())
 }
 
@@ -109,6 +116,8 @@ fn adopt(task: &Task, record: &mut MachineRecord) -> Result<(), StepError> {
     record.depends_on.clone_from(&host.depends_on);
     record.protect = host.protect;
     record.options.clone_from(&host.options);
+    record.hooks.spec.clone_from(&host.hooks);
+    task.note_due(record);
     Ok(())
 }
 

@@ -7,6 +7,7 @@
 mod certificate;
 mod engine;
 mod error;
+mod hook;
 mod host;
 mod instance;
 mod remains;
@@ -33,6 +34,8 @@ use tokio::{
 
 pub use certificate::renew as renew_certificate;
 pub use error::StepError;
+pub use hook::run as run_hook;
+pub(crate) use hook::WITHIN as WITHIN_HOOK;
 pub(crate) use host::LOG;
 pub use remains::{Buried, retry as retry_removal};
 
@@ -160,6 +163,7 @@ pub async fn apply(
     events: &UnboundedSender<Event>,
 ) -> Outcome {
     let mut run = Run::new(plan, options.on_error, events);
+    let hooks = plan.hooks();
     let mut running: JoinSet<(StepId, Result<(), StepError>, Duration)> = JoinSet::new();
     let mut in_flight = BTreeSet::new();
     loop {
@@ -178,6 +182,7 @@ pub async fn apply(
                 id: id.clone(),
                 step,
                 retries: options.retries,
+                later: plan.later(&hooks, &id),
                 events: events.clone(),
             };
             in_flight.insert(id.clone());

@@ -3,9 +3,10 @@
 use super::{
     Event, StepError, certificate,
     engine::{self, Packages},
-    instance, remains,
+    hook, instance, remains,
 };
 use crate::{
+    hook::HookId,
     name::FleetName,
     plan::{HostPlan, Step, StepId, Work},
     record::{MachineRecord, Part, Pending},
@@ -21,6 +22,8 @@ pub(super) struct Task {
     pub(super) id: StepId,
     pub(super) step: Step,
     pub(super) retries: u32,
+    /// Hooks of the machine that this plan comes to from here on, itself included.
+    pub(super) later: Vec<HookId>,
     pub(super) events: UnboundedSender<Event>,
 }
 
@@ -38,6 +41,7 @@ impl Task {
             Work::Bury(stones) => remains::bury(self, stones).await,
             Work::Certificate { names, issue } => certificate::perform(self, names, *issue).await,
             Work::Engine(spec) => engine::perform(self, spec, Packages::AsTheyAre).await,
+            Work::Hook(hook) => hook::perform(self, hook).await,
             Work::NewestEngine(spec) => engine::perform(self, spec, Packages::Newest).await,
         }
     }
@@ -71,9 +75,18 @@ impl Task {
         Ok(self.world.store.put(record)?)
     }
 
+    /// Notes which hooks are due once this step has begun: for one before something is done, itself and those behind it;
+    /// for all else those after it is done. One that was due stays so while the plan comes to it.
+    pub(super) fn note_due(&self, record: &mut MachineRecord) {
+        let before = self.id.hook.as_ref().is_some_and(|hook| hook.point.is_before());
+        let due = |hook: &&HookId| hook.point.is_before() == before || record.hooks.is_pending(hook);
+        record.hooks.pending = self.later.iter().filter(due).map(|hook| (hook.point, hook.name.clone())).collect();
+    }
+
     /// Records that the step's part is about to be touched.
     pub(super) fn intend(&self, record: &mut MachineRecord, pending: Pending) -> Result<(), StepError> {
         record.pending.insert(self.id.part, pending);
+        self.note_due(record);
         self.save(record)
     }
 

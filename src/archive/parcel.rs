@@ -3,6 +3,7 @@
 use crate::{
     driver::{self, Kind},
     engine::spec::TLS_PORT,
+    hook::HookRecord,
     name::MachineName,
     record::{
         MachineRecord, OptionValues,
@@ -72,6 +73,8 @@ impl Source<'_> {
         // Whose it is there, and what must be there before it, is for the other account to say.
         record.fleet = None;
         record.depends_on = BTreeSet::new();
+        // Commands come from a fleet file that people read, never out of an archive.
+        record.hooks = HookRecord::default();
         let mut files = self.certificates;
         let key_name = match (self.key, self.record.instance.as_ref().and_then(|i| i.ssh.as_ref()?.key.as_deref())) {
             (Some(content), Some(path)) => {

@@ -2,7 +2,7 @@
 
 use super::go;
 use crate::{
-    apply::StepError,
+    apply::{StepError, WITHIN_HOOK},
     clock::Timestamp,
     docker::DockerError,
     driver::DriverError,
@@ -256,6 +256,7 @@ impl CliError {
             Self::Authority(e) => e.help(),
             Self::Driver(e) => e.help(),
             Self::Transport(e) | Self::Lost(e) => Some(e.help()),
+            Self::Store(e @ StoreError::Locked { .. }) => within_hook().or_else(|| e.help()),
             Self::Store(e) => e.help(),
             Self::Docker(e) => Some(e.help()),
             Self::Step { error, .. } | Self::Precheck(error) => error.help(),
@@ -364,6 +365,14 @@ impl Diagnostic for CliError {
             _ => None,
         }
     }
+}
+
+/// What to do about a lock when we are what its holder runs: it waits for us, so we must not wait for it (pain 11).
+fn within_hook() -> Option<String> {
+    let hook = std::env::var(WITHIN_HOOK).ok()?;
+    Some(format!(
+        "this is run by hook `{hook}`, whose run holds the lock until the hook has ended; a hook may look (env, ip, inspect, ssh), and change only other fleets"
+    ))
 }
 
 /// A failed step, with the last lines the host printed.

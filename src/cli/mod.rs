@@ -50,6 +50,7 @@ mod prompt;
 mod provision;
 mod regenerate_certs;
 mod rm;
+mod rm_hooks;
 mod row;
 mod scp;
 mod shell;

@@ -1,9 +1,12 @@
 //! `rm`: removes instances, then what is recorded of them. What nobody can confirm to be gone leaves a tombstone.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, machine::Machine, names, prompt, story};
+use super::{
+    CliError, Cx, Exit, Group, Out, Run, error::NamesError, machine::Machine, names, prompt, rm_hooks, story,
+};
 use crate::{
     apply::{Buried, StepError, retry_removal},
     history::{self, Deed, Origin},
+    hook::Point,
     name::MachineName,
     record::{Part, Tombstone},
     store::{Holder, StoreError},
@@ -134,7 +137,10 @@ impl Rm {
         if machine.record.protect {
             return Err(CliError::Protected(machine.record.name));
         }
-        let removed = noted(world, &machine, Part::Instance, || self.rm_loaded(cx, world, &machine));
+        let removed = noted(world, &machine, Part::Instance, || {
+            rm_hooks::run(cx, world, &machine.record, Point::PreRm, self.force)?;
+            self.rm_loaded(cx, world, &machine)
+        });
         drop(lock);
         removed
     }
@@ -164,6 +170,7 @@ impl Rm {
         if let Removed::Unconfirmed(stone) = &removed {
             world.store.put_tombstone(stone).map_err(CliError::Store)?;
         }
+        rm_hooks::run(cx, world, &machine.record, Point::PostRm, self.force)?;
         world.store.remove(name).map_err(CliError::Store)?;
         Ok(removed)
     }

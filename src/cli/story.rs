@@ -181,7 +181,7 @@ mod tests {
         let name = MachineName::new("web").unwrap();
         let mut story =
             Story { name: name.clone(), sets_up: true, creating: false, told: Vec::new(), last: String::new() };
-        let id = |part| StepId { machine: name.clone(), part, rm: false };
+        let id = |part| StepId::part(&name, part);
         let progress = |part, text: &str| Event::Progress { step: id(part), text: text.to_owned() };
         let ended =
             |part| Event::Finished { step: id(part), action: Action::Create, result: Ok(()), elapsed: Duration::ZERO };

@@ -5,12 +5,16 @@ use crate::{
     clock::SystemClock,
     docker::client::HttpDocker,
     driver,
+    local::Here,
     provisioner::PROVISIONERS,
     store::dir::DirStore,
     transport::{pool::Pool, ssh::SshConnect},
     world::World,
 };
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 /// The world as it is, with its store at `root`.
 pub(super) fn open(root: &Path) -> Result<World, CliError> {
@@ -21,6 +25,7 @@ pub(super) fn open(root: &Path) -> Result<World, CliError> {
         docker: Arc::new(HttpDocker),
         store: Arc::new(DirStore::new(root).map_err(CliError::Store)?),
         clock: Arc::new(SystemClock),
+        local: Arc::new(Here { dir: PathBuf::from(".") }),
     })
 }
 

@@ -1,14 +1,23 @@
 //! A fleet with its order as a graph: DOT for Graphviz, Mermaid for Markdown, SVG to look at.
 
-use super::Fleet;
+use super::{Fleet, HostSpec};
 use crate::{graph::Graph, name::MachineName};
 use std::collections::BTreeMap;
 
 /// Hosts that are drawn one by one; the layout of more takes seconds, and nobody can read it.
 const MOST: usize = 300;
 
-fn order(fleet: &Fleet) -> Graph<MachineName, &str> {
-    let nodes: BTreeMap<MachineName, &str> = fleet.hosts.iter().map(|(n, h)| (n.clone(), h.driver.as_str())).collect();
+/// The driver, and below it the hooks by their points.
+fn label(host: &HostSpec) -> String {
+    let hooks = host.hooks.0.iter().map(|(point, hooks)| {
+        let names: Vec<&str> = hooks.iter().map(|hook| hook.name.as_str()).collect();
+        format!("{point}: {}", names.join(", "))
+    });
+    [host.driver.clone()].into_iter().chain(hooks).collect::<Vec<_>>().join("\n")
+}
+
+fn order(fleet: &Fleet) -> Graph<MachineName, String> {
+    let nodes: BTreeMap<MachineName, String> = fleet.hosts.iter().map(|(n, h)| (n.clone(), label(h))).collect();
     let edges = fleet.hosts.iter().flat_map(|(n, h)| h.depends_on.iter().map(move |d| (n.clone(), d.clone())));
     Graph::build(nodes, edges).expect("`load` refuses a fleet with a cycle")
 }
@@ -23,7 +32,7 @@ fn parts(fleet: &Fleet) -> (Vec<Node>, Vec<Edge>) {
     let mut nodes = Vec::new();
     for (wave, names) in graph.waves().into_iter().enumerate() {
         for name in names {
-            let driver = graph.get(&name).copied().unwrap_or_default().to_owned();
+            let driver = graph.get(&name).cloned().unwrap_or_default();
             nodes.push((name, wave + 1, driver));
         }
     }
@@ -38,7 +47,7 @@ pub fn dot(fleet: &Fleet) -> String {
     let (nodes, edges) = parts(fleet);
     let mut out = format!("digraph \"{}\" {{\n  rankdir=LR;\n  node [shape=box];\n", fleet.name);
     for (name, wave, driver) in &nodes {
-        out.push_str(&format!("  \"{name}\" [label=\"{wave}. {name}\\n{driver}\"];\n"));
+        out.push_str(&format!("  \"{name}\" [label=\"{wave}. {name}\\n{}\"];\n", driver.replace('\n', "\\n")));
     }
     for (earlier, later) in &edges {
         out.push_str(&format!("  \"{earlier}\" -> \"{later}\";\n"));
@@ -56,7 +65,7 @@ pub fn mermaid(fleet: &Fleet) -> String {
         nodes.iter().enumerate().map(|(i, (n, ..))| (n, format!("n{i}"))).collect();
     let mut out = "flowchart LR\n".to_owned();
     for (name, wave, driver) in &nodes {
-        out.push_str(&format!("  {}[\"{wave}. {name}<br/>{driver}\"]\n", ids[name]));
+        out.push_str(&format!("  {}[\"{wave}. {name}<br/>{}\"]\n", ids[name], driver.replace('\n', "<br/>")));
     }
     for (earlier, later) in &edges {
         out.push_str(&format!("  {} --> {}\n", ids[earlier], ids[later]));
@@ -119,6 +128,14 @@ mod tests {
         let svg = svg(&fleet).unwrap();
         assert!(svg.starts_with("<?xml") && svg.trim_end().ends_with("</svg>"));
         assert!(["db.a", "web-1", "web-2"].iter().all(|name| svg.contains(name)), "{svg}");
+    }
+
+    #[test]
+    fn hooks_stand_with_their_points() {
+        let fleet = fleet("  db: { hooks: { post-create: [{ name: dns, run: x }, { run: y }], pre-rm: [{ run: z }] } }\n");
+        assert!(dot(&fleet).contains(r#""db" [label="1. db\nnspawn\npre-rm: 1\npost-create: dns, 2"];"#), "{}", dot(&fleet));
+        let want = r#"["1. db<br/>nspawn<br/>pre-rm: 1<br/>post-create: dns, 2"]"#;
+        assert!(mermaid(&fleet).contains(want), "{}", mermaid(&fleet));
     }
 
     #[test]

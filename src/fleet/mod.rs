@@ -11,6 +11,7 @@ pub mod draw;
 mod engine;
 mod fmt;
 mod group;
+mod hooks;
 mod kdl;
 mod kdl_token;
 mod limit;
@@ -32,6 +33,7 @@ mod vars;
 
 use crate::{
     engine::EngineSpec,
+    hook::Hooks,
     name::{FleetName, MachineName},
     record::{MachineRecord, OptionValues, certificate_names},
 };
@@ -75,6 +77,8 @@ pub struct HostSpec {
     pub protect: bool,
     /// Whether its failure fails the run.
     pub optional: bool,
+    /// Commands of the user's own around what is done to it.
+    pub hooks: Hooks,
 }
 
 /// What happens after a failure.
@@ -179,6 +183,7 @@ impl HostSpec {
             depends_on: record.depends_on.clone(),
             protect: record.protect,
             optional: false,
+            hooks: record.hooks.spec.clone(),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! A fleet file as people write it. These types are the file's reference: what they say is checked when a
 //! file is read, and is in the schema that editors use. A driver's own keys are in its options table instead.
 
-use crate::engine::{Api, Source, VersionPin};
+use crate::{
+    engine::{Api, Source, VersionPin},
+    hook::On,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -72,6 +75,8 @@ pub(super) struct RawDefaults {
     pub(super) optional: Option<bool>,
     /// Further names and addresses in the certificates of the engines.
     pub(super) tls_names: Vec<String>,
+    /// Commands of your own around what is done to machines.
+    pub(super) hooks: RawHooks,
 }
 
 /// One host, or `count` hosts that are alike. Keys that are not listed here are options of its driver.
@@ -96,6 +101,8 @@ pub(super) struct RawHost {
     /// Further names and addresses in the certificate of the engine.
     #[serde(rename = "tls-names")]
     pub(super) tls_names: Option<Vec<String>>,
+    /// Commands of your own around what is done to the machine. A list replaces that of `defaults` for the same point.
+    pub(super) hooks: Option<RawHooks>,
 }
 
 /// What the hosts of a group have unless they say otherwise. Keys that are not listed here are options of drivers.
@@ -117,7 +124,53 @@ pub(super) struct RawGroup {
     /// Further names and addresses in the certificate of the engine.
     #[serde(rename = "tls-names")]
     pub(super) tls_names: Option<Vec<String>>,
+    /// Commands of your own around what is done to the machines.
+    pub(super) hooks: Option<RawHooks>,
 }
+
+/// Commands of your own around what is done to a machine: each is run once for each step that a plan shows.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "hooks")]
+pub(super) struct RawHooks {
+    /// Before the machine is made. If one fails, it is not made.
+    pub(super) pre_create: Option<Vec<RawHook>>,
+    /// After all of the machine was made.
+    pub(super) post_create: Option<Vec<RawHook>>,
+    /// Before something on the machine is changed. If one fails, nothing is changed.
+    pub(super) pre_upgrade: Option<Vec<RawHook>>,
+    /// After all changes to the machine.
+    pub(super) post_upgrade: Option<Vec<RawHook>>,
+    /// Before the machine is removed, also when it left the file. If one fails, it is not removed.
+    pub(super) pre_rm: Option<Vec<RawHook>>,
+    /// After the machine was removed, also when it left the file.
+    pub(super) post_rm: Option<Vec<RawHook>>,
+}
+
+/// One command of your own. It finds MACHINE_NAME, MACHINE_ADDRESS, MACHINE_DRIVER, MACHINE_FLEET and MACHINE_ACTION
+/// in its environment.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+#[schemars(rename = "hook", extend("required" = ["run"]))]
+pub(super) struct RawHook {
+    /// What plans call the hook; its place in the list unless given.
+    pub(super) name: Option<String>,
+    /// A text for `sh -c`, or a list of a program and its arguments that no shell reads. Nothing is put into it.
+    #[schemars(with = "RawRun")]
+    pub(super) run: Option<serde_json::Value>,
+    /// Where the hook runs: on this computer in the folder of the fleet file (`local`, the default), or on the machine as
+    /// root (`host`).
+    pub(super) on: Option<On>,
+    /// When the hook has taken too long and is ended, as `90s`, `5m` or `1h`; 5 minutes unless given.
+    #[schemars(with = "String", extend("type" = ["string", "number"]))]
+    pub(super) timeout: Option<String>,
+}
+
+/// A text for a shell, or words.
+// Only its schema is used.
+#[derive(JsonSchema)]
+#[schemars(inline, extend("type" = ["string", "array"], "items" = { "type": ["string", "number", "boolean"] }))]
+pub(super) struct RawRun(());
 
 /// The Docker engine. Mappings of a host are merged with those of `defaults`, lists replace them.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]

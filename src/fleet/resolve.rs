@@ -5,16 +5,18 @@ use super::{
     configuration::{Configuration, Configurations},
     engine,
     group::Groups,
+    hooks as hooks_of,
     node::{Entry, Node, Value},
     order::{self, Group},
     problem::{Code, Problem, Problems},
-    raw::{RawDefaults, RawEngine, RawFleet, RawHost, RawPolicy},
+    raw::{RawDefaults, RawEngine, RawFleet, RawHooks, RawHost, RawPolicy},
     read::{Strange, read},
     reference, suggest,
 };
 use crate::{
     driver,
     engine::EngineSpec,
+    hook::Hooks,
     name::{FleetName, MachineName, NameError},
     record::OptionValues,
 };
@@ -162,6 +164,7 @@ struct Defaults {
     protect: bool,
     optional: bool,
     tls_names: BTreeSet<String>,
+    hooks: Hooks,
 }
 
 impl Defaults {
@@ -182,8 +185,14 @@ impl Defaults {
             protect: raw.protect.unwrap_or_default(),
             optional: raw.optional.unwrap_or_default(),
             tls_names: tls_names(raw.tls_names, section, problems),
+            hooks: hooks(Some(raw.hooks), section, problems),
         }
     }
+}
+
+fn hooks(raw: Option<RawHooks>, section: Option<&Node>, problems: &mut Problems) -> Hooks {
+    let entry = section.and_then(|node| node.entry("hooks"));
+    raw.zip(entry).map(|(raw, entry)| hooks_of::read(raw, &entry.node, problems)).unwrap_or_default()
 }
 
 fn tls_names(names: Vec<String>, section: Option<&Node>, problems: &mut Problems) -> BTreeSet<String> {
@@ -336,6 +345,7 @@ fn host(
         protect,
         optional,
         tls_names: own_names,
+        hooks: own_hooks,
     } = raw;
     if !matches!(entry.node.value, Value::Map(_)) && !entry.node.is_null() {
         return None;
@@ -343,10 +353,12 @@ fn host(
     let configuration = configuration(entry, driver, configurations, defaults, problems);
     let names = own_names.map(|names| tls_names(names, Some(&entry.node), problems));
     let engine = host_engine(entry, own_engine, defaults, problems);
+    let hooks = hooks_of::merge(&defaults.hooks, hooks(own_hooks, Some(&entry.node), problems));
     let configuration = configuration?;
     let options: Option<OptionValues> = configurations.options(configuration, entry, strange, problems);
     let sets_up = sets_up_engine(configuration.driver.name());
     if !sets_up {
+        hooks_of::refuse_host(&hooks, &entry.node, entry.key_at, NO_ENGINE, problems);
         for key in ["engine", "tls-names"] {
             if let Some(wrong) = entry.node.entry(key) {
                 let problem = Problem::new(Code::EngineNotOurs, format!("host `{}` cannot have `{key}`", entry.key))
@@ -367,6 +379,7 @@ fn host(
         depends_on: BTreeSet::new(),
         protect: protect.unwrap_or(defaults.protect),
         optional: optional.unwrap_or(defaults.optional),
+        hooks,
     })
 }
 

@@ -119,7 +119,10 @@ impl Scope<'_> {
     fn node(&mut self, node: &mut Node, problems: &mut Problems) {
         match &mut node.value {
             Value::List(items) => items.iter_mut().for_each(|item| self.node(item, problems)),
-            Value::Map(entries) => entries.iter_mut().for_each(|entry| self.node(&mut entry.node, problems)),
+            Value::Map(entries) => entries.iter_mut().for_each(|entry| match entry.key.as_str() {
+                "hooks" => self.hooks(&mut entry.node, problems),
+                _ => self.node(&mut entry.node, problems),
+            }),
             Value::Scalar(scalar) if scalar.text.contains("${") => {
                 if let Err(problem) = self.scalar(scalar, node.at, problems) {
                     scalar.style = Style::Unknown;
@@ -127,6 +130,17 @@ impl Scope<'_> {
                 }
             }
             Value::Scalar(_) => {}
+        }
+    }
+
+    /// What a shell reads is left as it is: `${HOME}` is the shell's, and no value becomes part of a command.
+    fn hooks(&mut self, node: &mut Node, problems: &mut Problems) {
+        match &mut node.value {
+            Value::List(items) => items.iter_mut().for_each(|item| self.hooks(item, problems)),
+            Value::Map(entries) => {
+                entries.iter_mut().filter(|e| e.key != "run").for_each(|e| self.hooks(&mut e.node, problems));
+            }
+            Value::Scalar(_) => self.node(node, problems),
         }
     }
 

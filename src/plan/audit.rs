@@ -29,14 +29,23 @@ pub enum Note {
 #[must_use]
 pub fn audit(plan: &Plan) -> Vec<Note> {
     let mut notes = Vec::new();
+    let mut last: Option<&StepId> = None;
     for (id, step) in plan.steps.nodes() {
-        let old = StepId { rm: true, ..id.clone() };
-        if !id.rm && plan.steps.get(&old).is_some() && !plan.steps.needs(id).any(|need| *need == old) {
+        // Hooks stand between all else, so each waits for what is before it.
+        let earlier = last.replace(id).filter(|earlier| earlier.machine == id.machine);
+        let has_hook = id.hook.is_some() || earlier.is_some_and(|earlier| earlier.hook.is_some());
+        if has_hook && earlier.is_some_and(|earlier| !plan.steps.needs(id).any(|need| need == earlier)) {
+            notes.push(Note::OutOfOrder(id.clone()));
+        }
+        let is_hook = id.hook.is_some();
+        // A removal stands right before its replacement.
+        let old = earlier.filter(|earlier| earlier.rm && !id.rm);
+        if old.is_some_and(|old| !plan.steps.needs(id).any(|need| need == old)) {
             notes.push(Note::CreatesBeforeRm(id.clone()));
         }
         let stands_on = Part::ALL.into_iter().filter(|p| *p < id.part);
         let before = stands_on.map(|part| StepId { part, ..id.clone() }).rfind(|s| plan.steps.get(s).is_some());
-        if before.is_some_and(|before| !plan.steps.needs(id).any(|need| *need == before)) {
+        if !is_hook && before.is_some_and(|before| !plan.steps.needs(id).any(|need| *need == before)) {
             notes.push(Note::OutOfOrder(id.clone()));
         }
         if step.reasons.is_empty() {
@@ -53,6 +62,9 @@ pub fn audit(plan: &Plan) -> Vec<Note> {
 }
 
 fn fits(id: &StepId, action: Action, work: &Work) -> bool {
+    if let Some(hook) = &id.hook {
+        return action == Action::Run && id.rm == hook.point.is_rm() && matches!(work, Work::Hook(_));
+    }
     match (id.part, id.rm, action) {
         (_, false, Action::Keep) => matches!(work, Work::Nothing | Work::Blocked(_)),
         (Part::Remains, true, Action::Keep) => matches!(work, Work::Nothing),

@@ -19,6 +19,8 @@ pub(super) const LOOKED: &str = "looked at";
 pub(super) const ANSWERED: &str = "answered";
 /// Whether it is recorded.
 pub(super) const RECORDED: &str = "recorded";
+/// Hooks that are due: one that has ended well since must not be run again.
+pub(super) const HOOKS_DUE: &str = "hooks due";
 /// In front of what was found on the host itself.
 pub(super) const ON_HOST: &str = "on the host: ";
 
@@ -120,6 +122,10 @@ fn of_record(record: &MachineRecord, how: Use, fields: &mut Fields) {
     for (part, pending) in &record.pending {
         field(&format!("unfinished {part}"), pending.to_string());
     }
+    if !record.hooks.pending.is_empty() {
+        let due: Vec<String> = record.hooks.pending.iter().map(|(point, name)| format!("{point} {name}")).collect();
+        field(HOOKS_DUE, due.join(", "));
+    }
     if how.only_rm() {
         return;
     }
@@ -180,7 +186,7 @@ fn of_observed(
     fields.insert(ANSWERED.to_owned(), "yes".to_owned());
     // What differs from what was applied, and from what is wanted: all else that a host says is used by nobody.
     let provisioner = facts.os.as_ref().and_then(|os| provisioner::detect(provisioners, os));
-    let engine = StepId { machine: record.name.clone(), part: Part::Engine, rm: false };
+    let engine = StepId::part(&record.name, Part::Engine);
     let wanted = plan.steps.get(&engine).and_then(|step| match &step.work {
         Work::Engine(spec) | Work::NewestEngine(spec) => Some(&**spec),
         _ => None,

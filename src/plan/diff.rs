@@ -1,6 +1,6 @@
 //! What has to be done to one host, part by part.
 
-use super::{Action, Inputs, Reason, Step, StepId, Work, engine};
+use super::{Action, Inputs, Reason, Step, StepId, Work, engine, hooks};
 use crate::{
     driver::{
         AnyDriver,
@@ -21,15 +21,29 @@ pub(super) type Steps = BTreeMap<StepId, Step>;
 pub(super) type Found = Vec<(StepId, Step)>;
 
 fn id(machine: &MachineName, part: Part) -> StepId {
-    StepId { machine: machine.clone(), part, rm: false }
+    StepId::part(machine, part)
 }
 
 fn keep(reason: Reason) -> Step {
     Step { action: Action::Keep, reasons: vec![reason], work: Work::Nothing }
 }
 
-/// Adds the steps of a host that the fleet wants.
+/// Adds the steps of a host that the fleet wants, and the hooks around them.
 pub(super) fn host(
+    fleet: Option<&FleetName>,
+    name: &MachineName,
+    spec: &HostSpec,
+    snapshot: &Snapshot,
+    renew_before_days: i64,
+    inputs: &Inputs<'_>,
+    steps: &mut Found,
+) {
+    let from = steps.len();
+    parts(fleet, name, spec, snapshot, renew_before_days, inputs, steps);
+    hooks::around(name, &spec.hooks, snapshot.machines.get(name), from, steps);
+}
+
+fn parts(
     fleet: Option<&FleetName>,
     name: &MachineName,
     spec: &HostSpec,
@@ -79,7 +93,7 @@ pub(super) fn host(
         }
         Next::Replace(reasons) => {
             steps.push((
-                StepId { machine: name.clone(), part: Part::Instance, rm: true },
+                StepId::rm(name),
                 Step { action: Action::Rm, reasons: reasons.clone(), work: Work::RmInstance },
             ));
             create_for(name, spec, &reasons, steps);
@@ -108,10 +122,9 @@ pub(super) fn rm(name: &MachineName, known: &Known, reason: &Reason, steps: &mut
     if let Some(pending) = known.record.pending.get(&Part::Instance) {
         reasons.push(Reason::Interrupted(*pending));
     }
-    steps.push((
-        StepId { machine: name.clone(), part: Part::Instance, rm: true },
-        Step { action: Action::Rm, reasons, work: Work::RmInstance },
-    ));
+    let from = steps.len();
+    steps.push((StepId::rm(name), Step { action: Action::Rm, reasons, work: Work::RmInstance }));
+    hooks::around(name, &known.record.hooks.spec, Some(known), from, steps);
 }
 
 fn list_reasons(reasons: &[Reason]) -> String {
@@ -157,6 +170,10 @@ enum Next {
 
 fn instance(fleet: Option<&FleetName>, spec: &HostSpec, known: &Known, driver: &dyn AnyDriver) -> Next {
     let record = &known.record;
+    if record.instance.is_none() && record.pending.is_empty() {
+        // Nothing was begun, so there is nothing to replace either.
+        return Next::Create(vec![Reason::NotRecorded]);
+    }
     if record.driver != spec.driver {
         let differs = difference("driver", Some(&record.driver), Some(&spec.driver));
         return Next::Replace(vec![Reason::NeedsReplacement(differs)]);
@@ -214,6 +231,10 @@ fn upgrade(
     if record.depends_on != spec.depends_on {
         let (old, new) = (list(&record.depends_on), list(&spec.depends_on));
         reasons.push(Reason::Changed(difference("depends_on", old.as_deref(), new.as_deref())));
+        work = Work::Record;
+    }
+    if record.hooks.spec != spec.hooks {
+        reasons.extend(hooks::changes(&record.hooks.spec, &spec.hooks).map(Reason::Changed));
         work = Work::Record;
     }
     if *change == Change::Recorded {

@@ -3,8 +3,8 @@
 //! Programs read steps and reasons. What `apply` needs beside them (`work`, `hosts`, `saved`) is there only in a
 //! saved plan.
 
-use super::{Action, Plan, Reason, Step, StepId, guard::Refusal, render::JSON_VERSION, saved::Saved, sealed};
-use crate::{engine::env::without_passwords, graph::Graph, name::FleetName, record::Part};
+use super::{Action, Plan, Reason, Step, StepId, Work, guard::Refusal, render::JSON_VERSION, saved::Saved, sealed};
+use crate::{engine::env::without_passwords, graph::Graph, hook::{Command, On, Point}, name::FleetName, record::Part};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::{Map, Value, json};
@@ -51,6 +51,9 @@ pub struct Summary {
     pub upgrade: usize,
     /// Machines that are removed.
     pub rm: usize,
+    /// Hooks that are run.
+    #[serde(default)]
+    pub run: usize,
     /// Parts that stay as they are.
     pub keep: usize,
 }
@@ -64,8 +67,11 @@ pub struct StepDocument {
     pub id: StepId,
     /// The machine.
     pub machine: String,
-    /// Its part.
+    /// Its part; hooks are about the instance.
     pub part: Part,
+    /// The hook, when this is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<HookDocument>,
     /// What is done to it.
     pub action: Action,
     /// Why, the most telling first.
@@ -76,6 +82,33 @@ pub struct StepDocument {
     /// How; meant for the `machine` that wrote it, in a saved plan only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub work: Option<Value>,
+}
+
+/// All there is to know of a hook before it is run.
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
+#[schemars(deny_unknown_fields)]
+pub struct HookDocument {
+    /// Around what it is run.
+    pub point: Point,
+    /// Its name.
+    pub name: String,
+    /// A text for a shell, or a list of words.
+    pub run: Value,
+    /// Where it is run.
+    pub on: On,
+    /// Seconds until it is ended.
+    pub timeout_s: u64,
+}
+
+impl HookDocument {
+    fn of(id: &StepId, step: &Step) -> Option<Self> {
+        let (id, Work::Hook(hook)) = (id.hook.as_ref()?, &step.work) else { return None };
+        let run = match &hook.run {
+            Command::Shell(text) => json!(without_passwords(text)),
+            Command::Program(words) => words.iter().map(|word| without_passwords(word)).collect(),
+        };
+        Some(Self { point: id.point, name: hook.name.clone(), run, on: hook.on, timeout_s: hook.timeout })
+    }
 }
 
 /// One reason for programs.
@@ -168,6 +201,7 @@ impl Document {
             StepDocument {
                 machine: id.machine.to_string(),
                 part: id.part,
+                hook: HookDocument::of(&id, step),
                 action: step.action,
                 reasons: step.reasons.iter().map(ReasonDocument::of).collect(),
                 needs: plan.steps.needs(&id).cloned().collect(),
@@ -183,6 +217,7 @@ impl Document {
                 create: plan.count(Action::Create),
                 upgrade: plan.count(Action::Upgrade),
                 rm: plan.count(Action::Rm),
+                run: plan.count(Action::Run),
                 keep: plan.count(Action::Keep),
             },
             steps: steps.collect(),

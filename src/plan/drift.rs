@@ -84,7 +84,7 @@ impl Drift {
             machines.insert(&id.machine);
             for reason in &step.reasons {
                 let (what, found, applied) = match reason {
-                    Reason::UpToDate | Reason::Restarted | Reason::Rebuilt => continue,
+                    Reason::UpToDate | Reason::Restarted | Reason::Rebuilt | Reason::Hook => continue,
                     Reason::NotReached(why) | Reason::Blocked(why) => {
                         unknown.push(Unknown { machine: id.machine.to_string(), why: why.clone() });
                         continue;

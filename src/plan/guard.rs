@@ -86,7 +86,7 @@ pub fn refusals(plan: &Plan, snapshot: &Snapshot, max_delete: Limit, consent: Co
         if recorded.is_some_and(|r| r.protect) || wanted.is_some_and(|host| host.protect) {
             found.push(Refusal::Protected(id.machine.clone()));
         }
-        let again = StepId { machine: id.machine.clone(), part: Part::Instance, rm: false };
+        let again = StepId::part(&id.machine, Part::Instance);
         if plan.steps.get(&again).is_none() {
             // One that an earlier run had begun was consented to then.
             let begun = recorded.is_some_and(|r| r.pending.get(&Part::Instance) == Some(&Pending::Rm));

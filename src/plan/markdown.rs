@@ -114,15 +114,14 @@ fn hosts(plan: &Plan) -> Vec<HostText> {
     by_host.into_iter().map(|(name, steps)| host(name, steps)).collect()
 }
 
-fn host(name: &MachineName, mut steps: Vec<(&StepId, &Step)>) -> HostText {
-    // In the order they are done: a removal is its replacement's first half.
-    steps.sort_by_key(|(id, _)| (!id.rm, id.part));
+fn host(name: &MachineName, steps: Vec<(&StepId, &Step)>) -> HostText {
     let has = |action: Action| steps.iter().any(|(_, step)| step.action == action);
     let verb = match (has(Action::Rm), has(Action::Create), has(Action::Upgrade)) {
         (true, true, _) => "replace",
         (true, false, _) => "remove",
         (false, true, _) => "create",
         (false, false, true) => "upgrade",
+        (false, false, false) if has(Action::Run) => "run",
         (false, false, false) => "keep",
     };
     let mut lines = Vec::new();
@@ -133,9 +132,10 @@ fn host(name: &MachineName, mut steps: Vec<(&StepId, &Step)>) -> HostText {
             Action::Upgrade => '!',
             other => other.sign(),
         };
-        for (n, reason) in step.reasons.iter().enumerate() {
-            let what = if n == 0 { format!("{} {}", step.action, id.part) } else { String::new() };
-            let reason = without_passwords(&reason.to_string());
+        for (n, reason) in super::render::texts(step).enumerate() {
+            let about = id.hook.as_ref().map_or_else(|| id.part.to_string(), |hook| hook.point.to_string());
+            let what = if n == 0 { format!("{} {about}", step.action) } else { String::new() };
+            let reason = without_passwords(&reason);
             lines.push(clipped(&format!("{sign} {what:<19} {}", one_line(&reason)), LINE));
         }
     }
@@ -143,9 +143,11 @@ fn host(name: &MachineName, mut steps: Vec<(&StepId, &Step)>) -> HostText {
 }
 
 fn deadly(host: &HostText) -> String {
-    // The reason of the removal stands first.
-    let why = host.lines.first().map(|line| line.get(22..).unwrap_or_default().trim()).unwrap_or_default();
-    format!("- **{}** `{}`: {}\n", host.verb, host.name, inline(why))
+    // The reason of the removal stands first, hooks below it.
+    let why = host.lines.iter().find(|line| line.starts_with('-')).map(|line| line.get(22..).unwrap_or_default().trim()).unwrap_or_default();
+    let hooks = host.lines.iter().filter(|line| line.starts_with('>'));
+    let hooks: String = hooks.map(|line| format!("  - {}\n", inline(line[1..].trim()))).collect();
+    format!("- **{}** `{}`: {}\n{hooks}", host.verb, host.name, inline(why))
 }
 
 fn fold(host: &HostText) -> String {

@@ -9,6 +9,7 @@ pub mod document;
 pub mod drift;
 mod engine;
 pub mod guard;
+mod hooks;
 pub mod markdown;
 mod order;
 mod remains;
@@ -25,33 +26,88 @@ use crate::{
     engine::EngineSpec,
     fleet::{Fleet, HostSpec, Policy},
     graph::Graph,
+    hook::{Hook, HookId, Hooks},
     name::{FleetName, MachineName},
     provisioner::{Difference, Provisioners},
-    record::{Instance, MachineRecord, OptionValues, Part, Pending, Snapshot, Tombstone},
+    record::{Instance, Known, MachineRecord, OptionValues, Part, Pending, Snapshot, Tombstone},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{
+    cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
     fmt,
     str::FromStr,
 };
 
-/// What a step is about. There is at most one step for each.
-#[derive(Clone, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+/// What a step is about. There is at most one step for each. Steps of a machine stand in the order they are made.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct StepId {
     /// The machine.
     pub machine: MachineName,
-    /// Its part.
+    /// Its part. Hooks are about no part: theirs is [`Part::Instance`].
     pub part: Part,
     /// A replacement is a removal, then a creation, of the same part.
     pub rm: bool,
+    /// The hook, when this is one.
+    pub hook: Option<HookId>,
+}
+
+impl StepId {
+    /// A part of a machine that is made, changed or kept.
+    #[must_use]
+    pub fn part(machine: &MachineName, part: Part) -> Self {
+        Self { machine: machine.clone(), part, rm: false, hook: None }
+    }
+
+    /// The removal of a machine.
+    #[must_use]
+    pub fn rm(machine: &MachineName) -> Self {
+        Self { machine: machine.clone(), part: Part::Instance, rm: true, hook: None }
+    }
+
+    /// A hook of a machine.
+    #[must_use]
+    pub fn hook(machine: &MachineName, hook: HookId) -> Self {
+        Self { machine: machine.clone(), part: Part::Instance, rm: hook.point.is_rm(), hook: Some(hook) }
+    }
+
+    /// What it is about, without the machine: `engine`, `post-create dns`.
+    #[must_use]
+    pub fn what(&self) -> String {
+        self.hook.as_ref().map_or_else(|| self.part.to_string(), |hook| format!("{} {}", hook.point, hook.name))
+    }
+
+    /// Where it stands among the steps of its machine: a removal first; hooks before the parts, and after them.
+    fn place(&self) -> (bool, u8, Part, Option<&HookId>) {
+        let stage = match &self.hook {
+            Some(hook) if hook.point.is_before() => 0,
+            None => 1,
+            Some(_) => 2,
+        };
+        (!self.rm, stage, self.part, self.hook.as_ref())
+    }
+}
+
+impl Ord for StepId {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.machine.cmp(&other.machine).then_with(|| self.place().cmp(&other.place()))
+    }
+}
+
+impl PartialOrd for StepId {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
 }
 
 impl fmt::Display for StepId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}{}", self.machine, self.part, if self.rm { " (rm)" } else { "" })
+        match &self.hook {
+            Some(hook) => write!(f, "{}/{hook}", self.machine),
+            None => write!(f, "{}/{}{}", self.machine, self.part, if self.rm { " (rm)" } else { "" }),
+        }
     }
 }
 
@@ -61,9 +117,12 @@ impl FromStr for StepId {
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong = || format!("`{text}` is not the name of a step");
         let (machine, rest) = text.split_once('/').ok_or_else(wrong)?;
+        if let Ok(hook) = rest.parse() {
+            return Ok(Self::hook(&machine.parse().map_err(|e| format!("{}: {e}", wrong()))?, hook));
+        }
         let (part, rm) = rest.strip_suffix(" (rm)").map_or((rest, false), |part| (part, true));
         let part = [Part::Remains].into_iter().chain(Part::ALL).find(|p| p.to_string() == part).ok_or_else(wrong)?;
-        Ok(Self { machine: machine.parse().map_err(|e| format!("{}: {e}", wrong()))?, part, rm })
+        Ok(Self { machine: machine.parse().map_err(|e| format!("{}: {e}", wrong()))?, part, rm, hook: None })
     }
 }
 
@@ -92,6 +151,8 @@ pub enum Action {
     Upgrade,
     /// Removes it.
     Rm,
+    /// Runs a hook.
+    Run,
 }
 
 /// Why a step is in the plan. Every step has at least one, [`Action::Keep`] too.
@@ -137,6 +198,10 @@ pub enum Reason {
     },
     /// It could not be looked at, so nothing is known of it now.
     NotReached(String),
+    /// It goes with what is done to the machine.
+    Hook,
+    /// It is due since an earlier run, and not known to have ended well.
+    HookAgain,
     /// It cannot be worked on at all: its record will not parse, or it is another fleet's.
     Blocked(String),
 }
@@ -177,6 +242,8 @@ pub enum Work {
     Engine(Box<EngineSpec>),
     /// As [`Work::Engine`], with the newest packages there are.
     NewestEngine(Box<EngineSpec>),
+    /// A command of the user's own.
+    Hook(Box<Hook>),
 }
 
 /// One step.
@@ -204,17 +271,20 @@ pub struct HostPlan {
     pub protect: bool,
     /// Whether its failure fails the run.
     pub optional: bool,
+    /// Commands of the user's own, as the record keeps them.
+    pub hooks: Hooks,
 }
 
 impl HostPlan {
     fn of(spec: &HostSpec) -> Self {
-        let HostSpec { driver, options, engine: _, tls_names: _, depends_on, protect, optional } = spec;
+        let HostSpec { driver, options, engine: _, tls_names: _, depends_on, protect, optional, hooks } = spec;
         Self {
             driver: driver.clone(),
             options: options.clone(),
             depends_on: depends_on.clone(),
             protect: *protect,
             optional: *optional,
+            hooks: hooks.clone(),
         }
     }
 }
@@ -292,9 +362,12 @@ impl Plan {
     /// Plans the newest engine there is for one machine.
     #[must_use]
     pub fn upgrade(record: &MachineRecord, engine: EngineSpec) -> Self {
-        let id = StepId { machine: record.name.clone(), part: Part::Engine, rm: false };
+        let id = StepId::part(&record.name, Part::Engine);
         let work = Work::NewestEngine(Box::new(engine));
         let step = Step { action: Action::Upgrade, reasons: vec![Reason::Asked], work };
+        let mut steps = vec![(id, step)];
+        let known = Known { record: record.clone(), observed: None };
+        hooks::around(&record.name, &record.hooks.spec, Some(&known), 0, &mut steps);
         Self {
             fleet: record.fleet.clone(),
             hosts: BTreeMap::from([(record.name.clone(), HostPlan::of(&HostSpec::recorded(record)))]),
@@ -302,7 +375,7 @@ impl Plan {
                 &BTreeMap::new(),
                 &Policy::default(),
                 &Snapshot::default(),
-                BTreeMap::from([(id, step)]),
+                steps.into_iter().collect(),
             ),
         }
     }
@@ -347,6 +420,23 @@ impl Plan {
     /// Steps that do something, in the order of their keys.
     pub fn changes(&self) -> impl Iterator<Item = (&StepId, &Step)> {
         self.steps.nodes().filter(|(_, step)| step.action != Action::Keep)
+    }
+
+    /// Steps that are hooks, by machine.
+    #[must_use]
+    pub fn hooks(&self) -> BTreeMap<&MachineName, Vec<&StepId>> {
+        let mut hooks: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for (id, _) in self.steps.nodes().filter(|(id, _)| id.hook.is_some()) {
+            hooks.entry(&id.machine).or_default().push(id);
+        }
+        hooks
+    }
+
+    /// Which of [`Self::hooks`] this plan comes to from a step on, itself included; those of a removal end with it.
+    #[must_use]
+    pub fn later(&self, hooks: &BTreeMap<&MachineName, Vec<&StepId>>, id: &StepId) -> Vec<HookId> {
+        let of_machine = hooks.get(&id.machine).into_iter().flatten();
+        of_machine.filter(|other| other.rm == id.rm && **other >= id).filter_map(|other| other.hook.clone()).collect()
     }
 
     /// Steps of one machine, in the order they are made.

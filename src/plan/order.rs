@@ -27,7 +27,7 @@ pub(super) fn graph(
     }
     for (name, spec) in hosts.iter().filter(|(_, spec)| !spec.depends_on.is_empty()) {
         let Some(first) = numbers.first(name, false) else { continue };
-        edges.extend(spec.depends_on.iter().filter_map(|earlier| Some((first, numbers.last(earlier)?))));
+        edges.extend(spec.depends_on.iter().filter_map(|earlier| Some((first, numbers.last(earlier, false)?))));
     }
     if let Some(limit) = policy.max_unavailable {
         let roll = Roll::new(hosts, snapshot, &steps);
@@ -75,28 +75,29 @@ impl<'a> Numbers<'a> {
         found.map_or(0..0, |n| self.machines[n].clone())
     }
 
-    /// The instance of a machine, or its removal.
-    fn first(&self, machine: &MachineName, rm: bool) -> Option<usize> {
-        self.of(machine).find(|n| self.ids[*n].part == Part::Instance && self.ids[*n].rm == rm)
+    /// What an earlier machine left is neither made nor removed with this one.
+    fn is_of(&self, n: usize, rm: bool) -> bool {
+        self.ids[n].rm == rm && self.ids[n].part != Part::Remains
     }
 
-    /// The last part of a machine that is made or kept.
-    fn last(&self, machine: &MachineName) -> Option<usize> {
-        self.of(machine).rfind(|n| !self.ids[*n].rm)
+    /// What comes first when a machine is made or kept, or when it is removed.
+    fn first(&self, machine: &MachineName, rm: bool) -> Option<usize> {
+        self.of(machine).find(|n| self.is_of(*n, rm))
+    }
+
+    /// What comes last when a machine is made or kept, or when it is removed.
+    fn last(&self, machine: &MachineName, rm: bool) -> Option<usize> {
+        self.of(machine).rfind(|n| self.is_of(*n, rm))
     }
 }
 
-/// Instance, then certificate, then engine; a removal before its replacement.
+/// One step after the other, in the order of their keys: a removal, then hooks before, the parts, hooks after.
+/// What an earlier machine left is no part of this one.
 fn inside(ids: &[&StepId], of_machine: Range<usize>, edges: &mut Vec<(usize, usize)>) {
     let mut before = None;
-    for n in of_machine {
-        if ids[n].rm {
-            // In the order of keys a removal stands right behind its replacement.
-            edges.extend(before.filter(|new: &usize| ids[*new].part == ids[n].part).map(|new| (new, n)));
-        } else {
-            edges.extend(before.map(|earlier| (n, earlier)));
-            before = Some(n);
-        }
+    for n in of_machine.filter(|n| ids[*n].part != Part::Remains) {
+        edges.extend(before.map(|earlier| (n, earlier)));
+        before = Some(n);
     }
 }
 
@@ -119,9 +120,9 @@ fn after_remains(
 fn removals(snapshot: &Snapshot, numbers: &Numbers<'_>) -> Vec<(usize, usize)> {
     let mut edges = Vec::new();
     for (dependant, known) in snapshot.machines.iter().filter(|(_, known)| !known.record.depends_on.is_empty()) {
-        let Some(first) = numbers.first(dependant, true) else { continue };
+        let Some(last) = numbers.last(dependant, true) else { continue };
         let on = known.record.depends_on.iter();
-        edges.extend(on.filter_map(|on| Some((numbers.first(on, true)?, first))));
+        edges.extend(on.filter_map(|on| Some((numbers.first(on, true)?, last))));
     }
     edges
 }

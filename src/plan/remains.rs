@@ -28,7 +28,7 @@ pub(super) fn steps(
         }
         Step { action: Action::Rm, reasons, work: Work::Bury(can.into_iter().cloned().collect()) }
     };
-    let id = |machine: &MachineName| StepId { machine: machine.clone(), part: Part::Remains, rm: true };
+    let id = |machine: &MachineName| StepId { machine: machine.clone(), part: Part::Remains, rm: true, hook: None };
     by_name.into_iter().map(|(machine, stones)| (id(machine), step(stones))).collect()
 }
 

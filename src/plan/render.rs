@@ -1,6 +1,6 @@
 //! A plan in words for people and as JSON for programs.
 
-use super::{Action, Plan, Reason, Step, StepId, document::Document};
+use super::{Action, Plan, Reason, Step, StepId, Work, document::Document};
 use crate::provisioner::Difference;
 use std::fmt;
 
@@ -16,6 +16,7 @@ impl Action {
             Self::Create => '+',
             Self::Upgrade => '~',
             Self::Rm => '-',
+            Self::Run => '>',
         }
     }
 }
@@ -27,6 +28,7 @@ impl fmt::Display for Action {
             Self::Create => "create",
             Self::Upgrade => "upgrade",
             Self::Rm => "rm",
+            Self::Run => "run",
         })
     }
 }
@@ -57,6 +59,8 @@ impl fmt::Display for Reason {
             Self::Expires(at) => write!(f, "ends {at}"),
             Self::Asked => f.write_str("asked for"),
             Self::Adopted => f.write_str("adopted from the store"),
+            Self::Hook => f.write_str("goes with what is done"),
+            Self::HookAgain => f.write_str("due since an earlier run"),
             Self::NotPruned => f.write_str("not in the fleet file; kept without --prune"),
             Self::Unconfirmed { what, since, why } => {
                 write!(f, "its removal on {since} was not confirmed: {what}: {why}")
@@ -71,7 +75,7 @@ impl Reason {
     /// Whether it says more than that all is well, or that something follows from something else.
     #[must_use]
     pub fn is_drift(&self) -> bool {
-        !matches!(self, Self::UpToDate | Self::Restarted | Self::Rebuilt)
+        !matches!(self, Self::UpToDate | Self::Restarted | Self::Rebuilt | Self::Hook)
     }
 }
 
@@ -82,24 +86,39 @@ pub(super) fn worth_saying(step: &Step) -> bool {
     })
 }
 
+/// What is said of a step: its reasons; of a hook what it runs, which is reason enough unless it is run again.
+pub(super) fn texts(step: &Step) -> impl Iterator<Item = String> {
+    let hook = match &step.work {
+        Work::Hook(hook) => Some(hook.to_string()),
+        _ => None,
+    };
+    let reasons = step.reasons.iter().filter(|reason| **reason != Reason::Hook).map(ToString::to_string);
+    hook.into_iter().chain(reasons)
+}
+
 /// Host by host, only what is done or in the way; then one line that counts.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let steps: Vec<(&StepId, &Step)> = self.steps.nodes().collect();
         for of_host in steps.chunk_by(|(a, _), (b, _)| a.machine == b.machine) {
             let said = |(_, s): &&(&StepId, &Step)| s.action != Action::Keep || worth_saying(s);
-            let mut steps: Vec<_> = of_host.iter().filter(said).collect();
-            // In the order they are done: a removal is its replacement's first half.
-            steps.sort_by_key(|(id, _)| (!id.rm, id.part));
+            let steps: Vec<_> = of_host.iter().filter(said).collect();
             if let [(id, _), ..] = steps.as_slice() {
                 writeln!(f, "  {}", id.machine)?;
             }
+            // The longest point is longer than any part.
+            let wide = steps.iter().filter_map(|(id, _)| id.hook.as_ref()).map(|hook| hook.point.word().len()).max();
+            let width = wide.unwrap_or(0).max(11);
             for (id, step) in steps {
                 let sign = if step.action == Action::Keep { '!' } else { step.action.sign() };
-                write!(f, "    {sign} {:<7} {:<11}  ", step.action, id.part)?;
-                for (n, reason) in step.reasons.iter().enumerate() {
-                    let indent = if n == 0 { 0 } else { 27 };
-                    writeln!(f, "{:indent$}{reason}", "")?;
+                write!(f, "    {sign} {:<7} ", step.action)?;
+                match &id.hook {
+                    Some(hook) => write!(f, "{:<width$}  ", hook.point)?,
+                    None => write!(f, "{:<width$}  ", id.part)?,
+                }
+                for (n, text) in texts(step).enumerate() {
+                    let indent = if n == 0 { 0 } else { width + 16 };
+                    writeln!(f, "{:indent$}{text}", "")?;
                 }
             }
         }
@@ -116,7 +135,7 @@ impl Plan {
             return self.why_nothing(hosts);
         }
         let of = |action: Action| format!("{} to {action}", self.count(action));
-        let counts: Vec<String> = [Action::Create, Action::Upgrade, Action::Rm, Action::Keep]
+        let counts: Vec<String> = [Action::Create, Action::Upgrade, Action::Rm, Action::Run, Action::Keep]
             .into_iter()
             .filter(|a| self.count(*a) > 0)
             .map(of)

@@ -6,7 +6,7 @@
 
 use super::{
     Action, Inputs, Plan, Reason, Step, StepId, Work,
-    basis::{self, ANSWERED, Fields, LOOKED, ON_HOST, RECORDED, Use},
+    basis::{self, ANSWERED, Fields, HOOKS_DUE, LOOKED, ON_HOST, RECORDED, Use},
     guard::Consent,
     sealed::Seal,
 };
@@ -269,7 +269,7 @@ impl Saved {
                 let why = step.reasons.first().map(ToString::to_string).unwrap_or_default();
                 moved.push(Moved {
                     host: Some(id.machine.to_string()),
-                    field: format!("{}, {why}", id.part),
+                    field: format!("{}, {why}", id.what()),
                     old: None,
                     new: None,
                 });
@@ -330,6 +330,7 @@ fn wanted(plan: &Plan, machine: &MachineName, record: Option<&MachineRecord>) ->
         depends_on: host.depends_on.clone(),
         protect: host.protect,
         optional: host.optional,
+        hooks: host.hooks.clone(),
     };
     for (_, step) in plan.of(machine) {
         match &step.work {
@@ -416,7 +417,7 @@ impl Ends {
             wanted.extend(plan.fleet.iter().map(|fleet| ("fleet".to_owned(), fleet.to_string())));
             of_host(&host.driver, &host.depends_on, host.protect, &host.options, &mut wanted);
         }
-        let engine = StepId { machine: machine.clone(), part: Part::Engine, rm: false };
+        let engine = StepId::part(machine, Part::Engine);
         let engine = plan.steps.get(&engine).and_then(|step| match &step.work {
             Work::Engine(spec) | Work::NewestEngine(spec) => Some(spec),
             _ => None,
@@ -437,6 +438,9 @@ impl Ends {
         }
         if field == "instance id" {
             return self.how.create || moved.old.is_none();
+        }
+        if field == HOOKS_DUE {
+            return true;
         }
         if field.starts_with("unfinished ") {
             return match field.trim_start_matches("unfinished ") {

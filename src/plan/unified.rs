@@ -4,6 +4,7 @@ use crate::{
     driver::{Drivers, options::show},
     engine::{EngineSpec, env},
     fleet::{Fleet, HostSpec},
+    hook::Hooks,
     name::{FleetName, MachineName},
     record::{MachineRecord, OptionValues, Snapshot},
 };
@@ -52,6 +53,7 @@ struct Host<'a> {
     engine: Option<&'a EngineSpec>,
     depends_on: &'a BTreeSet<MachineName>,
     protect: bool,
+    hooks: &'a Hooks,
 }
 
 impl<'a> Host<'a> {
@@ -63,6 +65,7 @@ impl<'a> Host<'a> {
             engine: record.engine.as_ref().map(|e| &e.spec),
             depends_on: &record.depends_on,
             protect: record.protect,
+            hooks: &record.hooks.spec,
         }
     }
 
@@ -74,6 +77,7 @@ impl<'a> Host<'a> {
             engine: spec.engine.as_ref(),
             depends_on: &spec.depends_on,
             protect: spec.protect,
+            hooks: &spec.hooks,
         }
     }
 }
@@ -90,7 +94,7 @@ fn hide_passwords(shown: &mut Value) {
 
 /// One host as YAML, in the words of the fleet file.
 fn text(host: &Host<'_>, drivers: &Drivers) -> String {
-    let Host { fleet, driver, options, engine, depends_on, protect } = *host;
+    let Host { fleet, driver, options, engine, depends_on, protect, hooks } = *host;
     let mut host = Map::new();
     host.insert("fleet".into(), fleet.map_or(Value::Null, |f| f.as_str().into()));
     host.insert("driver".into(), driver.into());
@@ -105,6 +109,9 @@ fn text(host: &Host<'_>, drivers: &Drivers) -> String {
     }
     if protect {
         host.insert("protect".into(), true.into());
+    }
+    if !hooks.is_empty() {
+        host.insert("hooks".into(), serde_json::to_value(hooks).expect("hooks are plain data"));
     }
     if let Some(engine) = engine {
         let mut engine = engine.clone();

@@ -5,7 +5,7 @@
 //! number in `record`. No secret is ever in it.
 
 use super::{
-    CertificateRecord, EngineRecord, Instance, MachineRecord, Part, Pending, SshEndpoint,
+    CertificateRecord, EngineRecord, Instance, MachineRecord, Part, Pending, SshEndpoint, codec_hooks,
     nodes::{Node, Reader, parse},
     text::Writer,
 };
@@ -58,7 +58,7 @@ pub struct Document {
 /// The text of a record. `unknown` is what [`decode`] found in the text that this one replaces.
 #[must_use]
 pub fn encode(record: &MachineRecord, config: &ConfigDigest, unknown: &Unknown) -> String {
-    let MachineRecord { name, fleet, driver, options, depends_on, protect, instance, certificate, engine, pending } =
+    let MachineRecord { name, fleet, driver, options, depends_on, protect, instance, certificate, engine, pending, hooks } =
         record;
     let mut w = Writer::default();
     w.raw("// What `machine` knows about one machine. Written by the program; edit it only while nothing runs.");
@@ -88,6 +88,9 @@ pub fn encode(record: &MachineRecord, config: &ConfigDigest, unknown: &Unknown) 
     }
     if let Some(engine) = engine {
         w.children("engine", |w| encode_engine(w, engine, unknown));
+    }
+    if !hooks.is_empty() {
+        w.children("hooks", |w| codec_hooks::encode(w, hooks, || unknown.of("hooks")));
     }
     let ConfigDigest { current, replaces } = config;
     if current.is_some() || replaces.is_some() {
@@ -188,7 +191,7 @@ fn optional(w: &mut Writer, name: &str, text: Option<impl AsRef<str>>) {
 }
 
 /// How serde writes a unit variant.
-fn word(value: &impl Serialize) -> String {
+pub(super) fn word(value: &impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(Value::String(word)) => word,
         other => unreachable!("a unit variant is a word, not {other:?}"),
@@ -196,6 +199,11 @@ fn word(value: &impl Serialize) -> String {
 }
 
 impl Unknown {
+    /// What is kept of a block.
+    fn of(&self, block: &'static str) -> impl Iterator<Item = &str> {
+        self.0.get(block).into_iter().flatten().map(String::as_str)
+    }
+
     fn write(&self, w: &mut Writer, block: &'static str) {
         for node in self.0.get(block).into_iter().flatten() {
             w.raw(node);
@@ -215,7 +223,7 @@ pub fn decode(text: &str) -> Result<Document, CodecError> {
     let mut version = None;
     let (mut name, mut fleet, mut driver) = (None, None, None);
     let (mut options, mut depends_on, mut pending, mut protect) = (None, None, None, None);
-    let (mut instance, mut certificate, mut engine, mut digest) = (None, None, None, None);
+    let (mut instance, mut certificate, mut engine, mut digest, mut hooks) = (None, None, None, None, None);
     for node in &nodes {
         match node.name() {
             "record" => {
@@ -236,6 +244,7 @@ pub fn decode(text: &str) -> Result<Document, CodecError> {
             "instance" => set(&r, node, &mut instance, decode_instance(&r, node, &mut unknown)?)?,
             "certificate" => set(&r, node, &mut certificate, decode_certificate(&r, node, &mut unknown)?)?,
             "engine" => set(&r, node, &mut engine, decode_engine(&r, node, &mut unknown)?)?,
+            "hooks" => set(&r, node, &mut hooks, codec_hooks::decode(&r, node, |n| unknown.keep("hooks", n))?)?,
             "config-json" => {
                 set(&r, node, &mut digest, ())?;
                 config = decode_config(&r, node, &mut unknown)?;
@@ -256,6 +265,7 @@ pub fn decode(text: &str) -> Result<Document, CodecError> {
         certificate,
         engine,
         pending: pending.unwrap_or_default(),
+        hooks: hooks.unwrap_or_default(),
     };
     Ok(Document { record, config, unknown })
 }
@@ -267,19 +277,19 @@ impl Unknown {
 }
 
 /// Fills a field, once.
-fn set<T>(r: &Reader<'_>, node: &Node<'_>, field: &mut Option<T>, value: T) -> Result<(), CodecError> {
+pub(super) fn set<T>(r: &Reader<'_>, node: &Node<'_>, field: &mut Option<T>, value: T) -> Result<(), CodecError> {
     if field.replace(value).is_some() {
         return Err(r.err(node, format!("`{}` is there twice", node.name())));
     }
     Ok(())
 }
 
-fn need<T>(r: &Reader<'_>, node: &Node<'_>, field: Option<T>, what: &str) -> Result<T, CodecError> {
+pub(super) fn need<T>(r: &Reader<'_>, node: &Node<'_>, field: Option<T>, what: &str) -> Result<T, CodecError> {
     field.ok_or_else(|| r.err(node, format!("`{}` lacks `{what}`", node.name())))
 }
 
 /// Reads what [`word`] wrote.
-fn unword<T: DeserializeOwned>(r: &Reader<'_>, node: &Node<'_>, word: String) -> Result<T, CodecError> {
+pub(super) fn unword<T: DeserializeOwned>(r: &Reader<'_>, node: &Node<'_>, word: String) -> Result<T, CodecError> {
     serde_json::from_value(Value::String(word)).map_err(|e| r.err(node, e.to_string()))
 }
 

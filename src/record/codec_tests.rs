@@ -1,5 +1,8 @@
 use super::*;
-use crate::engine::{Api, Source};
+use crate::{
+    engine::{Api, Source},
+    hook::{Command, Hook, HookRecord, Hooks, On, Point},
+};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -140,6 +143,22 @@ fn engine() -> impl Strategy<Value = EngineRecord> {
     })
 }
 
+fn hooks() -> impl Strategy<Value = HookRecord> {
+    let point = || prop::sample::select(Point::ALL.to_vec());
+    let run = prop_oneof![
+        hostile().prop_map(Command::Shell),
+        prop::collection::vec(hostile(), 0..3).prop_map(Command::Program),
+    ];
+    let hook = (hostile(), run, any::<bool>(), any::<u64>()).prop_map(|(name, run, host, timeout)| Hook {
+        name,
+        run,
+        on: if host { On::Host } else { On::Local },
+        timeout,
+    });
+    let spec = prop::collection::btree_map(point(), prop::collection::vec(hook, 1..3), 0..3).prop_map(Hooks);
+    (spec, prop::collection::vec((point(), hostile()), 0..3)).prop_map(|(spec, pending)| HookRecord { spec, pending })
+}
+
 /// Any record whatever.
 pub(crate) fn record() -> impl Strategy<Value = MachineRecord> {
     let part = prop::sample::select(Part::ALL.to_vec());
@@ -149,10 +168,10 @@ pub(crate) fn record() -> impl Strategy<Value = MachineRecord> {
         prop::collection::btree_map(hostile(), value(), 0..4),
         (prop::collection::btree_set(name(), 0..3), any::<bool>()),
         (prop::option::of(instance()), prop::option::of(certificate()), prop::option::of(engine())),
-        prop::collection::btree_map(part, pending, 0..3),
+        (prop::collection::btree_map(part, pending, 0..3), hooks()),
     )
         .prop_map(
-            |((name, fleet, driver), options, (depends_on, protect), (instance, certificate, engine), pending)| {
+            |((name, fleet, driver), options, (depends_on, protect), (instance, certificate, engine), (pending, hooks))| {
                 MachineRecord {
                     name,
                     fleet: fleet.map(|f| FleetName::new(f).unwrap()),
@@ -164,6 +183,7 @@ pub(crate) fn record() -> impl Strategy<Value = MachineRecord> {
                     certificate,
                     engine,
                     pending,
+                    hooks,
                 }
             },
         )

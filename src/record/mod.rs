@@ -4,6 +4,7 @@
 
 pub mod auth;
 pub mod codec;
+mod codec_hooks;
 pub mod docker_machine;
 mod nodes;
 mod text;
@@ -12,6 +13,7 @@ pub mod tombstone;
 use crate::{
     clock::Timestamp,
     engine::EngineSpec,
+    hook::HookRecord,
     name::{FleetName, MachineName},
     provisioner::Facts,
 };
@@ -182,6 +184,9 @@ pub struct MachineRecord {
     pub engine: Option<EngineRecord>,
     /// At most one for each part.
     pub pending: BTreeMap<Part, Pending>,
+    /// Commands of the user's own, and which of them are due.
+    #[serde(default)]
+    pub hooks: HookRecord,
 }
 
 impl MachineRecord {
@@ -199,6 +204,7 @@ impl MachineRecord {
             certificate: None,
             engine: None,
             pending: BTreeMap::new(),
+            hooks: HookRecord::default(),
         }
     }
 

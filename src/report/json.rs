@@ -8,7 +8,12 @@ use std::io::Write as _;
 pub(super) struct Json;
 
 fn step(id: &StepId) -> serde_json::Value {
-    json!({ "machine": id.machine, "part": id.part, "rm": id.rm })
+    match &id.hook {
+        None => json!({ "machine": id.machine, "part": id.part, "rm": id.rm }),
+        Some(hook) => {
+            json!({ "machine": id.machine, "part": id.part, "rm": id.rm, "point": hook.point, "hook": hook.name })
+        }
+    }
 }
 
 /// The event for programs; `version` is that of [`crate::plan::render::JSON_VERSION`].

@@ -38,7 +38,7 @@ impl Live {
     }
 
     fn say(&mut self, id: &StepId, text: &str) {
-        let text = format!("{:<11}  {text}", id.part.to_string());
+        let text = format!("{:<11}  {text}", id.what());
         self.line(&id.machine).set_message(text);
     }
 

@@ -64,6 +64,7 @@ fn past(action: crate::plan::Action) -> &'static str {
         crate::plan::Action::Create => "created",
         crate::plan::Action::Upgrade => "upgraded",
         crate::plan::Action::Rm => "removed",
+        crate::plan::Action::Run => "done",
     }
 }
 

@@ -6,17 +6,20 @@ use std::{collections::BTreeMap, io::Write as _};
 
 pub(super) struct Plain {
     width: usize,
+    /// Width of the widest part or hook.
+    what: usize,
     /// The last progress of each step, so that the same text is not printed twice.
     last: BTreeMap<StepId, String>,
 }
 
 impl Plain {
     pub(super) fn new(plan: &Plan) -> Self {
-        Self { width: name_width(plan), last: BTreeMap::new() }
+        let what = plan.changes().map(|(id, _)| id.what().chars().count()).max().unwrap_or(0).max(11);
+        Self { width: name_width(plan), what, last: BTreeMap::new() }
     }
 
     fn line(&self, id: &StepId, text: &str) -> String {
-        format!("{:<width$}  {:<11}  {text}", id.machine, id.part, width = self.width)
+        format!("{:<width$}  {:<what$}  {text}", id.machine, id.what(), width = self.width, what = self.what)
     }
 
     /// What a person reads of an event; `None` when it says nothing new.

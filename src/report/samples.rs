@@ -16,14 +16,14 @@ pub(super) fn name(text: &str) -> MachineName {
 }
 
 pub(super) fn id(machine: &str, part: Part) -> StepId {
-    StepId { machine: name(machine), part, rm: false }
+    StepId::part(&name(machine), part)
 }
 
 fn step(machine: &str, part: Part, action: Action) -> (StepId, Step) {
     let (reason, work) = match action {
         Action::Keep => (Reason::UpToDate, Work::Nothing),
         Action::Rm => (Reason::NotInFleet, Work::RmInstance),
-        Action::Create | Action::Upgrade => (Reason::NotRecorded, Work::CreateInstance),
+        Action::Create | Action::Upgrade | Action::Run => (Reason::NotRecorded, Work::CreateInstance),
     };
     (StepId { rm: action == Action::Rm, ..id(machine, part) }, Step { action, reasons: vec![reason], work })
 }
@@ -52,6 +52,7 @@ pub(super) fn plan() -> Plan {
             depends_on: BTreeSet::new(),
             protect: false,
             optional: n == "laptop",
+            hooks: crate::hook::Hooks::default(),
         };
         (name(n), plan)
     };

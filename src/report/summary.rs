@@ -147,10 +147,10 @@ fn why(plan: &Plan, name: &MachineName, outcome: &Outcome) -> String {
     let (mut cut, mut left) = (Vec::new(), Vec::new());
     for (id, step) in plan.of(name) {
         match outcome.get(id) {
-            Some(End::Failed(_)) => return id.part.to_string(),
+            Some(End::Failed(_)) => return id.what(),
             Some(End::Skipped(root)) => return format!("waits for {root}"),
-            Some(End::CutOff) => cut.push(id.part.to_string()),
-            Some(End::NotStarted) | None if step.work != Work::Nothing => left.push(id.part.to_string()),
+            Some(End::CutOff) => cut.push(id.what()),
+            Some(End::NotStarted) | None if step.work != Work::Nothing => left.push(id.what()),
             _ => {}
         }
         if let Some(Reason::NotReached(why)) = step.reasons.iter().find(|r| matches!(r, Reason::NotReached(_))) {
@@ -174,13 +174,13 @@ fn without_name<'a>(name: &MachineName, text: &'a str) -> &'a str {
 fn failure(id: &StepId, error: &StepError, log: Option<&Path>) -> String {
     let cause = error.to_string();
     let cause = without_name(&id.machine, &cause);
-    let mut out = format!("error: {}: {} failed\n  {}\n", id.machine, id.part, cause.replace('\n', "\n  | "));
+    let mut out = format!("error: {}: {} failed\n  {}\n", id.machine, id.what(), cause.replace('\n', "\n  | "));
     for line in error.stderr().unwrap_or_default().lines() {
         out.push_str("  | ");
         out.push_str(line);
         out.push('\n');
     }
-    if let (StepError::Op { .. }, Some(log)) = (error, log) {
+    if let (StepError::Op { .. } | StepError::Hook { .. }, Some(log)) = (error, log) {
         out.push_str(&format!("  all it printed: {}\n", log.display()));
     }
     if let Some(help) = error.help() {

@@ -11,6 +11,8 @@ use machine::{
     docker::{DockerApi, DockerError, Endpoint, EngineVersion},
     driver::{AnyDriver, Driver, DriverContext, DriverError, Drivers, Kind, OptionSpec, PowerAction, Secrecy, When},
     engine::EngineSpec,
+    hook::Command,
+    local::{Ended, Job, Local, NotStarted},
     name::MachineName,
     provisioner::{CERT_DIR, Difference, Facts, HostCertificate, Op, Provisioner, Provisioners, Script, Unsupported},
     quote::Sh,
@@ -56,6 +58,10 @@ pub(crate) struct Cloud {
     pub(crate) before: bool,
     /// How many effects there were in all.
     pub(crate) effects: usize,
+    /// Hooks as they were run: machine, its serial at the provider if it was there, point.
+    pub(crate) hooks: Vec<(String, Option<u64>, String)>,
+    /// Whether there are hooks at all points, so that nothing may be done without them.
+    pub(crate) hooked: bool,
     serial: u64,
     /// Where it is kept, so that it outlives the process, as providers do.
     #[serde(skip)]
@@ -102,6 +108,40 @@ impl Cloud {
             }
             None => Ok(()),
         }
+    }
+}
+
+impl Cloud {
+    /// A hook that is run; its answer may be lost.
+    fn hook(&mut self, machine: &str, point: &str) -> Result<(), ()> {
+        self.begin()?;
+        let serial = self.machines.get(machine).map(|m| m.serial);
+        self.hooks.push((machine.to_owned(), serial, point.to_owned()));
+        self.effect()
+    }
+
+    /// Whether a hook was run for a machine since it was last removed or, with a serial, for that one.
+    fn was_hooked(&self, machine: &str, serial: Option<u64>, point: &str) -> bool {
+        let of_machine = self.hooks.iter().rev().filter(|(name, ..)| name == machine);
+        let mut since = of_machine.take_while(|(.., point)| serial.is_some() || point != "post-rm");
+        since.any(|(_, at, what)| what == point && (serial.is_none() || *at == serial))
+    }
+}
+
+/// Runs hooks, which all say what they are: `fake-hook POINT`.
+pub(crate) struct FakeLocal(pub(crate) Shared);
+
+#[async_trait]
+impl Local for FakeLocal {
+    async fn run(&self, job: &Job<'_>, lines: LineSink<'_>) -> Result<(Ended, String), NotStarted> {
+        let Command::Shell(text) = job.run else { panic!("only texts in these tests") };
+        let point = text.strip_prefix("fake-hook ").expect("a command that nobody wrote");
+        let told = |name: &str| job.env.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str()).expect("it is told");
+        let action = point.split_once('-').expect("a point").1;
+        assert_eq!(told("MACHINE_ACTION"), action);
+        lines("running");
+        let answer = lock(&self.0).hook(told("MACHINE_NAME"), point);
+        Ok((Ended::Status(i32::from(answer.is_err())), "running\n".to_owned()))
     }
 }
 
@@ -209,6 +249,7 @@ impl Driver for FakeDriver {
                 machine.on = true;
                 instance(&name, machine)
             } else {
+                assert!(!cloud.hooked || cloud.was_hooked(&name, None, "pre-create"), "{name} is made without its hook");
                 cloud.serial += 1;
                 let machine = FakeMachine {
                     size: options.size,
@@ -268,6 +309,9 @@ impl Driver for FakeDriver {
         let mut cloud = lock(&self.0);
         cloud.begin().map_err(|()| lost("removing the instance"))?;
         let name = cx.machine.as_str();
+        let serial = cloud.machines.get(name).map(|m| m.serial);
+        let said = cloud.was_hooked(name, serial, "pre-rm");
+        assert!(!cloud.hooked || serial.is_none() || said, "{name} is removed without its hook");
         // Another one of the same name is not the one that is to go.
         if cloud.machines.get(name).is_some_and(|machine| instance(name, machine).id == old.id) {
             cloud.machines.remove(name);
@@ -399,8 +443,14 @@ impl Transport for FakeHost {
         }
         let machine = cloud.machines.get_mut(self.machine.as_str()).filter(|m| m.on);
         let machine = machine.ok_or_else(|| self.broken("running a command"))?;
+        let script_text = std::str::from_utf8(stdin).expect("scripts are text");
+        if let Some((_, hook)) = script_text.split_once("fake-hook ") {
+            let point = hook.split('\'').next().expect("there is always a first");
+            cloud.hook(self.machine.as_str(), point).map_err(|()| self.broken("running a hook"))?;
+            return Ok(Output::default());
+        }
         let stdout = if script {
-            let script = std::str::from_utf8(stdin).expect("scripts are text");
+            let script = script_text;
             Self::perform(machine, script);
             cloud.effect().map_err(|()| self.broken("running a script"))?;
             "\u{1e}machine done\n".to_owned()
@@ -471,6 +521,7 @@ pub(crate) fn world_on(cloud: Cloud, store: Arc<dyn Store>) -> (World, Shared) {
         docker: Arc::new(FakeDocker(cloud.clone())),
         store,
         clock: Arc::new(FixedClock(NOW)),
+        local: Arc::new(FakeLocal(cloud.clone())),
     };
     (world, cloud)
 }

@@ -8,6 +8,7 @@ use crate::{
     apply::{self, Interrupt, StepError},
     driver::{AnyDriver, DriverError},
     fleet::{HostSpec, sets_up_engine},
+    hook::Hooks,
     name::MachineName,
     plan::Plan,
     record::{
@@ -270,6 +271,7 @@ impl Asked {
             depends_on: BTreeSet::new(),
             protect: false,
             optional: false,
+            hooks: Hooks::default(),
         })
     }
 }

@@ -102,7 +102,7 @@ impl Apply {
     }
 
     fn fleet(&self, cx: &Cx, out: &mut Out, fleet: &Fleet) -> Result<Exit, CliError> {
-        let world = cx.world()?;
+        let world = self.fleet.world(cx)?;
         let _lock = world.store.lock(&fleet.name, &holder(cx, &world)).map_err(CliError::Store)?;
         // One runtime for looking and doing, so that connections made to look are there to do.
         let runtime = cx.runtime()?;
@@ -132,7 +132,7 @@ impl Apply {
         let Some(fleet) = file.document().fleet.clone() else {
             return Err(CliError::said(format!("{} is of no fleet", file.name)));
         };
-        let world = cx.world()?;
+        let world = self.place(file).world(cx)?;
         let _lock = world.store.lock(&fleet, &holder(cx, &world)).map_err(CliError::Store)?;
         let runtime = cx.runtime()?;
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;
@@ -167,6 +167,14 @@ impl Apply {
             opened.end(&world)?;
         }
         self.ended(cx, out, &ready, exit)
+    }
+
+    /// The file in whose folder hooks run: the fleet file, as long as it is known where that is.
+    fn place(&self, file: &SavedPlan) -> FleetFile {
+        let source = file.document().saved.as_ref().and_then(|saved| saved.source.files.first());
+        let there = source.map(|source| PathBuf::from(&source.path)).filter(|path| path.exists());
+        let place = self.of.clone().or(there);
+        self.fleet.other(place.as_deref().unwrap_or(&self.fleet.file))
     }
 
     /// Tells a program that a plan is stale, before the error ends the run.

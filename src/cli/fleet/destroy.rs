@@ -37,7 +37,7 @@ impl Run for Destroy {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let fleet = self.fleet.load()?;
-        let world = cx.world()?;
+        let world = self.fleet.world(cx)?;
         let _lock = world.store.lock(&fleet.name, &holder(cx, &world)).map_err(CliError::Store)?;
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;
         let scope = self.narrow.scope(&fleet, &snapshot)?;

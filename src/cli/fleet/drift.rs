@@ -40,7 +40,7 @@ impl Run for Drift {
         }
         for (id, step) in plan.steps.nodes() {
             for reason in step.reasons.iter().filter(|reason| reason.is_drift()) {
-                out.line(&format!("{} {}: {reason}", id.machine, id.part))?;
+                out.line(&format!("{} {}: {reason}", id.machine, id.what()))?;
             }
         }
         for fact in &drift.facts {

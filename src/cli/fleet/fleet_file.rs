@@ -2,17 +2,20 @@
 
 use super::saved;
 use crate::{
-    cli::CliError,
+    cli::{CliError, Cx},
     digest::sha256_hex,
     fleet::{self, Fleet, Form, Source},
     history::Origin,
+    local::Here,
     plan::saved::SourceFile,
+    world::World,
 };
 use std::{
     collections::BTreeMap,
     fs::File,
     io::Read as _,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Which fleet a command is about.
@@ -129,6 +132,14 @@ impl FleetFile {
             Ok(SourceFile { path: whole.display().to_string(), sha256 })
         });
         files.collect()
+    }
+
+    /// The world, with the folder of the first file as the place of the user's own commands.
+    pub(super) fn world(&self, cx: &Cx) -> Result<World, CliError> {
+        let paths = self.paths()?;
+        let folder = paths.first().filter(|path| !is_stdin(path)).and_then(|path| path.parent());
+        let dir = folder.filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned();
+        Ok(World { local: Arc::new(Here { dir }), ..cx.world()? })
     }
 
     /// What the history says of a run on these files.

@@ -111,6 +111,7 @@ fn painted(plan: &Plan) -> String {
         Some('+') => Some(AnsiColor::Green),
         Some('~') => Some(AnsiColor::Yellow),
         Some('-') => Some(AnsiColor::Red),
+        Some('>') => Some(AnsiColor::Cyan),
         Some('!') => Some(AnsiColor::Magenta),
         _ => None,
     };
