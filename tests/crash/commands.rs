@@ -3,7 +3,7 @@
 
 use crate::{
     child::{self, How, Point},
-    points::Bench,
+    points::{Bench, side_by_side},
 };
 use std::{
     collections::BTreeSet,
@@ -11,6 +11,7 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::Path,
     process::{Command, Output},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 /// Words of a command line, separated by blanks. `=` begins one that may fail, for then it has nothing to do.
@@ -87,48 +88,52 @@ fn tree(root: &Path) -> BTreeSet<String> {
     found
 }
 
+/// Kills the command of a case at each of its points; how many there are.
+fn cut_off(bench: &Bench, case: &Case) -> usize {
+    let Case { before, command: line, again } = case;
+    let root = bench.place().root;
+    if root.exists() {
+        fs::remove_dir_all(&root).unwrap();
+    }
+    fs::create_dir_all(root.join("home")).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a fixture needs no durability")]
+    fs::write(root.join("fleet.yaml"), FLEET).unwrap();
+    for line in *before {
+        given(&root, line, "");
+    }
+    bench.save("before");
+    let trace = bench.path("trace");
+    let _ = fs::remove_file(&trace);
+    let mut dry = command(&root, line);
+    child::traced(&mut dry, &trace);
+    assert!(dry.output().unwrap().status.success(), "{line}");
+    let want = tree(&root);
+    let points: Vec<Point> = child::passed(&trace);
+    for point in &points {
+        bench.restore("before");
+        let mut killed = command(&root, line);
+        child::faulty(&mut killed, point, How::Killed);
+        let status = killed.output().unwrap().status;
+        let context = format!("after a kill of `{line}` at {point}");
+        assert_eq!(status.signal(), Some(9), "{context}");
+        let listed = given(&root, "ls --format {{.Name}}|{{.Error}}", &context);
+        assert!(!String::from_utf8_lossy(&listed.stdout).contains("will not parse"), "{context}");
+        for line in *again {
+            given(&root, line, &context);
+        }
+        let left = tree(&root);
+        let differ: Vec<_> = left.symmetric_difference(&want).collect();
+        assert!(differ.is_empty(), "{context}: {differ:?}");
+    }
+    println!("  {} points of `{line}`", points.len());
+    points.len()
+}
+
 /// Pain 4, pain 5, pain 9: what people type by hand may be cut off anywhere.
 pub(crate) fn killed_at_every_point() {
-    let bench = Bench::new();
-    let root = bench.place().root;
-    let mut kills = 0;
-    for Case { before, command: line, again } in CASES {
-        if root.exists() {
-            fs::remove_dir_all(&root).unwrap();
-        }
-        fs::create_dir_all(root.join("home")).unwrap();
-        #[expect(clippy::disallowed_methods, reason = "a fixture needs no durability")]
-        fs::write(root.join("fleet.yaml"), FLEET).unwrap();
-        for line in *before {
-            given(&root, line, "");
-        }
-        bench.save("before");
-        let trace = bench.path("trace");
-        let _ = fs::remove_file(&trace);
-        let mut dry = command(&root, line);
-        child::traced(&mut dry, &trace);
-        assert!(dry.output().unwrap().status.success(), "{line}");
-        // What is done again after a whole run ends as the whole run did.
-        let want = tree(&root);
-        let points: Vec<Point> = child::passed(&trace);
-        for point in &points {
-            bench.restore("before");
-            let mut killed = command(&root, line);
-            child::faulty(&mut killed, point, How::Killed);
-            let status = killed.output().unwrap().status;
-            let context = format!("after a kill of `{line}` at {point}");
-            assert_eq!(status.signal(), Some(9), "{context}");
-            kills += 1;
-            let listed = given(&root, "ls --format {{.Name}}|{{.Error}}", &context);
-            assert!(!String::from_utf8_lossy(&listed.stdout).contains("will not parse"), "{context}");
-            for line in *again {
-                given(&root, line, &context);
-            }
-            let left = tree(&root);
-            let differ: Vec<_> = left.symmetric_difference(&want).collect();
-            assert!(differ.is_empty(), "{context}: {differ:?}");
-        }
-        println!("  {} points of `{line}`", points.len());
-    }
-    println!("  {kills} kills");
+    let kills = AtomicUsize::new(0);
+    side_by_side(CASES, Bench::new, |bench, case| {
+        kills.fetch_add(cut_off(bench, case), Ordering::Relaxed);
+    });
+    println!("  {} kills", kills.into_inner());
 }
