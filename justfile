@@ -11,6 +11,10 @@ quickstart *ARGS:
 test *ARGS:
     sh scripts/test.sh {{ARGS}}
 
+# As `test`, with the program killed at three times as many points of real hosts' lives.
+lab-full *ARGS:
+    MACHINE_LAB=required MACHINE_CRASH=full sh scripts/test.sh {{ARGS}}
+
 # Only what needs neither root nor other programs.
 quick:
     cargo test --locked --lib --test convergence --test fleets --test problems --test layers --test cli

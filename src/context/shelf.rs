@@ -1,7 +1,7 @@
 //! docker's folder: `contexts/meta/DIGEST/meta.json`, `contexts/tls/DIGEST/docker/*.pem` and `config.json`.
 //!
 //! docker reads it without a lock, so a context appears and changes with one renaming: its keys are there before it
-//! is, and go after it.
+//! is.
 
 use super::{Context, ContextError, folder};
 use crate::{fault, store::authority::Identity};
@@ -126,7 +126,8 @@ impl Shelf {
     /// # Errors
     /// When it cannot be removed.
     pub fn remove(&self, name: &str) -> Result<(), ContextError> {
-        for path in [self.meta(name), self.tls(name)] {
+        // What is cut off in between leaves a context, which the next look finds and removes; keys alone it would not.
+        for path in [self.tls(name), self.meta(name)] {
             remove(&path)?;
         }
         Ok(())

@@ -330,7 +330,8 @@ impl Store for DirStore {
             Ok(_) => Err(StoreError::Exists(record.name.clone())),
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("read", &dir)(e)),
             Err(_) => {
-                self.sweep()?;
+                // Of a run that was killed; what cannot be deleted now is no reason to make nothing.
+                let _ = self.sweep();
                 let found = Found { record: None, config: None };
                 self.make_machine(&dir, record, &found, &Unknown::default(), seed)
             }

@@ -3,7 +3,7 @@
 
 use crate::{
     child::{self, How, Point},
-    points::Bench,
+    points::{Bench, side_by_side},
 };
 use std::{
     collections::BTreeSet,
@@ -11,6 +11,7 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     path::Path,
     process::{Command, Output},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 /// Words of a command line, separated by blanks. `=` begins one that may fail, for then it has nothing to do.
@@ -25,27 +26,31 @@ struct Case {
 const CASES: &[Case] = &[
     Case {
         before: &[],
-        command: "create -d none --url tcp://127.0.0.1:1 x",
-        again: &["=rm -y x", "create -d none --url tcp://127.0.0.1:1 x"],
+        command: "create -d none --url tcp://127.0.0.1:1 web",
+        again: &["=rm -y web", "create -d none --url tcp://127.0.0.1:1 web"],
     },
-    Case { before: &[CREATE_X, CREATE_Y], command: "rm -y x", again: &["=rm -y x"] },
-    Case { before: &[CREATE_X, CREATE_Y], command: "context sync", again: &["context sync"] },
+    Case { before: &[CREATE_WEB, CREATE_DB], command: "rm -y web", again: &["=rm -y web"] },
+    Case { before: &[CREATE_WEB, CREATE_DB], command: "context sync", again: &["context sync"] },
     // Keys of docker's contexts go with the machine.
-    Case { before: &[CREATE_X, CREATE_Y, "context sync"], command: "rm -y x", again: &["=rm -y x", "context sync"] },
+    Case {
+        before: &[CREATE_WEB, CREATE_DB, "context sync"],
+        command: "rm -y web",
+        again: &["=rm -y web", "context sync"],
+    },
     Case { before: &[], command: "apply -y fleet.yaml", again: &["apply -y fleet.yaml", "apply -y fleet.yaml"] },
     Case { before: &["apply -y fleet.yaml"], command: "destroy -y fleet.yaml", again: &["destroy -y fleet.yaml"] },
-    Case { before: &[CREATE_X], command: "adopt --fleet f x", again: &["adopt --fleet f x"] },
-    Case { before: &[CREATE_X], command: "export --plain -o x.txt x", again: &["export --plain -o x.txt x"] },
+    Case { before: &[CREATE_WEB], command: "adopt --fleet f web", again: &["adopt --fleet f web"] },
+    Case { before: &[CREATE_WEB], command: "export --plain -o web.txt web", again: &["export --plain -o web.txt web"] },
     Case {
-        before: &[CREATE_X, "export --plain -o x.txt x"],
-        command: "import --name z x.txt",
-        again: &["=rm -y z", "import --name z x.txt"],
+        before: &[CREATE_WEB, "export --plain -o web.txt web"],
+        command: "import --name zz web.txt",
+        again: &["=rm -y zz", "import --name zz web.txt"],
     },
 ];
 
-const CREATE_X: Line = "create -d none --url tcp://127.0.0.1:1 x";
-const CREATE_Y: Line = "create -d none --url tcp://127.0.0.1:2 y";
-const FLEET: &str = "fleet: f\nhosts:\n  x: { driver: none, url: 'tcp://127.0.0.1:1' }\n  y: { driver: none, url: 'tcp://127.0.0.1:2', depends_on: [x] }\n";
+const CREATE_WEB: Line = "create -d none --url tcp://127.0.0.1:1 web";
+const CREATE_DB: Line = "create -d none --url tcp://127.0.0.1:2 db";
+const FLEET: &str = "fleet: f\nhosts:\n  web: { driver: none, url: 'tcp://127.0.0.1:1' }\n  db: { driver: none, url: 'tcp://127.0.0.1:2', depends_on: [web] }\n";
 
 fn command(root: &Path, line: &str) -> Command {
     let mut command = child::command("machine", root);
@@ -83,48 +88,52 @@ fn tree(root: &Path) -> BTreeSet<String> {
     found
 }
 
+/// Kills the command of a case at each of its points; how many there are.
+fn cut_off(bench: &Bench, case: &Case) -> usize {
+    let Case { before, command: line, again } = case;
+    let root = bench.place().root;
+    if root.exists() {
+        fs::remove_dir_all(&root).unwrap();
+    }
+    fs::create_dir_all(root.join("home")).unwrap();
+    #[expect(clippy::disallowed_methods, reason = "a fixture needs no durability")]
+    fs::write(root.join("fleet.yaml"), FLEET).unwrap();
+    for line in *before {
+        given(&root, line, "");
+    }
+    bench.save("before");
+    let trace = bench.path("trace");
+    let _ = fs::remove_file(&trace);
+    let mut dry = command(&root, line);
+    child::traced(&mut dry, &trace);
+    assert!(dry.output().unwrap().status.success(), "{line}");
+    let want = tree(&root);
+    let points: Vec<Point> = child::passed(&trace);
+    for point in &points {
+        bench.restore("before");
+        let mut killed = command(&root, line);
+        child::faulty(&mut killed, point, How::Killed);
+        let status = killed.output().unwrap().status;
+        let context = format!("after a kill of `{line}` at {point}");
+        assert_eq!(status.signal(), Some(9), "{context}");
+        let listed = given(&root, "ls --format {{.Name}}|{{.Error}}", &context);
+        assert!(!String::from_utf8_lossy(&listed.stdout).contains("will not parse"), "{context}");
+        for line in *again {
+            given(&root, line, &context);
+        }
+        let left = tree(&root);
+        let differ: Vec<_> = left.symmetric_difference(&want).collect();
+        assert!(differ.is_empty(), "{context}: {differ:?}");
+    }
+    println!("  {} points of `{line}`", points.len());
+    points.len()
+}
+
 /// Pain 4, pain 5, pain 9: what people type by hand may be cut off anywhere.
 pub(crate) fn killed_at_every_point() {
-    let bench = Bench::new();
-    let root = bench.place().root;
-    let mut kills = 0;
-    for Case { before, command: line, again } in CASES {
-        if root.exists() {
-            fs::remove_dir_all(&root).unwrap();
-        }
-        fs::create_dir_all(root.join("home")).unwrap();
-        #[expect(clippy::disallowed_methods, reason = "a fixture needs no durability")]
-        fs::write(root.join("fleet.yaml"), FLEET).unwrap();
-        for line in *before {
-            given(&root, line, "");
-        }
-        bench.save("before");
-        let trace = bench.path("trace");
-        let _ = fs::remove_file(&trace);
-        let mut dry = command(&root, line);
-        child::traced(&mut dry, &trace);
-        assert!(dry.status().unwrap().success());
-        // What is done again after a whole run ends as the whole run did.
-        let want = tree(&root);
-        let points: Vec<Point> = child::passed(&trace);
-        for point in &points {
-            bench.restore("before");
-            let mut killed = command(&root, line);
-            child::faulty(&mut killed, point, How::Killed);
-            let status = killed.output().unwrap().status;
-            let context = format!("after a kill of `{line}` at {point}");
-            assert_eq!(status.signal(), Some(9), "{context}");
-            kills += 1;
-            let listed = given(&root, "ls --format {{.Name}}|{{.State}}", &context);
-            assert!(!String::from_utf8_lossy(&listed.stdout).contains("Error"), "{context}");
-            for line in *again {
-                given(&root, line, &context);
-            }
-            let left = tree(&root);
-            let differ: Vec<_> = left.symmetric_difference(&want).collect();
-            assert!(differ.is_empty(), "{context}: {differ:?}");
-        }
-        println!("  {} points of `{line}`", points.len());
-    }
-    println!("  {kills} kills");
+    let kills = AtomicUsize::new(0);
+    side_by_side(CASES, Bench::new, |bench, case| {
+        kills.fetch_add(cut_off(bench, case), Ordering::Relaxed);
+    });
+    println!("  {} kills", kills.into_inner());
 }

@@ -117,7 +117,7 @@ pub(crate) fn points(bench: &Bench, step: &str) -> Vec<Point> {
 }
 
 /// Does something with each item, on all processors, each with a bench of its own.
-pub(crate) fn on_benches<T: Sync>(items: &[T], work: impl Fn(&Bench, &T) + Sync) {
+pub(crate) fn side_by_side<T: Sync>(items: &[T], bench: impl Fn() -> Bench + Sync, work: impl Fn(&Bench, &T) + Sync) {
     let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
@@ -125,10 +125,8 @@ pub(crate) fn on_benches<T: Sync>(items: &[T], work: impl Fn(&Bench, &T) + Sync)
                 let bench = bench();
                 while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
                     // One that fails does not hide the others.
-                    failed.fetch_add(
-                        usize::from(panic::catch_unwind(AssertUnwindSafe(|| work(&bench, item))).is_err()),
-                        Ordering::Relaxed,
-                    );
+                    let ended = panic::catch_unwind(AssertUnwindSafe(|| work(&bench, item)));
+                    failed.fetch_add(usize::from(ended.is_err()), Ordering::Relaxed);
                 }
             });
         }
@@ -145,7 +143,7 @@ pub(crate) fn killed_at_every_point() {
         STEPS.iter().flat_map(|step| points(&first, step).into_iter().map(|point| (*step, point))).collect();
     println!("  {} points", all.len());
     let missed = AtomicUsize::new(0);
-    on_benches(&all, |bench, (step, point)| {
+    side_by_side(&all, bench, |bench, (step, point)| {
         let trial = Trial { step, point, how: How::Killed };
         let output = trial.run(bench);
         if output.status.signal() != Some(9) {

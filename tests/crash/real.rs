@@ -239,7 +239,7 @@ pub(crate) fn killed_at_points() {
             }
             if which < 2 {
                 life.converges(words[2], &tier, point);
-            } else if n % 2 == 0 {
+            } else if n.is_multiple_of(2) {
                 life.lab.machine(&words).ok();
                 life.is_gone(point);
             } else {

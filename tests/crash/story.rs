@@ -197,14 +197,14 @@ pub(crate) enum Failed {
     Steps(#[expect(dead_code, reason = "shown")] Vec<String>),
 }
 
-fn failed_store(error: StoreError) -> Failed {
+fn failed_store(error: &StoreError) -> Failed {
     Failed::Store(format!("{error}; help: {}", error.help().unwrap_or_default()))
 }
 
 async fn perform(world: &World, step: &str) -> Result<Plan, Failed> {
     let holder = Holder { who: "test".to_owned(), pid: std::process::id(), command: step.to_owned(), since: NOW };
-    let _lock = world.store.lock(&fleet_name(), &holder).map_err(failed_store)?;
-    let snapshot = world.store.snapshot().map_err(failed_store)?;
+    let _lock = world.store.lock(&fleet_name(), &holder).map_err(|e| failed_store(&e))?;
+    let snapshot = world.store.snapshot().map_err(|e| failed_store(&e))?;
     let plan = if step == "destroy" {
         Plan::destroy(&fleet_name(), &snapshot)
     } else {

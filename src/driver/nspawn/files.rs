@@ -52,9 +52,8 @@ pub(super) fn write(path: &Path, mode: u32, content: &[u8]) -> Result<(), Driver
 /// Makes a folder and those above it; new ones get `mode`.
 pub(super) fn folder(path: &Path, mode: u32) -> Result<(), DriverError> {
     use std::os::unix::fs::DirBuilderExt;
-    let made =
-        fault::point("nspawn.mkdir", path).and_then(|()| fs::DirBuilder::new().recursive(true).mode(mode).create(path));
-    made.map_err(because("making", path))
+    let create_all = || fs::DirBuilder::new().recursive(true).mode(mode).create(path);
+    fault::point("nspawn.mkdir", path).and_then(|()| create_all()).map_err(because("making", path))
 }
 
 /// Reads a text; `None` when there is no such file.
