@@ -6,13 +6,17 @@
 //! ```
 //! All problems of a file are reported at once, in file order. It looks at no host and no record.
 
+mod advice;
 mod configuration;
+mod convert;
 pub mod draw;
 mod engine;
 mod fmt;
 mod group;
 mod kdl;
+mod kdl_fmt;
 mod kdl_token;
+mod kdl_write;
 mod node;
 mod order;
 mod overlay;
@@ -21,6 +25,7 @@ mod problem;
 mod raw;
 mod read;
 mod reference;
+mod remarks;
 mod resolve;
 mod schema;
 mod shape;
@@ -28,6 +33,7 @@ mod source;
 pub(crate) mod suggest;
 mod var_file;
 mod vars;
+mod yaml_write;
 
 use crate::{
     engine::EngineSpec,
@@ -38,7 +44,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use fmt::format;
+pub use convert::{Converted, convert};
+pub use fmt::{format, format_source};
 pub use overlay::MAX_BYTES;
 pub use problem::{Code, FleetProblems, Problem};
 pub use resolve::sets_up_engine;
