@@ -225,8 +225,10 @@ fn overlays_and_variables_work_from_the_command_line() {
         ("wrong.yaml", "hosts:\n  web: { drver: x }\n"),
     ]);
     let files = ["-f", "base.yaml", "-f", "prod.kdl"];
-    let (code, out, err) =
-        folder.run(&[&["plan", "--offline"], &files[..], &["--var-file", "v.env", "--var", "url=tcp://192.0.2.9:2"]].concat(), "");
+    let (code, out, err) = folder.run(
+        &[&["plan", "--offline"], &files[..], &["--var-file", "v.env", "--var", "url=tcp://192.0.2.9:2"]].concat(),
+        "",
+    );
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("web") && out.contains("cache") && !out.contains("db"), "{out}");
     assert!(out.contains("base"), "the fleet is called as the first file: {out}");
