@@ -54,8 +54,12 @@ impl Remarks {
                 Some(next) => column <= column_of(text, next) || previous.is_none(),
                 None => false,
             };
-            let owner =
-                || anchors.range(..comment.start).rev().copied().find(|&anchor| column_of(text, anchor) <= column);
+            let owner = || {
+                let near = anchors.range(..comment.start).rev().copied().find(|&a| column_of(text, a) <= column)?;
+                // All of its line, not the last of what stands there.
+                let line = text[..near].rfind('\n').map_or(0, |n| n + 1);
+                anchors.range(line..=near).next().copied()
+            };
             let empty = line_before_is_empty(text, comment.start);
             let lines = match (above, next, owner()) {
                 (true, Some(next), _) => placed.entry(next).or_default(),

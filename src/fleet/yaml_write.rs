@@ -57,7 +57,7 @@ impl Writer<'_> {
 
     fn map(&mut self, entries: &[Entry], indent: usize) {
         for entry in entries {
-            let key = text(&entry.key);
+            let key = key(&entry.key);
             let head = format!("{:indent$}{key}:", "");
             self.value(&head, entry.key_at, &entry.node, indent);
         }
@@ -132,7 +132,7 @@ fn flow(node: &Node) -> Option<String> {
         Value::Map(entries) => {
             let entries = entries.iter().map(|e| {
                 let value = flow(&e.node)?;
-                Some(format!("{}:{}{value}", text(&e.key), if value.is_empty() { "" } else { " " }))
+                Some(format!("{}:{}{value}", key(&e.key), if value.is_empty() { "" } else { " " }))
             });
             format!("{{ {} }}", entries.collect::<Option<Vec<_>>>()?.join(", "))
         }
@@ -163,18 +163,19 @@ fn odd(c: char) -> bool {
 
 /// A text, in quotes unless it can be nothing else.
 fn text(words: &str) -> String {
+    // What readers of YAML 1.1 take for true and false.
+    let switch = matches!(words.to_ascii_lowercase().as_str(), "yes" | "no" | "on" | "off");
+    if switch { quoted(words) } else { key(words) }
+}
+
+fn key(words: &str) -> String {
     let scalar = Scalar { text: words.to_owned(), style: Style::Plain };
-    let first = words.chars().next();
-    let safe = !words.is_empty()
-        && matches!(scalar.meaning(), Meaning::Text(_))
-        && first.is_some_and(|c| c.is_alphanumeric() || matches!(c, '/' | '~' | '.' | '_' | '+'))
-        && words.trim() == words
-        && !words.contains(": ")
-        && !words.contains(" #")
-        && !words.ends_with(':')
-        && !words.chars().any(|c| odd(c) || matches!(c, ',' | '[' | ']' | '{' | '}' | '"' | '\'' | '`'))
-        // What readers of YAML 1.1 take for true and false.
-        && !matches!(words.to_ascii_lowercase().as_str(), "yes" | "no" | "on" | "off" | "y" | "n" | "...");
+    let plain = |word: &str| {
+        word.starts_with(|c: char| c.is_alphanumeric() || matches!(c, '/' | '~' | '.' | '_'))
+            && !word.ends_with(':')
+            && word.chars().all(|c| c.is_alphanumeric() || "/~._+-:@%=$".contains(c))
+    };
+    let safe = words.split(' ').all(plain) && matches!(scalar.meaning(), Meaning::Text(_)) && words != "...";
     if safe { words.to_owned() } else { quoted(words) }
 }
 
