@@ -52,8 +52,29 @@ fn every_problem_reads_well() {
     }
 }
 
+/// The same in KDL, with advice in KDL. Pain 34.
+#[test]
+fn every_problem_of_a_kdl_file_reads_as_well() {
+    for entry in fs::read_dir(root().join("tests/problems/kdl")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|e| e != "kdl") {
+            continue;
+        }
+        let text = fs::read_to_string(&path).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let all = fleet::load(&format!("{name}.kdl"), &text, &inputs(&text)).expect_err(name);
+        for problem in all.problems() {
+            assert!(problem.help.is_some() && all.line_and_column(problem).is_some(), "{name}: {problem}");
+        }
+        insta::with_settings!({ snapshot_path => "problems/kdl", prepend_module_to_snapshot => false, omit_expression => true }, {
+            insta::assert_snapshot!(name, rendered(&all));
+        });
+    }
+}
+
 /// No driver has a secret option yet; the loader's own tests show that code.
-const NOT_SHOWN: &[Code] = &[Code::SecretInFile];
+// `null` removes nothing only in an overlay, whose tests show it.
+const NOT_SHOWN: &[Code] = &[Code::SecretInFile, Code::NothingToRemove];
 
 #[test]
 fn every_code_is_shown_by_a_file() {
@@ -172,6 +193,17 @@ proptest! {
     fn no_yaml_is_too_strange(text in "([a-c]{1,2}|: |- |\n|\n  |\n    |[\\[\\]{},#&*!|>'\"%@?]| ){0,40}") {
         answers(&text)?;
         formats(&text)?;
+    }
+
+    #[test]
+    fn no_kdl_is_too_strange(text in "([a-c]{1,2}|=|-| |\n|\\{|\\}|;|\"|#|#true|/-|//|/\\*|\\*/|\\(list\\)|1|\\\\|\"\"\"|é){0,40}") {
+        if let Err(problems) = fleet::load("x.kdl", &text, &Inputs::default()) {
+            prop_assert!(!problems.problems().is_empty());
+            rendered(&problems);
+        }
+        if let Ok(once) = fleet::format("x.kdl", &text) {
+            prop_assert_eq!(fleet::format("x.kdl", &once).ok(), Some(once.clone()), "{:?}", text);
+        }
     }
 
     #[test]

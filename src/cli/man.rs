@@ -118,6 +118,8 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("destroy", "machine destroy fleet.yaml", "Remove all machines of the fleet, after a question."),
     ("graph", "machine graph --format mermaid fleet.yaml", "Draw the fleet for a Markdown file."),
     ("fmt", "machine fmt fleet.yaml", "Rewrite the file in its usual form."),
+    ("fmt", "machine fmt --to kdl fleet.yaml", "Print it in KDL, with its comments."),
+    ("plan", "machine plan -f base.yaml -f prod.yaml", "Lay one file over another: later wins, mappings merge."),
     ("schema", "machine schema > fleet.schema.json", "Give an editor the schema of fleet files."),
     ("active", "machine active", "Print the machine that DOCKER_HOST points to."),
     ("config", "docker $(machine config web-1) ps", "Run one docker command on a machine."),

@@ -3,7 +3,7 @@
 //! It works on the text between tokens, not on values, so it cannot rewrite what it does not understand.
 
 use super::{
-    FleetProblems,
+    FleetProblems, Form, Source, kdl_fmt,
     node::{Node, Value},
     parse::{self, Token},
     problem::Problems,
@@ -16,9 +16,22 @@ use std::{collections::BTreeSet, ops::Range};
 /// # Errors
 /// What is wrong, when the text cannot be parsed. It need not be a correct fleet.
 pub fn format(file_name: &str, text: &str) -> Result<String, FleetProblems> {
+    format_source(&Source::new(file_name, text))
+}
+
+/// The same for a text whose form is known.
+///
+/// # Errors
+/// What is wrong, when the text cannot be parsed.
+pub fn format_source(source: &Source) -> Result<String, FleetProblems> {
     let mut problems = Problems::default();
+    let text = &source.text;
+    let wrong = |problems| FleetProblems::among(std::slice::from_ref(source), problems);
+    if source.form == Form::Kdl {
+        return kdl_fmt::format(text, &mut problems).ok_or_else(|| wrong(problems));
+    }
     let Some(tree) = parse::parse(0, text, &mut problems).filter(|_| problems.is_empty()) else {
-        return Err(FleetProblems::new(file_name, text, problems));
+        return Err(wrong(problems));
     };
     let plain = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
     let done = Layout::new(&plain).format();
@@ -48,19 +61,27 @@ fn solid(text: &str) -> Vec<(Token, Range<usize>)> {
 
 /// All comments, in order.
 fn comments(text: &str) -> Vec<String> {
+    comments_at(text).into_iter().map(|at| text[at].trim_end().to_owned()).collect()
+}
+
+/// Where the comments of a text are that parses.
+pub(super) fn comments_at(text: &str) -> Vec<Range<usize>> {
     let mut end = 0;
-    let mut found = Vec::new();
     let tokens = solid(text);
-    let gaps = tokens.iter().map(|(_, at)| {
-        let gap = &text[end.min(at.start)..at.start];
+    let mut gaps: Vec<Range<usize>> = Vec::with_capacity(tokens.len() + 1);
+    for (_, at) in &tokens {
+        gaps.push(end.min(at.start)..at.start);
         end = end.max(at.end);
-        gap
-    });
-    let mut gaps: Vec<&str> = gaps.collect();
-    gaps.push(&text[end..]);
-    for line in gaps.into_iter().flat_map(str::lines) {
-        if let Some(at) = comment_in(line) {
-            found.push(line[at..].trim_end().to_owned());
+    }
+    gaps.push(end..text.len());
+    let mut found = Vec::new();
+    for gap in gaps {
+        let mut start = gap.start;
+        for line in text[gap].split_inclusive('\n') {
+            if let Some(at) = comment_in(line) {
+                found.push(start + at..start + line.trim_end().len());
+            }
+            start += line.len();
         }
     }
     found

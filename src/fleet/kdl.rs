@@ -374,16 +374,11 @@ impl Parser<'_> {
         let dashes = children.iter().filter(|child| child.dash).count();
         let items =
             kind != Some(Forced::Map) && (kind == Some(Forced::List) || (dashes > 0 && dashes == children.len()));
-        if let (Some(first), Some(argument)) = (
-            properties.first().map(|e| e.key_at).or(children.iter().find(|c| !c.dash).map(|c| c.entry.key_at)),
-            arguments.first(),
-        ) {
-            let problem = Self::wrong(
-                first,
-                format!("`{}` has a value and keys", name.text),
-                "a key of it",
-                "a key has a value, or keys with values: write `driver nspawn` into the block if that is meant",
-            );
+        if let (false, true, Some(argument)) = (items, has_children || !properties.is_empty(), arguments.first()) {
+            let first = properties.first().map(|e| e.key_at);
+            let first = first.or(children.iter().find(|c| !c.dash).map(|c| c.entry.key_at)).unwrap_or(block);
+            let help = "a key has a value, or keys with values: write `driver nspawn` into the block if that is meant";
+            let problem = Self::wrong(first, format!("`{}` has a value and keys", name.text), "a key of it", help);
             self.problems.push(problem.at(argument.at, "a value of it"));
         }
         let node = if items {

@@ -71,6 +71,7 @@ fn what_cannot_be_read_is_told_with_what_to_write() {
         ("a \"x\ny\"", "1:3 this string is not closed"),
         ("a /* x", "1:3 this comment is not closed"),
         ("a \"\\q\"", "1:4 `\\q` means nothing in a string"),
+        ("a 1 {}", "1:5 `a` has a value and keys"),
         ("a 1 b=2", "1:5 `a` has a value and keys"),
         ("a { - 1; b 2 }", "1:5 `a` has items and keys"),
         ("a 1\na 2", "2:1 `a` is here twice"),
@@ -110,8 +111,6 @@ fn depth_and_size_are_bounded() {
     assert!(first("a { - ".repeat(100_000)).contains("more than 64 deep"));
     assert!(first("/- a {".repeat(100_000)).contains("more than 64 deep"));
     assert!(first("/*".repeat(100_000)).contains("not closed"));
-    assert!(first("a;".repeat(2_100_000)).contains("more than 2000000 values"));
-    assert!(first(format!("a{}", " 1".repeat(2_100_000))).contains("more than 2000000 values"));
 }
 
 /// A second KDL implementation agrees on what documents mean.

@@ -509,7 +509,7 @@ fn without_blank_escapes(body: &str) -> String {
 }
 
 /// A word that is a number, as YAML would write it.
-fn number(word: &str) -> Option<String> {
+pub(super) fn number(word: &str) -> Option<String> {
     let (sign, unsigned) = match word.strip_prefix('-') {
         Some(rest) => ("-", rest),
         None => ("", word.strip_prefix('+').unwrap_or(word)),

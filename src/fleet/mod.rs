@@ -6,14 +6,18 @@
 //! ```
 //! All problems of a file are reported at once, in file order. It looks at no host and no record.
 
+mod advice;
 mod configuration;
+mod convert;
 pub mod draw;
 mod engine;
 mod fmt;
 mod group;
 mod hooks;
 mod kdl;
+mod kdl_fmt;
 mod kdl_token;
+mod kdl_write;
 mod limit;
 mod node;
 mod order;
@@ -23,6 +27,7 @@ mod problem;
 mod raw;
 mod read;
 mod reference;
+mod remarks;
 mod resolve;
 mod schema;
 mod shape;
@@ -30,6 +35,7 @@ mod source;
 pub(crate) mod suggest;
 mod var_file;
 mod vars;
+mod yaml_write;
 
 use crate::{
     engine::EngineSpec,
@@ -41,7 +47,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use fmt::format;
+pub use convert::{Converted, convert};
+pub use fmt::{format, format_source};
 pub use limit::Limit;
 pub use overlay::MAX_BYTES;
 pub use problem::{Code, FleetProblems, Problem};

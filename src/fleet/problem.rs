@@ -1,6 +1,10 @@
 //! What can be wrong with a fleet file. All of it is reported at once, in file order.
 
-use super::{node::Place, source::Source};
+use super::{
+    advice,
+    node::Place,
+    source::{Form, Source},
+};
 use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode, SourceSpan};
 use std::{error::Error, fmt, sync::Arc};
 
@@ -158,6 +162,15 @@ impl Problem {
         self.labels.first().map(|(place, _)| *place)
     }
 
+    /// Says all it says in other words.
+    fn translate(&mut self, words: impl Fn(&str) -> String) {
+        self.message = words(&self.message);
+        self.help = self.help.as_deref().map(&words);
+        for (_, label) in &mut self.labels {
+            *label = words(label);
+        }
+    }
+
     /// Knows its files from now on.
     fn within(mut self, files: &Arc<[NamedSource<String>]>) -> Self {
         if let Some(own) = self.place().map(Place::file) {
@@ -259,6 +272,7 @@ pub struct FleetProblems {
 
 impl FleetProblems {
     /// Problems of a fleet that is one file.
+    #[cfg(test)]
     pub(super) fn new(file_name: &str, text: &str, problems: Problems) -> Self {
         Self::among(&[Source::new(file_name, text)], problems)
     }
@@ -267,6 +281,12 @@ impl FleetProblems {
     pub(super) fn among(sources: &[Source], problems: Problems) -> Self {
         let files: Arc<[_]> = sources.iter().map(|s| NamedSource::new(&s.name, s.text.clone())).collect();
         let mut problems = problems.found;
+        for problem in &mut problems {
+            let file = problem.place().map_or(0, Place::file);
+            if sources.get(file).is_some_and(|source| source.form == Form::Kdl) {
+                problem.translate(advice::in_kdl);
+            }
+        }
         problems.sort_by_key(Problem::place);
         // What several hosts take from one anchor is wrong once.
         problems.dedup();

@@ -1,10 +1,11 @@
 //! `fmt`: fleet files in one form, comments kept.
 
-use super::fleet_file::{FleetFile, is_stdin};
+use super::fleet_file::{FleetFile, Written, is_stdin};
 use crate::{
     cli::{CliError, Cx, Exit, Group, Out, Run, file},
     fleet,
 };
+use std::io::Write as _;
 
 /// Bring a fleet file into its usual form
 #[derive(clap::Args)]
@@ -14,6 +15,9 @@ pub(in crate::cli) struct Fmt {
     /// Change nothing; exit with 2 if something would change
     #[arg(long)]
     check: bool,
+    /// Print it in this form, with its comments; no file is changed
+    #[arg(long, value_enum, value_name = "FORM", conflicts_with = "check")]
+    to: Option<Written>,
 }
 
 impl Run for Fmt {
@@ -24,7 +28,16 @@ impl Run for Fmt {
         let mut exit = Exit::Done;
         for path in self.fleet.paths()? {
             let source = self.fleet.source(&path)?;
-            let formatted = fleet::format(&source.name, &source.text).map_err(|e| CliError::Fleet(Box::new(e)))?;
+            if let Some(to) = self.to {
+                let converted = fleet::convert(&source, to.into()).map_err(|e| CliError::Fleet(Box::new(e)))?;
+                out.text(&converted.text)?;
+                for note in &converted.notes {
+                    // Where standard error is closed there is nobody to tell.
+                    writeln!(anstream::stderr(), "note: {note}").ok();
+                }
+                continue;
+            }
+            let formatted = fleet::format_source(&source).map_err(|e| CliError::Fleet(Box::new(e)))?;
             let changes = formatted != source.text;
             if self.check {
                 if changes {
