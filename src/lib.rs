@@ -9,6 +9,7 @@
 pub mod age;
 pub mod clock;
 pub mod digest;
+pub mod duration;
 pub mod graph;
 pub mod name;
 pub mod quote;

@@ -14,6 +14,7 @@ mod step;
 use crate::{
     fleet::OnError,
     plan::{Action, Plan, StepId, Work},
+    store::StoreError,
     world::World,
 };
 use std::{
@@ -252,7 +253,9 @@ impl<'a> Run<'a> {
         match result {
             Ok(()) => self.end(id, End::Done),
             Err(error) => {
-                self.stopped |= self.on_error == OnError::FailFast;
+                // Another run is at work on these machines now.
+                let lost = matches!(&*error, StepError::Store(StoreError::LostLock { .. }));
+                self.stopped |= lost || self.on_error == OnError::FailFast;
                 self.end(id, End::Failed(error));
             }
         }

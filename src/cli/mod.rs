@@ -6,6 +6,7 @@
 mod active;
 mod adopt;
 mod candidate;
+mod claim;
 mod complete;
 mod completion;
 mod config;
@@ -27,6 +28,7 @@ mod inspect;
 mod install;
 mod ip;
 mod landing;
+mod lock;
 mod login;
 mod look;
 mod ls;
@@ -70,6 +72,7 @@ use std::{
     future::Future,
     path::{Component, Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 pub use error::CliError;
@@ -128,6 +131,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<fleet::apply::Apply>(),
     Entry::of::<fleet::drift::Drift>(),
     Entry::of::<fleet::destroy::Destroy>(),
+    Entry::of::<lock::Lock>(),
     Entry::of::<fleet::graph::Graph>(),
     Entry::of::<fleet::fmt::Fmt>(),
     Entry::of::<fleet::schema::Schema>(),
@@ -180,6 +184,8 @@ struct Cx {
     tls: TlsFlags,
     /// Whether the built-in SSH client is to be used, if it was said.
     native_ssh: Option<bool>,
+    /// How long to wait for locks.
+    lock_timeout: Duration,
 }
 
 impl Cx {
@@ -272,6 +278,7 @@ fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliE
         storage: plain(&storage.map_or_else(default_storage, Ok)?),
         tls: TlsFlags::read(&matches)?,
         native_ssh: native_ssh(&matches),
+        lock_timeout: claim::timeout(&matches)?,
     };
     let Some((name, matches)) = matches.subcommand() else {
         out.text(&root.clone().render_help().ansi().to_string())?;
@@ -350,6 +357,7 @@ fn root_for(program: &str, words: &[String]) -> Command {
             COMMANDS
                 .iter()
                 .map(Entry::command)
+                .map(|command| claim::define(command, drop_in(program)))
                 .map(|command| match command.get_name() {
                     create::Create::NAME => create::show_flags(command, words),
                     _ => command,

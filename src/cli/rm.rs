@@ -1,6 +1,6 @@
 //! `rm`: removes instances, then what is recorded of them.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, machine::Machine, names, prompt};
+use super::{CliError, Cx, Exit, Group, Out, Run, claim, error::NamesError, machine::Machine, names, prompt};
 use crate::{
     store::{Holder, StoreError},
     world::World,
@@ -62,10 +62,7 @@ impl Rm {
     fn rm(&self, cx: &Cx, world: &World, name: &str) -> Result<(), CliError> {
         let machine = Machine::load(world, name)?;
         // Another run that applies the fleet must not find a machine half removed.
-        let lock = match &machine.record.fleet {
-            Some(fleet) => Some(world.store.lock(fleet, &holder(cx, world)).map_err(CliError::Store)?),
-            None => None,
-        };
+        let lock = claim::machine(cx, world, &machine.record)?;
         // What was read before the lock was taken may be old.
         let machine = match Machine::load(world, name) {
             Err(CliError::Store(StoreError::Absent(_))) => return Ok(()),

@@ -6,7 +6,7 @@ use super::{
     show,
 };
 use crate::{
-    cli::{CliError, Cx, Exit, Group, Out, Run, prompt, rm::holder},
+    cli::{CliError, Cx, Exit, Group, Out, Run, claim, prompt},
     fleet::{Fleet, OnError},
     plan::{Action, Plan, guard},
     report::Style,
@@ -51,7 +51,7 @@ impl Run for Apply {
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let fleet = self.fleet.load()?;
         let world = cx.world()?;
-        let _lock = world.store.lock(&fleet.name, &holder(cx, &world)).map_err(CliError::Store)?;
+        let _lock = claim::fleet(cx, &world, &fleet.name)?;
         // One runtime for looking and doing, so that connections made to look are there to do.
         let runtime = cx.runtime()?;
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;

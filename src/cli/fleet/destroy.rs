@@ -6,7 +6,7 @@ use super::{
     show,
 };
 use crate::{
-    cli::{CliError, Cx, Exit, Group, Out, Run, prompt, rm::holder},
+    cli::{CliError, Cx, Exit, Group, Out, Run, claim, prompt},
     plan::{Action, Plan, guard},
     report::Style,
 };
@@ -31,7 +31,7 @@ impl Run for Destroy {
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let fleet = self.fleet.load()?;
         let world = cx.world()?;
-        let _lock = world.store.lock(&fleet.name, &holder(cx, &world)).map_err(CliError::Store)?;
+        let _lock = claim::fleet(cx, &world, &fleet.name)?;
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;
         let plan = Plan::destroy(&fleet.name, &snapshot);
         let consent = guard::Consent { destroy: true, ..guard::Consent::default() };
