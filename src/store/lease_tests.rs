@@ -172,17 +172,18 @@ impl Model {
         match actor.at {
             At::Idle if free => {
                 if mistakes.no_patience || self.verdict() != Verdict::Held {
+                    // One that was silent for all of its lease may wake now. It has lost it all the same.
+                    if let Some((old, _)) = self.holder
+                        && self.actors[old].life == Life::Runs
+                        && self.thinks_it_holds(old)
+                        && self.silent < TICKS
+                    {
+                        return Err(format!("{number} takes over from {old}, which runs and beats"));
+                    }
                     enter(At::MayTake);
                 }
             }
             At::MayTake => {
-                if let Some((old, _)) = self.holder
-                    && self.actors[old].life == Life::Runs
-                    && self.thinks_it_holds(old)
-                    && self.silent == 0
-                {
-                    return Err(format!("{number} takes over from {old}, which runs and beats"));
-                }
                 next.guard = None;
                 next.actors[number].takings += 1;
                 next.actors[number].at = At::Holds;
@@ -254,11 +255,9 @@ fn explore(actors: usize, elsewhere: bool, takings: u8, mistakes: Mistakes) -> R
 /// does one write that another has taken over from, does a run that shows life lose its lock, or is it stuck for ever.
 #[test]
 fn no_order_of_events_lets_two_write() {
-    for (actors, takings) in [(2, 4), (3, 3)] {
-        for elsewhere in [false, true] {
-            let states = explore(actors, elsewhere, takings, Mistakes::default()).unwrap();
-            assert!(states > 5_000, "{states} states are not all there are");
-        }
+    for (actors, elsewhere, takings) in [(2, false, 4), (2, true, 4), (3, true, 3)] {
+        let states = explore(actors, elsewhere, takings, Mistakes::default()).unwrap();
+        assert!(states > 30_000, "{states} states are not all there are");
     }
 }
 
