@@ -142,15 +142,20 @@ impl Locks {
         holder: &Holder,
     ) -> Result<Box<dyn Lock>, StoreError> {
         let folder = subject.folder(root);
+        // Those who wait must not stand in the way of who works: most of their looks end here, without the guard.
+        if let Some(held) = read(&folder).held
+            && let Ok((Some(file), Process::There)) = process(&alive(&folder, &held.id), &held)
+            && since(read_beat(&file)) < self.lease
+        {
+            return Err(locked(subject, held));
+        }
         let _guard = wait(guard, GUARD)?;
         files.make_dir(&folder)?;
         let old = read(&folder);
         if let Some(held) = &old.held {
             let sight = self.look(&folder, guard, subject, held)?;
             if old.judge(sight, self.lease) == Verdict::Held {
-                let pass = pass(subject, held);
-                let (subject, holder) = (subject.clone(), Box::new(held.holder.clone()));
-                return Err(StoreError::Locked { subject, holder, pass });
+                return Err(locked(subject, held.clone()));
             }
         }
         let id = random_id().map_err(failed("lock", &folder))?;
@@ -240,6 +245,11 @@ impl Locks {
             state.mine.iter().map(|(subject, mine)| format!("{}/{}/{}", subject.kind(), subject.name(), mine.id));
         passes.collect::<Vec<_>>().join(" ")
     }
+}
+
+fn locked(subject: &Subject, held: Held) -> StoreError {
+    let pass = pass(subject, &held);
+    StoreError::Locked { subject: subject.clone(), holder: Box::new(held.holder), pass }
 }
 
 /// What the children of a holder are told apart by.
@@ -421,6 +431,6 @@ pub(super) fn wait(path: &Path, limit: Duration) -> Result<File, StoreError> {
             }
             Err(TryLockError::WouldBlock) => thread::sleep(pause),
         }
-        pause = (pause * 2).min(Duration::from_millis(10));
+        pause = (pause * 2).min(Duration::from_millis(5));
     }
 }
