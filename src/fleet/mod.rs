@@ -26,6 +26,7 @@ use crate::{
     engine::EngineSpec,
     name::{FleetName, MachineName},
     record::{MachineRecord, OptionValues, certificate_names},
+    transport::limited::Timeouts,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -116,11 +117,20 @@ pub struct Policy {
     pub max_delete: usize,
     /// Certificates that end within this many days are renewed.
     pub renew_before_days: i64,
+    /// How long things may take.
+    pub timeouts: Timeouts,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { parallel: 16, on_error: OnError::default(), prune: false, max_delete: 1, renew_before_days: 30 }
+        Self {
+            parallel: 16,
+            on_error: OnError::default(),
+            prune: false,
+            max_delete: 1,
+            renew_before_days: 30,
+            timeouts: Timeouts::default(),
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     node::{Entry, Node, Value},
     order::{self, Group},
     problem::{Code, Problem, Problems},
-    raw::{RawDefaults, RawEngine, RawFleet, RawHost, RawPolicy},
+    raw::{RawDefaults, RawEngine, RawFleet, RawHost, RawPolicy, RawTime, RawTimeouts},
     read::{Strange, read},
     reference, suggest,
 };
@@ -16,6 +16,7 @@ use crate::{
     engine::EngineSpec,
     name::{FleetName, MachineName, NameError},
     record::OptionValues,
+    transport::limited::Timeouts,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -199,7 +200,9 @@ fn tls_names(names: Vec<String>, section: Option<&Node>, problems: &mut Problems
 fn policy(section: Option<&Node>, problems: &mut Problems) -> Policy {
     let (raw, strange): (RawPolicy, _) = section.map(|node| read("policy", node, problems)).unwrap_or_default();
     refuse(&strange, "policy", problems);
-    let RawPolicy { parallel, on_error, prune, max_delete, renew_before_days } = raw;
+    let RawPolicy { parallel, on_error, prune, max_delete, renew_before_days, timeouts } = raw;
+    let RawTimeouts { connect, boot, command, install } = timeouts.unwrap_or_default();
+    let time = |wait: Option<RawTime>| wait.map(|RawTime(time)| time);
     let default = Policy::default();
     Policy {
         parallel: parallel.map_or(default.parallel, Into::into),
@@ -207,6 +210,7 @@ fn policy(section: Option<&Node>, problems: &mut Problems) -> Policy {
         prune: prune.unwrap_or(default.prune),
         max_delete: max_delete.unwrap_or(default.max_delete),
         renew_before_days: renew_before_days.map_or(default.renew_before_days, i64::from),
+        timeouts: Timeouts { connect: time(connect), boot: time(boot), command: time(command), install: time(install) },
     }
 }
 

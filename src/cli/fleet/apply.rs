@@ -1,7 +1,7 @@
 //! `apply`: makes it so.
 
 use super::{
-    FleetFile, inputs, look_at,
+    FleetFile, inputs, limited, look_at,
     perform::{How, perform},
     show,
 };
@@ -50,7 +50,7 @@ impl Run for Apply {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let fleet = self.fleet.load()?;
-        let world = cx.world()?;
+        let world = limited(cx.world()?, &fleet);
         let _lock = claim::fleet(cx, &world, &fleet.name)?;
         // One runtime for looking and doing, so that connections made to look are there to do.
         let runtime = cx.runtime()?;

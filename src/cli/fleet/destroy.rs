@@ -1,7 +1,7 @@
 //! `destroy`: removes every machine of a fleet.
 
 use super::{
-    FleetFile, count,
+    FleetFile, count, limited,
     perform::{How, perform},
     show,
 };
@@ -30,7 +30,7 @@ impl Run for Destroy {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let fleet = self.fleet.load()?;
-        let world = cx.world()?;
+        let world = limited(cx.world()?, &fleet);
         let _lock = claim::fleet(cx, &world, &fleet.name)?;
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;
         let plan = Plan::destroy(&fleet.name, &snapshot);

@@ -19,6 +19,7 @@ use crate::{
     plan::{Inputs, Plan},
     record::Snapshot,
     report::Style,
+    transport::limited::Limited,
     world::World,
 };
 use anstyle::AnsiColor;
@@ -26,6 +27,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{IsTerminal, Read, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// How many machines are looked at together. Looking costs little on either side.
@@ -116,6 +118,12 @@ fn look(cx: &Cx, world: &World, fleet: &Fleet, offline: bool) -> Result<Snapshot
         return Ok(snapshot);
     }
     cx.block_on(look_at(world, snapshot, fleet, hosts))
+}
+
+/// The world with the limits of a fleet.
+fn limited(world: World, fleet: &Fleet) -> World {
+    let connect = Arc::new(Limited::new(Arc::clone(&world.connect), fleet.policy.timeouts));
+    World { connect, ..world }
 }
 
 async fn look_at(world: &World, snapshot: Snapshot, fleet: &Fleet, hosts: BTreeSet<MachineName>) -> Snapshot {

@@ -1,6 +1,6 @@
 //! `plan`: what `apply` would do, and why.
 
-use super::{FleetFile, inputs, look, painted};
+use super::{FleetFile, inputs, limited, look, painted};
 use crate::{
     cli::{CliError, Cx, Exit, Group, Out, Run},
     plan::{Plan as Steps, guard},
@@ -32,7 +32,7 @@ impl Run for Plan {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let fleet = self.fleet.load()?;
-        let world = cx.world()?;
+        let world = limited(cx.world()?, &fleet);
         let snapshot = look(cx, &world, &fleet, self.offline)?;
         let plan = Steps::new(&fleet, &snapshot, &inputs(&world, self.prune || fleet.policy.prune));
         if self.json {
