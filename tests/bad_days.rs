@@ -376,7 +376,7 @@ fn who_holds_a_fleet_is_told() {
     told(&home, || {
         insta::assert_snapshot!(run.stderr, @r"
     error: fleet `shop` is being applied by ci@build-7 (pid 4711, `machine apply shop.yaml`, since 2027-01-15T08:00:00Z)
-      help: wait until it has ended. If it hangs, end process 4711 on that computer: the lock goes with it
+      help: wait for it with `--lock-timeout 10m`. If it hangs, end process 4711 on that computer: the lock goes with it
     ");
     });
     assert!(store(&home).names().unwrap().is_empty());

@@ -116,7 +116,9 @@ fn a_bad_network_costs_bounded_time_and_one_more_apply() {
     assert!(said.out.contains("good  converged"), "{}", said.out);
     assert!(said.err.contains("error: bad: engine failed"), "{}", said.err);
     assert!(
-        said.err.contains("no answer within ") && said.err.contains(" s while waiting for a command"),
+        said.err.contains("(`reload docker`)")
+            && said.err.contains("no answer within ")
+            && said.err.contains(" s while waiting for a command"),
         "{}",
         said.err
     );

@@ -197,7 +197,7 @@ fn never_two_hold_a_lock() {
         if done >= ROUNDS {
             break;
         }
-        assert!(begun.elapsed() < Duration::from_mins(2), "{done} rounds in two minutes");
+        assert!(begun.elapsed() < Duration::from_mins(5), "{done} rounds in five minutes");
         thread::sleep(Duration::from_millis(500));
         for child in &mut children {
             if let Some(status) = child.try_wait().unwrap() {

@@ -9,7 +9,7 @@ use crate::{
     },
     record::MachineRecord,
     store::{Area, Mode},
-    transport::{Limits, Transport},
+    transport::{Limits, Transport, TransportError},
     world::{self, World},
 };
 use std::{sync::Arc, time::Duration};
@@ -99,12 +99,17 @@ impl Host {
         if script.is_empty() {
             return Ok(());
         }
+        let mut at = None;
         let mut progress = |line: &str| match script::progress(line) {
-            Some(Progress::Start { index, total, title }) => worker.progress(&format!("{title} ({index}/{total})")),
+            Some(Progress::Start { index, total, title }) => {
+                worker.progress(&format!("{title} ({index}/{total})"));
+                at = Some(title.clone());
+            }
             Some(Progress::Note(note)) => worker.progress(&note),
             Some(Progress::Failed { .. } | Progress::Done) | None => {}
         };
-        let output = self.transport.run_as_root(&script.render(), Limits::LONG, &mut progress).await?;
+        let output = self.transport.run_as_root(&script.render(), Limits::LONG, &mut progress).await;
+        let output = output.map_err(|e| during(e, at.as_deref()))?;
         let Outcome::Failed(failure) = script.outcome(output.status, &output.stdout, &output.stderr) else {
             return Ok(());
         };
@@ -114,6 +119,18 @@ impl Host {
         let Failure { title, status, said } = failure;
         let title = title.unwrap_or_else(|| "starting a script".to_owned());
         Err(StepError::Op { title, status, help: Some(advice(&said, &self.machine, self.owner)), stderr: said })
+    }
+}
+
+/// A script that was cut off, with the command that was running then: the transport must not name what it runs.
+fn during(error: TransportError, title: Option<&str>) -> TransportError {
+    let more = |doing: String| title.map_or_else(|| doing.clone(), |title| format!("{doing} (`{title}`)"));
+    match error {
+        TransportError::Timeout { machine, doing, limit_s } => {
+            TransportError::Timeout { machine, doing: more(doing), limit_s }
+        }
+        TransportError::Broken { machine, doing, why } => TransportError::Broken { machine, doing: more(doing), why },
+        other => other,
     }
 }
 
