@@ -63,6 +63,8 @@ fn told(home: &Home, check: impl FnOnce()) {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(&regex_of(&home.path().display().to_string()), "HOME");
     settings.add_filter(r"/tmp/\.tmp\w+/", "TMP/");
+    settings.add_filter(r"failed after \d+(\.\d)? s", "failed after N s");
+    settings.add_filter(r"tried for \d+ s", "tried for N s");
     settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT");
     settings.add_filter(&format!("`{}`", regex_of(&user())), "`USER`");
     settings.bind(check);

@@ -48,3 +48,7 @@ fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
     names.sort_unstable();
     Ok(names)
 }
+
+#[cfg(test)]
+#[path = "dir_locks_tests.rs"]
+mod tests;
