@@ -10,6 +10,7 @@ pub mod age;
 pub mod clock;
 pub mod digest;
 pub mod fault;
+pub mod duration;
 pub mod graph;
 pub mod name;
 pub mod quote;

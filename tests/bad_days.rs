@@ -63,6 +63,8 @@ fn told(home: &Home, check: impl FnOnce()) {
     let mut settings = insta::Settings::clone_current();
     settings.add_filter(&regex_of(&home.path().display().to_string()), "HOME");
     settings.add_filter(r"/tmp/\.tmp\w+/", "TMP/");
+    settings.add_filter(r"failed after \d+(\.\d)? s", "failed after N s");
+    settings.add_filter(r"tried for \d+ s", "tried for N s");
     settings.add_filter(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT");
     settings.add_filter(&format!("`{}`", regex_of(&user())), "`USER`");
     settings.bind(check);
@@ -376,7 +378,7 @@ fn who_holds_a_fleet_is_told() {
     told(&home, || {
         insta::assert_snapshot!(run.stderr, @r"
     error: fleet `shop` is being applied by ci@build-7 (pid 4711, `machine apply shop.yaml`, since 2027-01-15T08:00:00Z)
-      help: wait until it has ended. If it hangs, end process 4711 on that computer: the lock goes with it
+      help: wait for it with `--lock-timeout 10m`. If it hangs, end process 4711 on that computer: the lock goes with it
     ");
     });
     assert!(store(&home).names().unwrap().is_empty());

@@ -13,6 +13,7 @@ use machine::{
     plan::{Inputs, Plan, StepId},
     record::{Instance, OptionValues, Part, Pending, Power, Snapshot},
     report::summary::{Verdict, verdict},
+    store::{Subject, memory::MemoryStore},
     world::World,
 };
 use serde::Deserialize;
@@ -352,6 +353,27 @@ async fn interrupted_once_nothing_more_begins_and_what_is_under_way_ends_well() 
         assert!(record.instance.is_some() && record.pending.is_empty());
         assert!(run.world.store.get(&name("c")).is_err());
     }
+}
+
+/// pain 11: what a driver is told nobody can refuse, so nothing is begun by one who lost its lock.
+#[tokio::test]
+async fn a_run_that_lost_its_lock_begins_nothing_more() {
+    let mut run = Run::new("a, b, c, d: a", &[]).parallel(1);
+    let store = Arc::new(MemoryStore::default());
+    run.world.store = store.clone();
+    let ended = run
+        .go(|event| {
+            if matches!(event, Event::Finished { step, .. } if step.machine == name("a")) {
+                store.lose(Subject::Fleet(FleetName::new("test").unwrap()));
+            }
+        })
+        .await;
+    assert_eq!(ended.words(), "a done, b failed, c not started, d not started");
+    assert_eq!((run.calls("a"), run.calls("b")), (1, 0));
+    let Some(End::Failed(error)) = ended.outcome.get(&instance("b")) else { panic!("b did not fail") };
+    assert_eq!(error.to_string(), "the lock of fleet `test` was lost");
+    assert!(error.help().unwrap().contains("machine lock ls"));
+    assert_eq!(ended.verdict(), Verdict::Partial);
 }
 
 #[tokio::test]

@@ -36,7 +36,7 @@ fn one_failure(said: &Said, part: &str, cause: &str, help: &str) {
     let block = &text[from..];
     println!("{block}");
     assert_eq!(text.lines().filter(|line| line.starts_with("error: ")).count(), 1, "{text}");
-    assert!(block.starts_with(&format!("error: bad: {part} failed\n  ")), "{block}");
+    assert!(block.starts_with(&format!("error: bad: {part} failed")), "{block}");
     assert!(block.contains(cause), "no `{cause}` in {block}");
     assert!(block.contains("\n  help: ") && block.contains(help), "no `{help}` in {block}");
     assert!(block.lines().count() < 32, "{block}");

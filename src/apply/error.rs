@@ -120,6 +120,11 @@ impl StepError {
     pub fn help(&self) -> Option<String> {
         match self {
             Self::Driver(e) => e.help(),
+            Self::Transport(e @ TransportError::Timeout { .. }) => Some(format!(
+                "{}. Where hosts or networks are slow, give it longer with `policy: {{ timeouts: {{ install: 2h }} }}` in the \
+                 fleet file",
+                e.help()
+            )),
             Self::Transport(e) => Some(e.help()),
             Self::Store(e) => e.help(),
             Self::Authority(e) => e.help(),

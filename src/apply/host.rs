@@ -92,8 +92,12 @@ impl Host {
         if script.is_empty() {
             return Ok(());
         }
+        let mut at = None;
         let mut progress = |line: &str| match script::progress(line) {
-            Some(Progress::Start { index, total, title }) => worker.progress(&format!("{title} ({index}/{total})")),
+            Some(Progress::Start { index, total, title }) => {
+                worker.progress(&format!("{title} ({index}/{total})"));
+                at = Some(title.clone());
+            }
             Some(Progress::Note(note)) => worker.progress(&note),
             Some(Progress::Failed { .. } | Progress::Done) | None => {}
         };
@@ -106,7 +110,8 @@ impl Host {
             })
         };
         point("host.script")?;
-        let output = self.transport.run_as_root(&script.render(), Limits::LONG, &mut progress).await?;
+        let output = self.transport.run_as_root(&script.render(), Limits::LONG, &mut progress).await;
+        let output = output.map_err(|e| during(e, at.as_deref()))?;
         point("host.script.done")?;
         let Outcome::Failed(failure) = script.outcome(output.status, &output.stdout, &output.stderr) else {
             return Ok(());
@@ -147,6 +152,18 @@ pub(super) async fn connect(
 /// As whom one logs in.
 fn user(record: &MachineRecord) -> String {
     record.instance.as_ref().and_then(|i| i.ssh.as_ref()).map(|ssh| ssh.user.clone()).unwrap_or_default()
+}
+
+/// A script that was cut off, with the command that was running then: the transport must not name what it runs.
+fn during(error: TransportError, title: Option<&str>) -> TransportError {
+    let more = |doing: String| title.map_or_else(|| doing.clone(), |title| format!("{doing} (`{title}`)"));
+    match error {
+        TransportError::Timeout { machine, doing, limit_s } => {
+            TransportError::Timeout { machine, doing: more(doing), limit_s }
+        }
+        TransportError::Broken { machine, doing, why } => TransportError::Broken { machine, doing: more(doing), why },
+        other => other,
+    }
 }
 
 /// How much of an answer that makes no sense is shown, in characters.

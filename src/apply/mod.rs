@@ -16,6 +16,7 @@ mod step;
 use crate::{
     fleet::OnError,
     plan::{Action, Plan, StepId, Work},
+    store::StoreError,
     world::World,
 };
 use std::{
@@ -259,7 +260,9 @@ impl<'a> Run<'a> {
         match result {
             Ok(()) => self.end(id, End::Done),
             Err(error) => {
-                self.stopped |= self.on_error == OnError::FailFast && !self.is_optional(id);
+                // Another run is at work on these machines now.
+                let lost = matches!(&*error, StepError::Store(StoreError::LostLock { .. }));
+                self.stopped |= lost || self.on_error == OnError::FailFast && !self.is_optional(id);
                 self.end(id, End::Failed(error));
             }
         }

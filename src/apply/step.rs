@@ -29,6 +29,8 @@ pub(super) struct Task {
 
 impl Task {
     pub(super) async fn perform(&self) -> Result<(), StepError> {
+        // What a driver or a host is told, nobody can refuse afterwards.
+        self.world.store.still_held()?;
         match &self.step.work {
             Work::Nothing => Ok(()),
             Work::Blocked(why) => Err(StepError::Blocked(why.clone())),

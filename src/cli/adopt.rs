@@ -1,7 +1,7 @@
 //! `adopt`: gives machines of the store to a fleet, or back. Nothing is done to them; their keys, certificates and
 //! addresses stay.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, fleet, machine::Machine, rm::holder};
+use super::{CliError, Cx, Exit, Group, Out, Run, claim, error::NamesError, fleet, machine::Machine};
 use crate::{
     driver::{self, options, options::with_defaults},
     engine::{EngineSpec, spec::TLS_PORT},
@@ -87,8 +87,7 @@ impl Adopt {
             fleets
                 .extend(Machine::load_all(world, &self.names)?.into_iter().filter_map(|machine| machine.record.fleet));
         }
-        let holder = holder(cx, world);
-        fleets.iter().map(|fleet| world.store.lock(fleet, &holder).map_err(CliError::Store)).collect()
+        fleets.iter().map(|fleet| claim::fleet(cx, world, fleet)).collect()
     }
 
     fn refusal(&self, cx: &Cx, record: &MachineRecord, to: Option<&FleetName>) -> Option<CliError> {

@@ -58,7 +58,9 @@ impl Exit {
         match error {
             // The reader of our output has gone, which is no error of ours: `machine ls | head -1`.
             CliError::Stdout(e) if e.kind() == io::ErrorKind::BrokenPipe => Self::Done,
-            CliError::Store(StoreError::Locked { .. }) => Self::Locked,
+            CliError::Store(
+                StoreError::Locked { .. } | StoreError::LockedByOwn { .. } | StoreError::LostLock { .. },
+            ) => Self::Locked,
             CliError::Protected(_) | CliError::Refused(_) | CliError::Unconfirmed { .. } | CliError::Keyless { .. } => {
                 Self::Refused
             }

@@ -116,6 +116,8 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("apply", "machine apply --yes fleet.yaml", "Apply without asking."),
     ("drift", "machine drift fleet.yaml", "Show what somebody changed on the hosts."),
     ("destroy", "machine destroy fleet.yaml", "Remove all machines of the fleet, after a question."),
+    ("lock", "machine lock ls", "Show who is at work on which fleet."),
+    ("lock", "machine lock break shop", "Take the lock of a fleet away from a run that hangs."),
     ("graph", "machine graph --format mermaid fleet.yaml", "Draw the fleet for a Markdown file."),
     ("fmt", "machine fmt fleet.yaml", "Rewrite the file in its usual form."),
     ("fmt", "machine fmt --to kdl fleet.yaml", "Print it in KDL, with its comments."),
@@ -147,6 +149,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
 
 const ENVIRONMENT: &[(&str, &str)] = &[
     ("MACHINE_STORAGE_PATH", "Where machines are recorded, unless --storage-path says so."),
+    ("MACHINE_LOCK_TIMEOUT", "How long to wait for another run, unless --lock-timeout says so."),
     ("DOCKER_HOST", "What ls and active compare with, to tell the active machine."),
     ("SHELL", "The shell that env writes for, unless --shell or the calling process says so."),
     ("no_proxy, NO_PROXY", "What env --no-proxy adds to."),

@@ -7,6 +7,7 @@ mod active;
 mod adopt;
 mod answer;
 mod candidate;
+mod claim;
 mod complete;
 mod completion;
 mod config;
@@ -30,6 +31,7 @@ mod inspect;
 mod install;
 mod ip;
 mod landing;
+mod lock;
 mod login;
 mod look;
 mod ls;
@@ -74,6 +76,7 @@ use std::{
     future::Future,
     path::{Component, Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 pub use error::CliError;
@@ -133,6 +136,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<fleet::drift::Drift>(),
     Entry::of::<fleet::destroy::Destroy>(),
     Entry::of::<history::History>(),
+    Entry::of::<lock::Lock>(),
     Entry::of::<fleet::graph::Graph>(),
     Entry::of::<fleet::fmt::Fmt>(),
     Entry::of::<fleet::schema::Schema>(),
@@ -185,6 +189,8 @@ struct Cx {
     tls: TlsFlags,
     /// Whether the built-in SSH client is to be used, if it was said.
     native_ssh: Option<bool>,
+    /// How long to wait for locks.
+    lock_timeout: Duration,
 }
 
 impl Cx {
@@ -278,6 +284,7 @@ fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliE
         storage: plain(&storage.map_or_else(default_storage, Ok)?),
         tls: TlsFlags::read(&matches)?,
         native_ssh: native_ssh(&matches),
+        lock_timeout: claim::timeout(&matches)?,
     };
     let Some((name, matches)) = matches.subcommand() else {
         out.text(&root.clone().render_help().ansi().to_string())?;
@@ -356,6 +363,7 @@ fn root_for(program: &str, words: &[String]) -> Command {
             COMMANDS
                 .iter()
                 .map(Entry::command)
+                .map(|command| claim::define(command, drop_in(program)))
                 .map(|command| match command.get_name() {
                     create::Create::NAME => create::show_flags(command, words),
                     _ => command,

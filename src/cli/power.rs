@@ -1,13 +1,12 @@
 //! `start`, `stop`, `kill`, `restart`: several machines at once, in docker-machine's words.
 
 use super::{
-    CliError, Cx, Exit, Group, Out, Run,
+    CliError, Cx, Exit, Group, Out, Run, claim,
     machine::{self, Machine},
     names,
-    rm::holder,
 };
-use crate::{driver::PowerAction, name::FleetName, record::Power, store::Lock, world::World};
-use std::{collections::BTreeSet, future::Future, time::Duration};
+use crate::{driver::PowerAction, record::Power};
+use std::{future::Future, time::Duration};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 /// How long a machine that starts has to answer over SSH, and how long its engine has.
@@ -30,7 +29,7 @@ macro_rules! power_command {
             const GROUP: Group = Group::Machine;
 
             fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
-                together(cx, out, &self.names, $work)
+                together(cx, out, &self.names, Hold::Fleets, $work)
             }
         }
     };
@@ -56,19 +55,37 @@ power_command! {
 /// Where lines for the person go while several machines are worked on.
 pub(super) type Lines = UnboundedSender<String>;
 
+/// What nobody else may work on meanwhile.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Hold {
+    /// Fleets of the machines: another run that applies one must not find them half changed. A machine without a fleet
+    /// can be switched whatever else is done to it, for that is how one that hangs is ended.
+    Fleets,
+    /// And machines without one.
+    All,
+}
+
 /// Works on all machines at once. The failure of one stops no other.
 pub(super) fn together<F>(
     cx: &Cx,
     out: &mut Out,
     given: &[String],
+    hold: Hold,
     work: impl Fn(Machine, Lines) -> F,
 ) -> Result<Exit, CliError>
 where
     F: Future<Output = Result<Changed, CliError>> + Send + 'static,
 {
     let world = cx.world()?;
-    let machines = Machine::load_all(&world, &names::any(&*world.store, given)?)?;
-    let _locks = lock_fleets(cx, &world, machines.iter())?;
+    let names = names::any(&*world.store, given)?;
+    let machines = Machine::load_all(&world, &names)?;
+    let held = machines.iter().map(|machine| &machine.record);
+    let _locks = match hold {
+        Hold::All => claim::machines(cx, &world, held)?,
+        Hold::Fleets => claim::machines(cx, &world, held.filter(|record| record.fleet.is_some()))?,
+    };
+    // What was read before the locks were taken may be old.
+    let machines = Machine::load_all(&world, &names)?;
     let (mut errors, mut addresses) = (Vec::new(), false);
     cx.block_on(async {
         let (lines, mut told) = unbounded_channel();
@@ -96,17 +113,6 @@ where
         )?;
     }
     Ok(Exit::Done)
-}
-
-/// The locks of all fleets that own these machines: another run that applies one must not find them half changed.
-pub(super) fn lock_fleets<'a>(
-    cx: &Cx,
-    world: &World,
-    machines: impl Iterator<Item = &'a Machine>,
-) -> Result<Vec<Box<dyn Lock>>, CliError> {
-    let fleets: BTreeSet<&FleetName> = machines.filter_map(|machine| machine.record.fleet.as_ref()).collect();
-    let lock = |fleet: &FleetName| world.store.lock(fleet, &holder(cx, world)).map_err(CliError::Store);
-    fleets.into_iter().map(lock).collect()
 }
 
 /// What a person must know afterwards.

@@ -5,7 +5,7 @@ use super::{
     create::engine_port,
     fleet,
     machine::Machine,
-    power::{Changed, Lines, say, together},
+    power::{Changed, Hold, Lines, say, together},
     story,
 };
 use crate::{
@@ -31,7 +31,7 @@ impl Run for Provision {
     const GROUP: Group = Group::Machine;
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
-        together(cx, out, &self.names, provision)
+        together(cx, out, &self.names, Hold::All, provision)
     }
 }
 

@@ -1,7 +1,7 @@
 //! `regenerate-certs`: new certificates for engines, and for the client if that is asked for. Nothing else on the
 //! hosts is touched, and containers live on.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, machine::Machine, names, power::lock_fleets, prompt};
+use super::{CliError, Cx, Exit, Group, Out, Run, claim, machine::Machine, names, prompt};
 use crate::{
     apply::{self, StepError},
     engine::Api,
@@ -38,10 +38,13 @@ impl Run for RegenerateCerts {
         }
         let world = cx.world()?;
         out.line("Regenerating TLS certificates")?;
-        let machines = Machine::load_all(&world, &names::any(&*world.store, &self.names)?)?;
+        let names = names::any(&*world.store, &self.names)?;
+        let machines = Machine::load_all(&world, &names)?;
+        let locks = claim::machines(cx, &world, machines.iter().map(|machine| &machine.record))?;
+        // What was read before the locks were taken may be old.
+        let machines = Machine::load_all(&world, &names)?;
         let machines: BTreeMap<MachineName, Machine> =
             machines.into_iter().map(|machine| (machine.name().clone(), machine)).collect();
-        let locks = lock_fleets(cx, &world, machines.values())?;
         let mut files = BTreeSet::new();
         for name in machines.keys() {
             files.insert(auth::of(&*world.store, name).map_err(CliError::Store)?.files);

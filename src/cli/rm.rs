@@ -1,7 +1,7 @@
 //! `rm`: removes instances, then what is recorded of them. What nobody can confirm to be gone leaves a tombstone.
 
 use super::{
-    CliError, Cx, Exit, Group, Out, Run, error::NamesError, machine::Machine, names, prompt, rm_hooks, story,
+    CliError, Cx, Exit, Group, Out, Run, claim, error::NamesError, machine::Machine, names, prompt, rm_hooks, story,
 };
 use crate::{
     apply::{Buried, StepError, retry_removal},
@@ -125,10 +125,7 @@ impl Rm {
             other => other?,
         };
         // Another run that applies the fleet must not find a machine half removed.
-        let lock = match &machine.record.fleet {
-            Some(fleet) => Some(world.store.lock(fleet, &holder(cx, world)).map_err(CliError::Store)?),
-            None => None,
-        };
+        let lock = claim::machine(cx, world, &machine.record)?;
         // What was read before the lock was taken may be old.
         let machine = match Machine::load(world, name) {
             Err(CliError::Store(StoreError::Absent(_))) => return Ok(Removed::Already),

@@ -1,6 +1,6 @@
 //! `trust`: takes over the host key that a machine shows now, after a person has compared it.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, machine::Machine, names, prompt, rm::holder, world};
+use super::{CliError, Cx, Exit, Group, Out, Run, claim, machine::Machine, names, prompt, world};
 use crate::{
     record::Instance,
     transport::{Target, Transport, TransportError, ssh::fingerprint},
@@ -25,10 +25,7 @@ impl Run for Trust {
         let world = cx.world()?;
         let name = names::one(&*world.store, &self.names)?;
         // Another run must not write the record between what was shown and what is recorded.
-        let lock = match &Machine::load(&world, &name)?.record.fleet {
-            Some(fleet) => Some(world.store.lock(fleet, &holder(cx, &world)).map_err(CliError::Store)?),
-            None => None,
-        };
+        let lock = claim::machine(cx, &world, &Machine::load(&world, &name)?.record)?;
         let machine = Machine::load(&world, &name)?;
         let recorded = machine.target()?;
         let Some(mut instance) = machine.record.instance.clone() else {

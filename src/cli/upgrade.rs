@@ -3,7 +3,7 @@
 use super::{
     CliError, Cx, Exit, Group, Out, Run,
     machine::{self, Machine},
-    power::{Changed, Lines, progress, say, together},
+    power::{Changed, Hold, Lines, progress, say, together},
     provision::desired,
     story,
 };
@@ -22,7 +22,7 @@ impl Run for Upgrade {
     const GROUP: Group = Group::Machine;
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
-        together(cx, out, &self.names, upgrade)
+        together(cx, out, &self.names, Hold::All, upgrade)
     }
 }
 

@@ -42,6 +42,7 @@ use crate::{
     hook::Hooks,
     name::{FleetName, MachineName},
     record::{MachineRecord, OptionValues, certificate_names},
+    transport::limited::Timeouts,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -160,6 +161,8 @@ pub struct Policy {
     pub max_unavailable: Option<Limit>,
     /// Certificates that end within this many days are renewed.
     pub renew_before_days: i64,
+    /// How long things may take.
+    pub timeouts: Timeouts,
 }
 
 impl Default for Policy {
@@ -171,6 +174,7 @@ impl Default for Policy {
             max_delete: Limit::larger(1, 10),
             max_unavailable: None,
             renew_before_days: 30,
+            timeouts: Timeouts::default(),
         }
     }
 }

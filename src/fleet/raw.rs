@@ -2,6 +2,7 @@
 //! file is read, and is in the schema that editors use. A driver's own keys are in its options table instead.
 
 use crate::{
+    duration,
     engine::{Api, Source, VersionPin},
     hook::On,
 };
@@ -11,6 +12,7 @@ use serde_json::{Map, Value};
 use std::{
     collections::BTreeMap,
     num::{NonZeroU16, NonZeroUsize},
+    time::Duration,
 };
 
 /// A fleet: hosts, and how to make and keep them.
@@ -228,4 +230,41 @@ pub(super) struct RawPolicy {
     pub(super) max_unavailable: Option<super::Limit>,
     /// Certificates that end within this many days are renewed; 30 unless given.
     pub(super) renew_before_days: Option<u32>,
+    /// How long things may take before they count as failed.
+    pub(super) timeouts: Option<RawTimeouts>,
+}
+
+/// Times as `45s`, `10m` or `1h30m`.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(rename = "timeouts")]
+pub(super) struct RawTimeouts {
+    /// One attempt to connect; 10s unless given.
+    #[schemars(with = "Option<Scalar>")]
+    pub(super) connect: Option<RawTime>,
+    /// A host that was made or started, until it can be logged in to; 3m unless given, and 30s for one that was there.
+    #[schemars(with = "Option<Scalar>")]
+    pub(super) boot: Option<RawTime>,
+    /// A command that answers at once; 1m unless given.
+    #[schemars(with = "Option<Scalar>")]
+    pub(super) command: Option<RawTime>,
+    /// A script that installs or changes something; 1h unless given.
+    #[schemars(with = "Option<Scalar>")]
+    pub(super) install: Option<RawTime>,
+}
+
+/// A time that something may take: more than none.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(super) struct RawTime(pub(super) Duration);
+
+impl TryFrom<String> for RawTime {
+    type Error = String;
+    fn try_from(text: String) -> Result<Self, String> {
+        match duration::parse(text.trim()) {
+            Ok(Duration::ZERO) => Err("nothing is done in no time: leave it out for the usual limit".to_owned()),
+            Ok(time) => Ok(Self(time)),
+            Err(e) => Err(format!("`{text}` is no time: {e}")),
+        }
+    }
 }

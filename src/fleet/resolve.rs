@@ -9,7 +9,7 @@ use super::{
     node::{Entry, Node, Value},
     order::{self, Group},
     problem::{Code, Problem, Problems},
-    raw::{RawDefaults, RawEngine, RawFleet, RawHooks, RawHost, RawPolicy},
+    raw::{RawDefaults, RawEngine, RawFleet, RawHooks, RawHost, RawPolicy, RawTime, RawTimeouts},
     read::{Strange, read},
     reference, suggest,
 };
@@ -19,6 +19,7 @@ use crate::{
     hook::Hooks,
     name::{FleetName, MachineName, NameError},
     record::OptionValues,
+    transport::limited::Timeouts,
 };
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -210,7 +211,7 @@ fn tls_names(names: Vec<String>, section: Option<&Node>, problems: &mut Problems
 fn policy(section: Option<&Node>, problems: &mut Problems) -> Policy {
     let (raw, strange): (RawPolicy, _) = section.map(|node| read("policy", node, problems)).unwrap_or_default();
     refuse(&strange, "policy", problems);
-    let RawPolicy { parallel, on_error, prune, max_delete, max_unavailable, renew_before_days } = raw;
+    let RawPolicy { parallel, on_error, prune, max_delete, max_unavailable, renew_before_days, timeouts } = raw;
     if max_unavailable.is_some_and(super::Limit::is_nothing)
         && let Some(entry) = section.and_then(|node| node.entry("max_unavailable"))
     {
@@ -219,6 +220,8 @@ fn policy(section: Option<&Node>, problems: &mut Problems) -> Policy {
             .help("write how many machines may be down at once, as `1` or `25%`");
         problems.push(problem);
     }
+    let RawTimeouts { connect, boot, command, install } = timeouts.unwrap_or_default();
+    let time = |wait: Option<RawTime>| wait.map(|RawTime(time)| time);
     let default = Policy::default();
     Policy {
         parallel: parallel.map_or(default.parallel, Into::into),
@@ -227,6 +230,7 @@ fn policy(section: Option<&Node>, problems: &mut Problems) -> Policy {
         max_delete: max_delete.unwrap_or(default.max_delete),
         max_unavailable,
         renew_before_days: renew_before_days.map_or(default.renew_before_days, i64::from),
+        timeouts: Timeouts { connect: time(connect), boot: time(boot), command: time(command), install: time(install) },
     }
 }
 

@@ -1,5 +1,6 @@
 //! How a run ended: every host once, and each failure with all a person needs to go on. Pure.
 
+use super::duration;
 use crate::{
     apply::{End, Outcome, StepError},
     name::MachineName,
@@ -9,6 +10,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// How a run ended for one host.
@@ -108,11 +110,15 @@ pub fn verdict(plan: &Plan, outcome: &Outcome) -> Verdict {
 
 /// Each failure in full, and nowhere else: progress and table only say that there was one.
 #[must_use]
-pub fn failures(outcome: &Outcome, log_of: &dyn Fn(&MachineName) -> Option<PathBuf>) -> String {
+pub fn failures(
+    outcome: &Outcome,
+    took: &BTreeMap<StepId, Duration>,
+    log_of: &dyn Fn(&MachineName) -> Option<PathBuf>,
+) -> String {
     let mut out = String::new();
     for (id, end) in outcome {
         if let End::Failed(error) = end {
-            out.push_str(&failure(id, error, log_of(&id.machine).as_deref()));
+            out.push_str(&failure(id, error, took.get(id).copied(), log_of(&id.machine).as_deref()));
             out.push('\n');
         }
     }
@@ -170,11 +176,16 @@ fn without_name<'a>(name: &MachineName, text: &'a str) -> &'a str {
     text.strip_prefix(&format!("`{name}`: ")).unwrap_or(text)
 }
 
-/// Host, step, cause, exit status, last lines of remote stderr, the log's path, what to do next.
-fn failure(id: &StepId, error: &StepError, log: Option<&Path>) -> String {
+/// A failure that took less is told without how long it took: nobody waited for it.
+const WAITED: Duration = Duration::from_secs(5);
+
+/// Host, step, how long it took, cause, exit status, last lines of remote stderr, the log's path, what to do next.
+fn failure(id: &StepId, error: &StepError, took: Option<Duration>, log: Option<&Path>) -> String {
     let cause = error.to_string();
     let cause = without_name(&id.machine, &cause);
-    let mut out = format!("error: {}: {} failed\n  {}\n", id.machine, id.what(), cause.replace('\n', "\n  | "));
+    let after =
+        took.filter(|took| *took >= WAITED).map(|took| format!(" after {}", duration(took))).unwrap_or_default();
+    let mut out = format!("error: {}: {} failed{after}\n  {}\n", id.machine, id.what(), cause.replace('\n', "\n  | "));
     for line in error.stderr().unwrap_or_default().lines() {
         out.push_str("  | ");
         out.push_str(line);
@@ -265,7 +276,7 @@ mod tests {
     /// The failure of one step alone.
     fn told(error: StepError) -> String {
         let outcome = Outcome::from([(id("web-1", Part::Engine), End::Failed(Arc::new(error)))]);
-        failures(&outcome, &log_of)
+        failures(&outcome, &BTreeMap::new(), &log_of)
     }
 
     /// Pain 30: host, step, command, exit status, what the host said, where there is more, what to do.

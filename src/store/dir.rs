@@ -8,11 +8,11 @@
 //! What is wrong with one machine never concerns another (pain 9).
 
 use super::{
-    Area, Holder, Lock, Mode, Store, StoreError,
+    Area, Holder, Lock, Mode, Seen, Store, StoreError, Subject,
     aside::Aside,
     config,
     file::{Files, Staged, failed, hidden},
-    lock,
+    lock::{self, Locks},
 };
 use crate::{
     digest::sha256_hex,
@@ -41,6 +41,9 @@ const CONFIG: &str = "config.json";
 #[path = "dir_folder.rs"]
 mod folder;
 
+#[path = "dir_locks.rs"]
+mod locks;
+
 use folder::Seed;
 
 /// A store in docker-machine's layout.
@@ -50,6 +53,7 @@ pub struct DirStore {
     /// `root` as config.json has it.
     root_text: String,
     files: Files,
+    locks: Locks,
 }
 
 /// What lies in a machine's folder.
@@ -78,7 +82,7 @@ impl DirStore {
         // `components` drops `.`, `//` and a trailing `/`, so that paths in config.json look as they should.
         let root: PathBuf = root.components().collect();
         let root_text = root.to_string_lossy().into_owned();
-        Ok(Self { root, root_text, files })
+        Ok(Self { root, root_text, files, locks: Locks::default() })
     }
 
     fn aside(&self) -> Aside<'_> {
@@ -199,10 +203,26 @@ impl DirStore {
         }))
     }
 
-    /// One writer of records at a time; readers need no lock. Ends with the file.
+    /// One writer of records at a time; readers need no lock. Ends with the file. A run that lost one of its locks
+    /// writes nothing any more, and while this is held nobody can take one.
     fn write_lock(&self) -> Result<File, StoreError> {
+        let guard = lock::wait(&self.guard()?, lock::GUARD)?;
+        self.locks.check()?;
+        Ok(guard)
+    }
+
+    fn guard(&self) -> Result<PathBuf, StoreError> {
         self.files.make_dir(&self.machines())?;
-        lock::wait(&self.machines().join(".lock"))
+        Ok(self.machines().join(".lock"))
+    }
+
+    /// As [`write_lock`](Self::write_lock), for files that lie beside a record.
+    fn area_lock(&self, area: Area<'_>) -> Result<Option<File>, StoreError> {
+        match area {
+            Area::Machine(_) => self.write_lock().map(Some),
+            // Certificates have a lock of their own.
+            Area::Certs | Area::Outside(_) => Ok(None),
+        }
     }
 
     /// What was interrupted while it was made or removed.
@@ -364,12 +384,14 @@ impl Store for DirStore {
 
     fn write(&self, area: Area<'_>, file: &str, content: &[u8], mode: Mode) -> Result<(), StoreError> {
         let path = self.file(area, file)?;
+        let _lock = self.area_lock(area)?;
         self.files.make_dir(&self.folder(area))?;
         self.files.write(&path, content, mode)
     }
 
     fn write_together(&self, area: Area<'_>, files: &[(&str, &[u8], Mode)]) -> Result<(), StoreError> {
         let folder = self.folder(area);
+        let _lock = self.area_lock(area)?;
         self.files.make_dir(&folder)?;
         let stage = |(name, content, mode): &(&str, &[u8], Mode)| -> Result<Staged<'_>, StoreError> {
             self.files.stage(&self.file(area, name)?, content, *mode)
@@ -382,7 +404,10 @@ impl Store for DirStore {
 
     fn machine_dir(&self, name: &MachineName) -> Result<PathBuf, StoreError> {
         let dir = self.dir_of(name);
-        self.files.make_dir(&dir)?;
+        if !dir.is_dir() {
+            let _lock = self.write_lock()?;
+            self.files.make_dir(&dir)?;
+        }
         Ok(dir)
     }
 
@@ -436,14 +461,32 @@ impl Store for DirStore {
     }
 
     fn lock(&self, fleet: &FleetName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {
-        let dir = self.root.join("fleets").join(fleet.as_str());
-        self.files.make_dir(&dir)?;
-        let held = lock::fleet(&dir.join("lock"), fleet, holder)?;
+        let held = self.take(&Subject::Fleet(fleet.clone()), holder)?;
         // Of a run that was killed. What cannot be deleted now is by the next one.
         if !self.leftovers()?.is_empty() {
             let _ = self.write_lock().and_then(|_lock| self.sweep());
         }
-        Ok(Box::new(held))
+        Ok(held)
+    }
+
+    fn lock_machine(&self, machine: &MachineName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {
+        self.take(&Subject::Machine(machine.clone()), holder)
+    }
+
+    fn still_held(&self) -> Result<(), StoreError> {
+        self.locks.check()
+    }
+
+    fn passes(&self) -> String {
+        self.locks.passes()
+    }
+
+    fn locks(&self) -> Result<Vec<Seen>, StoreError> {
+        self.seen()
+    }
+
+    fn break_lock(&self, subject: &Subject) -> Result<Option<Holder>, StoreError> {
+        lock::break_up(&self.files, &self.root, &self.guard()?, subject)
     }
 
     fn with_certs_locked(&self, outside: &BTreeSet<PathBuf>, work: &mut dyn FnMut()) -> Result<(), StoreError> {
@@ -452,7 +495,7 @@ impl Store for DirStore {
         let folders: BTreeSet<&PathBuf> = outside.iter().chain([&certs]).collect();
         let mut locks = Vec::new();
         for folder in folders {
-            let locked = self.files.make_dir(folder).and_then(|()| lock::wait(&folder.join(".lock")));
+            let locked = self.files.make_dir(folder).and_then(|()| lock::wait(&folder.join(".lock"), lock::CERTS));
             match locked {
                 Ok(lock) => locks.push(lock),
                 // A folder in which we may write nothing is none we could spoil.

@@ -383,29 +383,6 @@ fn a_store_that_cannot_be_written_says_so_with_path_and_help() {
     }
 }
 
-/// pain 11: a lock says who holds it and is free when its holder is gone, however it went.
-#[test]
-fn a_lock_names_its_holder_and_is_never_stuck() {
-    let (_dir, store) = store();
-    let fleet = FleetName::new("shop").unwrap();
-    let holder =
-        |pid| Holder { who: "ci@b7".to_owned(), pid, command: "machine apply".to_owned(), since: Timestamp(0) };
-    let held = store.lock(&fleet, &holder(7)).unwrap();
-    match store.lock(&fleet, &holder(8)) {
-        Err(StoreError::Locked { holder: found, .. }) => assert_eq!(*found, holder(7)),
-        Err(other) => panic!("{other}"),
-        Ok(_) => panic!("two hold it"),
-    }
-    store.lock(&FleetName::new("other").unwrap(), &holder(8)).unwrap();
-    drop(held);
-    // What a killed process leaves: a file that says it holds the lock, and no lock.
-    let path = store.root().join("fleets/shop/lock");
-    #[expect(clippy::disallowed_methods, reason = "what a killed process leaves")]
-    fs::write(&path, serde_json::to_string(&holder(9)).unwrap() + "and more").unwrap();
-    let _held = store.lock(&fleet, &holder(10)).unwrap();
-    assert_eq!(serde_json::from_str::<Holder>(&fs::read_to_string(&path).unwrap()).unwrap(), holder(10));
-}
-
 #[test]
 fn all_processes_agree_on_the_id() {
     let (_dir, store) = store();

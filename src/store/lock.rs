@@ -1,68 +1,436 @@
-//! Locks that the system frees when their holder ends, however it ends (pain 11: no lock is ever stuck).
+//! Locks with a lease: free at once when their holder's process ends, and after [`LEASE`] when it only seems to live
+//! (pain 11: no lock is ever stuck, and none is ever two runs').
+//!
+//! In a lock's folder lie `lock`, which says who holds it, and `alive-ID`, on which the holder keeps a lock of the
+//! system's while it lives, and into which its heart beats. What is decided here is decided in [`lease`](super::lease).
+//! All changes are made under the guard, the lock under which records are written.
 
-use super::{Holder, Lock, StoreError, file::failed};
-use crate::{clock::Timestamp, fault, name::FleetName};
+use super::{
+    Holder, Lock, Mode, StoreError, Subject,
+    file::{Files, failed},
+    lease::{BEAT, Held, LEASE, Lease, Process, Sight, Verdict},
+};
+use rustix::{
+    fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT},
+    time::ClockId,
+};
 use std::{
-    fs::{File, OpenOptions, TryLockError},
-    io::{Read as _, Seek as _, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::Path,
+    collections::BTreeMap,
+    fmt::Write as _,
+    fs::{self, File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
-/// The lock of a fleet. Who holds it is written in the file for others to read.
-pub(super) struct FleetLock {
-    file: File,
+/// How long a lock of the system's is waited for: each is held for a few writes only.
+pub(super) const GUARD: Duration = Duration::from_secs(30);
+/// How long one may take to make certificates for fifty who wait.
+pub(super) const CERTS: Duration = Duration::from_mins(2);
+
+/// A lock that this process took and has not given back.
+#[derive(Clone, Debug)]
+struct Mine {
+    id: String,
+    folder: PathBuf,
+    alive: Arc<File>,
+    beats: u64,
 }
 
-impl Lock for FleetLock {}
+/// What was seen of another holder's heart: which beat, and since when.
+#[derive(Debug)]
+struct Watched {
+    id: String,
+    beat: Option<(u64, u64)>,
+    since: Instant,
+}
 
-impl Drop for FleetLock {
+#[derive(Debug, Default)]
+struct State {
+    mine: BTreeMap<Subject, Mine>,
+    watched: BTreeMap<Subject, Watched>,
+    beating: bool,
+}
+
+#[derive(Debug, Default)]
+struct Heart {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+impl Heart {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The locks of a store, and which of them are this process's.
+#[derive(Clone, Debug)]
+pub(super) struct Locks {
+    heart: Arc<Heart>,
+    lease: Duration,
+    beat: Duration,
+}
+
+impl Default for Locks {
+    fn default() -> Self {
+        Self::with_lease(LEASE, BEAT)
+    }
+}
+
+/// A lock as others see it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Seen {
+    /// Of what.
+    pub subject: Subject,
+    /// Counts takings.
+    pub token: u64,
+    /// Who.
+    pub holder: Holder,
+    /// How long ago its heart beat last, if that can be told.
+    pub silent: Duration,
+    /// Whether it shows life, or is about to lose its lock.
+    pub alive: bool,
+}
+
+/// A lock that is held. Dropping it gives it back.
+struct Taken {
+    locks: Locks,
+    subject: Subject,
+    id: String,
+    files: Files,
+    guard: PathBuf,
+}
+
+impl Lock for Taken {}
+
+impl Drop for Taken {
     fn drop(&mut self) {
-        // So that nobody reads an old holder; if it fails, the next one overwrites it.
-        let _ = self.file.set_len(0);
-        let _ = self.file.unlock();
-    }
-}
-
-fn open(path: &Path) -> Result<File, StoreError> {
-    let open = || OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
-    fault::point("lock.open", path).and_then(|()| open()).map_err(failed("open", path))
-}
-
-/// Takes the lock of a fleet, or says who has it.
-pub(super) fn fleet(path: &Path, fleet: &FleetName, holder: &Holder) -> Result<FleetLock, StoreError> {
-    let mut file = open(path)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            // Unreadable or not yet written: it is held all the same.
-            let _ = file.read_to_string(&mut text);
-            let holder = serde_json::from_str(&text).unwrap_or_else(|_| unknown_holder());
-            return Err(StoreError::Locked { fleet: fleet.clone(), holder: Box::new(holder) });
+        // What is not done here the system does when the process ends.
+        let Ok(_guard) = wait(&self.guard, GUARD) else { return };
+        let mut state = self.locks.heart.state();
+        let Some(mine) = state.mine.get(&self.subject).filter(|mine| mine.id == self.id).cloned() else { return };
+        let lease = read(&mine.folder);
+        // One that was lost is kept in mind: its holder may not write any more.
+        if lease.is_of(&mine.id) {
+            let _ = give_back(&self.files, &mine.folder, &self.subject, &lease);
+            let _ = fs::remove_file(alive(&mine.folder, &mine.id));
+            // Machines come and go by the hundred; what is left of their locks must not stay for ever.
+            let _ = fs::remove_dir(&mine.folder);
+            state.mine.remove(&self.subject);
+            self.locks.heart.changed.notify_all();
         }
-        Err(TryLockError::Error(e)) => return Err(failed("lock", path)(e)),
     }
-    let text = serde_json::to_string(holder).expect("a holder is plain data");
-    // Written in place: a rename would leave others with a lock on another file.
-    fault::point("lock.write", path)
-        .and_then(|()| file.set_len(0))
-        .and_then(|()| file.rewind())
-        .and_then(|()| fault::point("lock.write.half", path))
-        .and_then(|()| file.write_all(text.as_bytes()))
-        .and_then(|()| file.sync_data())
-        .map_err(failed("write", path))?;
-    Ok(FleetLock { file })
 }
 
-/// One who has taken the lock and not said yet who it is.
-fn unknown_holder() -> Holder {
-    Holder { who: "another run".to_owned(), pid: 0, command: "starting".to_owned(), since: Timestamp(0) }
+impl Locks {
+    pub(super) fn with_lease(lease: Duration, beat: Duration) -> Self {
+        Self { heart: Arc::default(), lease, beat }
+    }
+
+    /// Takes a lock, or says who has it. `root` is the store's; `guard` the path of the lock under which records are
+    /// written.
+    pub(super) fn take(
+        &self,
+        files: &Files,
+        root: &Path,
+        guard: &Path,
+        subject: &Subject,
+        holder: &Holder,
+    ) -> Result<Box<dyn Lock>, StoreError> {
+        let folder = subject.folder(root);
+        // Those who wait must not stand in the way of who works: most of their looks end here, without the guard.
+        if let Some(held) = read(&folder).held
+            && let Ok((Some(file), Process::There)) = process(&alive(&folder, &held.id), &held)
+            && since(read_beat(&file)) < self.lease
+        {
+            return Err(locked(subject, held));
+        }
+        let _guard = wait(guard, GUARD)?;
+        files.make_dir(&folder)?;
+        let old = read(&folder);
+        if let Some(held) = &old.held {
+            let sight = self.look(&folder, guard, subject, held)?;
+            if old.judge(sight, self.lease) == Verdict::Held {
+                return Err(locked(subject, held.clone()));
+            }
+        }
+        let id = random_id().map_err(failed("lock", &folder))?;
+        let path = alive(&folder, &id);
+        let options = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).clone();
+        let file = options.open(&path).map_err(failed("make", &path))?;
+        file.lock().map_err(failed("lock", &path))?;
+        let device = file.metadata().map_err(failed("read", &path))?.dev();
+        let held = Held { id: id.clone(), place: place(device), holder: holder.clone() };
+        let lease = old.taken(held);
+        let written = beat(&file, 0).map_err(failed("write", &path)).and_then(|()| write(files, &folder, &lease));
+        if let Err(e) = written {
+            let _ = fs::remove_file(&path);
+            return Err(e);
+        }
+        if let Some(gone) = &old.held {
+            // It belongs to nobody any more; if it cannot be removed, it lies there.
+            let _ = fs::remove_file(alive(&folder, &gone.id));
+        }
+        let mine = Mine { id: id.clone(), folder, alive: Arc::new(file), beats: 0 };
+        let mut state = self.heart.state();
+        state.watched.remove(subject);
+        state.mine.insert(subject.clone(), mine);
+        if !state.beating {
+            state.beating = true;
+            let (heart, every) = (Arc::clone(&self.heart), self.beat);
+            thread::spawn(move || keep_beating(&heart, every));
+        }
+        drop(state);
+        let (locks, subject) = (self.clone(), subject.clone());
+        Ok(Box::new(Taken { locks, subject, id, files: files.clone(), guard: guard.to_owned() }))
+    }
+
+    /// What can be seen of who holds a lock.
+    fn look(&self, folder: &Path, guard: &Path, subject: &Subject, held: &Held) -> Result<Sight, StoreError> {
+        let path = alive(folder, &held.id);
+        let (file, process) = match process(&path, held)? {
+            (Some(file), process) => (file, process),
+            (None, process) => return Ok(Sight { process, silent: Duration::ZERO }),
+        };
+        let seen = read_beat(&file);
+        if process != Process::Elsewhere {
+            return Ok(Sight { process, silent: since(seen) });
+        }
+        // The disk's own clock stamped both files; it is as good as ours, and there is only one of it.
+        touch(&File::open(guard).map_err(failed("open", guard))?).map_err(failed("touch", guard))?;
+        let stamp = |path: &Path| fs::metadata(path).and_then(|about| about.modified()).map_err(failed("read", path));
+        let by_disk = stamp(guard)?.duration_since(stamp(&path)?).unwrap_or_default();
+        // And if that clock was set back: what we saw with our own eyes, on our own.
+        let mut state = self.heart.state();
+        let watched = state.watched.entry(subject.clone()).or_insert_with(|| Watched {
+            id: held.id.clone(),
+            beat: seen,
+            since: Instant::now(),
+        });
+        if watched.id != held.id || watched.beat != seen {
+            *watched = Watched { id: held.id.clone(), beat: seen, since: Instant::now() };
+        }
+        Ok(Sight { process, silent: by_disk.max(watched.since.elapsed()) })
+    }
+
+    /// Whether all that this process took is still its own. To be asked under the guard before a write.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let state = self.heart.state();
+        for (subject, mine) in &state.mine {
+            let lease = read(&mine.folder);
+            if !lease.is_of(&mine.id) {
+                let by = lease.held.map(|held| Box::new(held.holder));
+                return Err(StoreError::LostLock { subject: subject.clone(), by });
+            }
+        }
+        Ok(())
+    }
+
+    /// As a run that was stopped.
+    #[cfg(test)]
+    pub(super) fn stop_beating(&self) {
+        for mine in self.heart.state().mine.values_mut() {
+            mine.alive = Arc::new(tempfile::tempfile().expect("tests can make temporary files"));
+        }
+    }
+
+    /// What a child is given so that it is known as one of ours; empty when nothing is held.
+    pub(super) fn passes(&self) -> String {
+        let state = self.heart.state();
+        let passes =
+            state.mine.iter().map(|(subject, mine)| format!("{}/{}/{}", subject.kind(), subject.name(), mine.id));
+        passes.collect::<Vec<_>>().join(" ")
+    }
 }
 
-/// Waits for a lock, which lasts as long as the file is open.
-pub(super) fn wait(path: &Path) -> Result<File, StoreError> {
-    let file = open(path)?;
-    file.lock().map_err(failed("lock", path))?;
-    Ok(file)
+fn locked(subject: &Subject, held: Held) -> StoreError {
+    let pass = pass(subject, &held);
+    StoreError::Locked { subject: subject.clone(), holder: Box::new(held.holder), pass }
+}
+
+/// What the children of a holder are told apart by.
+fn pass(subject: &Subject, held: &Held) -> String {
+    format!("{}/{}/{}", subject.kind(), subject.name(), held.id)
+}
+
+/// How a lock is seen by one who only looks: nothing is written.
+pub(super) fn see(root: &Path, subject: Subject) -> Result<Option<Seen>, StoreError> {
+    let folder = subject.folder(root);
+    let Lease { token, held: Some(held) } = read(&folder) else { return Ok(None) };
+    let path = alive(&folder, &held.id);
+    let (file, process) = process(&path, &held)?;
+    let silent = match (&file, process) {
+        (_, Process::Gone) | (None, _) => return Ok(None),
+        (Some(file), Process::There) => since(read_beat(file)),
+        // By two clocks, which is good enough for looking.
+        (Some(file), Process::Elsewhere) => {
+            file.metadata().and_then(|about| about.modified()).ok().and_then(|at| at.elapsed().ok()).unwrap_or_default()
+        }
+    };
+    Ok(Some(Seen { subject, token, holder: held.holder, silent, alive: silent < LEASE }))
+}
+
+/// Takes a lock away from whoever has it; who that was.
+pub(super) fn break_up(
+    files: &Files,
+    root: &Path,
+    guard: &Path,
+    subject: &Subject,
+) -> Result<Option<Holder>, StoreError> {
+    let folder = subject.folder(root);
+    if read(&folder).held.is_none() {
+        return Ok(None);
+    }
+    let _guard = wait(guard, GUARD)?;
+    let lease = read(&folder);
+    write(files, &folder, &lease.freed())?;
+    Ok(lease.held.map(|held| {
+        let _ = fs::remove_file(alive(&folder, &held.id));
+        held.holder
+    }))
+}
+
+fn alive(folder: &Path, id: &str) -> PathBuf {
+    folder.join(format!("alive-{id}"))
+}
+
+/// What is written of a lock. What cannot be read is held by nobody: it is written in one piece or not at all.
+fn read(folder: &Path) -> Lease {
+    let text = fs::read(folder.join("lock")).unwrap_or_default();
+    serde_json::from_slice(&text).unwrap_or_default()
+}
+
+/// Writes that nobody holds it. Of a fleet the token is kept, so that a history of takings makes sense.
+fn give_back(files: &Files, folder: &Path, subject: &Subject, lease: &Lease) -> Result<(), StoreError> {
+    match subject {
+        Subject::Fleet(_) => write(files, folder, &lease.freed()),
+        Subject::Machine(_) => {
+            let path = folder.join("lock");
+            fs::remove_file(&path).map_err(failed("remove", &path))
+        }
+    }
+}
+
+fn write(files: &Files, folder: &Path, lease: &Lease) -> Result<(), StoreError> {
+    let text = serde_json::to_string(lease).expect("a lease is plain data");
+    files.write(&folder.join("lock"), text.as_bytes(), Mode::Private)
+}
+
+/// The holder's file, and whether the holder is there.
+fn process(path: &Path, held: &Held) -> Result<(Option<File>, Process), StoreError> {
+    let file = match File::open(path) {
+        // Whoever gives a lock back, or breaks it, removes it; and nobody else.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((None, Process::Gone)),
+        other => other.map_err(failed("open", path))?,
+    };
+    let device = file.metadata().map_err(failed("read", path))?.dev();
+    if place(device) != held.place {
+        return Ok((Some(file), Process::Elsewhere));
+    }
+    match file.try_lock_shared() {
+        Ok(()) => Ok((Some(file), Process::Gone)),
+        Err(TryLockError::WouldBlock) => Ok((Some(file), Process::There)),
+        Err(TryLockError::Error(e)) => Err(failed("lock", path)(e)),
+    }
+}
+
+/// This start of this computer, and a disk. Where nobody can tell, no two are the same.
+fn place(device: u64) -> String {
+    match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
+        Ok(boot) => format!("{}/{device}", boot.trim()),
+        Err(_) => format!("{}/{device}", random_id().unwrap_or_default()),
+    }
+}
+
+fn random_id() -> io::Result<String> {
+    let mut random = [0_u8; 8];
+    aws_lc_rs::rand::fill(&mut random).map_err(|_| io::Error::other("no randomness"))?;
+    Ok(random.iter().fold(String::new(), |mut hex, byte| {
+        let _ = write!(hex, "{byte:02x}");
+        hex
+    }))
+}
+
+/// Milliseconds of a clock that all processes of this computer share, and that stands still while it sleeps.
+fn uptime() -> u64 {
+    let now = rustix::time::clock_gettime(ClockId::Monotonic);
+    u64::try_from(now.tv_sec).unwrap_or_default() * 1000 + u64::try_from(now.tv_nsec).unwrap_or_default() / 1_000_000
+}
+
+fn since(beat: Option<(u64, u64)>) -> Duration {
+    // One that cannot be read is being written.
+    beat.map_or(Duration::ZERO, |(_, at)| Duration::from_millis(uptime().saturating_sub(at)))
+}
+
+/// Shows life. In place and of one length, so that a full disk does not stop a heart.
+fn beat(file: &File, count: u64) -> io::Result<()> {
+    file.write_all_at(format!("{count:020} {:020}\n", uptime()).as_bytes(), 0)?;
+    touch(file)
+}
+
+fn touch(file: &File) -> io::Result<()> {
+    let at = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
+    let times = Timestamps { last_access: at(UTIME_OMIT.into()), last_modification: at(UTIME_NOW.into()) };
+    Ok(rustix::fs::futimens(file, &times)?)
+}
+
+fn read_beat(file: &File) -> Option<(u64, u64)> {
+    let mut text = [0; 41];
+    file.read_exact_at(&mut text, 0).ok()?;
+    let (count, at) = std::str::from_utf8(&text).ok()?.trim().split_once(' ')?;
+    Some((count.parse().ok()?, at.parse().ok()?))
+}
+
+/// Beats until nothing is held.
+fn keep_beating(heart: &Heart, every: Duration) {
+    loop {
+        let mut state = heart.state();
+        let due = Instant::now() + every;
+        while !state.mine.is_empty() && Instant::now() < due {
+            let left = due.saturating_duration_since(Instant::now());
+            state = heart.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+        if state.mine.is_empty() {
+            state.beating = false;
+            return;
+        }
+        let files: Vec<_> = state
+            .mine
+            .values_mut()
+            .map(|mine| {
+                mine.beats += 1;
+                (Arc::clone(&mine.alive), mine.beats)
+            })
+            .collect();
+        // A disk that hangs must not hang all others.
+        drop(state);
+        for (file, count) in files {
+            // One that is missed is not the last.
+            let _ = beat(&file, count).and_then(|()| file.sync_data());
+        }
+    }
+}
+
+/// Waits for a lock of the system's, which lasts as long as the file is open.
+pub(super) fn wait(path: &Path, limit: Duration) -> Result<File, StoreError> {
+    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
+    let file = options.open(path).map_err(failed("open", path))?;
+    let begun = Instant::now();
+    let mut pause = Duration::from_micros(200);
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(e)) => return Err(failed("lock", path)(e)),
+            Err(TryLockError::WouldBlock) if begun.elapsed() >= limit => {
+                let why = format!("another process has held it for {} s", limit.as_secs());
+                return Err(failed("lock", path)(io::Error::new(io::ErrorKind::TimedOut, why)));
+            }
+            Err(TryLockError::WouldBlock) => thread::sleep(pause),
+        }
+        pause = (pause * 2).min(Duration::from_millis(5));
+    }
 }

@@ -1,6 +1,6 @@
 //! Records in memory, for tests. Stricter than a directory: what a careful program never does, panics.
 
-use super::{Area, Holder, Lock, Mode, Store, StoreError, file::failed};
+use super::{Area, Holder, Lock, Mode, Store, StoreError, Subject, file::failed};
 use crate::{
     name::{FleetName, MachineName},
     record::{
@@ -34,9 +34,10 @@ struct State {
     files: BTreeMap<(PathBuf, String), (Vec<u8>, Mode)>,
     tombstones: BTreeMap<String, Tombstone>,
     history: Option<String>,
-    locks: Arc<Mutex<BTreeMap<FleetName, Holder>>>,
+    locks: Arc<Mutex<BTreeMap<Subject, Holder>>>,
     fuse: Option<(usize, Blown)>,
     writes: usize,
+    lost: Option<Subject>,
 }
 
 /// A store in memory. Its root and the folders of machines are a temporary directory, made at first use.
@@ -64,6 +65,23 @@ impl MemoryStore {
         self.state().writes
     }
 
+    /// From now on this store's user has lost a lock, and writes nothing.
+    pub fn lose(&self, subject: Subject) {
+        self.state().lost = Some(subject);
+    }
+
+    fn take(&self, subject: Subject, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {
+        let locks = self.state().locks.clone();
+        let mut held = locks.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(holder) = held.get(&subject) {
+            let (holder, pass) = (Box::new(holder.clone()), String::new());
+            return Err(StoreError::Locked { subject, holder, pass });
+        }
+        held.insert(subject.clone(), holder.clone());
+        drop(held);
+        Ok(Box::new(MemoryLock { subject, locks }))
+    }
+
     /// Makes a machine's record one that will not parse.
     pub fn break_record(&self, name: &str, why: &str) {
         let mut state = self.state();
@@ -85,6 +103,9 @@ impl MemoryStore {
     fn change(&self, what: &str, change: impl FnOnce(&mut State)) -> Result<(), StoreError> {
         let mut state = self.state();
         state.writes += 1;
+        if let Some(subject) = &state.lost {
+            return Err(StoreError::LostLock { subject: subject.clone(), by: None });
+        }
         let lost = match &mut state.fuse {
             None => false,
             Some((0, _)) => return Err(blown(what)),
@@ -124,15 +145,15 @@ fn key(area: Area<'_>, file: &str) -> (PathBuf, String) {
 }
 
 struct MemoryLock {
-    fleet: FleetName,
-    locks: Arc<Mutex<BTreeMap<FleetName, Holder>>>,
+    subject: Subject,
+    locks: Arc<Mutex<BTreeMap<Subject, Holder>>>,
 }
 
 impl Lock for MemoryLock {}
 
 impl Drop for MemoryLock {
     fn drop(&mut self) {
-        self.locks.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.fleet);
+        self.locks.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.subject);
     }
 }
 
@@ -270,14 +291,18 @@ impl Store for MemoryStore {
     }
 
     fn lock(&self, fleet: &FleetName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {
-        let locks = self.state().locks.clone();
-        let mut held = locks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(holder) = held.get(fleet) {
-            return Err(StoreError::Locked { fleet: fleet.clone(), holder: Box::new(holder.clone()) });
+        self.take(Subject::Fleet(fleet.clone()), holder)
+    }
+
+    fn lock_machine(&self, machine: &MachineName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {
+        self.take(Subject::Machine(machine.clone()), holder)
+    }
+
+    fn still_held(&self) -> Result<(), StoreError> {
+        match &self.state().lost {
+            Some(subject) => Err(StoreError::LostLock { subject: subject.clone(), by: None }),
+            None => Ok(()),
         }
-        held.insert(fleet.clone(), holder.clone());
-        drop(held);
-        Ok(Box::new(MemoryLock { fleet: fleet.clone(), locks }))
     }
 
     fn with_certs_locked(&self, _: &BTreeSet<PathBuf>, work: &mut dyn FnMut()) -> Result<(), StoreError> {

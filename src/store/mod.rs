@@ -15,7 +15,9 @@ pub mod plans;
 
 mod aside;
 mod file;
+mod lease;
 mod lock;
+mod subject;
 
 use crate::{
     clock::Timestamp,
@@ -29,6 +31,10 @@ use std::{
     path::{Path, PathBuf},
 };
 use thiserror::Error;
+
+pub use lease::LEASE;
+pub use lock::Seen;
+pub use subject::Subject;
 
 /// What ends badly between us and the store.
 #[derive(Debug, Error)]
@@ -62,13 +68,31 @@ pub enum StoreError {
     /// There is one already, recorded or half made.
     #[error("Docker machine \"{0}\" already exists")]
     Exists(MachineName),
-    /// Another run holds the fleet.
-    #[error("fleet `{fleet}` is being applied by {}", holder.describe())]
+    /// Another run holds the fleet or machine.
+    #[error("{subject} {} by {}", subject.doing(), holder.describe())]
     Locked {
-        /// The fleet.
-        fleet: FleetName,
+        /// What is held.
+        subject: Subject,
         /// Who holds it.
         holder: Box<Holder>,
+        /// What its children know it by.
+        pass: String,
+    },
+    /// The run that started this one holds it, and waits for this one to end.
+    #[error("{subject} is held by the run that started this command: {}", holder.describe())]
+    LockedByOwn {
+        /// What is held.
+        subject: Subject,
+        /// Who holds it.
+        holder: Box<Holder>,
+    },
+    /// This run held it, and another took it over.
+    #[error("the lock of {subject} was lost{}", by.as_ref().map(|by| format!(" to {}", by.describe())).unwrap_or_default())]
+    LostLock {
+        /// What was held.
+        subject: Subject,
+        /// Who has it now, if anybody.
+        by: Option<Box<Holder>>,
     },
 }
 
@@ -88,8 +112,18 @@ impl StoreError {
                  To finish it if its creation was cut off:\n  machine provision {name}"
             )),
             Self::Locked { holder, .. } => Some(format!(
-                "wait until it has ended. If it hangs, end process {} on that computer: the lock goes with it",
+                "wait for it with `--lock-timeout 10m`. If it hangs, end process {} on that computer: the lock goes with it",
                 holder.pid
+            )),
+            Self::LockedByOwn { .. } => Some(
+                "a hook can look at machines and use them; what changes them, let it start after that run has ended"
+                    .to_owned(),
+            ),
+            Self::LostLock { .. } => Some(format!(
+                "this run showed no life for {} s, so another could take over, or somebody broke its lock; it has \
+                 written nothing since. What it had begun is recorded: when the other has ended, run the command again.\n\
+                 To see who holds what:\n  machine lock ls",
+                LEASE.as_secs()
             )),
         }
     }
@@ -117,6 +151,9 @@ fn io_help(path: &Path, error: &std::io::Error) -> Option<String> {
         }
         _ if error.raw_os_error() == Some(EIO) => format!(
             "look at the disk that holds {path}, it may be about to fail; what was there is still there:\n  dmesg | tail"
+        ),
+        ErrorKind::TimedOut => format!(
+            "a program was stopped, or hangs, while it wrote there. Continue it or end it; this names it:\n  fuser -v {path}"
         ),
         _ => return None,
     })
@@ -164,6 +201,9 @@ pub enum Mode {
     /// 0600, from the first byte on.
     Private,
 }
+
+/// In the environment of a child: the locks of the run that started it.
+pub const PASS: &str = "MACHINE_LOCK_PASS";
 
 /// Held while a fleet is applied; dropping it gives the fleet free.
 pub trait Lock: Send + Sync {}
@@ -282,6 +322,42 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// [`StoreError::Locked`] when another run holds it.
     fn lock(&self, fleet: &FleetName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError>;
+
+    /// Takes the lock of a machine that no fleet has.
+    ///
+    /// # Errors
+    /// [`StoreError::Locked`] when another run holds it.
+    fn lock_machine(&self, machine: &MachineName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError>;
+
+    /// Whether everything that was locked through this store is still held. Every write of records asks by itself;
+    /// this is for effects elsewhere, which nobody can refuse.
+    ///
+    /// # Errors
+    /// [`StoreError::LostLock`] when somebody else took over.
+    fn still_held(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// What a child is given in [`PASS`], so that it knows the locks of who started it; empty when none are held.
+    fn passes(&self) -> String {
+        String::new()
+    }
+
+    /// All locks that somebody holds. Nothing is written to find out.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn locks(&self) -> Result<Vec<Seen>, StoreError> {
+        Ok(Vec::new())
+    }
+
+    /// Takes a lock away from whoever holds it; who that was. It can write nothing from then on.
+    ///
+    /// # Errors
+    /// When the store cannot be written.
+    fn break_lock(&self, _: &Subject) -> Result<Option<Holder>, StoreError> {
+        Ok(None)
+    }
 
     /// Runs `work` while no other process on this computer runs its `work` on the store's certificates, nor on
     /// those in `outside`: two first runs must not make two authorities.

@@ -2,6 +2,7 @@
 //!
 //! It knows nothing of fleets, plans or engines.
 
+pub mod limited;
 pub mod openssh;
 pub mod pool;
 pub mod ssh;

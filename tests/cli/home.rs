@@ -105,7 +105,7 @@ impl Home {
     }
 
     #[expect(clippy::disallowed_methods, reason = "the tests run the program, and shells that read what it prints")]
-    fn command(&self, program: &str) -> Command {
+    pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.env_clear().env("HOME", self.path()).env("PATH", "/usr/bin:/bin").env("USER", "tester");
         command.current_dir(self.path());

@@ -3,7 +3,7 @@
 mod engine;
 mod flags;
 
-use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, fleet, story};
+use super::{CliError, Cx, Exit, Group, Out, Run, claim, error::NamesError, fleet, story};
 use crate::{
     apply::{self, Interrupt, StepError},
     driver::{AnyDriver, DriverError},
@@ -87,6 +87,7 @@ impl Run for Create {
         for deed in deeds {
             out.line(&deed.to_string())?;
         }
+        let lock = claim::single(cx, &world, &name)?;
         let record = MachineRecord::new(name.clone(), None, asked.driver.name(), asked.options.clone());
         world
             .store
@@ -105,6 +106,7 @@ impl Run for Create {
         if let Err(error) = made {
             return Err(self.failed(&world, cx, out, &name, error));
         }
+        drop(lock);
         crate::context::sync_if_used(&world);
         if spec.engine.is_some() {
             out.line("Docker is up and running!")?;

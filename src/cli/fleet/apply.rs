@@ -1,14 +1,14 @@
 //! `apply`: makes it so.
 
 use super::{
-    Contents, FleetFile, inputs, look_within,
+    Contents, FleetFile, inputs, limited, look_within,
     narrow::{self, Narrow},
     perform::{How, perform},
     saved::{self, Left, SavedPlan},
     show,
 };
 use crate::{
-    cli::{CliError, Cx, Exit, Group, Out, Run, prompt, rm::holder},
+    cli::{CliError, Cx, Exit, Group, Out, Run, claim, prompt},
     fleet::{Fleet, OnError, Policy},
     name::FleetName,
     plan::{
@@ -102,8 +102,8 @@ impl Apply {
     }
 
     fn fleet(&self, cx: &Cx, out: &mut Out, fleet: &Fleet) -> Result<Exit, CliError> {
-        let world = self.fleet.world(cx)?;
-        let _lock = world.store.lock(&fleet.name, &holder(cx, &world)).map_err(CliError::Store)?;
+        let world = limited(self.fleet.world(cx)?, &fleet.policy);
+        let _lock = claim::fleet(cx, &world, &fleet.name)?;
         // One runtime for looking and doing, so that connections made to look are there to do.
         let runtime = cx.runtime()?;
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;
@@ -132,8 +132,8 @@ impl Apply {
         let Some(fleet) = file.document().fleet.clone() else {
             return Err(CliError::said(format!("{} is of no fleet", file.name)));
         };
-        let world = self.place(file).world(cx)?;
-        let _lock = world.store.lock(&fleet, &holder(cx, &world)).map_err(CliError::Store)?;
+        let world = limited(self.place(file).world(cx)?, file.policy());
+        let _lock = claim::fleet(cx, &world, &fleet)?;
         let runtime = cx.runtime()?;
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;
         if let Some(when) = file.done(&world)? {

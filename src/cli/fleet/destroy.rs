@@ -1,13 +1,13 @@
 //! `destroy`: removes every machine of a fleet.
 
 use super::{
-    FleetFile, count,
+    FleetFile, count, limited,
     narrow::{self, Narrow},
     perform::{How, perform},
     show,
 };
 use crate::{
-    cli::{CliError, Cx, Exit, Group, Out, Run, prompt, rm::holder},
+    cli::{CliError, Cx, Exit, Group, Out, Run, claim, prompt},
     plan::{Plan, guard},
     record::Part,
     report::Style,
@@ -37,8 +37,8 @@ impl Run for Destroy {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let fleet = self.fleet.load()?;
-        let world = self.fleet.world(cx)?;
-        let _lock = world.store.lock(&fleet.name, &holder(cx, &world)).map_err(CliError::Store)?;
+        let world = limited(self.fleet.world(cx)?, &fleet.policy);
+        let _lock = claim::fleet(cx, &world, &fleet.name)?;
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;
         let scope = self.narrow.scope(&fleet, &snapshot)?;
         let (plan, left_out) = scope.of(Plan::destroy(&fleet.name, &snapshot));

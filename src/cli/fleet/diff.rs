@@ -1,6 +1,6 @@
 //! `diff`: what is recorded against what is desired.
 
-use super::{FleetFile, look};
+use super::{FleetFile, limited, look};
 use crate::{
     cli::{
         CliError, Cx, Exit, Group, Out, Run,
@@ -25,7 +25,7 @@ impl Run for Diff {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let fleet = self.fleet.load()?;
-        let world = cx.world()?;
+        let world = limited(cx.world()?, &fleet);
         let snapshot = look(cx, &world, &fleet, true)?;
         let hosts = unified::hosts(&fleet, &snapshot, &world.drivers);
         let exit = if hosts.is_empty() { Exit::Done } else { Exit::ChangesPending };

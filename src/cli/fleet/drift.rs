@@ -1,6 +1,6 @@
 //! `drift`: what happened to machines behind our back, as far as it would make `apply` act.
 
-use super::{FleetFile, inputs, look, recorded};
+use super::{FleetFile, inputs, limited, look, recorded};
 use crate::{
     cli::{CliError, Cx, Exit, Group, Out, Run, answer},
     plan::{Plan, drift::Drift as Found},
@@ -25,7 +25,7 @@ impl Run for Drift {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let fleet = self.fleet.load()?;
-        let world = cx.world()?;
+        let world = limited(cx.world()?, &fleet);
         let snapshot = look(cx, &world, &fleet, false)?;
         // Compared with itself, a record differs only by what is observed.
         let plan = Plan::new(&recorded(&fleet, &snapshot), &snapshot, &inputs(&world, false));

@@ -20,19 +20,20 @@ pub(super) use fleet_file::{FleetFile, read};
 
 use super::{CliError, Cx, Exit, Out};
 use crate::{
-    fleet::{self, Fleet},
-    history::Origin,
+    fleet::{self, Fleet, Policy},
     name::MachineName,
     observe::{self, observe},
     plan::{Inputs, Plan, scope::Scope},
     record::Snapshot,
     report::Style,
+    transport::limited::Limited,
     world::World,
 };
 use anstyle::AnsiColor;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::{IsTerminal, Write},
+    sync::Arc,
 };
 
 /// How many machines are looked at together. Looking costs little on either side.
@@ -67,6 +68,12 @@ async fn look_within(world: &World, snapshot: Snapshot, fleet: &Fleet, scope: &S
     let looked = observe(world, snapshot, LOOKING, |known| around.contains(&known.record.name), show).await;
     counter.clear();
     looked
+}
+
+/// The world with the limits of a fleet.
+fn limited(world: World, policy: &Policy) -> World {
+    let connect = Arc::new(Limited::new(Arc::clone(&world.connect), policy.timeouts));
+    World { connect, ..world }
 }
 
 async fn look_at(world: &World, snapshot: Snapshot, fleet: &Fleet, hosts: BTreeSet<MachineName>) -> Snapshot {

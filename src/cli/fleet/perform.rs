@@ -11,7 +11,7 @@ use crate::{
     report::{Style, reporter, summary},
     world::{self, World},
 };
-use std::{io::Write as _, path::PathBuf};
+use std::{collections::BTreeMap, io::Write as _, path::PathBuf};
 use tokio::{signal::unix::SignalKind, sync::mpsc::unbounded_channel};
 
 /// How a lost answer is met within a run.
@@ -36,16 +36,21 @@ pub(super) async fn perform(world: &World, plan: &Plan, how: &How, out: &mut Out
     let listening = tokio::spawn(listen(interrupt.clone()));
     let mut reporter = reporter(how.style, plan);
     let reporting = tokio::spawn(async move {
+        let mut took = BTreeMap::new();
         while let Some(event) = inbox.recv().await {
             reporter.event(&event);
+            if let Event::Finished { step, elapsed, .. } = event {
+                took.insert(step, elapsed);
+            }
         }
         reporter.finish();
+        took
     });
     let options = Options { parallel: how.parallel, on_error: how.on_error, retries: RETRIES };
     let outcome = apply(plan, world, &options, &interrupt, &events).await;
     drop(events);
     let noted = open.map_or(Ok(()), |open| open.end_of(world, plan, &outcome));
-    reporting.await.expect("a reporter does not panic");
+    let took = reporting.await.expect("a reporter does not panic");
     listening.abort();
     if let Err(e) = noted {
         story::not_noted(&e);
@@ -61,7 +66,7 @@ pub(super) async fn perform(world: &World, plan: &Plan, how: &How, out: &mut Out
             out.line(&painted(plan))?;
         } else {
             // Where standard error is closed there is nobody to tell.
-            anstream::stderr().write_all(summary::failures(&outcome, &log_of).as_bytes()).ok();
+            anstream::stderr().write_all(summary::failures(&outcome, &took, &log_of).as_bytes()).ok();
             out.text(&summary::table(plan, &outcome))?;
         }
     } else {

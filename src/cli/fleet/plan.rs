@@ -1,7 +1,7 @@
 //! `plan`: what `apply` would do, and why.
 
 use super::{
-    Contents, FleetFile, inputs, look_within,
+    Contents, FleetFile, inputs, limited, look_within,
     narrow::{self, Narrow},
     painted,
     saved::{self, Origin, SavedPlan},
@@ -100,7 +100,7 @@ impl Plan {
     }
 
     fn make(&self, cx: &Cx, out: &mut Out, fleet: &Fleet) -> Result<Exit, CliError> {
-        let world = cx.world()?;
+        let world = limited(cx.world()?, &fleet.policy);
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;
         let scope = self.narrow.scope(fleet, &snapshot)?;
         let snapshot = if self.offline { snapshot } else { cx.block_on(look_within(&world, snapshot, fleet, &scope))? };

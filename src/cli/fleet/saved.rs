@@ -97,6 +97,11 @@ impl SavedPlan {
         &self.document
     }
 
+    /// How it is applied.
+    pub(super) fn policy(&self) -> &Policy {
+        &self.document.saved.as_ref().expect("`read` refuses a plan that was not saved").policy
+    }
+
     /// When all of it was done here, if it was.
     pub(super) fn done(&self, world: &World) -> Result<Option<Timestamp>, CliError> {
         let (Some(fleet), Some(saved)) = (&self.document.fleet, &self.document.saved) else { return Ok(None) };

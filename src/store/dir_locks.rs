@@ -1,0 +1,54 @@
+//! The locks of a directory: where they lie, and which there are.
+
+use super::DirStore;
+use crate::{
+    name::{FleetName, MachineName},
+    store::{
+        Holder, Lock, Seen, StoreError, Subject,
+        file::failed,
+        lock::{self, Locks},
+    },
+};
+use std::{fs, io, path::Path, time::Duration};
+
+impl DirStore {
+    /// A store whose locks expire sooner than others' do; for tests, which do not wait a minute.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_lease(root: impl AsRef<Path>, lease: Duration) -> Result<Self, StoreError> {
+        Ok(Self { locks: Locks::with_lease(lease, lease / 6), ..Self::new(root)? })
+    }
+
+    pub(super) fn take(&self, subject: &Subject, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {
+        self.locks.take(&self.files, &self.root, &self.guard()?, subject, holder)
+    }
+
+    /// All locks that somebody holds.
+    pub(super) fn seen(&self) -> Result<Vec<Seen>, StoreError> {
+        let fleets = names(&self.root.join("fleets"))?
+            .into_iter()
+            .filter_map(|name| FleetName::new(name).ok().map(Subject::Fleet));
+        let machines = names(&self.root.join("locks"))?
+            .into_iter()
+            .filter_map(|name| MachineName::new(name).ok().map(Subject::Machine));
+        let seen = fleets.chain(machines).map(|subject| lock::see(&self.root, subject));
+        seen.filter_map(Result::transpose).collect()
+    }
+}
+
+/// What lies in a folder, sorted.
+fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
+    let entries = match fs::read_dir(folder) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other.map_err(failed("read", folder))?,
+    };
+    let name = |entry: io::Result<fs::DirEntry>| entry.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    let mut names = entries.map(name).collect::<Result<Vec<_>, _>>().map_err(failed("read", folder))?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+#[cfg(test)]
+#[path = "dir_locks_tests.rs"]
+mod tests;
