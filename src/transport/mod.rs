@@ -5,6 +5,7 @@
 pub mod openssh;
 pub mod pool;
 pub mod ssh;
+pub mod ssh_config;
 
 use crate::{
     name::MachineName,

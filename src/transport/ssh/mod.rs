@@ -217,7 +217,7 @@ fn is_transient(e: &io::Error) -> bool {
 }
 
 /// The text of an I/O error as a lowercase fragment, without the number of the error.
-fn io_text(e: &io::Error) -> String {
+pub(super) fn io_text(e: &io::Error) -> String {
     let text = e.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut letters = text.chars();
