@@ -175,7 +175,7 @@ const CORPUS: &[&str] = &[
     "Host web-1 web-1 web-2\nPort 31\nHost 10.0.*\nPort 32\nHost *\nPort 33\n",
     "Match host WEB-1\n Port 34\n",
     "Match host web-1 host *-1\n Port 35\nMatch host=web-2\n Port 36\n",
-    "HostName %h%%x\n",
+    "HostName %h.%h\n",
     "HostName a\nHostName b\nPort 1\nPort 2\n",
 ];
 

@@ -75,20 +75,22 @@ impl Rules {
         let mut asking = Asking { ask, host: ask.alias.clone(), is_final: false, wants_final: false };
         let mut found = Settings { user: ask.user.clone(), port: ask.port, ..Settings::default() };
         asking.walk(self, &mut found)?;
+        if let Some(name) = &found.host_name {
+            let why = |why| SshConfigError::File { path: format!("HostName {name}"), why };
+            found.host_name = Some(asking.expand(name).map_err(why)?);
+        }
         if asking.wants_final {
-            // `Match final`: all is read once more, with the name that was found.
-            asking.host = asking.host_now(&found);
+            // `Match final`: all is read once more, and the name that was found is neither found again nor changed.
+            let named = found.host_name.clone();
+            asking.host = named.clone().unwrap_or(asking.host);
             asking.is_final = true;
+            found.host_name = Some(asking.host.replace('%', "%%"));
             asking.walk(self, &mut found)?;
+            found.host_name = named;
         }
         found.identities_only = found.only.unwrap_or_default();
         if found.count_max == Some(0) {
             found.alive_interval = Some(Duration::ZERO);
-        }
-        if let Some(name) = &found.host_name {
-            let tokens = Tokens { host: ask.alias.clone(), ..Tokens::default() };
-            let why = |why| SshConfigError::File { path: format!("HostName {name}"), why };
-            found.host_name = Some(tokens.expand(name, "h").map_err(why)?);
         }
         Ok(found)
     }
@@ -126,8 +128,11 @@ impl Asking<'_> {
 
     /// Where the host is as far as is known by now.
     fn host_now(&self, found: &Settings) -> String {
-        let tokens = Tokens { host: self.host.clone(), ..Tokens::default() };
-        found.host_name.as_ref().and_then(|name| tokens.expand(name, "h").ok()).unwrap_or_else(|| self.host.clone())
+        found.host_name.as_ref().and_then(|name| self.expand(name).ok()).unwrap_or_else(|| self.host.clone())
+    }
+
+    fn expand(&self, name: &str) -> Result<String, String> {
+        Tokens { host: self.host.clone(), ..Tokens::default() }.expand(name, "h")
     }
 
     /// Whether all conditions of a `Match` hold.
@@ -209,8 +214,8 @@ fn set(found: &mut Settings, keyword: Keyword, value: &str) -> Result<(), String
         Keyword::ProxyJump if found.proxy_command.is_none() => first(&mut found.proxy_jump, value.to_owned()),
         Keyword::ProxyCommand if found.jumps().is_none() => first(&mut found.proxy_command, value.to_owned()),
         Keyword::ProxyJump | Keyword::ProxyCommand => {}
-        Keyword::ConnectTimeout => first(&mut found.connect_timeout, time(value)?),
-        Keyword::ServerAliveInterval => first(&mut found.alive_interval, time(value)?),
+        Keyword::ConnectTimeout => found.connect_timeout = found.connect_timeout.or(time(value)?),
+        Keyword::ServerAliveInterval => found.alive_interval = found.alive_interval.or(time(value)?),
         Keyword::ServerAliveCountMax => {
             first(&mut found.count_max, value.parse().map_err(|_| format!("`{value}` is not a number"))?);
         }
@@ -230,11 +235,11 @@ fn yes(value: &str) -> Result<bool, String> {
     }
 }
 
-/// `90`, `1m30s`; `none` is zero.
-fn time(value: &str) -> Result<Duration, String> {
+/// `90`, `1m30s`; `none` is as if the line were not there.
+fn time(value: &str) -> Result<Option<Duration>, String> {
     let wrong = || format!("`{value}` is not a time");
     if value.eq_ignore_ascii_case("none") {
-        return Ok(Duration::ZERO);
+        return Ok(None);
     }
     let (mut total, mut rest) = (0_u64, value);
     while !rest.is_empty() {
@@ -252,7 +257,7 @@ fn time(value: &str) -> Result<Duration, String> {
         rest = after.get(1..).unwrap_or_default();
     }
     // OpenSSH keeps them in 31 bits.
-    if value.is_empty() || total > 0x7fff_ffff { Err(wrong()) } else { Ok(Duration::from_secs(total)) }
+    if value.is_empty() || total > 0x7fff_ffff { Err(wrong()) } else { Ok(Some(Duration::from_secs(total))) }
 }
 
 #[cfg(test)]
