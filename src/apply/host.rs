@@ -66,7 +66,7 @@ impl Host {
         target.patience = if made { BOOT } else { THERE };
         worker.progress(phase::CONNECTING);
         let transport = world.connect.connect(&target).await?;
-        let met = (transport.host_key(), transport.jump_key());
+        let met = (transport.host_key(), transport.jump_keys());
         if record.instance.as_mut().is_some_and(|instance| instance.pin(met.0, met.1)) {
             world.store.put(record)?;
         }

@@ -114,6 +114,10 @@ impl Transport for Running {
         self.inner.jump_key()
     }
 
+    fn jump_keys(&self) -> Vec<String> {
+        self.inner.jump_keys()
+    }
+
     fn needs_sudo(&self) -> bool {
         self.inner.needs_sudo()
     }

@@ -46,7 +46,7 @@ impl Connect for Pool {
         if let Some(open) = kept.as_ref()
             && !open.is_closed()
             && is_pinned(&target.host_keys, Some(&open.host_key()))
-            && is_pinned(&target.jump_keys, open.jump_key().as_ref())
+            && open.jump_keys().iter().all(|key| is_pinned(&target.jump_keys, Some(key)))
         {
             return Ok(Arc::clone(open));
         }
@@ -134,6 +134,7 @@ mod tests {
             jump_keys: Vec::new(),
             connect_timeout: Duration::from_secs(1),
             patience: Duration::ZERO,
+            lookup: None,
         }
     }
 

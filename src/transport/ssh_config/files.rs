@@ -5,6 +5,7 @@ use super::{
     rules::{Line, What},
 };
 use std::{
+    collections::BTreeMap,
     fs, io,
     os::unix::fs::MetadataExt as _,
     path::{Component, Path, PathBuf},
@@ -57,6 +58,18 @@ pub fn read(source: &Source, home: Option<&Path>) -> Result<Rules, SshConfigErro
             })
         }
     }
+}
+
+/// Who we are, as the system knows us, or else as the environment says.
+pub fn local_user(vars: &BTreeMap<String, String>) -> String {
+    let us = rustix::process::getuid().as_raw().to_string();
+    let users = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let known = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)? == us).then(|| name.to_owned())
+    });
+    known.or_else(|| ["USER", "LOGNAME"].iter().find_map(|name| vars.get(*name).cloned())).unwrap_or_default()
 }
 
 fn problem(path: &Path, why: impl Into<String>) -> SshConfigError {

@@ -23,7 +23,7 @@ pub struct Tokens {
 
 impl Tokens {
     /// Replaces those of `known` letters, of `dhnpru`; `%%` is `%`. The error says what cannot be replaced.
-    pub(super) fn expand(&self, text: &str, known: &str) -> Result<String, String> {
+    pub(in crate::transport) fn expand(&self, text: &str, known: &str) -> Result<String, String> {
         let mut expanded = String::new();
         let mut chars = text.chars();
         while let Some(c) = chars.next() {
