@@ -27,7 +27,9 @@ fn files<'a>(config: &'a str, known_hosts: &'a str, key: Option<&'a str>) -> Fil
 }
 
 fn of(target: &Target, files: Files<'_>) -> Result<OpenSsh, OpenSshError> {
-    OpenSsh::of(target, &Route::recorded(target).unwrap(), files)
+    let mut target = target.clone();
+    target.ssh.key = files.key.map(|key| key.display().to_string());
+    OpenSsh::of(&target, &Route::recorded(&target).unwrap(), files)
 }
 
 #[test]
