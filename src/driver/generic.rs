@@ -545,6 +545,39 @@ mod tests {
         assert!(Path::new(&key.unwrap()).is_absolute());
     }
 
+    /// Pain 21: an alias is what was written; what it stands for is recorded, and looked up again at each login.
+    #[test]
+    fn an_alias_is_recorded_as_what_it_stands_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config");
+        let text = "Host web1\n HostName 192.0.2.7\n Port 2200\n User deploy\n ProxyJump me@gate\n IdentityFile /k\n";
+        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes()).unwrap();
+        let file = Some(path.display().to_string());
+        let written = Options { ip: "web1".to_owned(), ssh_config: file, ..options() };
+        let instance = written.instance(&name()).unwrap();
+        assert_eq!((instance.id.as_str(), instance.address.as_str()), ("web1", "192.0.2.7"));
+        let want = SshEndpoint {
+            host: "192.0.2.7".to_owned(),
+            port: 2200,
+            user: "deploy".to_owned(),
+            key: None,
+            jump: Some("me@gate:22".to_owned()),
+        };
+        assert_eq!(instance.ssh, Some(want));
+        assert_eq!(written.lookup().unwrap().alias, "web1");
+        let given = Options { ssh_user: Some("root".to_owned()), jump: Some("none".to_owned()), ..written };
+        let ssh = given.instance(&name()).unwrap().ssh.unwrap();
+        assert_eq!((ssh.user.as_str(), ssh.port, ssh.jump), ("root", 2200, None), "what is given counts");
+        for none in [None, Some("none".to_owned())] {
+            let plain = Options { ip: "web1".to_owned(), ssh_config: none, ..options() };
+            assert!(plain.lookup().is_none());
+            assert_eq!(plain.instance(&name()).unwrap().address, "web1");
+        }
+        let missing = Options { ssh_config: Some("/nowhere/config".to_owned()), ..options() };
+        let error = missing.instance(&name()).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/config: there is no such file"), "{error}");
+    }
+
     #[tokio::test]
     async fn another_jump_host_is_a_first_contact() {
         let via = |jump: &str| Options { jump: Some(jump.to_owned()), ..options() };

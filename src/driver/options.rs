@@ -337,4 +337,17 @@ mod tests {
             prop_assert_eq!(size(&show_size(bytes)), Some(bytes));
         }
     }
+
+    #[test]
+    fn a_fallback_is_not_filled_in_and_its_absence_is_no_change() {
+        let user = OptionSpec { fallback: Some("root"), ..spec("user", Kind::Text, None, When::InPlace) };
+        let table = [user, spec("config", Kind::Path, Some("~/c"), When::InPlace)];
+        let none = OptionValues::new();
+        assert_eq!(with_defaults(&table, &none), OptionValues::from([("config".to_owned(), json!("~/c"))]));
+        let root = OptionValues::from([("user".to_owned(), json!("root"))]);
+        assert_eq!(compare(&table, &root, &none), Change::Nothing, "docker-machine wrote it down of itself");
+        assert_eq!(compare(&table, &none, &root), Change::InPlace(vec!["user".into()]), "now it is a wish");
+        assert_eq!(read(&table[1], &json!(false)).unwrap(), json!("none"));
+        assert!(read(&table[0], &json!(false)).is_err());
+    }
 }

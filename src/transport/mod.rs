@@ -163,6 +163,17 @@ impl TransportError {
         matches!(self, Self::Connect { .. } | Self::Timeout { .. } | Self::Broken { .. })
     }
 
+    /// Adds what of the user's `ssh_config` was not honoured, where that may be why nobody could log in.
+    fn with_notes(mut self, notes: &[String]) -> Self {
+        if let Self::Connect { why: text, .. } | Self::Auth { tried: text, .. } = &mut self {
+            for note in notes {
+                text.push_str("; ");
+                text.push_str(note);
+            }
+        }
+        self
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn help(&self) -> String {

@@ -82,6 +82,13 @@ async fn a_host_of_an_ssh_config_is_reached_by_its_name() {
     assert!(matches!(error, TransportError::HostKey { .. }), "{error}");
     assert_eq!(other.logins(), 0, "nobody logs in to a stranger");
 
+    own.write(&format!(
+        "Match exec true\n  Port 1\nHost web-1\n  HostName 127.0.0.1\n  Port {}\n",
+        server::free_port()
+    ));
+    let error = bare().connect(&own.target("web-1")).await.err().unwrap().to_string();
+    assert!(error.contains("connection refused; ") && error.contains("`Match exec` is not looked at"), "{error}");
+
     own.write("Host web-1\n  HostName 127.0.0.1\n  Port nine\n");
     let error = bare().connect(&own.target("web-1")).await.err().unwrap();
     let want = format!("`m1`: the way there cannot be looked up: {} line 3: `nine` is not a port", way.display());
@@ -266,7 +273,7 @@ async fn a_proxy_command_is_gone_through() {
     assert_eq!(run(&host, "echo in").await.unwrap().stdout, "in\n");
     assert_eq!(gate.logins(), 1);
     echo_megabytes(&host).await;
-    own.write(&block("web", &server, "ProxyCommand exit 1"));
+    own.write(&block("web", &server, "ProxyCommand false"));
     let error = bare().connect(&own.target("web")).await.err().unwrap().to_string();
     assert!(error.contains("the host closed the connection"), "{error}");
 }

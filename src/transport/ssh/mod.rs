@@ -134,7 +134,7 @@ impl SshConnect {
         loop {
             match self.attempt(target, &route, &credentials).await {
                 Ok(session) => return Ok(Arc::new(session)),
-                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Final(error)) => return Err(error.with_notes(&route.warnings)),
                 Err(failure @ (Failure::Transient(_) | Failure::RefusedHere(_))) => {
                     let (error, patience) = match failure {
                         Failure::RefusedHere(error) => (error, target.patience.min(REFUSED_HERE)),
@@ -142,7 +142,7 @@ impl SshConnect {
                     };
                     let left = patience.saturating_sub(begun.elapsed());
                     if left.is_zero() {
-                        return Err(error);
+                        return Err(error.with_notes(&route.warnings));
                     }
                     sleep(pause.min(left)).await;
                     pause = (pause * 3 / 2).min(LONGEST_PAUSE);
