@@ -114,7 +114,7 @@ impl Options {
                     (Some(rest), Some(home)) => home.join(rest),
                     _ => PathBuf::from(path),
                 };
-                Source::File(std::path::absolute(&path).unwrap_or(path))
+                Source::File(path)
             }
         };
         Some(Lookup {
@@ -293,6 +293,12 @@ impl Driver for Generic {
         }
         if let Some(user) = options.ssh_user.as_deref().filter(|user| !plain(user)) {
             problems.push(problem("ssh-user", format!("`{user}` is not a user"), "write a login name"));
+        }
+        // In a fleet file it would mean another file in every directory.
+        let whole = |path: &str| ["", NO_CONFIG].contains(&path) || path.starts_with(['/', '~']);
+        if let Some(path) = options.ssh_config.as_deref().filter(|path| !whole(path)) {
+            let help = "write its whole path, one that starts with `~/`, or `false` for none";
+            problems.push(problem("ssh-config", format!("`{path}` means another file in every directory"), help));
         }
         if let Some(jump) = options.jump().filter(|jump| route::jumps(jump).is_err()) {
             problems.push(problem("jump", format!("`{jump}` is not a host"), "write it as `user@host:port`"));

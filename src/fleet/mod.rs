@@ -116,11 +116,20 @@ pub struct Policy {
     pub max_delete: usize,
     /// Certificates that end within this many days are renewed.
     pub renew_before_days: i64,
+    /// How many connections to one jump host there may be; `None`: as the transport has it.
+    pub bastion_sessions: Option<usize>,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { parallel: 16, on_error: OnError::default(), prune: false, max_delete: 1, renew_before_days: 30 }
+        Self {
+            parallel: 16,
+            on_error: OnError::default(),
+            prune: false,
+            max_delete: 1,
+            renew_before_days: 30,
+            bastion_sessions: None,
+        }
     }
 }
 

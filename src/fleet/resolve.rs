@@ -199,7 +199,7 @@ fn tls_names(names: Vec<String>, section: Option<&Node>, problems: &mut Problems
 fn policy(section: Option<&Node>, problems: &mut Problems) -> Policy {
     let (raw, strange): (RawPolicy, _) = section.map(|node| read("policy", node, problems)).unwrap_or_default();
     refuse(&strange, "policy", problems);
-    let RawPolicy { parallel, on_error, prune, max_delete, renew_before_days } = raw;
+    let RawPolicy { parallel, on_error, prune, max_delete, renew_before_days, bastion_sessions } = raw;
     let default = Policy::default();
     Policy {
         parallel: parallel.map_or(default.parallel, Into::into),
@@ -207,6 +207,7 @@ fn policy(section: Option<&Node>, problems: &mut Problems) -> Policy {
         prune: prune.unwrap_or(default.prune),
         max_delete: max_delete.unwrap_or(default.max_delete),
         renew_before_days: renew_before_days.map_or(default.renew_before_days, i64::from),
+        bastion_sessions: bastion_sessions.map(Into::into),
     }
 }
 

@@ -286,4 +286,7 @@ impl dyn Transport + '_ {
 pub trait Connect: Send + Sync {
     /// Connects and logs in.
     async fn connect(&self, target: &Target) -> Result<Arc<dyn Transport>, TransportError>;
+
+    /// From now on there are at most this many connections to one jump host.
+    fn limit_bastions(&self, _most: usize) {}
 }

@@ -56,6 +56,10 @@ impl Connect for Pool {
         *kept = Some(Arc::clone(&opened));
         Ok(opened)
     }
+
+    fn limit_bastions(&self, most: usize) {
+        self.inner.limit_bastions(most);
+    }
 }
 
 /// Whether the key that was met is one of `pins`; with no pins, or no such host, every one is.

@@ -138,7 +138,9 @@ async fn a_hundred_hosts_share_few_connections_to_their_bastion() {
     let behind = server!("MaxStartups 500\n", Some(bastion.key()));
     for (most, limit) in [(None, 2), (Some(1), 1)] {
         let before = bastion.logins();
-        let ssh = Arc::new(connect(SshConfig { bastion_sessions: most, ..SshConfig::default() }));
+        let ssh = Arc::new(bare());
+        // As a fleet file's `policy: { bastion_sessions: 1 }` does.
+        most.into_iter().for_each(|most| ssh.limit_bastions(most));
         let mut asking = tokio::task::JoinSet::new();
         for _ in 0..100 {
             let mut target = behind.target();

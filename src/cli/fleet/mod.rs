@@ -119,6 +119,9 @@ fn look(cx: &Cx, world: &World, fleet: &Fleet, offline: bool) -> Result<Snapshot
 }
 
 async fn look_at(world: &World, snapshot: Snapshot, fleet: &Fleet, hosts: BTreeSet<MachineName>) -> Snapshot {
+    if let Some(most) = fleet.policy.bastion_sessions {
+        world.connect.limit_bastions(most);
+    }
     let counter = Counter::new();
     let picked = observe::of_fleet(&fleet.name, &hosts);
     let looked = observe(world, snapshot, LOOKING, picked, |_, seen, total| counter.show(seen, total)).await;

@@ -14,7 +14,10 @@ use std::{
     collections::BTreeMap,
     future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -30,7 +33,7 @@ const LINKS: usize = 2;
 /// Connections to jump hosts.
 pub(super) struct Jumps {
     keepalive: Duration,
-    links: usize,
+    links: AtomicUsize,
     slots: Mutex<BTreeMap<Vec<Stop>, Arc<tokio::sync::Mutex<Slot>>>>,
 }
 
@@ -94,7 +97,12 @@ type Reached = Result<(Pin<Box<dyn Stream>>, Vec<String>), Failure>;
 impl Jumps {
     /// None yet. `links`: how many connections to one jump host there may be.
     pub(super) fn new(keepalive: Duration, links: Option<usize>) -> Self {
-        Self { keepalive, links: links.unwrap_or(LINKS).max(1), slots: Mutex::default() }
+        Self { keepalive, links: AtomicUsize::new(links.unwrap_or(LINKS)), slots: Mutex::default() }
+    }
+
+    /// From now on there are at most this many connections to one jump host.
+    pub(super) fn limit(&self, most: usize) {
+        self.links.store(most, Ordering::Relaxed);
     }
 
     /// A stream to the stop at `place` of the way, and the keys of the jump hosts before it.
@@ -152,7 +160,7 @@ impl Jumps {
         let key = way.route.stops[..=place].to_vec();
         let slot = Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
         let mut slot = slot.lock().await;
-        if let Some(free) = slot.free(self.links) {
+        if let Some(free) = slot.free(self.links.load(Ordering::Relaxed).max(1)) {
             return Ok(free);
         }
         if let Some((at, address, why)) = &slot.failed

@@ -185,6 +185,10 @@ impl Connect for SshConnect {
     async fn connect(&self, target: &Target) -> Result<Arc<dyn Transport>, TransportError> {
         Ok(self.open(target).await?)
     }
+
+    fn limit_bastions(&self, most: usize) {
+        self.jumps.limit(most);
+    }
 }
 
 /// Whom we speak to, for error texts.
