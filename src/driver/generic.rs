@@ -36,7 +36,7 @@ const POLL: Duration = Duration::from_secs(1);
 const USUAL_CONFIG: &str = "~/.ssh/config";
 /// Value of `ssh-config` for no file.
 const NO_CONFIG: &str = "none";
-/// Value of `jump` for no host, whatever an ssh_config says.
+/// Value of `jump` for no host, whatever an `ssh_config` says.
 const NO_JUMP: &str = "none";
 
 /// The defaults of all options; each names only what is different.

@@ -1,7 +1,7 @@
 //! The `ssh_config` of OpenSSH's client: text to rules, rules and a name to settings.
 //!
 //! Only what says where a host is and how it is logged in to is taken; all other keywords are passed over. Reading
-//! files is in [`files`]; the rest is pure. ssh_config(5) is the reference, and `ssh -G` the judge in tests.
+//! files is in [`files`]; the rest is pure. `ssh_config(5)` is the reference, and `ssh -G` the judge in tests.
 
 pub mod files;
 mod pattern;

@@ -152,20 +152,16 @@ impl Asking<'_> {
                 _ => {
                     let value = inline.filter(|v| !v.is_empty()).or_else(|| words.next());
                     let value = value.ok_or_else(|| wrong(place, format!("`{attribute}` of `Match` has no value")))?;
-                    match self.condition(attribute, value, found) {
-                        Some(is) => is != negated,
-                        None => {
-                            // Only if the rest would have made the block count.
-                            if holds {
-                                let text = format!(
-                                    "{place}: `Match {attribute}` is not looked at; its block counts as not matching"
-                                );
-                                if !found.warnings.contains(&text) {
-                                    found.warnings.push(text);
-                                }
-                            }
-                            false
+                    if let Some(is) = self.condition(attribute, value, found) {
+                        is != negated
+                    } else {
+                        let text =
+                            format!("{place}: `Match {attribute}` is not looked at; its block counts as not matching");
+                        // Only if the rest would have made the block count.
+                        if holds && !found.warnings.contains(&text) {
+                            found.warnings.push(text);
                         }
+                        false
                     }
                 }
             };
