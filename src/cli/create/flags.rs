@@ -87,7 +87,12 @@ pub(super) fn define(command: Command) -> Command {
         // Completion offers files where help says so.
         let of = if spec.kind == Kind::Path { "file" } else { spec.key };
         let arg = with_value(Arg::new(spec.flag).long(spec.flag), takes, of);
-        arg.help(told(&capital(spec.help), spec.default.or(spec.fallback).unwrap_or_default(), spec.env)).hide(true)
+        let default = match (spec.default, spec.fallback) {
+            // Which of the two it is depends on the name we are called by; its help says so.
+            (Some(_), Some(_)) => None,
+            (default, fallback) => default.or(fallback),
+        };
+        arg.help(told(&capital(spec.help), default.unwrap_or_default(), spec.env)).hide(true)
     });
     command.args(shared).args(own)
 }
