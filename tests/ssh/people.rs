@@ -37,7 +37,7 @@ impl Own {
     /// A target that is to be looked up by this name, and of which nothing else is known.
     fn target(&self, alias: &str) -> Target {
         let mut target = server::nobody_there(Path::new("/nowhere"));
-        target.ssh.host = alias.to_owned();
+        alias.clone_into(&mut target.ssh.host);
         target.ssh.key = None;
         let source = Source::File(self.config());
         target.lookup = Some(Lookup { alias: alias.to_owned(), user: None, port: None, jump: None, source });
@@ -147,7 +147,7 @@ async fn a_hundred_hosts_share_few_connections_to_their_bastion() {
         for _ in 0..100 {
             let mut target = behind.target();
             target.ssh.jump = Some(format!("{}@127.0.0.1:{}", user(), bastion.port));
-            target.connect_timeout = Duration::from_secs(60);
+            target.connect_timeout = Duration::from_mins(1);
             let ssh = Arc::clone(&ssh);
             asking.spawn(async move { ssh.connect(&target).await });
         }
@@ -167,7 +167,7 @@ async fn twenty_hosts_behind_a_bastion_are_reached_faster_together() {
     let target = || {
         let mut target = behind.target();
         target.ssh.jump = Some(format!("{}@127.0.0.1:{}", user(), bastion.port));
-        target.connect_timeout = Duration::from_secs(60);
+        target.connect_timeout = Duration::from_mins(1);
         target
     };
     let mut times = Vec::new();
@@ -192,7 +192,7 @@ async fn a_bastion_that_forbids_forwarding_is_told_as_such() {
     let behind = server!("", Some(bastion.key()));
     let mut target = behind.target();
     target.ssh.jump = Some(format!("127.0.0.1:{}", bastion.port));
-    target.patience = Duration::from_secs(60);
+    target.patience = Duration::from_mins(1);
     let begun = Instant::now();
     let error = bare().connect(&target).await.err().unwrap().to_string();
     assert!(error.contains("the jump host forbids forwarding") && error.contains("AllowTcpForwarding yes"), "{error}");
@@ -206,7 +206,7 @@ async fn a_server_that_drops_connections_when_busy_is_asked_again() {
     let mut asking = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let mut target = server.target();
-        target.patience = Duration::from_secs(60);
+        target.patience = Duration::from_mins(1);
         asking.spawn(async move { bare().connect(&target).await });
     }
     for host in asking.join_all().await {
@@ -254,7 +254,7 @@ async fn an_encrypted_key_of_an_ssh_config_is_told_at_once() {
     new_key(&key, "ed25519", "a passphrase");
     own.write(&format!("Host web\n  HostName 192.0.2.1\n  IdentityFile {}\n", key.display()));
     let mut target = own.target("web");
-    target.patience = Duration::from_secs(60);
+    target.patience = Duration::from_mins(1);
     let begun = Instant::now();
     let error = bare().connect(&target).await.err().unwrap();
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
