@@ -3,7 +3,7 @@
 
 use crate::{
     digest::sha256_hex,
-    driver::{Checkpoint, DriverContext, DriverError},
+    driver::{AnyDriver, Checkpoint, DriverContext, DriverError},
     engine::spec::TLS_PORT,
     name::{FleetName, MachineName},
     provisioner::facts,
@@ -107,9 +107,38 @@ async fn look(world: &World, record: &MachineRecord, store_id: &str) -> Observed
             return observed;
         }
     }
+    if let Some(moved) = moved(world, record, *driver, instance).await {
+        observed.instance = Some(moved);
+    }
     let (host, api) = tokio::join!(ask_host(world, record), ask_api(world, record));
     (observed.host, observed.api) = (host, api);
     observed
+}
+
+/// A host whose name leads elsewhere in its `ssh_config` than when it was recorded.
+async fn moved(world: &World, record: &MachineRecord, driver: &dyn AnyDriver, old: &Instance) -> Option<Instance> {
+    driver.lookup(&record.options)?;
+    let dir = world::machine_dir(world, &record.name);
+    let cx = DriverContext {
+        machine: &record.name,
+        fleet: record.fleet.as_ref(),
+        store_id: "",
+        dir: &dir,
+        connect: &*world.connect,
+        checkpoint: &Nothing,
+        progress: &|_| {},
+    };
+    // What cannot be looked up is told by the login.
+    let mut now = driver.find(&cx, &record.options).await.ok()??;
+    if now.address == old.address {
+        return None;
+    }
+    // Whoever is there must still be who it was.
+    (now.host_keys, now.jump_keys) = (old.host_keys.clone(), old.jump_keys.clone());
+    if let (Some(now), Some(old)) = (&mut now.ssh, &old.ssh) {
+        now.key.clone_from(&old.key);
+    }
+    Some(now)
 }
 
 async fn ask_host(world: &World, record: &MachineRecord) -> Reach {

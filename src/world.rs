@@ -4,7 +4,7 @@
 use crate::{
     clock::Clock,
     docker::{DockerApi, DockerError, Endpoint, EngineVersion},
-    driver::Drivers,
+    driver::{self, Drivers},
     engine::Api,
     fault,
     local::Local,
@@ -47,7 +47,9 @@ const SOCKET: &str = "/var/run/docker.sock";
 /// that is not an absolute path lies in `dir`, the machine's folder in the store.
 #[must_use]
 pub fn target(record: &MachineRecord, dir: &Path) -> Option<Target> {
-    Target::of(&record.name, record.instance.as_ref()?, dir)
+    let mut target = Target::of(&record.name, record.instance.as_ref()?, dir)?;
+    target.lookup = driver::find(&record.driver).and_then(|driver| driver.lookup(&record.options));
+    Some(target)
 }
 
 /// Why an engine could not be asked, or did not answer.

@@ -318,3 +318,56 @@ fn machines_are_exported_for_openssh() {
     assert_eq!(run.status, 1);
     assert!(run.stderr.contains("nobody can log in to `other`"), "{}", run.stderr);
 }
+
+/// Pain 21: a machine whose address is a `Host` of ~/.ssh/config, by both clients, and in the lines for OpenSSH.
+#[test]
+fn a_host_of_the_users_ssh_config_is_a_machine() {
+    let home = Home::new();
+    let Some(server) = Server::start_for(hosts::SFTP, None) else { return };
+    if !installed("ssh") {
+        return;
+    }
+    add(&home, "web", server.target().ssh);
+    let store = hosts::store(&home);
+    let mut record = machine::store::Store::get(&store, &machine::name::MachineName::new("web").unwrap()).unwrap();
+    let ssh = record.instance.as_mut().unwrap().ssh.as_mut().unwrap();
+    (ssh.host, ssh.port, ssh.key) = ("web1".to_owned(), 22, None);
+    record.options = [("ip", "web1"), ("ssh-config", "~/.ssh/config")].map(|(k, v)| (k.to_owned(), v.into())).into();
+    machine::store::Store::put(&store, &record).unwrap();
+    fs::create_dir(home.path().join(".ssh")).unwrap();
+    let path = home.path().join(".ssh/config");
+    let write = |text: &str| fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();
+    let block = format!(
+        "Match exec true\n  Port 1\nHost web?\n  HostName 127.0.0.1\n  Port {}\n  User {}\n  IdentityFile {}\n",
+        server.port,
+        server::user(),
+        server.key().display()
+    );
+    write(&block);
+    for client in CLIENTS {
+        let run = home.in_store("machine", &[client, "ssh", "web", "echo", "in"]);
+        assert_eq!((run.status, run.stdout.as_str()), (0, "in\n"), "{}", run.stderr);
+    }
+    let run = home.in_store("machine", &["ssh-config", "web"]);
+    for want in ["HostName 127.0.0.1", "IdentityFile", "StrictHostKeyChecking yes"] {
+        assert!(run.stdout.contains(want), "{want}: {}", run.stdout);
+    }
+    // Whoever else is at the other end of the name: both fingerprints, and no login.
+    let Some(other) = Server::start_for("", Some(server.key())) else { return };
+    write(&block.replace(&server.port.to_string(), &other.port.to_string()));
+    let run = home.in_store("machine", &["ssh", "web", "true"]);
+    assert_ne!(run.status, 0);
+    assert!(run.stderr.contains(&server.fingerprint("ed25519")), "{}", run.stderr);
+    assert!(run.stderr.contains(&other.fingerprint("ed25519")), "{}", run.stderr);
+    let run = home.in_store("machine", &["--native-ssh=false", "ssh", "web", "true"]);
+    assert!(run.status != 0 && run.stderr.contains("Host key verification failed"), "{}", run.stderr);
+    assert_eq!(other.logins(), 0);
+    // A wrong line is told with its place.
+    write("Host web1\n  Port many\n");
+    let run = home.in_store("machine", &["ssh", "web", "true"]);
+    assert!(run.stderr.contains(".ssh/config line 2: `many` is not a port"), "{}", run.stderr);
+    // Commands that log in nowhere do not read it.
+    for words in [&["--version"][..], &["ip", "web"], &["inspect", "web"]] {
+        assert_eq!(home.in_store("machine", words).status, 0, "{words:?}");
+    }
+}

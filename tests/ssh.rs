@@ -34,6 +34,10 @@ macro_rules! server {
     };
 }
 
+// After the macro, which it uses.
+#[path = "ssh/people.rs"]
+mod people;
+
 const LIMITS: Limits = Limits { total: Duration::from_secs(30), idle: Duration::from_secs(20) };
 
 fn connect(config: SshConfig) -> SshConnect {

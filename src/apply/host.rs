@@ -142,7 +142,7 @@ pub(super) async fn connect(
     fault::pass("host.connect", record.name.as_str());
     let transport = world.connect.connect(&target).await?;
     fault::pass("host.connect.done", record.name.as_str());
-    let met = (transport.host_key(), transport.jump_key());
+    let met = (transport.host_key(), transport.jump_keys());
     if record.instance.as_mut().is_some_and(|instance| instance.pin(met.0, met.1)) {
         world.store.put(record)?;
     }

@@ -52,6 +52,10 @@ fn problem(parcel: &Parcel) -> Option<String> {
     if let Some(key) = [key, option].into_iter().flatten().find(|key| !files.contains_key(*key)) {
         return Some(format!("its key `{}` is not in it", key.escape_debug()));
     }
+    // It might name a file that somebody else can write, and such a file can name a command.
+    if record.options.get("ssh-config").is_some_and(|file| file != "none") {
+        return Some("it names an ssh_config of this computer".to_owned());
+    }
     strange(instance)
         .map(|text| format!("`{}` is no place to connect to", text.escape_debug()))
         .or_else(|| options(record))

@@ -137,6 +137,7 @@ fn nothing_hostile_is_believed() {
     refused(|p| ssh(p).user = "a b".to_owned(), "no place to connect to");
     refused(|p| ssh(p).jump = Some("-J".to_owned()), "no place to connect to");
     refused(|p| drop(p.record.options.insert("ssh-user".to_owned(), json!("-x"))), "is not a user");
+    refused(|p| drop(p.record.options.insert("ssh-config".to_owned(), json!("/tmp/x"))), "an ssh_config of this");
     refused(|p| p.record.instance = None, "no instance");
     refused(|p| p.config = json!("x"), "not an object");
 }

@@ -138,7 +138,8 @@ fn host(record: &MachineRecord) -> Map<String, Value> {
     let mut host = Map::new();
     host.insert("driver".to_owned(), Value::from(record.driver.as_str()));
     for spec in table {
-        let value = record.options.get(spec.key).filter(|value| defaults.get(spec.key) != Some(*value));
+        let usual = defaults.get(spec.key).cloned().or_else(|| options::fallback(spec));
+        let value = record.options.get(spec.key).filter(|value| usual.as_ref() != Some(*value));
         if let Some(value) = value {
             let shown = match value {
                 Value::Number(_) if spec.kind == options::Kind::Size => Value::from(options::show(spec, value)),

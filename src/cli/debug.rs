@@ -71,6 +71,10 @@ impl Connect for Connecting {
         say(format_args!("({machine}) ssh {}@{} port {}{through}: {how}", ssh.user, ssh.host, ssh.port));
         Ok(Arc::new(Running { machine: machine.clone(), inner: result? }))
     }
+
+    fn limit_bastions(&self, most: usize) {
+        self.0.limit_bastions(most);
+    }
 }
 
 struct Running {
@@ -112,6 +116,10 @@ impl Transport for Running {
 
     fn jump_key(&self) -> Option<String> {
         self.inner.jump_key()
+    }
+
+    fn jump_keys(&self) -> Vec<String> {
+        self.inner.jump_keys()
     }
 
     fn needs_sudo(&self) -> bool {

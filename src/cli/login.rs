@@ -8,7 +8,8 @@ use crate::{
     transport::{
         Target, Transport as _,
         openssh::{Files, OpenSsh},
-        ssh::{SshSession, fingerprint},
+        route::Route,
+        ssh::{SshConnect, SshSession, fingerprint},
     },
     world::World,
 };
@@ -29,13 +30,14 @@ pub(super) struct Login<'a> {
     world: &'a World,
     machine: Machine,
     target: Target,
+    ssh: SshConnect,
 }
 
 impl<'a> Login<'a> {
     /// Looks nothing up but what is recorded.
     pub(super) fn of(cx: &'a Cx, world: &'a World, machine: Machine) -> Result<Self, CliError> {
         let target = machine.target()?;
-        Ok(Self { cx, world, machine, target })
+        Ok(Self { cx, world, machine, target, ssh: world::ssh() })
     }
 
     /// Refuses a machine that does not run, which only its driver can tell from one that cannot be reached, and a key
@@ -71,7 +73,7 @@ impl<'a> Login<'a> {
 
     /// Logs in. Whom we meet at first contact is whom we expect from then on, and that is said.
     pub(super) async fn open(&mut self) -> Result<Arc<SshSession>, CliError> {
-        let session = world::ssh().open(&self.target).await.map_err(CliError::Transport)?;
+        let session = self.ssh.open(&self.target).await.map_err(CliError::Transport)?;
         if self.machine.pin(&*session).map_err(CliError::Store)? && !self.cx.drop_in() {
             let key = session.host_key();
             let print = fingerprint(&key).unwrap_or(key);
@@ -81,15 +83,20 @@ impl<'a> Login<'a> {
     }
 
     /// Whether the keys of all hosts on the way are known.
-    fn is_pinned(&self) -> bool {
-        let Target { ssh, host_keys, jump_keys, .. } = &self.target;
-        !host_keys.is_empty() && (ssh.jump.is_none() || !jump_keys.is_empty())
+    fn is_pinned(&self, route: &Route) -> bool {
+        let Target { host_keys, jump_keys, .. } = &self.target;
+        !host_keys.is_empty() && (route.through().is_empty() || !jump_keys.is_empty())
+    }
+
+    /// The way there, as OpenSSH's programs have to be told.
+    fn route(&self) -> Result<Route, CliError> {
+        self.ssh.route(&self.target).map_err(CliError::Transport)
     }
 
     /// The `ssh_config` in which OpenSSH's programs find the machine by its name. Pins the keys first, if need be:
     /// those programs never meet a host that is not known.
     pub(super) async fn config(&mut self) -> Result<Config, CliError> {
-        if !self.is_pinned() {
+        if !self.is_pinned(&self.route()?) {
             self.open().await?;
             self.machine = Machine::load(self.world, self.name())?;
             self.target = self.machine.target()?;
@@ -100,7 +107,7 @@ impl<'a> Login<'a> {
     /// The same without reaching out: a host nobody has met is refused by those who read it.
     pub(super) fn offline_config(&self) -> Result<Config, CliError> {
         let mut config = self.write()?;
-        if !self.is_pinned() {
+        if !self.is_pinned(&self.route()?) {
             let name = self.name();
             config.text.insert_str(
                 0,
@@ -115,7 +122,7 @@ impl<'a> Login<'a> {
         let dir = store.machine_dir(name).map_err(CliError::Store)?;
         let (path, key) = (dir.join(CONFIG), self.key());
         let files = Files { config: &path, known_hosts: &dir.join(KNOWN_HOSTS), key: key.as_deref() };
-        let OpenSsh { config: text, known_hosts } = OpenSsh::of(&self.target, files)
+        let OpenSsh { config: text, known_hosts } = OpenSsh::of(&self.target, &self.route()?, files)
             .map_err(|e| CliError::said(e.to_string()).doing(format!("OpenSSH cannot be told of `{name}`")))?;
         for (file, content) in [(KNOWN_HOSTS, &known_hosts), (CONFIG, &text)] {
             let area = Area::Machine(name);

@@ -215,7 +215,7 @@ impl Machine {
     /// Records the keys of the first contact; whether it was one.
     pub(super) fn pin(&self, met: &dyn Transport) -> Result<bool, StoreError> {
         let Some(mut instance) = self.record.instance.clone() else { return Ok(false) };
-        let first = instance.pin(met.host_key(), met.jump_key());
+        let first = instance.pin(met.host_key(), met.jump_keys());
         if first {
             self.keep(&instance)?;
         }

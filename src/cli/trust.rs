@@ -73,7 +73,7 @@ async fn meet(recorded: &Target, instance: &mut Instance) -> Result<(), CliError
         other => other,
     };
     let session = session.map_err(CliError::Transport)?;
-    instance.pin(session.host_key(), session.jump_key());
+    instance.pin(session.host_key(), session.jump_keys());
     Ok(())
 }
 

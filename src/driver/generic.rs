@@ -5,9 +5,15 @@
 use super::{Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction, Secrecy, When};
 use crate::{
     fault,
+    name::MachineName,
     quote::Sh,
     record::{Instance, Power, SshEndpoint},
-    transport::{Limits, Target, Transport, TransportError},
+    transport::{
+        Limits, Target, Transport, TransportError,
+        route::{self, Lookup, Stop},
+        ssh::SshConnect,
+        ssh_config::files::Source,
+    },
 };
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -27,6 +33,13 @@ const REBOOT: Duration = Duration::from_mins(10);
 /// Between two looks at a host that restarts.
 const POLL: Duration = Duration::from_secs(1);
 
+/// Value of `ssh-config` for the user's file and the system's.
+const USUAL_CONFIG: &str = "~/.ssh/config";
+/// Value of `ssh-config` for no file.
+const NO_CONFIG: &str = "none";
+/// Value of `jump` for no host, whatever an `ssh_config` says.
+const NO_JUMP: &str = "none";
+
 /// The defaults of all options; each names only what is different.
 const OPTION: OptionSpec = OptionSpec {
     key: "",
@@ -34,6 +47,7 @@ const OPTION: OptionSpec = OptionSpec {
     env: "",
     kind: Kind::Text,
     default: None,
+    fallback: None,
     required: false,
     help: "",
     field: "",
@@ -45,33 +59,80 @@ const OPTION: OptionSpec = OptionSpec {
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(super) struct Options {
     ip: String,
-    ssh_user: String,
-    ssh_port: u16,
+    ssh_user: Option<String>,
+    ssh_port: Option<u16>,
     ssh_key: Option<String>,
     jump: Option<String>,
+    ssh_config: Option<String>,
     #[serde(rename = "engine-port")]
     _engine_port: u16,
 }
 
 impl Options {
-    /// The endpoint as it is recorded. The key's path is made absolute, so that it means the same in every
-    /// directory the program is started from.
-    fn endpoint(&self) -> Result<SshEndpoint, DriverError> {
+    /// The endpoint as it is recorded: as it is looked up now. The key's path is made absolute, so that it means the
+    /// same in every directory the program is started from.
+    fn endpoint(&self, machine: &MachineName) -> Result<SshEndpoint, DriverError> {
         let key = self.ssh_key.as_deref().filter(|key| !key.is_empty()).map(key_path).transpose()?;
-        Ok(SshEndpoint {
+        let written = SshEndpoint {
             host: self.ip.clone(),
-            port: self.ssh_port,
-            user: self.ssh_user.clone(),
+            port: self.ssh_port.unwrap_or(route::PORT),
+            user: self.ssh_user.clone().unwrap_or_else(|| route::USER.to_owned()),
             key,
-            jump: self.jump.clone().filter(|jump| !jump.is_empty()),
+            jump: self.jump().filter(|jump| jump != NO_JUMP),
+        };
+        let Some(lookup) = self.lookup() else { return Ok(written) };
+        let target = Target {
+            machine: machine.clone(),
+            ssh: written,
+            host_keys: Vec::new(),
+            jump_keys: Vec::new(),
+            connect_timeout: REACH,
+            patience: Duration::ZERO,
+            lookup: Some(lookup),
+        };
+        let route = SshConnect::from_env().route(&target).map_err(|e| match e {
+            TransportError::Config { why, .. } => DriverError::Unprepared {
+                what: format!("the way to `{}` cannot be looked up: {why}", self.ip),
+                help: "correct that place, or give address, user and key yourself and set `ssh-config: false`"
+                    .to_owned(),
+            },
+            other => DriverError::Transport(other),
+        })?;
+        let Stop { host, port, user, .. } = route.last().clone();
+        Ok(SshEndpoint { host, port, user, key: target.ssh.key, jump: route.jump() })
+    }
+
+    fn jump(&self) -> Option<String> {
+        self.jump.clone().filter(|jump| !jump.is_empty())
+    }
+
+    fn lookup(&self) -> Option<Lookup> {
+        let source = match self.ssh_config.as_deref() {
+            None | Some(NO_CONFIG | "") => return None,
+            Some(USUAL_CONFIG) => Source::Usual,
+            Some(path) => {
+                let path = match (path.strip_prefix("~/"), std::env::home_dir()) {
+                    (Some(rest), Some(home)) => home.join(rest),
+                    _ => PathBuf::from(path),
+                };
+                Source::File(path)
+            }
+        };
+        Some(Lookup {
+            alias: self.ip.clone(),
+            user: self.ssh_user.clone(),
+            port: self.ssh_port,
+            jump: self.jump(),
+            source,
         })
     }
 
-    fn instance(&self) -> Result<Instance, DriverError> {
+    fn instance(&self, machine: &MachineName) -> Result<Instance, DriverError> {
+        let ssh = self.endpoint(machine)?;
         Ok(Instance {
             id: self.ip.clone(),
-            address: self.ip.clone(),
-            ssh: Some(self.endpoint()?),
+            address: ssh.host.clone(),
+            ssh: Some(ssh),
             url: None,
             host_keys: Vec::new(),
             jump_keys: Vec::new(),
@@ -141,17 +202,6 @@ fn copy_key(key: &Path, dir: &Path) -> Result<String, DriverError> {
     Ok(to.to_string_lossy().into_owned())
 }
 
-/// `user@host:port`, user and port optional.
-fn jump_is_legal(text: &str) -> bool {
-    let (user, place) = text.split_once('@').map_or((None, text), |(user, place)| (Some(user), place));
-    let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((host, "")) => (host, None),
-        Some((host, rest)) => (host, Some(rest.strip_prefix(':').unwrap_or("bad"))),
-        None => place.split_once(':').map_or((place, None), |(host, port)| (host, Some(port))),
-    };
-    user.is_none_or(plain) && plain(host) && port.is_none_or(|port| port.parse::<u16>().is_ok_and(|port| port > 0))
-}
-
 /// Whether a text can be a host or a user: not empty, no option, no blank.
 fn plain(text: &str) -> bool {
     !text.is_empty()
@@ -173,7 +223,7 @@ impl Driver for Generic {
             flag: "generic-ip-address",
             env: "GENERIC_IP_ADDRESS",
             required: true,
-            help: "address or name of the host",
+            help: "address or name of the host, or a Host of the ssh_config",
             field: "IPAddress",
             // Another address is another host.
             when: When::Replace,
@@ -183,7 +233,7 @@ impl Driver for Generic {
             key: "ssh-user",
             flag: "generic-ssh-user",
             env: "GENERIC_SSH_USER",
-            default: Some("root"),
+            fallback: Some(route::USER),
             help: "user to log in as; root, or one who may run sudo without a password",
             field: "SSHUser",
             ..OPTION
@@ -193,7 +243,7 @@ impl Driver for Generic {
             flag: "generic-ssh-port",
             env: "GENERIC_SSH_PORT",
             kind: Kind::Port,
-            default: Some("22"),
+            fallback: Some("22"),
             help: "TCP port of the SSH server",
             field: "SSHPort",
             ..OPTION
@@ -211,7 +261,18 @@ impl Driver for Generic {
             key: "jump",
             flag: "generic-jump",
             env: "GENERIC_JUMP",
-            help: "host to go through, as user@host:port",
+            help: "hosts to go through, as user@host:port, comma between them; none: no host",
+            ..OPTION
+        },
+        OptionSpec {
+            key: "ssh-config",
+            flag: "generic-ssh-config",
+            env: "GENERIC_SSH_CONFIG",
+            kind: Kind::Path,
+            default: Some(USUAL_CONFIG),
+            // A machine of which nobody wrote it, as docker-machine's are, is reached as it is recorded.
+            fallback: Some(NO_CONFIG),
+            help: "ssh_config that says the rest about the host and hosts to go through; none: nothing is looked up",
             ..OPTION
         },
         OptionSpec {
@@ -234,24 +295,34 @@ impl Driver for Generic {
         if !plain(&options.ip) {
             problems.push(problem("ip", format!("`{}` is not an address", options.ip), "write an address or a name"));
         }
-        if !plain(&options.ssh_user) {
-            problems.push(problem("ssh-user", format!("`{}` is not a user", options.ssh_user), "write a login name"));
+        if let Some(user) = options.ssh_user.as_deref().filter(|user| !plain(user)) {
+            problems.push(problem("ssh-user", format!("`{user}` is not a user"), "write a login name"));
         }
-        if let Some(jump) = options.jump.as_deref().filter(|jump| !jump.is_empty() && !jump_is_legal(jump)) {
+        // In a fleet file it would mean another file in every directory.
+        let whole = |path: &str| ["", NO_CONFIG].contains(&path) || path.starts_with(['/', '~']);
+        if let Some(path) = options.ssh_config.as_deref().filter(|path| !whole(path)) {
+            let help = "write its whole path, one that starts with `~/`, or `false` for none";
+            problems.push(problem("ssh-config", format!("`{path}` means another file in every directory"), help));
+        }
+        if let Some(jump) = options.jump().filter(|jump| route::jumps(jump).is_err()) {
             problems.push(problem("jump", format!("`{jump}` is not a host"), "write it as `user@host:port`"));
         }
         problems
     }
 
+    fn lookup(options: &Options) -> Option<Lookup> {
+        options.lookup()
+    }
+
     /// The host is there whether we know it or not.
-    async fn find(&self, _: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {
-        options.instance().map(Some)
+    async fn find(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {
+        options.instance(cx.machine).map(Some)
     }
 
     /// Of a machine that no fleet owns the key is copied into the machine's folder, as docker-machine does: its
     /// original may be a temporary one. In a fleet the key stays where its file says it is.
     async fn create(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Instance, DriverError> {
-        let mut instance = options.instance()?;
+        let mut instance = options.instance(cx.machine)?;
         let key = instance.ssh.as_mut().and_then(|ssh| ssh.key.as_mut()).filter(|_| cx.fleet.is_none());
         if let Some(key) = key {
             *key = copy_key(Path::new(key.as_str()), cx.dir)?;
@@ -261,15 +332,17 @@ impl Driver for Generic {
 
     async fn change(
         &self,
-        _: &DriverContext<'_>,
+        cx: &DriverContext<'_>,
         instance: &Instance,
         options: &Options,
     ) -> Result<Instance, DriverError> {
-        let ssh = options.endpoint()?;
+        let ssh = options.endpoint(cx.machine)?;
         // What is pinned is the key of the jump host of before.
         let same_jump = instance.ssh.as_ref().is_some_and(|before| before.jump == ssh.jump);
         let jump_keys = if same_jump { instance.jump_keys.clone() } else { Vec::new() };
-        Ok(Instance { ssh: Some(ssh), jump_keys, ..instance.clone() })
+        // What docker-machine wrote of the address stays where nothing else knows better.
+        let address = options.lookup().map_or_else(|| instance.address.clone(), |_| ssh.host.clone());
+        Ok(Instance { address, ssh: Some(ssh), jump_keys, ..instance.clone() })
     }
 
     /// A host whose SSH port answers runs; one that does not, counts as stopped.
@@ -279,16 +352,21 @@ impl Driver for Generic {
         instance: &Instance,
         options: &Options,
     ) -> Result<Power, DriverError> {
-        let behind_jump = instance.ssh.as_ref().is_some_and(|ssh| ssh.jump.is_some());
-        if behind_jump && let Some(target) = Target::of(cx.machine, instance, cx.dir) {
-            return Ok(match cx.connect.connect(&target).await {
-                Ok(_) | Err(TransportError::Auth { .. } | TransportError::HostKey { .. }) => Power::Running,
-                Err(TransportError::Key { .. }) => Power::Unknown,
-                Err(_) => Power::Stopped,
-            });
+        let mut place = instance.ssh.as_ref().map_or_else(
+            || (options.ip.clone(), options.ssh_port.unwrap_or(route::PORT)),
+            |ssh| (ssh.host.clone(), ssh.port),
+        );
+        if let Some(target) = target(cx, instance, options) {
+            let Ok(route) = SshConnect::from_env().route(&target) else { return Ok(Power::Unknown) };
+            if !route.through().is_empty() || route.last().command.is_some() {
+                return Ok(match cx.connect.connect(&target).await {
+                    Ok(_) | Err(TransportError::Auth { .. } | TransportError::HostKey { .. }) => Power::Running,
+                    Err(TransportError::Key { .. } | TransportError::Config { .. }) => Power::Unknown,
+                    Err(_) => Power::Stopped,
+                });
+            }
+            place = (route.last().host.clone(), route.last().port);
         }
-        let place =
-            instance.ssh.as_ref().map_or((options.ip.as_str(), options.ssh_port), |ssh| (ssh.host.as_str(), ssh.port));
         let answered = tokio::time::timeout(REACH, TcpStream::connect(place)).await;
         Ok(if matches!(answered, Ok(Ok(_))) { Power::Running } else { Power::Stopped })
     }
@@ -297,7 +375,7 @@ impl Driver for Generic {
         &self,
         cx: &DriverContext<'_>,
         instance: &Instance,
-        _: &Options,
+        options: &Options,
         action: PowerAction,
     ) -> Result<Instance, DriverError> {
         match action {
@@ -305,8 +383,8 @@ impl Driver for Generic {
                 Err(DriverError::Cannot { driver: "generic", what: action.what() })
             }
             PowerAction::Restart => {
-                let target = Target::of(cx.machine, instance, cx.dir)
-                    .ok_or(DriverError::Cannot { driver: "generic", what: "restart" })?;
+                let target =
+                    target(cx, instance, options).ok_or(DriverError::Cannot { driver: "generic", what: "restart" })?;
                 reboot(cx, &target, POLL).await?;
                 Ok(instance.clone())
             }
@@ -316,6 +394,12 @@ impl Driver for Generic {
     async fn rm(&self, _: &DriverContext<'_>, _: &Instance, _: &Options) -> Result<(), DriverError> {
         Ok(())
     }
+}
+
+/// How to log in.
+fn target(cx: &DriverContext<'_>, instance: &Instance, options: &Options) -> Option<Target> {
+    let target = Target::of(cx.machine, instance, cx.dir)?;
+    Some(Target { lookup: options.lookup(), ..target })
 }
 
 /// Restarts a host and waits until it has started anew, which its boot id tells.
@@ -359,10 +443,7 @@ async fn boot_id(transport: &dyn Transport) -> Result<String, TransportError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        name::MachineName,
-        transport::{Connect, LineSink, Output, Stream},
-    };
+    use crate::transport::{Connect, LineSink, Output, Stream};
     use std::{
         pin::Pin,
         sync::{
@@ -431,7 +512,7 @@ mod tests {
     async fn a_restart_has_ended_when_the_host_answers_with_another_boot_id() {
         let boots = Arc::new(AtomicU32::new(0));
         let host = Restarting { refusals: AtomicU32::new(3), boots: boots.clone() };
-        let instance = options().instance().unwrap();
+        let instance = options().instance(&name()).unwrap();
         super::super::compliance::with_context(async |cx| {
             let cx = DriverContext { connect: &host, ..*cx };
             let target = Target::of(cx.machine, &instance, cx.dir).unwrap();
@@ -442,13 +523,18 @@ mod tests {
         assert_eq!(host.refusals.load(Ordering::SeqCst), 0, "asked until it answered");
     }
 
+    fn name() -> MachineName {
+        MachineName::new("web-1").unwrap()
+    }
+
     fn options() -> Options {
         Options {
             ip: "192.0.2.10".to_owned(),
-            ssh_user: "root".to_owned(),
-            ssh_port: 22,
+            ssh_user: None,
+            ssh_port: None,
             ssh_key: None,
             jump: None,
+            ssh_config: None,
             _engine_port: 2376,
         }
     }
@@ -457,21 +543,55 @@ mod tests {
     fn a_missing_key_is_named_with_its_whole_path() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("id_none");
-        let error = Options { ssh_key: Some(path.display().to_string()), ..options() }.instance().unwrap_err();
+        let error = Options { ssh_key: Some(path.display().to_string()), ..options() }.instance(&name()).unwrap_err();
         assert_eq!(error.to_string(), format!("SSH key does not exist: \"{}\"", path.display()));
         assert!(error.help().unwrap().contains("ssh-agent"));
     }
 
     #[test]
     fn a_key_is_recorded_by_its_absolute_path() {
-        let key = Options { ssh_key: Some("Cargo.toml".to_owned()), ..options() }.instance().unwrap().ssh.unwrap().key;
+        let key =
+            Options { ssh_key: Some("Cargo.toml".to_owned()), ..options() }.instance(&name()).unwrap().ssh.unwrap().key;
         assert!(Path::new(&key.unwrap()).is_absolute());
+    }
+
+    /// Pain 21: an alias is what was written; what it stands for is recorded, and looked up again at each login.
+    #[test]
+    fn an_alias_is_recorded_as_what_it_stands_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config");
+        let text = "Host web1\n HostName 192.0.2.7\n Port 2200\n User deploy\n ProxyJump me@gate\n IdentityFile /k\n";
+        std::io::Write::write_all(&mut std::fs::File::create(&path).unwrap(), text.as_bytes()).unwrap();
+        let file = Some(path.display().to_string());
+        let written = Options { ip: "web1".to_owned(), ssh_config: file, ..options() };
+        let instance = written.instance(&name()).unwrap();
+        assert_eq!((instance.id.as_str(), instance.address.as_str()), ("web1", "192.0.2.7"));
+        let want = SshEndpoint {
+            host: "192.0.2.7".to_owned(),
+            port: 2200,
+            user: "deploy".to_owned(),
+            key: None,
+            jump: Some("me@gate:22".to_owned()),
+        };
+        assert_eq!(instance.ssh, Some(want));
+        assert_eq!(written.lookup().unwrap().alias, "web1");
+        let given = Options { ssh_user: Some("root".to_owned()), jump: Some("none".to_owned()), ..written };
+        let ssh = given.instance(&name()).unwrap().ssh.unwrap();
+        assert_eq!((ssh.user.as_str(), ssh.port, ssh.jump), ("root", 2200, None), "what is given counts");
+        for none in [None, Some("none".to_owned())] {
+            let plain = Options { ip: "web1".to_owned(), ssh_config: none, ..options() };
+            assert!(plain.lookup().is_none());
+            assert_eq!(plain.instance(&name()).unwrap().address, "web1");
+        }
+        let missing = Options { ssh_config: Some("/nowhere/config".to_owned()), ..options() };
+        let error = missing.instance(&name()).unwrap_err();
+        assert!(error.to_string().contains("/nowhere/config: there is no such file"), "{error}");
     }
 
     #[tokio::test]
     async fn another_jump_host_is_a_first_contact() {
         let via = |jump: &str| Options { jump: Some(jump.to_owned()), ..options() };
-        let mut instance = via("root@192.0.2.1").instance().unwrap();
+        let mut instance = via("root@192.0.2.1").instance(&name()).unwrap();
         instance.pin("ssh-ed25519 AAAA".to_owned(), Some("ssh-ed25519 BBBB".to_owned()));
         super::super::compliance::with_context(async |cx| {
             let same = Generic.change(cx, &instance, &via("root@192.0.2.1")).await.unwrap();
@@ -494,11 +614,12 @@ mod tests {
 
     #[test]
     fn a_jump_host_is_user_host_and_port() {
-        for good in ["h", "u@h", "u@h:22", "[2001:db8::1]:22", "u@[::1]"] {
-            assert!(jump_is_legal(good), "{good}");
+        let problems = |jump: &str| Generic::check(&Options { jump: Some(jump.to_owned()), ..options() });
+        for good in ["h", "u@h", "u@h:22", "[2001:db8::1]:22", "u@[::1]", "u@h:22,other", "none"] {
+            assert!(problems(good).is_empty(), "{good}");
         }
         for bad in ["@h", "u@", "h:0", "h:port", "-h", "u@h:22 -x", "[::1]x"] {
-            assert!(!jump_is_legal(bad), "{bad}");
+            assert_eq!(problems(bad).len(), 1, "{bad}");
         }
     }
 
@@ -506,8 +627,8 @@ mod tests {
     async fn a_host_runs_while_its_ssh_port_accepts() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        let options = Options { ip: "127.0.0.1".to_owned(), ssh_port: port, ..options() };
-        let instance = options.instance().unwrap();
+        let options = Options { ip: "127.0.0.1".to_owned(), ssh_port: Some(port), ..options() };
+        let instance = options.instance(&name()).unwrap();
         super::super::compliance::with_context(async |cx| {
             assert_eq!(Generic.power(cx, &instance, &options).await.unwrap(), Power::Running);
             drop(listener);

@@ -16,7 +16,7 @@ use crate::{
     fault,
     name::{FleetName, MachineName},
     record::{Instance, OptionValues, Power},
-    transport::{Connect, TransportError},
+    transport::{Connect, TransportError, route::Lookup},
 };
 use async_trait::async_trait;
 use serde::{
@@ -194,6 +194,12 @@ pub trait Driver: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Pure. The name to look up in an `ssh_config` whenever somebody logs in; `None`: the recorded endpoint is all.
+    #[must_use]
+    fn lookup(_options: &Self::Options) -> Option<Lookup> {
+        None
+    }
+
     /// Finds the instance by the tag that [`create`](Self::create) gave it, whatever was recorded.
     async fn find(&self, cx: &DriverContext<'_>, options: &Self::Options) -> Result<Option<Instance>, DriverError>;
 
@@ -244,6 +250,8 @@ pub trait AnyDriver: Send + Sync {
     fn creates(&self) -> bool;
     /// Pure. All problems of complete, normalised values, beyond those of single options.
     fn check(&self, values: &OptionValues) -> Vec<OptionProblem>;
+    /// See [`Driver::lookup`].
+    fn lookup(&self, values: &OptionValues) -> Option<Lookup>;
     /// See [`Driver::find`].
     async fn find(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Option<Instance>, DriverError>;
     /// See [`Driver::create`].
@@ -276,7 +284,8 @@ pub trait AnyDriver: Send + Sync {
 
 fn typed<D: Driver>(values: &OptionValues) -> Result<D::Options, DriverError> {
     // A record written by an older version may lack options that have a default now.
-    let absent = options::absent_defaults(D::OPTIONS, values);
+    let mut absent = options::absent_defaults(D::OPTIONS, values);
+    absent.retain(|(key, _)| D::OPTIONS.iter().all(|spec| spec.key != *key || spec.fallback.is_none()));
     let pairs = values.iter().map(|(key, value)| (key.as_str(), value));
     let complete = pairs.chain(absent.iter().map(|(key, value)| (*key, value)));
     D::Options::deserialize(MapDeserializer::new(complete)).map_err(|e: serde_json::Error| DriverError::Refused {
@@ -322,6 +331,9 @@ impl<D: Driver> AnyDriver for D {
             Ok(options) => D::check(&options),
             Err(e) => vec![OptionProblem { key: None, message: e.to_string(), help: e.help() }],
         }
+    }
+    fn lookup(&self, values: &OptionValues) -> Option<Lookup> {
+        D::lookup(&typed::<D>(values).ok()?)
     }
     async fn find(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Option<Instance>, DriverError> {
         let options = typed::<D>(values)?;

@@ -48,6 +48,7 @@ impl Driver for Known {
         env: "",
         kind: Kind::Text,
         default: None,
+        fallback: None,
         required: true,
         help: "URL of the engine",
         field: "URL",

@@ -58,6 +58,9 @@ pub struct OptionSpec {
     pub kind: Kind,
     /// Default as it would be written; `None`: absent unless given.
     pub default: Option<&'static str>,
+    /// What is taken where it is neither given nor known from elsewhere. Unlike a default it is not filled in: a record
+    /// without it means this.
+    pub fallback: Option<&'static str>,
     /// Whether it must be given.
     pub required: bool,
     /// One line for help and docs, without a final period.
@@ -109,8 +112,17 @@ pub(super) fn absent_defaults(table: &[OptionSpec], values: &OptionValues) -> Ve
 }
 
 fn default(spec: &OptionSpec) -> Option<Value> {
-    let text = Value::String(spec.default?.to_owned());
-    Some(read(spec, &text).expect("a default is legal, which a test holds"))
+    Some(normal(spec, spec.default?))
+}
+
+/// What its absence means in the end.
+#[must_use]
+pub fn fallback(spec: &OptionSpec) -> Option<Value> {
+    Some(normal(spec, spec.fallback?))
+}
+
+fn normal(spec: &OptionSpec, text: &str) -> Value {
+    read(spec, &Value::String(text.to_owned())).expect("a default is legal, which a test holds")
 }
 
 /// Reads one value as a person wrote it (in a file, a flag or a variable) into its normal form.
@@ -128,6 +140,8 @@ pub fn read(spec: &OptionSpec, value: &Value) -> Result<Value, String> {
     }
     match (spec.kind, value) {
         (Kind::Text | Kind::Path, Value::String(_)) | (Kind::Flag, Value::Bool(_)) => Ok(value.clone()),
+        // A path that is there unless one says otherwise.
+        (Kind::Path, Value::Bool(false)) if spec.default.is_some() => Ok(Value::from("none")),
         (Kind::Text, Value::Number(n)) => Ok(Value::String(n.to_string())),
         (Kind::Text | Kind::Path, _) => wrong("a text"),
         (Kind::Number | Kind::Port, Value::Number(_) | Value::String(_)) => {
@@ -210,7 +224,9 @@ pub fn compare(table: &[OptionSpec], recorded: &OptionValues, desired: &OptionVa
     let differs = |spec: &&OptionSpec| match (recorded.get(spec.key), desired.get(spec.key)) {
         (Some(old), Some(new)) => old != new,
         (None, None) => false,
-        (Some(given), None) | (None, Some(given)) => default(spec).as_ref() != Some(given),
+        (None, Some(given)) => default(spec).as_ref() != Some(given),
+        // What was written down because there was nothing else to write is no wish.
+        (Some(given), None) => default(spec).or_else(|| fallback(spec)).as_ref() != Some(given),
     };
     let changed: Vec<&OptionSpec> = table.iter().filter(|s| s.secrecy == Secrecy::Plain).filter(differs).collect();
     let keys =
@@ -235,7 +251,19 @@ mod tests {
 
     const fn spec(key: &'static str, kind: Kind, default: Option<&'static str>, when: When) -> OptionSpec {
         let (flag, env, field) = (key, "", "");
-        OptionSpec { key, flag, env, kind, default, required: false, help: "", field, secrecy: Secrecy::Plain, when }
+        OptionSpec {
+            key,
+            flag,
+            env,
+            kind,
+            default,
+            fallback: None,
+            required: false,
+            help: "",
+            field,
+            secrecy: Secrecy::Plain,
+            when,
+        }
     }
 
     #[test]
@@ -308,5 +336,18 @@ mod tests {
         fn an_amount_reads_back_as_shown(bytes in prop_oneof![any::<u64>(), (0..64_u32).prop_map(|n| 1 << n)]) {
             prop_assert_eq!(size(&show_size(bytes)), Some(bytes));
         }
+    }
+
+    #[test]
+    fn a_fallback_is_not_filled_in_and_its_absence_is_no_change() {
+        let user = OptionSpec { fallback: Some("root"), ..spec("user", Kind::Text, None, When::InPlace) };
+        let table = [user, spec("config", Kind::Path, Some("~/c"), When::InPlace)];
+        let none = OptionValues::new();
+        assert_eq!(with_defaults(&table, &none), OptionValues::from([("config".to_owned(), json!("~/c"))]));
+        let root = OptionValues::from([("user".to_owned(), json!("root"))]);
+        assert_eq!(compare(&table, &root, &none), Change::Nothing, "docker-machine wrote it down of itself");
+        assert_eq!(compare(&table, &none, &root), Change::InPlace(vec!["user".into()]), "now it is a wish");
+        assert_eq!(read(&table[1], &json!(false)).unwrap(), json!("none"));
+        assert!(read(&table[0], &json!(false)).is_err());
     }
 }

@@ -248,6 +248,7 @@ mod tests {
         env: "X_TOKEN",
         kind: Kind::Text,
         default: None,
+        fallback: None,
         required: true,
         help: "Token of the API",
         field: "",

@@ -163,6 +163,8 @@ pub struct Policy {
     pub renew_before_days: i64,
     /// How long things may take.
     pub timeouts: Timeouts,
+    /// How many connections to one jump host there may be; `None`: as the transport has it.
+    pub bastion_sessions: Option<usize>,
 }
 
 impl Default for Policy {
@@ -175,6 +177,7 @@ impl Default for Policy {
             max_unavailable: None,
             renew_before_days: 30,
             timeouts: Timeouts::default(),
+            bastion_sessions: None,
         }
     }
 }

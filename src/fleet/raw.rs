@@ -230,6 +230,8 @@ pub(super) struct RawPolicy {
     pub(super) max_unavailable: Option<super::Limit>,
     /// Certificates that end within this many days are renewed; 30 unless given.
     pub(super) renew_before_days: Option<u32>,
+    /// How many connections to one jump host the hosts behind it share; 2 unless given.
+    pub(super) bastion_sessions: Option<NonZeroUsize>,
     /// How long things may take before they count as failed.
     pub(super) timeouts: Option<RawTimeouts>,
 }

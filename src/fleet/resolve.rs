@@ -211,7 +211,7 @@ fn tls_names(names: Vec<String>, section: Option<&Node>, problems: &mut Problems
 fn policy(section: Option<&Node>, problems: &mut Problems) -> Policy {
     let (raw, strange): (RawPolicy, _) = section.map(|node| read("policy", node, problems)).unwrap_or_default();
     refuse(&strange, "policy", problems);
-    let RawPolicy { parallel, on_error, prune, max_delete, max_unavailable, renew_before_days, timeouts } = raw;
+    let RawPolicy { parallel, on_error, prune, max_delete, max_unavailable, renew_before_days, timeouts, bastion_sessions } = raw;
     if max_unavailable.is_some_and(super::Limit::is_nothing)
         && let Some(entry) = section.and_then(|node| node.entry("max_unavailable"))
     {
@@ -231,6 +231,7 @@ fn policy(section: Option<&Node>, problems: &mut Problems) -> Policy {
         max_unavailable,
         renew_before_days: renew_before_days.map_or(default.renew_before_days, i64::from),
         timeouts: Timeouts { connect: time(connect), boot: time(boot), command: time(command), install: time(install) },
+        bastion_sessions: bastion_sessions.map(Into::into),
     }
 }
 

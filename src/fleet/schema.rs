@@ -144,6 +144,7 @@ fn option(spec: &OptionSpec) -> Value {
             json!({ "type": "object", "oneOf": [one("env"), one("file"), one("command")] })
         }
         Kind::Text => json!({ "type": ["string", "number"] }),
+        Kind::Path if spec.default.is_some() => json!({ "anyOf": [{ "type": "string" }, { "const": false }] }),
         Kind::Path => json!({ "type": "string" }),
         Kind::Number => json!({ "type": ["integer", "string"], "pattern": DIGITS }),
         Kind::Port => json!({ "type": ["integer", "string"], "minimum": 1, "maximum": 65535, "pattern": DIGITS }),
@@ -152,7 +153,7 @@ fn option(spec: &OptionSpec) -> Value {
         Kind::List => json!({ "type": ["array", "string"], "items": { "type": "string" } }),
     };
     schema["description"] = json!(format!("{}.", spec.help));
-    if let Some(default) = spec.default {
+    if let Some(default) = spec.default.or(spec.fallback) {
         schema["default"] = match spec.kind {
             Kind::Number | Kind::Port => default.parse::<i64>().map_or_else(|_| json!(default), Value::from),
             Kind::Flag => json!(default == "true"),

@@ -71,7 +71,7 @@ pub struct SshEndpoint {
     pub user: String,
     /// Path of the private key; `None`: keys of the agent.
     pub key: Option<String>,
-    /// A host to go through, as `user@host:port`.
+    /// Hosts to go through, as `user@host:port,…`.
     pub jump: Option<String>,
 }
 
@@ -89,22 +89,22 @@ pub struct Instance {
     pub url: Option<String>,
     /// Public host keys, as `ssh-ed25519 AAAA…`. Empty until first contact when the driver cannot tell.
     pub host_keys: Vec<String>,
-    /// Public keys of the jump host, pinned at first contact.
+    /// Public keys of the jump hosts in their order, pinned at first contact.
     #[serde(default)]
     pub jump_keys: Vec<String>,
 }
 
 impl Instance {
-    /// Pins the keys of host and jump host as they were met, where none are pinned yet. Whether that changed anything.
-    pub fn pin(&mut self, host_key: String, jump_key: Option<String>) -> bool {
+    /// Pins the keys of host and jump hosts as they were met, where none are pinned yet. Whether that changed anything.
+    pub fn pin(&mut self, host_key: String, jump_keys: impl IntoIterator<Item = String>) -> bool {
         let mut changed = false;
         if self.host_keys.is_empty() {
             self.host_keys = vec![host_key];
             changed = true;
         }
-        if let Some(key) = jump_key.filter(|_| self.jump_keys.is_empty()) {
-            self.jump_keys = vec![key];
-            changed = true;
+        if self.jump_keys.is_empty() {
+            self.jump_keys = jump_keys.into_iter().collect();
+            changed |= !self.jump_keys.is_empty();
         }
         changed
     }

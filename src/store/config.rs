@@ -95,6 +95,7 @@ mod tests {
             env: "",
             kind,
             default: None,
+            fallback: None,
             required: false,
             help: "",
             field,

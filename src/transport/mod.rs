@@ -5,7 +5,9 @@
 pub mod limited;
 pub mod openssh;
 pub mod pool;
+pub mod route;
 pub mod ssh;
+pub mod ssh_config;
 
 use crate::{
     name::MachineName,
@@ -32,6 +34,8 @@ pub struct Target {
     pub connect_timeout: Duration,
     /// Keep trying until this long has passed, for a host that is booting; zero: one attempt.
     pub patience: Duration,
+    /// The name to look up in an `ssh_config` before each login; `None`: what is recorded is all.
+    pub lookup: Option<route::Lookup>,
 }
 
 impl Target {
@@ -52,8 +56,14 @@ impl Target {
             jump_keys: instance.jump_keys.clone(),
             connect_timeout: Duration::from_secs(10),
             patience: Duration::ZERO,
+            lookup: None,
         })
     }
+}
+
+/// `host:port`, with brackets where the host is an IPv6 address.
+fn address(host: &str, port: u16) -> String {
+    if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// How a remote command ended.
@@ -117,6 +127,14 @@ pub enum TransportError {
         /// Not there, encrypted, loose permissions, not a key.
         why: String,
     },
+    /// The user's `ssh_config` cannot be followed.
+    #[error("`{machine}`: the way there cannot be looked up: {why}")]
+    Config {
+        /// The machine.
+        machine: MachineName,
+        /// File, line and what is wrong there.
+        why: String,
+    },
     /// Nothing came back for too long.
     #[error("`{machine}`: no answer within {limit_s} s while {doing}")]
     Timeout {
@@ -146,6 +164,17 @@ impl TransportError {
         matches!(self, Self::Connect { .. } | Self::Timeout { .. } | Self::Broken { .. })
     }
 
+    /// Adds what of the user's `ssh_config` was not honoured, where that may be why nobody could log in.
+    fn with_notes(mut self, notes: &[String]) -> Self {
+        if let Self::Connect { why: text, .. } | Self::Auth { tried: text, .. } = &mut self {
+            for note in notes {
+                text.push_str("; ");
+                text.push_str(note);
+            }
+        }
+        self
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn help(&self) -> String {
@@ -169,6 +198,9 @@ impl TransportError {
             }
             Self::Key { .. } => {
                 "give the path of a private key, or load one into ssh-agent and leave `ssh-key` out".to_owned()
+            }
+            Self::Config { .. } => {
+                "correct that place; or give address, user and key yourself and set `ssh-config: false`".to_owned()
             }
             Self::Timeout { .. } | Self::Broken { .. } => {
                 "run the same command again; what was done is recorded".to_owned()
@@ -221,6 +253,11 @@ pub trait Transport: Send + Sync {
     /// The jump host's public key, if there is one in between.
     fn jump_key(&self) -> Option<String>;
 
+    /// The public keys of all jump hosts on the way, in the order they were met.
+    fn jump_keys(&self) -> Vec<String> {
+        self.jump_key().into_iter().collect()
+    }
+
     /// Whether commands must be prefixed to run as root: the login user is not root.
     fn needs_sudo(&self) -> bool;
 
@@ -250,4 +287,7 @@ impl dyn Transport + '_ {
 pub trait Connect: Send + Sync {
     /// Connects and logs in.
     async fn connect(&self, target: &Target) -> Result<Arc<dyn Transport>, TransportError>;
+
+    /// From now on there are at most this many connections to one jump host.
+    fn limit_bastions(&self, _most: usize) {}
 }

@@ -2,7 +2,10 @@
 //!
 //! Texts only: nothing is read, written or run here. As everywhere, a host shows a pinned key or is refused.
 
-use super::{Target, ssh::JumpHost};
+use super::{
+    Target,
+    route::{Agent, Keys, Route, Stop},
+};
 use crate::quote::quote;
 use std::path::Path;
 use thiserror::Error;
@@ -10,7 +13,7 @@ use thiserror::Error;
 /// The texts of the two files.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct OpenSsh {
-    /// `Host` blocks: one for the machine, by its name, and one for its jump host.
+    /// `Host` blocks: one for the machine, by its name, and one for each jump host.
     pub config: String,
     /// The pinned keys, under names that nothing else has.
     pub known_hosts: String,
@@ -27,9 +30,6 @@ pub enum OpenSshError {
         /// The value.
         value: String,
     },
-    /// A jump host that cannot be read.
-    #[error("{0}")]
-    Jump(String),
 }
 
 /// Where the files of a machine lie, and the key it is logged in to with.
@@ -44,30 +44,48 @@ pub struct Files<'a> {
 }
 
 impl OpenSsh {
-    /// The texts for a machine.
+    /// The texts for a machine that is reached by this way.
     ///
     /// # Errors
     /// When a path or a name cannot be written in such a file.
-    pub fn of(target: &Target, files: Files<'_>) -> Result<Self, OpenSshError> {
-        let (ssh, name) = (&target.ssh, &target.machine);
-        let alias = format!("machine-{name}");
-        let host = ssh.host.trim_matches(['[', ']']);
-        let mut text = Block::new(name.as_str(), host, ssh.port, &ssh.user)?;
-        text.login(&alias, files, target.connect_timeout.as_secs().max(1))?;
-        let mut known_hosts = lines(&alias, &target.host_keys);
-        if let Some(jump) = &ssh.jump {
-            let jump = JumpHost::parse(jump, &ssh.user).map_err(OpenSshError::Jump)?;
-            // No machine can have a name with an underscore.
-            let (jump_name, jump_alias) = (format!("{name}_jump"), format!("{alias}_jump"));
-            // `ProxyJump` would give its ssh the path of this file without quoting it. The command is for a shell.
-            let path = plain("the path of the store", &files.config.to_string_lossy())?;
-            text.line("ProxyCommand", &format!("ssh -F {} -W '[%h]:%p' {jump_name}", quote(&path)));
-            let mut block = Block::new(&jump_name, jump.host(), jump.port(), jump.user())?;
-            block.login(&jump_alias, files, target.connect_timeout.as_secs().max(1))?;
-            text.0.push_str(&block.0);
-            known_hosts.push_str(&lines(&jump_alias, &target.jump_keys));
+    pub fn of(target: &Target, route: &Route, files: Files<'_>) -> Result<Self, OpenSshError> {
+        let (mut config, mut known_hosts) = (String::new(), String::new());
+        let limit = target.connect_timeout.as_secs().max(1);
+        let jumps = route.through().len();
+        for (place, stop) in route.stops.iter().enumerate().rev() {
+            let name = block_name(target, jumps - place);
+            let alias = format!("machine-{name}");
+            let mut block = Block::new(&name, stop.host.trim_matches(['[', ']']), stop.port, &stop.user)?;
+            block.login(&alias, stop, files, limit)?;
+            if place > 0 {
+                // `ProxyJump` would give its ssh the path of this file without quoting it. The command is for a shell.
+                let path = plain("the path of the store", &files.config.to_string_lossy())?;
+                let next = block_name(target, jumps - place + 1);
+                block.line("ProxyCommand", &format!("ssh -F {} -W '[%h]:%p' {next}", quote(&path)));
+            } else if let Some(command) = &stop.command {
+                block.line("ProxyCommand", &plain("the ProxyCommand", command)?);
+            }
+            config.push_str(&block.0);
+            let keys = if place == jumps {
+                &target.host_keys[..]
+            } else if jumps > 1 && target.jump_keys.len() == jumps {
+                &target.jump_keys[place..=place]
+            } else {
+                &target.jump_keys[..]
+            };
+            known_hosts.push_str(&lines(&alias, keys));
         }
-        Ok(Self { config: text.0, known_hosts })
+        Ok(Self { config, known_hosts })
+    }
+}
+
+/// What a block is called: the machine's name, and for the jump hosts, the nearest first, others. No machine can have a
+/// name with an underscore.
+fn block_name(target: &Target, away: usize) -> String {
+    match away {
+        0 => target.machine.to_string(),
+        1 => format!("{}_jump", target.machine),
+        n => format!("{}_jump{n}", target.machine),
     }
 }
 
@@ -88,7 +106,7 @@ impl Block {
     }
 
     /// How to know the host, and how to be known by it.
-    fn login(&mut self, alias: &str, files: Files<'_>, connect_s: u64) -> Result<(), OpenSshError> {
+    fn login(&mut self, alias: &str, stop: &Stop, files: Files<'_>, connect_s: u64) -> Result<(), OpenSshError> {
         self.line("HostKeyAlias", alias);
         self.line("UserKnownHostsFile", &value("the path of the store", &files.known_hosts.to_string_lossy())?);
         self.line("GlobalKnownHostsFile", "/dev/null");
@@ -96,15 +114,29 @@ impl Block {
         // What is pinned is ours to write.
         self.line("UpdateHostKeys", "no");
         self.line("CheckHostIP", "no");
-        if let Some(key) = files.key {
-            self.line("IdentityFile", &value("the path of the key", &key.to_string_lossy())?);
+        let (keys, only) = match &stop.keys {
+            Keys::Given(path) => {
+                (vec![files.key.map_or_else(|| path.clone(), |key| key.to_string_lossy().into_owned())], true)
+            }
+            Keys::Usual => (Vec::new(), false),
+            Keys::Listed { files, only } => (files.clone(), *only),
+        };
+        for key in keys {
+            self.line("IdentityFile", &value("the path of the key", &key)?);
+        }
+        if only {
             self.line("IdentitiesOnly", "yes");
+        }
+        match &stop.agent {
+            Agent::Usual => {}
+            Agent::Never => self.line("IdentityAgent", "none"),
+            Agent::At(socket) => self.line("IdentityAgent", &value("the agent's socket", &socket.to_string_lossy())?),
         }
         self.line("PasswordAuthentication", "no");
         self.line("KbdInteractiveAuthentication", "no");
-        self.line("ConnectTimeout", &connect_s.to_string());
+        self.line("ConnectTimeout", &stop.connect_timeout.map_or(connect_s, |limit| limit.as_secs()).to_string());
         self.line("ConnectionAttempts", "3");
-        self.line("ServerAliveInterval", "15");
+        self.line("ServerAliveInterval", &stop.keepalive.map_or(15, |every| every.as_secs()).to_string());
         self.line("ServerAliveCountMax", "4");
         Ok(())
     }

@@ -18,6 +18,7 @@ fn target(host: &str, jump: Option<&str>) -> Target {
         jump_keys: vec!["ssh-rsa BBBB".into()],
         connect_timeout: Duration::from_secs(10),
         patience: Duration::ZERO,
+        lookup: None,
     }
 }
 
@@ -25,10 +26,15 @@ fn files<'a>(config: &'a str, known_hosts: &'a str, key: Option<&'a str>) -> Fil
     Files { config: Path::new(config), known_hosts: Path::new(known_hosts), key: key.map(Path::new) }
 }
 
+fn of(target: &Target, files: Files<'_>) -> Result<OpenSsh, OpenSshError> {
+    let mut target = target.clone();
+    target.ssh.key = files.key.map(|key| key.display().to_string());
+    OpenSsh::of(&target, &Route::recorded(&target).unwrap(), files)
+}
+
 #[test]
 fn a_machine_is_a_block_and_its_jump_host_another() {
-    let texts =
-        OpenSsh::of(&target("192.0.2.1", Some("me@gate:24")), files("/s t/c", "/s t/k", Some("/k/100%"))).unwrap();
+    let texts = of(&target("192.0.2.1", Some("me@gate:24")), files("/s t/c", "/s t/k", Some("/k/100%"))).unwrap();
     insta::assert_snapshot!(texts.config, @r#"
     Host web-1
       HostName 192.0.2.1
@@ -74,9 +80,9 @@ fn a_machine_is_a_block_and_its_jump_host_another() {
 #[test]
 fn what_would_be_read_as_something_else_is_refused() {
     for (host, key) in [("h\n  ProxyCommand x", None), ("${HOME}", None), ("h", Some("/k/${X}")), ("", None)] {
-        assert!(OpenSsh::of(&target(host, None), files("/c", "/k", key)).is_err(), "{host:?} {key:?}");
+        assert!(of(&target(host, None), files("/c", "/k", key)).is_err(), "{host:?} {key:?}");
     }
-    assert!(OpenSsh::of(&target("h", Some("h:port")), files("/c", "/k", None)).is_err());
+    assert!(Route::recorded(&target("h", Some("h:port"))).is_err());
 }
 
 /// The law: OpenSSH reads the values that were meant.
@@ -90,7 +96,7 @@ fn openssh_reads_what_was_meant() {
         ("[2001:db8::1]", "/k/%h #x"),
         ("web.example", "/k/ü$HOME `x`"),
     ] {
-        let texts = OpenSsh::of(&target(host, None), files("/c", "/s/a b/k", Some(key))).unwrap();
+        let texts = of(&target(host, None), files("/c", "/s/a b/k", Some(key))).unwrap();
         #[expect(clippy::disallowed_methods, reason = "a fixture needs no durability")]
         std::fs::write(&path, &texts.config).unwrap();
         #[expect(clippy::disallowed_methods, reason = "the law is about the real program")]

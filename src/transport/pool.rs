@@ -46,7 +46,7 @@ impl Connect for Pool {
         if let Some(open) = kept.as_ref()
             && !open.is_closed()
             && is_pinned(&target.host_keys, Some(&open.host_key()))
-            && is_pinned(&target.jump_keys, open.jump_key().as_ref())
+            && open.jump_keys().iter().all(|key| is_pinned(&target.jump_keys, Some(key)))
         {
             return Ok(Arc::clone(open));
         }
@@ -55,6 +55,10 @@ impl Connect for Pool {
         let opened = self.inner.connect(target).await?;
         *kept = Some(Arc::clone(&opened));
         Ok(opened)
+    }
+
+    fn limit_bastions(&self, most: usize) {
+        self.inner.limit_bastions(most);
     }
 }
 
@@ -134,6 +138,7 @@ mod tests {
             jump_keys: Vec::new(),
             connect_timeout: Duration::from_secs(1),
             patience: Duration::ZERO,
+            lookup: None,
         }
     }
 

@@ -21,6 +21,7 @@ pub(crate) fn add(home: &Home, name: &str, ssh: SshEndpoint) {
     let mut options = OptionValues::from([("ip".to_owned(), ssh.host.clone().into())]);
     options.insert("ssh-port".to_owned(), ssh.port.into());
     options.insert("ssh-user".to_owned(), ssh.user.clone().into());
+    options.insert("ssh-config".to_owned(), "none".into());
     let options = driver::options::with_defaults(driver::find("generic").unwrap().options(), &options);
     let mut record = MachineRecord::new(MachineName::new(name).unwrap(), None, "generic", options);
     record.instance = Some(Instance {

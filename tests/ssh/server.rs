@@ -104,6 +104,7 @@ fn target(port: u16, key: &Path) -> Target {
         jump_keys: Vec::new(),
         connect_timeout: Duration::from_secs(10),
         patience: Duration::ZERO,
+        lookup: None,
     }
 }
 

@@ -195,6 +195,7 @@ const fn option(key: &'static str, kind: Kind, default: &'static str, when: When
         env: "",
         kind,
         default: Some(default),
+        fallback: None,
         required: false,
         help: "for tests",
         field: "",

@@ -87,7 +87,12 @@ pub(super) fn define(command: Command) -> Command {
         // Completion offers files where help says so.
         let of = if spec.kind == Kind::Path { "file" } else { spec.key };
         let arg = with_value(Arg::new(spec.flag).long(spec.flag), takes, of);
-        arg.help(told(&capital(spec.help), spec.default.unwrap_or_default(), spec.env)).hide(true)
+        let default = match (spec.default, spec.fallback) {
+            // Which of the two it is depends on the name we are called by; its help says so.
+            (Some(_), Some(_)) => None,
+            (default, fallback) => default.or(fallback),
+        };
+        arg.help(told(&capital(spec.help), default.unwrap_or_default(), spec.env)).hide(true)
     });
     command.args(shared).args(own)
 }
@@ -209,6 +214,12 @@ impl<'a> Given<'a> {
             };
             let env = if spec.env.is_empty() { String::new() } else { format!(", or set {}", spec.env) };
             return Err(wrong(what, Some(format!("add `--{} …`{env}: {}", spec.flag, spec.help))));
+        }
+        if self.cx.drop_in() {
+            // It never looked anything up, and a set-up that works must not change.
+            for spec in driver.options().iter().filter(|spec| !values.contains_key(spec.key)).collect::<Vec<_>>() {
+                values.extend(options::fallback(spec).map(|value| (spec.key.to_owned(), value)));
+            }
         }
         let values = options::with_defaults(driver.options(), &values);
         match driver.check(&values).into_iter().next() {

@@ -25,7 +25,7 @@ impl Run for Diff {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let fleet = self.fleet.load()?;
-        let world = limited(cx.world()?, &fleet);
+        let world = limited(cx.world()?, &fleet.policy);
         let snapshot = look(cx, &world, &fleet, true)?;
         let hosts = unified::hosts(&fleet, &snapshot, &world.drivers);
         let exit = if hosts.is_empty() { Exit::Done } else { Exit::ChangesPending };

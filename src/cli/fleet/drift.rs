@@ -25,7 +25,7 @@ impl Run for Drift {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let fleet = self.fleet.load()?;
-        let world = limited(cx.world()?, &fleet);
+        let world = limited(cx.world()?, &fleet.policy);
         let snapshot = look(cx, &world, &fleet, false)?;
         // Compared with itself, a record differs only by what is observed.
         let plan = Plan::new(&recorded(&fleet, &snapshot), &snapshot, &inputs(&world, false));

@@ -77,6 +77,9 @@ fn limited(world: World, policy: &Policy) -> World {
 }
 
 async fn look_at(world: &World, snapshot: Snapshot, fleet: &Fleet, hosts: BTreeSet<MachineName>) -> Snapshot {
+    if let Some(most) = fleet.policy.bastion_sessions {
+        world.connect.limit_bastions(most);
+    }
     let counter = Counter::new();
     let picked = observe::of_fleet(&fleet.name, &hosts);
     let looked = observe(world, snapshot, LOOKING, picked, |_, seen, total| counter.show(seen, total)).await;

@@ -1,16 +1,23 @@
-//! Hosts behind a jump host: one connection to the jump host carries those to many hosts behind it.
+//! Hosts behind jump hosts: few connections to a jump host carry those to many hosts behind it.
 
 use super::{
-    Failure, Peer, Stream, Target, TransportError, address,
+    Failure, Peer, SshConfig, Stream, TransportError,
     handshake::{Hop, error_text, other_host_key},
     keys::{self, Credentials},
-    login, pipe, tcp,
+    login, pipe, proxy, tcp,
+};
+use crate::transport::{
+    address,
+    route::{Route, Stop},
 };
 use std::{
     collections::BTreeMap,
-    fmt,
+    future::Future,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 use tokio::{
@@ -18,69 +25,19 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// How many hosts one connection to a jump host carries; for more there is a second.
+/// How many hosts one connection to a jump host carries before there is a second.
 const HOSTS_PER_LINK: usize = 64;
-
-/// Where to jump, and as whom.
-#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(in crate::transport) struct JumpHost {
-    user: String,
-    host: String,
-    port: u16,
-}
-
-impl JumpHost {
-    /// Reads `user@host:port`. Without a user it is `user`, the one of the host behind; without a port, 22.
-    pub(in crate::transport) fn parse(text: &str, user: &str) -> Result<Self, String> {
-        let (user, rest) = text.rsplit_once('@').unwrap_or((user, text));
-        let (host, port) = match rest.strip_prefix('[').and_then(|r| r.split_once(']')) {
-            Some((host, "")) => (host, "22"),
-            Some((host, port)) => (host, port.trim_start_matches(':')),
-            // More than one colon without brackets is an IPv6 address.
-            None if rest.matches(':').count() > 1 => (rest, "22"),
-            None => rest.split_once(':').unwrap_or((rest, "22")),
-        };
-        match port.parse() {
-            Ok(port) if port != 0 && !host.is_empty() && !user.is_empty() => {
-                Ok(Self { user: user.to_owned(), host: host.to_owned(), port })
-            }
-            _ => Err(format!("`{text}` is not a jump host; write `user@host:port`")),
-        }
-    }
-
-    /// Whom it logs in.
-    pub(in crate::transport) fn user(&self) -> &str {
-        &self.user
-    }
-
-    /// Its name or address.
-    pub(in crate::transport) fn host(&self) -> &str {
-        &self.host
-    }
-
-    /// Where its SSH server listens.
-    pub(in crate::transport) fn port(&self) -> u16 {
-        self.port
-    }
-}
-
-/// As messages name it.
-impl fmt::Display for JumpHost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{}", self.user, address(&self.host, self.port))
-    }
-}
+/// How many connections to one jump host there are at most, unless configured.
+const LINKS: usize = 2;
 
 /// Connections to jump hosts.
 pub(super) struct Jumps {
     keepalive: Duration,
-    slots: Mutex<BTreeMap<Route, Arc<tokio::sync::Mutex<Slot>>>>,
+    links: AtomicUsize,
+    slots: Mutex<BTreeMap<Vec<Stop>, Arc<tokio::sync::Mutex<Slot>>>>,
 }
 
-/// A jump host, and the key that opens it.
-type Route = (JumpHost, Option<String>);
-
-/// All connections to one jump host.
+/// All connections to one jump host, by one way.
 #[derive(Default)]
 struct Slot {
     links: Vec<Arc<Link>>,
@@ -90,45 +47,129 @@ struct Slot {
 
 struct Link {
     hop: Hop,
+    /// Keys of the jump hosts on the way, this one's last.
+    met: Vec<String>,
     room: Arc<Semaphore>,
 }
 
+/// One host more on a connection. Without a permit it is one more than was meant.
+type Seat = (Arc<Link>, Option<OwnedSemaphorePermit>);
+
 impl Slot {
-    /// A connection with room for one more host.
-    fn free(&mut self) -> Option<(Arc<Link>, OwnedSemaphorePermit)> {
+    /// A connection with room for one more host; the emptiest when there may be no more connections than `most`.
+    fn free(&mut self, most: usize) -> Option<Seat> {
         self.links.retain(|link| !link.hop.handle.is_closed());
-        self.links.iter().find_map(|link| Some((Arc::clone(link), Arc::clone(&link.room).try_acquire_owned().ok()?)))
+        let roomy = self
+            .links
+            .iter()
+            .find_map(|link| Some((Arc::clone(link), Some(Arc::clone(&link.room).try_acquire_owned().ok()?))));
+        // A host more than was meant is no harm where a connection more is.
+        let any = || self.links.iter().min_by_key(|link| Arc::strong_count(link)).map(|link| (Arc::clone(link), None));
+        roomy.or_else(|| if self.links.len() < most { None } else { any() })
     }
 }
 
-impl Jumps {
-    /// None yet.
-    pub(super) fn new(keepalive: Duration) -> Self {
-        Self { keepalive, slots: Mutex::default() }
+/// What one attempt to reach a host goes by.
+#[derive(Clone, Copy)]
+pub(super) struct Way<'a> {
+    pub(super) config: &'a SshConfig,
+    pub(super) peer: &'a Peer,
+    pub(super) route: &'a Route,
+    /// Pinned keys of the jump hosts.
+    pub(super) pins: &'a [String],
+    pub(super) limit: Duration,
+}
+
+impl Way<'_> {
+    /// The pinned keys of the jump host at this place: one each if they are as many, else any of them.
+    fn pins_at(&self, place: usize) -> &[String] {
+        let jumps = self.route.through().len();
+        if jumps > 1 && self.pins.len() == jumps { &self.pins[place..=place] } else { self.pins }
     }
 
-    /// The connection to use, opened if need be; those who ask meanwhile wait for it.
-    async fn link(
-        &self,
-        target: &Target,
-        jump: &JumpHost,
-        peer: &Peer,
-        credentials: &Credentials,
-    ) -> Result<(Arc<Link>, OwnedSemaphorePermit), Failure> {
+    fn limit_at(&self, stop: &Stop) -> Duration {
+        stop.connect_timeout.unwrap_or(self.limit)
+    }
+}
+
+type Reached = Result<(Pin<Box<dyn Stream>>, Vec<String>), Failure>;
+
+impl Jumps {
+    /// None yet. `links`: how many connections to one jump host there may be.
+    pub(super) fn new(keepalive: Duration, links: Option<usize>) -> Self {
+        Self { keepalive, links: AtomicUsize::new(links.unwrap_or(LINKS)), slots: Mutex::default() }
+    }
+
+    /// From now on there are at most this many connections to one jump host.
+    pub(super) fn limit(&self, most: usize) {
+        self.links.store(most, Ordering::Relaxed);
+    }
+
+    /// A stream to the stop at `place` of the way, and the keys of the jump hosts before it.
+    pub(super) fn reach<'a>(
+        &'a self,
+        way: Way<'a>,
+        place: usize,
+    ) -> Pin<Box<dyn Future<Output = Reached> + Send + 'a>> {
+        Box::pin(async move {
+            let stop = &way.route.stops[place];
+            let peer = peer_at(way, place);
+            let limit = way.limit_at(stop);
+            let Some(before) = place.checked_sub(1) else {
+                let stream = match &stop.command {
+                    Some(command) => proxy::stream(command).map_err(|why| Failure::Final(peer.connect(why)))?,
+                    None => tcp(&peer, &stop.host, stop.port, limit).await?,
+                };
+                return Ok((stream, Vec::new()));
+            };
+            let (link, room) = self.link(way, before).await?;
+            // The connection may be older than this target, and opened for one that pinned nothing.
+            for (n, met) in link.met.iter().enumerate() {
+                let pins = way.pins_at(n);
+                if !pins.is_empty() && !keys::parse(met).is_some_and(|key| pins.iter().any(|pin| keys::same(pin, &key)))
+                {
+                    return Err(Failure::Final(other_host_key(&peer_at(way, n), pins, met)));
+                }
+            }
+            let (host, port) = (stop.host.trim_matches(['[', ']']), u32::from(stop.port));
+            let opening = link.hop.handle.channel_open_direct_tcpip(host, port, "127.0.0.1", 0);
+            match timeout(limit, opening).await {
+                Ok(Ok(channel)) => {
+                    let met = link.met.clone();
+                    Ok((Box::pin(pipe::Pipe::new(channel, (room, link))), met))
+                }
+                Ok(Err(russh::Error::ChannelOpenFailure(russh::ChannelOpenFailure::AdministrativelyProhibited))) => {
+                    let why = "the jump host forbids forwarding; in its sshd_config it needs `AllowTcpForwarding yes`";
+                    Err(Failure::Final(peer.connect(why)))
+                }
+                Ok(Err(russh::Error::ChannelOpenFailure(_))) => {
+                    Err(Failure::Transient(peer.connect("the jump host cannot connect to it")))
+                }
+                Ok(Err(e)) => Err(Failure::Transient(peer.connect(link.hop.why(&error_text(&e)).await))),
+                Err(_) => {
+                    let why = format!("the jump host had no answer within {} s", limit.as_secs().max(1));
+                    Err(Failure::Transient(peer.connect(why)))
+                }
+            }
+        })
+    }
+
+    /// The connection to the jump host at `place`, opened if need be; those who ask meanwhile wait for it.
+    async fn link(&self, way: Way<'_>, place: usize) -> Result<Seat, Failure> {
         let asked = Instant::now();
-        let route = (jump.clone(), target.ssh.key.clone());
-        let slot = Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(route).or_default());
+        let key = way.route.stops[..=place].to_vec();
+        let slot = Arc::clone(self.slots.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
         let mut slot = slot.lock().await;
-        if let Some(free) = slot.free() {
+        if let Some(free) = slot.free(self.links.load(Ordering::Relaxed).max(1)) {
             return Ok(free);
         }
         if let Some((at, address, why)) = &slot.failed
             && *at > asked
         {
-            let at_jump = Peer { machine: peer.machine.clone(), address: address.clone() };
+            let at_jump = Peer { machine: way.peer.machine.clone(), address: address.clone() };
             return Err(Failure::Transient(at_jump.connect(why)));
         }
-        let opened = self.open(target, jump, peer, credentials).await;
+        let opened = self.open(way, place).await;
         if let Err(
             Failure::Transient(TransportError::Connect { address, why, .. })
             | Failure::RefusedHere(TransportError::Connect { address, why, .. }),
@@ -136,86 +177,31 @@ impl Jumps {
         {
             slot.failed = Some((Instant::now(), address.clone(), why.clone()));
         }
-        let link = Arc::new(Link { hop: opened?, room: Arc::new(Semaphore::new(HOSTS_PER_LINK)) });
+        let (hop, met) = opened?;
+        let link = Arc::new(Link { hop, met, room: Arc::new(Semaphore::new(HOSTS_PER_LINK)) });
         let room = Arc::clone(&link.room).try_acquire_owned();
         slot.links.push(Arc::clone(&link));
-        Ok((link, room.expect("a semaphore that is new and not closed has room")))
+        Ok((link, Some(room.expect("a semaphore that is new and not closed has room"))))
     }
 
-    async fn open(
-        &self,
-        target: &Target,
-        jump: &JumpHost,
-        peer: &Peer,
-        credentials: &Credentials,
-    ) -> Result<Hop, Failure> {
-        let peer = Peer { machine: peer.machine.clone(), address: at_jump(jump) };
-        let limit = target.connect_timeout;
-        let stream = tcp(&peer, &jump.host, jump.port, limit).await?;
-        let mut hop = Hop::shake(&peer, stream, &target.jump_keys, limit, self.keepalive).await?;
-        login::log_in(&peer, &mut hop, &jump.user, credentials, limit).await?;
-        Ok(hop)
-    }
-
-    /// A stream to `target` through `jump`, and the jump host's key.
-    pub(super) async fn reach(
-        &self,
-        target: &Target,
-        jump: &JumpHost,
-        peer: &Peer,
-        credentials: &Credentials,
-    ) -> Result<(Pin<Box<dyn Stream>>, String), Failure> {
-        let (link, room) = self.link(target, jump, peer, credentials).await?;
-        // The connection may be older than this target, and opened for one that pinned nothing.
-        let met = &link.hop.key;
-        if !target.jump_keys.is_empty() {
-            let known = keys::parse(met).is_some_and(|key| target.jump_keys.iter().any(|pin| keys::same(pin, &key)));
-            if !known {
-                let at_jump = Peer { machine: peer.machine.clone(), address: at_jump(jump) };
-                return Err(Failure::Final(other_host_key(&at_jump, &target.jump_keys, met)));
-            }
-        }
-        let (host, port) = (target.ssh.host.trim_matches(['[', ']']), u32::from(target.ssh.port));
-        let opening = link.hop.handle.channel_open_direct_tcpip(host, port, "127.0.0.1", 0);
-        match timeout(target.connect_timeout, opening).await {
-            Ok(Ok(channel)) => Ok((Box::pin(pipe::Pipe::new(channel, Some((room, Arc::clone(&link))))), met.clone())),
-            Ok(Err(russh::Error::ChannelOpenFailure(russh::ChannelOpenFailure::AdministrativelyProhibited))) => {
-                Err(Failure::Final(peer.connect("the jump host forbids forwarding")))
-            }
-            Ok(Err(russh::Error::ChannelOpenFailure(_))) => {
-                Err(Failure::Transient(peer.connect("the jump host cannot connect to it")))
-            }
-            Ok(Err(e)) => Err(Failure::Transient(peer.connect(link.hop.why(&error_text(&e)).await))),
-            Err(_) => {
-                let why = format!("the jump host had no answer within {} s", target.connect_timeout.as_secs().max(1));
-                Err(Failure::Transient(peer.connect(why)))
-            }
-        }
+    async fn open(&self, way: Way<'_>, place: usize) -> Result<(Hop, Vec<String>), Failure> {
+        let (stop, peer) = (&way.route.stops[place], peer_at(way, place));
+        let limit = way.limit_at(stop);
+        let credentials = Credentials::gather(way.config, &peer.machine, stop).await.map_err(Failure::Final)?;
+        let (stream, mut met) = self.reach(way, place).await?;
+        let keepalive = stop.keepalive.unwrap_or(self.keepalive);
+        let mut hop = Hop::shake(&peer, stream, way.pins_at(place), limit, keepalive).await?;
+        login::log_in(&peer, &mut hop, &stop.user, &credentials, limit).await?;
+        met.push(hop.key.clone());
+        Ok((hop, met))
     }
 }
 
-fn at_jump(jump: &JumpHost) -> String {
-    format!("{} (jump host)", address(&jump.host, jump.port))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_jump_host_is_read_with_and_without_user_and_port() {
-        for (text, want) in [
-            ("u@h:2222", "u@h:2222"),
-            ("h", "me@h:22"),
-            ("h:24", "me@h:24"),
-            ("u@[fe80::1]:24", "u@[fe80::1]:24"),
-            ("[::1]", "me@[::1]:22"),
-            ("::1", "me@[::1]:22"),
-        ] {
-            assert_eq!(JumpHost::parse(text, "me").unwrap().to_string(), want, "{text}");
-        }
-        for wrong in ["", "u@", "h:x", "h:0", "@h", "h:99999"] {
-            assert!(JumpHost::parse(wrong, "me").is_err(), "{wrong}");
-        }
+/// As messages name the host at this place.
+fn peer_at(way: Way<'_>, place: usize) -> Peer {
+    if place + 1 == way.route.stops.len() {
+        return way.peer.clone();
     }
+    let stop = &way.route.stops[place];
+    Peer { machine: way.peer.machine.clone(), address: format!("{} (jump host)", address(&stop.host, stop.port)) }
 }

@@ -1,6 +1,10 @@
 //! Public keys as text, and the private keys a login may use.
 
-use super::{SshConfig, Target, TransportError, io_text};
+use super::{SshConfig, TransportError, io_text};
+use crate::{
+    name::MachineName,
+    transport::route::{Agent, Keys, Stop, USUAL_KEYS},
+};
 use russh::keys::{
     HashAlg, PrivateKey, PublicKey, PublicKeyBase64,
     agent::{AgentIdentity, client::AgentClient},
@@ -15,8 +19,8 @@ use std::{
 };
 use tokio::time::timeout;
 
-/// Files in `~/.ssh` that are tried when no key is given, best first (the agent comes before them).
-const DEFAULT_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
+/// How many keys are offered. OpenSSH's servers hang up after six (`MaxAuthTries`), and some after fewer.
+const MOST_OFFERED: usize = 5;
 /// How long an agent may take to list its keys; it answers from memory.
 const AGENT_LIMIT: Duration = Duration::from_secs(5);
 /// Larger files are no keys.
@@ -68,77 +72,161 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// Finds the keys for `target`: the one given, else those of the agent and the default files.
-    pub(super) async fn gather(config: &SshConfig, target: &Target) -> Result<Self, TransportError> {
-        match &target.ssh.key {
-            Some(path) => Self::given(config, target, path).await,
-            None => Ok(Self::found(config).await),
-        }
+    /// Finds the keys for a host, before it is spoken to. An unusable key that was asked for ends it.
+    pub(super) async fn gather(config: &SshConfig, machine: &MachineName, stop: &Stop) -> Result<Self, TransportError> {
+        let agent = match &stop.agent {
+            Agent::Usual => config.agent.clone(),
+            Agent::Never => None,
+            Agent::At(socket) => Some(socket.clone()),
+        };
+        let finder = Finder { home: config.home.as_deref(), agent: agent.as_deref(), machine };
+        let (identities, notes) = match &stop.keys {
+            Keys::Given(path) => (vec![finder.given(path).await?], Vec::new()),
+            Keys::Usual => finder.usual().await,
+            Keys::Listed { files, only } => finder.listed(files, *only).await?,
+        };
+        Ok(Self { identities, agent, notes })
+    }
+}
+
+/// Looks for keys.
+struct Finder<'a> {
+    home: Option<&'a Path>,
+    agent: Option<&'a Path>,
+    machine: &'a MachineName,
+}
+
+impl Finder<'_> {
+    fn error(&self, path: &str, why: impl Into<String>) -> TransportError {
+        TransportError::Key { machine: self.machine.clone(), path: path.to_owned(), why: why.into() }
     }
 
-    async fn given(config: &SshConfig, target: &Target, path: &str) -> Result<Self, TransportError> {
-        let error = |why: String| TransportError::Key { machine: target.machine.clone(), path: path.to_owned(), why };
-        let file = expand(path, config.home.as_deref()).ok_or_else(|| error("there is no home directory".into()))?;
-        let identity = match read_key(&file).await.map_err(error)? {
-            Found::Plain(key) => Identity::File { path: path.to_owned(), key: Arc::new(*key) },
-            Found::Encrypted(public) => {
-                let held = agent_keys(config).await;
-                match (public, held) {
-                    (Some(public), Ok(held)) if held.iter().any(|k| k.key_data() == public.key_data()) => {
-                        Identity::Agent { key: public, path: Some(path.to_owned()) }
-                    }
-                    (_, Ok(_)) => return Err(error("it is encrypted, and the agent does not hold it".into())),
-                    (_, Err(why)) => {
-                        return Err(error(format!("it is encrypted, and there is no agent for it ({why})")));
-                    }
+    async fn given(&self, path: &str) -> Result<Identity, TransportError> {
+        let error = |why: &str| self.error(path, why);
+        let file = expand(path, self.home).ok_or_else(|| error("there is no home directory"))?;
+        match read_key(&file).await.map_err(|why| error(&why))? {
+            Found::Plain(key) => Ok(Identity::File { path: path.to_owned(), key: Arc::new(*key) }),
+            Found::Encrypted(public) => match (public, agent_keys(self.agent).await) {
+                (Some(public), Ok(held)) if holds(&held, &public) => {
+                    Ok(Identity::Agent { key: public, path: Some(path.to_owned()) })
                 }
-            }
+                (_, Ok(_)) => Err(error("it is encrypted, and the agent does not hold it")),
+                (_, Err(why)) => Err(error(&format!("it is encrypted, and there is no agent for it ({why})"))),
+            },
             Found::Public(public) => {
-                let held = agent_keys(config)
+                let held = agent_keys(self.agent)
                     .await
-                    .map_err(|why| error(format!("it is a public key, and there is no agent for it ({why})")))?;
-                if !held.iter().any(|k| k.key_data() == public.key_data()) {
-                    return Err(error("it is a public key, and the agent does not hold the private one".into()));
+                    .map_err(|why| error(&format!("it is a public key, and there is no agent for it ({why})")))?;
+                if !holds(&held, &public) {
+                    return Err(error("it is a public key, and the agent does not hold the private one"));
                 }
-                Identity::Agent { key: public, path: Some(path.to_owned()) }
+                Ok(Identity::Agent { key: public, path: Some(path.to_owned()) })
             }
-        };
-        Ok(Self { identities: vec![identity], agent: config.agent.clone(), notes: Vec::new() })
+        }
     }
 
-    async fn found(config: &SshConfig) -> Self {
-        let mut all = Self { identities: Vec::new(), agent: config.agent.clone(), notes: Vec::new() };
-        let mut held = Vec::new();
-        match agent_keys(config).await {
-            Ok(keys) if keys.is_empty() => all.notes.push("the agent holds no key".into()),
-            Ok(keys) => held = keys,
-            Err(why) => all.notes.push(why),
-        }
-        all.identities.extend(held.iter().map(|key| Identity::Agent { key: key.clone(), path: None }));
-        let Some(ssh) = config.home.as_ref().map(|home| home.join(".ssh")) else {
-            all.notes.push("no home directory".into());
-            return all;
+    /// Those of the agent, and the usual files; of too many the last of the agent are left out.
+    async fn usual(&self) -> (Vec<Identity>, Vec<String>) {
+        let mut notes = Vec::new();
+        let held = self.held(&mut notes).await;
+        let Some(ssh) = self.home.map(|home| home.join(".ssh")) else {
+            notes.push("no home directory".into());
+            let identities = in_agent(held.iter(), MOST_OFFERED, &mut notes);
+            return (identities, notes);
         };
-        for name in DEFAULT_KEYS {
+        let mut files = Vec::new();
+        for name in USUAL_KEYS {
             let file = ssh.join(name);
             let path = file.display().to_string();
-            let is_held = |key: &PublicKey| held.iter().any(|k| k.key_data() == key.key_data());
             match read_key(&file).await {
                 // The agent's copy is tried already; a second refusal would only use up the host's patience.
-                Ok(Found::Plain(key)) if is_held(key.public_key()) => {}
-                Ok(Found::Plain(key)) => all.identities.push(Identity::File { path, key: Arc::new(*key) }),
-                Ok(Found::Encrypted(Some(key))) if is_held(&key) => {}
-                Ok(Found::Encrypted(_)) => all.notes.push(format!("{path} is encrypted")),
-                Ok(Found::Public(_)) => all.notes.push(format!("{path} is a public key")),
+                Ok(Found::Plain(key)) if holds(&held, key.public_key()) => {}
+                Ok(Found::Plain(key)) => files.push(Identity::File { path, key: Arc::new(*key) }),
+                Ok(Found::Encrypted(Some(key))) if holds(&held, &key) => {}
+                Ok(Found::Encrypted(_)) => notes.push(format!("{path} is encrypted")),
+                Ok(Found::Public(_)) => notes.push(format!("{path} is a public key")),
                 Err(_) if !file.exists() => {}
-                Err(why) => all.notes.push(format!("{path}: {why}")),
+                Err(why) => notes.push(format!("{path}: {why}")),
             }
         }
-        if all.identities.is_empty() {
-            all.notes.push(format!("none of {} is a usable key in {}", DEFAULT_KEYS.join(", "), ssh.display()));
+        let mut identities = in_agent(held.iter(), MOST_OFFERED - files.len(), &mut notes);
+        identities.append(&mut files);
+        if identities.is_empty() {
+            notes.push(format!("none of {} is a usable key in {}", USUAL_KEYS.join(", "), ssh.display()));
         }
-        all
+        (identities, notes)
     }
+
+    /// The files in their order, then what else the agent holds.
+    async fn listed(&self, files: &[String], only: bool) -> Result<(Vec<Identity>, Vec<String>), TransportError> {
+        let mut notes = Vec::new();
+        let held = self.held(&mut notes).await;
+        let (mut identities, mut named, mut unusable) = (Vec::new(), Vec::new(), None);
+        for path in files {
+            let Some(file) = expand(path, self.home) else { continue };
+            let key = match read_key(&file).await {
+                Ok(Found::Plain(key)) => {
+                    named.push(key.public_key().clone());
+                    identities.push(Identity::File { path: path.clone(), key: Arc::new(*key) });
+                    continue;
+                }
+                Ok(Found::Encrypted(key)) => {
+                    let held = key.filter(|key| holds(&held, key));
+                    held.ok_or("it is encrypted, and the agent does not hold it".to_owned())
+                }
+                Ok(Found::Public(key)) if holds(&held, &key) => Ok(key),
+                Ok(Found::Public(_)) => Err("it is a public key, and the agent does not hold the private one".into()),
+                // The private half may be elsewhere, and only the agent may have it.
+                Err(why) => public_beside(&file).await.filter(|key| holds(&held, key)).ok_or(why),
+            };
+            match key {
+                Ok(key) => {
+                    named.push(key.clone());
+                    identities.push(Identity::Agent { key, path: Some(path.clone()) });
+                }
+                Err(why) => {
+                    notes.push(format!("{path}: {why}"));
+                    unusable = unusable.or(Some((path, why)));
+                }
+            }
+        }
+        identities.truncate(MOST_OFFERED);
+        if !only {
+            let others = held.iter().filter(|key| !holds(&named, key));
+            let left = MOST_OFFERED - identities.len();
+            identities.extend(in_agent(others, left, &mut notes));
+        }
+        match unusable {
+            Some((path, why)) if identities.is_empty() => Err(self.error(path, why)),
+            _ => Ok((identities, notes)),
+        }
+    }
+
+    /// What the agent holds; what there is to say of it goes to `notes`.
+    async fn held(&self, notes: &mut Vec<String>) -> Vec<PublicKey> {
+        match agent_keys(self.agent).await {
+            Ok(keys) if keys.is_empty() => notes.push("the agent holds no key".into()),
+            Ok(keys) => return keys,
+            Err(why) => notes.push(why),
+        }
+        Vec::new()
+    }
+}
+
+fn holds(held: &[PublicKey], key: &PublicKey) -> bool {
+    held.iter().any(|k| k.key_data() == key.key_data())
+}
+
+/// As many keys of the agent as may be offered.
+fn in_agent<'a>(held: impl Iterator<Item = &'a PublicKey>, most: usize, notes: &mut Vec<String>) -> Vec<Identity> {
+    let all: Vec<&PublicKey> = held.collect();
+    if all.len() > most {
+        notes.push(format!(
+            "the agent holds {} keys, of which {most} were offered; say which one is meant with `ssh-key`",
+            all.len()
+        ));
+    }
+    all.into_iter().take(most).map(|key| Identity::Agent { key: key.clone(), path: None }).collect()
 }
 
 /// A key path with `~/` replaced; `None`: there is no home directory to replace it with.
@@ -214,8 +302,8 @@ pub(super) async fn agent(socket: Option<&Path>) -> Result<AgentClient<tokio::ne
     }
 }
 
-async fn agent_keys(config: &SshConfig) -> Result<Vec<PublicKey>, String> {
-    let mut agent = agent(config.agent.as_deref()).await?;
+async fn agent_keys(socket: Option<&Path>) -> Result<Vec<PublicKey>, String> {
+    let mut agent = agent(socket).await?;
     let listed = timeout(AGENT_LIMIT, agent.request_identities()).await;
     let identities = listed.map_err(|_| "the agent does not answer")?.map_err(|_| "the agent lists no keys")?;
     // Certificates are left out: what they allow is the authority's business, and none of ours issues them.

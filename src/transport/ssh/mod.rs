@@ -10,18 +10,29 @@ mod keys;
 mod login;
 mod output;
 mod pipe;
+mod proxy;
 mod session;
 
 pub use interactive::{Tty, interactive};
-pub(super) use jump::JumpHost;
 pub use keys::fingerprint;
 pub use session::SshSession;
 
-use super::{Connect, Stream, Target, Transport, TransportError};
+use super::{
+    Connect, Stream, Target, Transport, TransportError, address,
+    route::{Asker, Route, Stop},
+    ssh_config::{Rules, SshConfigError, files},
+};
 use crate::name::MachineName;
 use async_trait::async_trait;
 use handshake::Hop;
-use std::{io, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::PathBuf,
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 use tokio::{
     net::{TcpStream, lookup_host},
     time::{Instant, sleep, timeout},
@@ -48,23 +59,30 @@ pub struct SshConfig {
     /// How often a silent host is asked whether it is there; four questions without an answer end the connection.
     /// `None`: every 15 seconds.
     pub keepalive: Option<Duration>,
+    /// How many connections to one jump host there may be; `None`: two.
+    pub bastion_sessions: Option<usize>,
+    /// Variables that an `ssh_config` may refer to.
+    pub vars: BTreeMap<String, String>,
 }
 
 /// Opens SSH connections; those through one jump host share a connection to it.
 pub struct SshConnect {
     config: SshConfig,
     jumps: jump::Jumps,
+    /// Each `ssh_config` is read once.
+    rules: Mutex<BTreeMap<files::Source, Result<Arc<Rules>, SshConfigError>>>,
 }
 
 impl SshConnect {
     /// With these surroundings and no others.
     #[must_use]
     pub fn new(config: SshConfig) -> Self {
-        let jumps = jump::Jumps::new(config.keepalive.unwrap_or(KEEPALIVE));
-        Self { config, jumps }
+        let jumps = jump::Jumps::new(config.keepalive.unwrap_or(KEEPALIVE), config.bastion_sessions);
+        Self { config, jumps, rules: Mutex::default() }
     }
 
-    /// With those of this process: `HOME`, `SSH_AUTH_SOCK`, `TERM`. Nothing else here reads the environment.
+    /// With those of this process: `HOME`, `SSH_AUTH_SOCK`, `TERM`, `MACHINE_BASTION_SESSIONS`, and what an `ssh_config`
+    /// refers to. Nothing else here reads the environment.
     #[must_use]
     pub fn from_env() -> Self {
         let path = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
@@ -73,7 +91,33 @@ impl SshConnect {
             agent: path("SSH_AUTH_SOCK"),
             term: std::env::var("TERM").ok(),
             keepalive: None,
+            bastion_sessions: std::env::var("MACHINE_BASTION_SESSIONS").ok().and_then(|n| n.parse().ok()),
+            vars: std::env::vars_os()
+                .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+                .collect(),
         })
+    }
+
+    /// The way to a host, looked up in an `ssh_config` if it is to be.
+    ///
+    /// # Errors
+    /// When what is recorded or looked up leads nowhere.
+    pub fn route(&self, target: &Target) -> Result<Route, TransportError> {
+        let wrong = |why: String| TransportError::Config { machine: target.machine.clone(), why };
+        let Some(lookup) = &target.lookup else { return Route::recorded(target).map_err(wrong) };
+        let home = self.config.home.as_deref();
+        let mut known = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let rules = known
+            .entry(lookup.source.clone())
+            .or_insert_with(|| files::read(&lookup.source, home).map(Arc::new))
+            .clone();
+        drop(known);
+        let asker = Asker {
+            user: files::local_user(&self.config.vars),
+            home: home.map(|home| home.display().to_string()).unwrap_or_default(),
+            vars: self.config.vars.clone(),
+        };
+        rules.and_then(|rules| Route::looked_up(target, lookup, &rules, &asker)).map_err(|e| wrong(e.to_string()))
     }
 
     /// Connects and logs in, as [`Connect::connect`], but returns the type that [`interactive`] needs.
@@ -83,13 +127,14 @@ impl SshConnect {
     /// login are told at once.
     pub async fn open(&self, target: &Target) -> Result<Arc<SshSession>, TransportError> {
         // Before anything is sent: an unusable key must not be found out after minutes of waiting for a boot.
-        let credentials = keys::Credentials::gather(&self.config, target).await?;
+        let route = self.route(target)?;
+        let credentials = keys::Credentials::gather(&self.config, &target.machine, route.last()).await?;
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.attempt(target, &credentials).await {
+            match self.attempt(target, &route, &credentials).await {
                 Ok(session) => return Ok(Arc::new(session)),
-                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Final(error)) => return Err(error.with_notes(&route.warnings)),
                 Err(failure @ (Failure::Transient(_) | Failure::RefusedHere(_))) => {
                     let (error, patience) = match failure {
                         Failure::RefusedHere(error) => (error, target.patience.min(REFUSED_HERE)),
@@ -97,7 +142,7 @@ impl SshConnect {
                     };
                     let left = patience.saturating_sub(begun.elapsed());
                     if left.is_zero() {
-                        return Err(error);
+                        return Err(error.with_notes(&route.warnings));
                     }
                     sleep(pause.min(left)).await;
                     pause = (pause * 3 / 2).min(LONGEST_PAUSE);
@@ -106,22 +151,32 @@ impl SshConnect {
         }
     }
 
-    async fn attempt(&self, target: &Target, credentials: &keys::Credentials) -> Result<SshSession, Failure> {
-        let ssh = &target.ssh;
-        let mut peer = Peer { machine: target.machine.clone(), address: address(&ssh.host, ssh.port) };
-        let (stream, jump_key) = match &ssh.jump {
-            None => (tcp(&peer, &ssh.host, ssh.port, target.connect_timeout).await?, None),
-            Some(jump) => {
-                let jump = jump::JumpHost::parse(jump, &ssh.user).map_err(|why| Failure::Final(peer.connect(why)))?;
-                peer.address = format!("{} through {jump}", peer.address);
-                let (stream, key) = self.jumps.reach(target, &jump, &peer, credentials).await?;
-                (stream, Some(key))
-            }
+    async fn attempt(
+        &self,
+        target: &Target,
+        route: &Route,
+        credentials: &keys::Credentials,
+    ) -> Result<SshSession, Failure> {
+        let stop = route.last();
+        let through: Vec<String> = route.through().iter().map(Stop::to_string).collect();
+        let mut at = address(&stop.host, stop.port);
+        if !through.is_empty() {
+            at = format!("{at} through {}", through.join(", "));
+        }
+        let peer = Peer { machine: target.machine.clone(), address: at };
+        let limit = stop.connect_timeout.unwrap_or(target.connect_timeout);
+        let way = jump::Way {
+            config: &self.config,
+            peer: &peer,
+            route,
+            pins: &target.jump_keys,
+            limit: target.connect_timeout,
         };
-        let keepalive = self.config.keepalive.unwrap_or(KEEPALIVE);
-        let mut hop = Hop::shake(&peer, stream, &target.host_keys, target.connect_timeout, keepalive).await?;
-        login::log_in(&peer, &mut hop, &ssh.user, credentials, target.connect_timeout).await?;
-        Ok(SshSession::new(peer, hop, jump_key, ssh.user.clone(), self.config.term.clone()))
+        let (stream, jump_keys) = self.jumps.reach(way, route.stops.len() - 1).await?;
+        let keepalive = stop.keepalive.or(self.config.keepalive).unwrap_or(KEEPALIVE);
+        let mut hop = Hop::shake(&peer, stream, &target.host_keys, limit, keepalive).await?;
+        login::log_in(&peer, &mut hop, &stop.user, credentials, limit).await?;
+        Ok(SshSession::new(peer, hop, jump_keys, stop.user.clone(), self.config.term.clone()))
     }
 }
 
@@ -129,6 +184,10 @@ impl SshConnect {
 impl Connect for SshConnect {
     async fn connect(&self, target: &Target) -> Result<Arc<dyn Transport>, TransportError> {
         Ok(self.open(target).await?)
+    }
+
+    fn limit_bastions(&self, most: usize) {
+        self.jumps.limit(most);
     }
 }
 
@@ -161,11 +220,6 @@ enum Failure {
     /// Transient, but not for as long as a boot takes: nothing listens at an address of this computer.
     RefusedHere(TransportError),
     Final(TransportError),
-}
-
-/// `host:port`, with brackets where the host is an IPv6 address.
-fn address(host: &str, port: u16) -> String {
-    if host.contains(':') && !host.starts_with('[') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 /// Opens a TCP connection, trying each address the name has.
@@ -217,7 +271,7 @@ fn is_transient(e: &io::Error) -> bool {
 }
 
 /// The text of an I/O error as a lowercase fragment, without the number of the error.
-fn io_text(e: &io::Error) -> String {
+pub(super) fn io_text(e: &io::Error) -> String {
     let text = e.to_string();
     let text = text.split(" (os error").next().unwrap_or_default();
     let mut letters = text.chars();

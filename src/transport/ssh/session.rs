@@ -41,7 +41,7 @@ pub struct SshSession {
     pub(super) peer: Peer,
     pub(super) term: Option<String>,
     hop: Hop,
-    jump_key: Option<String>,
+    jump_keys: Vec<String>,
     user: String,
     slots: Arc<Semaphore>,
     /// How many sessions the host allows, as far as we know.
@@ -49,9 +49,9 @@ pub struct SshSession {
 }
 
 impl SshSession {
-    pub(super) fn new(peer: Peer, hop: Hop, jump_key: Option<String>, user: String, term: Option<String>) -> Self {
+    pub(super) fn new(peer: Peer, hop: Hop, jump_keys: Vec<String>, user: String, term: Option<String>) -> Self {
         let slots = Arc::new(Semaphore::new(SESSIONS));
-        Self { peer, term, hop, jump_key, user, slots, allowed: AtomicUsize::new(SESSIONS) }
+        Self { peer, term, hop, jump_keys, user, slots, allowed: AtomicUsize::new(SESSIONS) }
     }
 
     /// Opens a session on the host, once there is a slot for it; opening itself may take `limit`.
@@ -244,7 +244,11 @@ impl Transport for SshSession {
     }
 
     fn jump_key(&self) -> Option<String> {
-        self.jump_key.clone()
+        self.jump_keys.last().cloned()
+    }
+
+    fn jump_keys(&self) -> Vec<String> {
+        self.jump_keys.clone()
     }
 
     fn needs_sudo(&self) -> bool {
