@@ -9,6 +9,7 @@ use crate::{
     name::MachineName,
     provisioner::Provisioners,
     record::{EngineRecord, MachineRecord},
+    secret::Reveal,
     store::{Store, StoreError, issued},
     transport::{Connect, Target, TransportError},
 };
@@ -34,6 +35,8 @@ pub struct World {
     pub store: Arc<dyn Store>,
     /// Says what time it is.
     pub clock: Arc<dyn Clock>,
+    /// Finds out what secrets are; the real one looks once for each in a run.
+    pub secrets: Arc<dyn Reveal>,
 }
 
 /// Where engines listen on their host, unless told otherwise.
@@ -133,6 +136,7 @@ mod tests {
                 port: 22,
                 user: "root".to_owned(),
                 key: key.map(str::to_owned),
+                passphrase: None,
                 jump: None,
             }),
             url: None,

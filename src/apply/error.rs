@@ -5,6 +5,7 @@ use crate::{
     driver::DriverError,
     name::MachineName,
     provisioner::{Difference, Unsupported},
+    secret::SecretError,
     store::{StoreError, authority::AuthorityError},
     transport::TransportError,
 };
@@ -38,6 +39,9 @@ pub enum StepError {
         /// The firewall, and the command that opens the port.
         help: String,
     },
+    /// A secret is not to be had.
+    #[error(transparent)]
+    Secret(SecretError),
     /// The record could not be read or written.
     #[error(transparent)]
     Store(StoreError),
@@ -96,6 +100,7 @@ impl StepError {
         match self {
             Self::Driver(e) => e.help(),
             Self::Transport(e) => Some(e.help()),
+            Self::Secret(e) => Some(e.help()),
             Self::Store(e) => e.help(),
             Self::Authority(e) => e.help(),
             Self::Unsupported(e) => Some(e.help.clone()),

@@ -83,6 +83,7 @@ fn world() -> (World, Arc<MemoryStore>) {
         docker: Arc::new(HttpDocker),
         store: Arc::clone(&store) as Arc<dyn Store>,
         clock: Arc::new(SystemClock) as Arc<dyn Clock>,
+        secrets: Arc::new(crate::secret::NoSecrets),
     };
     (world, store)
 }

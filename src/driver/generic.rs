@@ -6,6 +6,7 @@ use super::{Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec,
 use crate::{
     quote::Sh,
     record::{Instance, Power, SshEndpoint},
+    secret::Secret,
     transport::{Limits, Target, Transport, TransportError},
 };
 use async_trait::async_trait;
@@ -47,6 +48,7 @@ pub(super) struct Options {
     ssh_user: String,
     ssh_port: u16,
     ssh_key: Option<String>,
+    ssh_key_passphrase: Option<Secret>,
     jump: Option<String>,
     #[serde(rename = "engine-port")]
     _engine_port: u16,
@@ -62,6 +64,7 @@ impl Options {
             port: self.ssh_port,
             user: self.ssh_user.clone(),
             key,
+            passphrase: self.ssh_key_passphrase.clone(),
             jump: self.jump.clone().filter(|jump| !jump.is_empty()),
         })
     }
@@ -201,6 +204,14 @@ impl Driver for Generic {
             kind: Kind::Path,
             help: "private key to log in with; without it, the keys in ssh-agent",
             field: "SSHKey",
+            ..OPTION
+        },
+        OptionSpec {
+            key: "ssh-key-passphrase",
+            flag: "generic-ssh-key-passphrase",
+            env: "GENERIC_SSH_KEY_PASSPHRASE",
+            help: "passphrase of that key, by reference",
+            secrecy: Secrecy::Secret,
             ..OPTION
         },
         OptionSpec {
@@ -444,6 +455,7 @@ mod tests {
             ssh_user: "root".to_owned(),
             ssh_port: 22,
             ssh_key: None,
+            ssh_key_passphrase: None,
             jump: None,
             _engine_port: 2376,
         }

@@ -20,6 +20,7 @@ mod reference;
 mod resolve;
 mod schema;
 pub(crate) mod suggest;
+mod variable;
 mod vars;
 
 use crate::{

@@ -90,6 +90,8 @@ pub enum Reason {
     NotPruned,
     /// It could not be looked at, so nothing is known of it now.
     NotReached(String),
+    /// A secret of it is not to be had, so its value could not be compared.
+    NotCompared(String),
     /// It cannot be worked on at all: its record will not parse, or it is another fleet's.
     Blocked(String),
 }

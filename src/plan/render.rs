@@ -60,6 +60,7 @@ impl fmt::Display for Reason {
             Self::Adopted => f.write_str("adopted from the store"),
             Self::NotPruned => f.write_str("not in the fleet file; kept without --prune"),
             Self::NotReached(why) => write!(f, "not reached: {why}"),
+            Self::NotCompared(why) => write!(f, "up to date but for what could not be compared: {why}"),
             Self::Blocked(why) => write!(f, "blocked: {why}"),
         }
     }
@@ -67,7 +68,7 @@ impl fmt::Display for Reason {
 
 /// Whether a person needs to read a step that does nothing.
 fn worth_saying(step: &Step) -> bool {
-    step.reasons.iter().any(|r| matches!(r, Reason::NotPruned | Reason::NotReached(_) | Reason::Blocked(_)))
+    step.reasons.iter().any(|r| matches!(r, Reason::NotPruned | Reason::NotReached(_) | Reason::NotCompared(_) | Reason::Blocked(_)))
 }
 
 /// Host by host, only what is done or in the way; then one line that counts.
@@ -214,6 +215,7 @@ fn json_reason(reason: &Reason) -> serde_json::Value {
         Reason::Adopted => ("adopted", None),
         Reason::NotPruned => ("not-pruned", None),
         Reason::NotReached(_) => ("not-reached", None),
+        Reason::NotCompared(_) => ("not-compared", None),
         Reason::Blocked(_) => ("blocked", None),
     };
     let mut json = serde_json::json!({ "kind": kind, "text": reason.to_string() });

@@ -4,9 +4,19 @@ use super::{Facts, HostCertificate, PROVISIONERS, Provisioner, Script, detect, f
 use crate::{
     engine::{Api, EngineSpec, Source, daemon_json},
     quote,
+    secret::{Reveal, Revealed, Secret, SecretError},
 };
 use serde_json::json;
 use std::collections::BTreeSet;
+
+/// Every secret is this.
+struct Known(&'static str);
+
+impl Reveal for Known {
+    fn reveal(&self, _: &Secret) -> Result<Revealed, SecretError> {
+        Ok(Revealed::new(self.0.to_owned()))
+    }
+}
 
 /// Texts that would do harm, were they program text anywhere.
 const HOSTILE: &[&str] =
@@ -30,8 +40,12 @@ fn wishes() -> Vec<EngineSpec> {
         want.insecure_registries.push((*text).to_owned());
         want.daemon.insert((*text).to_owned(), json!({*text: [*text]}));
         all.push(want);
-        let env = [("FOO".to_owned(), (*text).to_owned()), ("B".to_owned(), "canary".to_owned())];
+        let env = [("FOO".to_owned(), (*text).into()), ("B".to_owned(), "canary".into())];
         all.push(EngineSpec { env: env.into(), ..fixtures::want() });
+        let env = [("FOO".to_owned(), Secret::Env("X".to_owned()).into()), ("B".to_owned(), "canary".into())];
+        let mut secret = EngineSpec { env: env.into(), ..fixtures::want() };
+        secret.reveal(&Known(text)).unwrap();
+        all.push(secret);
     }
     all
 }

@@ -61,13 +61,24 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
+fn secret() -> impl Strategy<Value = Secret> {
+    let text = || hostile().prop_map(|text| text.replace('\0', "") + "x");
+    prop_oneof![
+        "[A-Z_]{1,8}".prop_map(Secret::Env),
+        text().prop_map(Secret::File),
+        text().prop_map(|line| Secret::from_json(&json!({ "command": line })).unwrap()),
+        prop::collection::vec(text(), 1..3).prop_map(|words| Secret::from_json(&json!({ "command": words })).unwrap()),
+    ]
+}
+
 fn name() -> impl Strategy<Value = MachineName> {
     "[a-zA-Z0-9][a-zA-Z0-9.-]{0,20}".prop_map(|n| MachineName::new(n).unwrap())
 }
 
 fn instance() -> impl Strategy<Value = Instance> {
-    let ssh = (hostile(), any::<u16>(), hostile(), prop::option::of(hostile()), prop::option::of(hostile()))
-        .prop_map(|(host, port, user, key, jump)| SshEndpoint { host, port, user, key, jump });
+    let passphrase = prop::option::of(secret());
+    let ssh = (hostile(), any::<u16>(), hostile(), prop::option::of(hostile()), passphrase, prop::option::of(hostile()))
+        .prop_map(|(host, port, user, key, passphrase, jump)| SshEndpoint { host, port, user, key, passphrase, jump });
     (
         hostile(),
         hostile(),
@@ -102,7 +113,11 @@ fn engine() -> impl Strategy<Value = EngineRecord> {
         (prop::option::of(hostile()), prop::option::of(hostile())),
         (
             prop::collection::btree_map(hostile(), hostile(), 0..3),
-            prop::collection::btree_map(hostile(), hostile(), 0..3),
+            prop::collection::btree_map(
+                hostile(),
+                prop_oneof![hostile().prop_map(Variable::from), secret().prop_map(Variable::from)],
+                0..3,
+            ),
         ),
         prop::collection::vec(hostile(), 0..3),
         prop::collection::vec(hostile(), 0..3),
@@ -198,6 +213,7 @@ fn sample() -> MachineRecord {
             port: 22,
             user: "root".to_owned(),
             key: Some("/keys/id".to_owned()),
+            passphrase: None,
             jump: None,
         }),
         url: None,

@@ -13,6 +13,7 @@ use crate::{
     engine::EngineSpec,
     name::{FleetName, MachineName},
     provisioner::Facts,
+    secret::Secret,
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -62,6 +63,9 @@ pub struct SshEndpoint {
     pub user: String,
     /// Path of the private key; `None`: keys of the agent.
     pub key: Option<String>,
+    /// Where the passphrase of that key is; `None`: it has none, or the agent holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase: Option<Secret>,
     /// A host to go through, as `user@host:port`.
     pub jump: Option<String>,
 }

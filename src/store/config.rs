@@ -6,6 +6,7 @@ use crate::{
         MachineRecord, OptionValues,
         docker_machine::{ConfigFile, Place},
     },
+    secret::Secret,
 };
 use serde_json::Value;
 
@@ -72,7 +73,10 @@ pub fn secret_fields(driver: &str) -> impl Iterator<Item = &'static str> {
 pub fn without_secrets(record: &MachineRecord) -> MachineRecord {
     let mut record = record.clone();
     for spec in table(&record.driver).iter().filter(|s| s.secrecy == Secrecy::Secret) {
-        record.options.remove(spec.key);
+        // Where a secret is may be known; whatever else is there may be the secret.
+        if record.options.get(spec.key).is_some_and(|value| Secret::from_json(value).is_err()) {
+            record.options.remove(spec.key);
+        }
     }
     record
 }

@@ -121,7 +121,7 @@ fn instance(name: &str, machine: &FakeMachine) -> Instance {
     Instance {
         id: format!("i-{}", machine.serial),
         address: format!("10.9.0.{}", machine.serial % 250),
-        ssh: Some(SshEndpoint { host: name.to_owned(), port: 22, user: "root".to_owned(), key: None, jump: None }),
+        ssh: Some(SshEndpoint { host: name.to_owned(), port: 22, user: "root".to_owned(), key: None, passphrase: None, jump: None }),
         url: None,
         host_keys: vec![format!("ssh-ed25519 {}", machine.serial)],
         jump_keys: Vec::new(),
@@ -409,6 +409,7 @@ pub(crate) fn world() -> (World, Shared, Arc<MemoryStore>) {
         docker: Arc::new(FakeDocker(cloud.clone())),
         store: store.clone(),
         clock: Arc::new(FixedClock(NOW)),
+        secrets: Arc::new(machine::secret::NoSecrets),
     };
     (world, cloud, store)
 }

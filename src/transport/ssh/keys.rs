@@ -1,6 +1,7 @@
 //! Public keys as text, and the private keys a login may use.
 
 use super::{SshConfig, Target, TransportError, io_text};
+use crate::secret::{Reveal, Secret, SecretError};
 use russh::keys::{
     HashAlg, PrivateKey, PublicKey, PublicKeyBase64,
     agent::{AgentIdentity, client::AgentClient},
@@ -14,6 +15,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 /// Files in `~/.ssh` that are tried when no key is given, best first (the agent comes before them).
 const DEFAULT_KEYS: [&str; 3] = ["id_ed25519", "id_ecdsa", "id_rsa"];
@@ -69,18 +71,36 @@ pub(super) struct Credentials {
 
 impl Credentials {
     /// Finds the keys for `target`: the one given, else those of the agent and the default files.
-    pub(super) async fn gather(config: &SshConfig, target: &Target) -> Result<Self, TransportError> {
+    pub(super) async fn gather(
+        config: &SshConfig,
+        secrets: &Arc<dyn Reveal>,
+        target: &Target,
+    ) -> Result<Self, TransportError> {
         match &target.ssh.key {
-            Some(path) => Self::given(config, target, path).await,
+            Some(path) => Self::given(config, secrets, target, path).await,
             None => Ok(Self::found(config).await),
         }
     }
 
-    async fn given(config: &SshConfig, target: &Target, path: &str) -> Result<Self, TransportError> {
+    async fn given(
+        config: &SshConfig,
+        secrets: &Arc<dyn Reveal>,
+        target: &Target,
+        path: &str,
+    ) -> Result<Self, TransportError> {
         let error = |why: String| TransportError::Key { machine: target.machine.clone(), path: path.to_owned(), why };
         let file = expand(path, config.home.as_deref()).ok_or_else(|| error("there is no home directory".into()))?;
         let identity = match read_key(&file).await.map_err(error)? {
             Found::Plain(key) => Identity::File { path: path.to_owned(), key: Arc::new(*key) },
+            Found::Encrypted(_) if let Some(passphrase) = &target.ssh.passphrase => {
+                let key = decrypt(&file, passphrase, secrets).await.map_err(|e| match e {
+                    Locked::Secret(error) => {
+                        TransportError::Passphrase { machine: target.machine.clone(), path: path.to_owned(), error }
+                    }
+                    Locked::Key(why) => error(why),
+                })?;
+                Identity::File { path: path.to_owned(), key: Arc::new(key) }
+            }
             Found::Encrypted(public) => {
                 let held = agent_keys(config).await;
                 match (public, held) {
@@ -196,6 +216,27 @@ fn is_encrypted(text: &str) -> bool {
     text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
         || text.lines().any(|l| l.starts_with("Proc-Type:") && l.contains("ENCRYPTED"))
         || PrivateKey::from_openssh(text).is_ok_and(|key| key.is_encrypted())
+}
+
+/// Why an encrypted key stays closed.
+enum Locked {
+    /// There is no passphrase.
+    Secret(SecretError),
+    /// It is not the one.
+    Key(String),
+}
+
+/// Opens an encrypted key. Finding out the passphrase may take a program, and using it takes a while.
+async fn decrypt(file: &Path, passphrase: &Secret, secrets: &Arc<dyn Reveal>) -> Result<PrivateKey, Locked> {
+    let (file, at, from) = (file.to_owned(), passphrase.clone(), Arc::clone(secrets));
+    let opened = tokio::task::spawn_blocking(move || {
+        let passphrase = at.reveal(&*from).map_err(Locked::Secret)?;
+        let text = std::fs::read_to_string(file).map(Zeroizing::new).map_err(|e| Locked::Key(io_text(&e)))?;
+        // The text of the error may quote the file.
+        let wrong = |_| Locked::Key(format!("{at} is not its passphrase"));
+        decode_secret_key(&text, Some(passphrase.expose())).map_err(wrong)
+    });
+    opened.await.expect("opening a key does not panic")
 }
 
 async fn public_beside(file: &Path) -> Option<PublicKey> {

@@ -18,7 +18,10 @@ pub use keys::fingerprint;
 pub use session::SshSession;
 
 use super::{Connect, Stream, Target, Transport, TransportError};
-use crate::name::MachineName;
+use crate::{
+    name::MachineName,
+    secret::{NoSecrets, Reveal},
+};
 use async_trait::async_trait;
 use handshake::Hop;
 use std::{io, path::PathBuf, pin::Pin, sync::Arc, time::Duration};
@@ -54,6 +57,7 @@ pub struct SshConfig {
 pub struct SshConnect {
     config: SshConfig,
     jumps: jump::Jumps,
+    secrets: Arc<dyn Reveal>,
 }
 
 impl SshConnect {
@@ -61,7 +65,13 @@ impl SshConnect {
     #[must_use]
     pub fn new(config: SshConfig) -> Self {
         let jumps = jump::Jumps::new(config.keepalive.unwrap_or(KEEPALIVE));
-        Self { config, jumps }
+        Self { config, jumps, secrets: Arc::new(NoSecrets) }
+    }
+
+    /// The same, able to find out the passphrases of keys.
+    #[must_use]
+    pub fn with_secrets(self, secrets: Arc<dyn Reveal>) -> Self {
+        Self { secrets, ..self }
     }
 
     /// With those of this process: `HOME`, `SSH_AUTH_SOCK`, `TERM`. Nothing else here reads the environment.
@@ -83,7 +93,7 @@ impl SshConnect {
     /// login are told at once.
     pub async fn open(&self, target: &Target) -> Result<Arc<SshSession>, TransportError> {
         // Before anything is sent: an unusable key must not be found out after minutes of waiting for a boot.
-        let credentials = keys::Credentials::gather(&self.config, target).await?;
+        let credentials = keys::Credentials::gather(&self.config, &self.secrets, target).await?;
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
