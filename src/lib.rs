@@ -10,6 +10,7 @@ pub mod age;
 pub mod clock;
 pub mod digest;
 pub mod graph;
+pub mod harmless;
 pub mod name;
 pub mod quote;
 pub mod secret;

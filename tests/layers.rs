@@ -8,7 +8,7 @@ use std::{
 
 /// Modules that are values and functions from values to values.
 const PURE: &[&str] =
-    &["age", "name", "graph", "quote", "secret", "digest", "template", "engine", "provisioner", "record", "fleet", "plan", "tls"];
+    &["age", "name", "graph", "harmless", "quote", "secret", "digest", "template", "engine", "provisioner", "record", "fleet", "plan", "tls"];
 
 /// What a pure module must not know.
 const EFFECTS: &[&str] = &[

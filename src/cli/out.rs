@@ -1,6 +1,7 @@
 //! Standard output, with its errors: a reader that leaves early must end the program quietly.
 
 use super::CliError;
+use crate::harmless::harmless;
 use std::io::{self, Write};
 
 /// Where data goes. Messages of failure go to standard error.
@@ -11,9 +12,9 @@ impl Out {
         Self(anstream::stdout())
     }
 
-    /// A text as it is.
+    /// A text, with nothing in it that a terminal would obey but colours.
     pub(super) fn text(&mut self, text: &str) -> Result<(), CliError> {
-        self.0.write_all(text.as_bytes()).map_err(CliError::Stdout)
+        self.0.write_all(harmless(text).as_bytes()).map_err(CliError::Stdout)
     }
 
     /// A text in which nothing is taken for a colour: what another program reads back.

@@ -2,6 +2,7 @@
 
 use super::{Reporter, duration, interrupted, past, plain::name_width};
 use crate::{
+    harmless::harmless,
     apply::Event,
     name::MachineName,
     plan::{Plan, StepId},
@@ -39,7 +40,7 @@ impl Live {
 
     fn say(&mut self, id: &StepId, text: &str) {
         let text = format!("{:<11}  {text}", id.part.to_string());
-        self.line(&id.machine).set_message(text);
+        self.line(&id.machine).set_message(harmless(&text).into_owned());
     }
 
     fn ended(&mut self, id: &StepId, text: &str, mark: &str) {
