@@ -19,17 +19,17 @@ use machine::{
 use serde_json::Value;
 
 /// One target.
-pub struct Target {
+pub(crate) struct Target {
     /// Its name, and that of its corpus.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// What is done with the bytes.
-    pub run: fn(&[u8]),
+    pub(crate) run: fn(&[u8]),
     /// What its language is made of, for those who mutate.
-    pub words: &'static [&'static str],
+    pub(crate) words: &'static [&'static str],
 }
 
 /// All targets.
-pub const TARGETS: &[Target] = &[
+pub(crate) const TARGETS: &[Target] = &[
     Target { name: "fleet", run: fleet, words: FLEET },
     Target { name: "record", run: record, words: KDL },
     Target { name: "config_json", run: config_json, words: JSON },
@@ -160,10 +160,4 @@ fn secret(bytes: &[u8]) {
     let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return };
     let Ok(secret) = Secret::from_json(&value) else { return };
     assert_eq!(Secret::from_json(&secret.to_json()), Ok(secret));
-}
-
-/// Runs the target of this name.
-pub fn run(name: &str, bytes: &[u8]) {
-    let target = TARGETS.iter().find(|target| target.name == name).expect("there is a target of this name");
-    (target.run)(bytes);
 }

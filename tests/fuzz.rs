@@ -19,7 +19,7 @@ use targets::{TARGETS, Target};
 /// No input of this size may take longer, in a build without optimisation on a computer that does other things too.
 const SLOW: Duration = Duration::from_secs(20);
 /// Larger ones are made no longer.
-const LARGE: usize = 16 * 1024;
+const LARGE: usize = 4 * 1024;
 /// What all of this may need at most.
 const MEMORY_KIB: u64 = 2 << 20;
 

@@ -1,7 +1,8 @@
 //! What every provisioner must hold, on every recording and every wish.
 
-use super::{Facts, HostCertificate, PROVISIONERS, Provisioner, Script, detect, fixtures};
+use super::{Facts, HostCertificate, PROVISIONERS, Provisioner, Script, detect, facts::FileFact, fixtures, secret_file};
 use crate::{
+    digest::sha256_hex,
     engine::{Api, EngineSpec, Source, daemon_json},
     quote,
     secret::{Reveal, Revealed, Secret, SecretError},
@@ -74,8 +75,15 @@ fn after(facts: &Facts, want: &EngineSpec, script: &Script) -> Facts {
         let line = format!("/usr/{usr}/dockerd -H fd:// --containerd=/run/containerd/containerd.sock{opts}");
         after.vendor_exec_start.get_or_insert(line);
     }
-    for (_, path, content) in script.0.iter().flat_map(fixtures::effects) {
+    for (mode, path, content) in script.0.iter().flat_map(fixtures::effects) {
         match path.as_str() {
+            secret_file::PATH => {
+                after.files.remove(&path);
+                after.secret_head = content.as_ref().and_then(|text| text.lines().next()).map(str::to_owned);
+                let mode = mode.trim_start_matches('0').to_owned();
+                let fact = content.map(|text| FileFact { sha256: sha256_hex(text.as_bytes()), mode });
+                after.files.extend(fact.map(|fact| (path, fact)));
+            }
             daemon_json::PATH => after.daemon_json = content,
             daemon_json::MARKER_PATH => after.machine_json = content,
             _ => {

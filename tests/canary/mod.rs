@@ -46,9 +46,10 @@ impl Canary {
         for (align, name) in ["base64", "base64 + 1", "base64 + 2"].into_iter().enumerate() {
             let encoded = STANDARD_NO_PAD.encode([vec![b'x'; align], text.as_bytes().to_vec()].concat());
             // What the neighbours have no part in.
-            let whole = encoded[align.div_ceil(1) * 8 / 6 + usize::from(align > 0)..encoded.len() - 2].as_bytes().to_vec();
-            forms.push(("URL-safe base64", String::from_utf8(whole.clone()).unwrap().replace('+', "-").replace('/', "_").into()));
-            forms.push((name, whole));
+            let (start, end) = ((align * 8).div_ceil(6), (align + text.len()) * 8 / 6);
+            let whole = &encoded[start..end];
+            forms.push((name, whole.as_bytes().to_vec()));
+            forms.push(("URL-safe base64", whole.replace('+', "-").replace('/', "_").into_bytes()));
         }
         Self { text: text.to_owned(), forms }
     }
