@@ -48,6 +48,8 @@ fn tree(dir: &Path) -> Vec<String> {
 
 #[test]
 fn fleet_files_are_told_of_harmlessly() {
+    let commands = [&["validate", "-"][..], &["plan", "--offline", "-"], &["fmt", "-"], &["graph", "-"], &["validate", "-"]];
+    let mut commands = commands.iter().cycle();
     for text in corpus() {
         let home = Home::new();
         let quoted = serde_json::to_string(&text).unwrap();
@@ -59,12 +61,12 @@ fn fleet_files_are_told_of_harmlessly() {
             format!("fleet: shop\nhosts: {{ web: {{ driver: nspawn, engine: {{ env: {{ A: {{ command: {quoted} }}, B: {{ env: {quoted} }} }} }} }} }}\n"),
             text.clone(),
         ] {
-            for words in [&["validate", "-"][..], &["plan", "--offline", "-"], &["fmt", "-"], &["graph", "-"]] {
-                let before = tree(home.path());
-                let run = home.run("machine", words, &[("MACHINE_STORAGE_PATH", "/nonexistent/x")], &file);
-                is_harmless(&run);
-                assert_eq!(tree(home.path()), before, "{words:?} {file:?}");
-            }
+            // Each command has its turn: all of them with all texts would take minutes.
+            let words = commands.next().unwrap();
+            let before = tree(home.path());
+            let run = home.run("machine", words, &[("MACHINE_STORAGE_PATH", "/nonexistent/x")], &file);
+            is_harmless(&run);
+            assert_eq!(tree(home.path()), before, "{words:?} {file:?}");
         }
     }
 }
@@ -79,7 +81,8 @@ fn names_are_no_paths_and_no_options() {
         for words in [&["rm", "-f", "--", text][..], &["inspect", "--", text], &["env", "--", text], &["create", "-d", "none", "--url", "tcp://192.0.2.1:1", "--", text]] {
             let run = home.in_store("machine", words);
             is_harmless(&run);
-            assert_ne!(run.status, 0, "{words:?}");
+            // `rm -f` ends well also when there is nothing to remove.
+            assert!(run.status != 0 || words[0] == "rm", "{words:?}");
         }
     }
     let left: Vec<String> = tree(home.path()).into_iter().filter(|path| !before.contains(path)).collect();

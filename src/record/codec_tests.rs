@@ -61,7 +61,8 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
-fn secret() -> impl Strategy<Value = Secret> {
+// Boxed, as all that is large: a strategy on the stack is copied many times over in a build without optimisation.
+fn secret() -> BoxedStrategy<Secret> {
     let text = || hostile().prop_map(|text| text.replace('\0', "") + "x");
     prop_oneof![
         "[A-Z_]{1,8}".prop_map(Secret::Env),
@@ -69,6 +70,7 @@ fn secret() -> impl Strategy<Value = Secret> {
         text().prop_map(|line| Secret::from_json(&json!({ "command": line })).unwrap()),
         prop::collection::vec(text(), 1..3).prop_map(|words| Secret::from_json(&json!({ "command": words })).unwrap()),
     ]
+    .boxed()
 }
 
 fn name() -> impl Strategy<Value = MachineName> {
@@ -78,7 +80,8 @@ fn name() -> impl Strategy<Value = MachineName> {
 fn instance() -> impl Strategy<Value = Instance> {
     let passphrase = prop::option::of(secret());
     let ssh = (hostile(), any::<u16>(), hostile(), prop::option::of(hostile()), passphrase, prop::option::of(hostile()))
-        .prop_map(|(host, port, user, key, passphrase, jump)| SshEndpoint { host, port, user, key, passphrase, jump });
+        .prop_map(|(host, port, user, key, passphrase, jump)| SshEndpoint { host, port, user, key, passphrase, jump })
+        .boxed();
     (
         hostile(),
         hostile(),
@@ -115,7 +118,7 @@ fn engine() -> impl Strategy<Value = EngineRecord> {
             prop::collection::btree_map(hostile(), hostile(), 0..3),
             prop::collection::btree_map(
                 hostile(),
-                prop_oneof![hostile().prop_map(Variable::from), secret().prop_map(Variable::from)],
+                prop_oneof![hostile().prop_map(Variable::from), secret().prop_map(Variable::from)].boxed(),
                 0..3,
             ),
         ),
@@ -146,7 +149,8 @@ fn engine() -> impl Strategy<Value = EngineRecord> {
                 daemon: daemon.into_iter().collect(),
                 open_firewall: open,
             },
-        );
+        )
+        .boxed();
     (spec, hostile(), hostile(), hostile()).prop_map(|(spec, version, provisioner, os)| EngineRecord {
         spec,
         version,
@@ -163,7 +167,7 @@ pub(crate) fn record() -> impl Strategy<Value = MachineRecord> {
         (name(), prop::option::of("[a-z]{1,8}"), hostile()),
         prop::collection::btree_map(hostile(), value(), 0..4),
         (prop::collection::btree_set(name(), 0..3), any::<bool>()),
-        (prop::option::of(instance()), prop::option::of(certificate()), prop::option::of(engine())),
+        (prop::option::of(instance().boxed()), prop::option::of(certificate()), prop::option::of(engine().boxed())),
         prop::collection::btree_map(part, pending, 0..3),
     )
         .prop_map(

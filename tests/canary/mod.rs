@@ -19,7 +19,7 @@ use std::{
 #[derive(Clone)]
 pub(crate) struct Canary {
     pub(crate) text: String,
-    forms: Vec<(&'static str, Vec<u8>)>,
+    forms: Vec<(&'static str, String)>,
 }
 
 impl Canary {
@@ -37,27 +37,28 @@ impl Canary {
             all
         });
         let mut forms = vec![
-            ("plain", text.as_bytes().to_vec()),
-            ("hex", hex.clone().into_bytes()),
-            ("HEX", hex.to_uppercase().into_bytes()),
-            ("URL-encoded", url.into_bytes()),
-            ("reversed", text.bytes().rev().collect()),
+            ("plain", text.to_owned()),
+            ("hex", hex.clone()),
+            ("HEX", hex.to_uppercase()),
+            ("URL-encoded", url),
+            ("reversed", text.chars().rev().collect()),
         ];
         for (align, name) in ["base64", "base64 + 1", "base64 + 2"].into_iter().enumerate() {
             let encoded = STANDARD_NO_PAD.encode([vec![b'x'; align], text.as_bytes().to_vec()].concat());
             // What the neighbours have no part in.
             let (start, end) = ((align * 8).div_ceil(6), (align + text.len()) * 8 / 6);
             let whole = &encoded[start..end];
-            forms.push((name, whole.as_bytes().to_vec()));
-            forms.push(("URL-safe base64", whole.replace('+', "-").replace('/', "_").into_bytes()));
+            forms.push((name, whole.to_owned()));
+            forms.push(("URL-safe base64", whole.replace('+', "-").replace('/', "_")));
         }
         Self { text: text.to_owned(), forms }
     }
 
     /// The form it has in these bytes, if it is there.
     pub(crate) fn is_in(&self, bytes: &[u8]) -> Option<&'static str> {
-        let has = |form: &[u8]| bytes.windows(form.len()).any(|window| window == form);
-        self.forms.iter().find(|(_, form)| has(form)).map(|(name, _)| *name)
+        // What is no text between is replaced, and no canary has any of that.
+        let text = String::from_utf8_lossy(bytes);
+        self.forms.iter().find(|(_, form)| text.contains(form.as_str())).map(|(name, _)| *name)
     }
 }
 
