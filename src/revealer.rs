@@ -193,7 +193,8 @@ mod tests {
     use std::{io::Write as _, os::unix::fs::OpenOptionsExt as _, path::Path};
 
     fn write(path: &Path, mode: u32, bytes: &[u8]) -> Secret {
-        let mut file = std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(mode).open(path).unwrap();
+        let mut file =
+            std::fs::OpenOptions::new().create(true).truncate(true).write(true).mode(mode).open(path).unwrap();
         file.write_all(bytes).unwrap();
         file.set_permissions(std::fs::Permissions::from_mode(mode)).unwrap();
         Secret::File(path.to_str().unwrap().to_owned())
@@ -234,7 +235,10 @@ mod tests {
             let secret = write(&dir.path().join("a secret"), mode, b"hunter2");
             let error = Revealer::new().reveal(&secret).unwrap_err();
             assert_eq!(error.why, SecretProblem::Loose(mode));
-            assert_eq!(error.help(), format!("let nobody else read it:\n  chmod 600 '{}/a secret'", dir.path().display()));
+            assert_eq!(
+                error.help(),
+                format!("let nobody else read it:\n  chmod 600 '{}/a secret'", dir.path().display())
+            );
         }
     }
 
@@ -284,7 +288,10 @@ mod tests {
         revealer.know(secret.clone(), "hunter2");
         assert_eq!(revealer.reveal(&secret).unwrap().expose(), "hunter2");
         let error = Revealer::new().reveal(&secret).unwrap_err();
-        assert_eq!(error.to_string(), "the secret { env: MACHINE_TEST_NO_SUCH_VARIABLE } cannot be had: the variable is not set");
+        assert_eq!(
+            error.to_string(),
+            "the secret { env: MACHINE_TEST_NO_SUCH_VARIABLE } cannot be had: the variable is not set"
+        );
         assert!(error.help().ends_with("\n  export MACHINE_TEST_NO_SUCH_VARIABLE=…"));
     }
 }

@@ -137,7 +137,12 @@ fn feed(target: &'static Target, seed: u64) {
     if let Some(why) = why {
         let path = std::env::temp_dir().join(format!("machine-fuzz-{}-{seed}", target.name));
         fs::File::create(&path).and_then(|mut file| std::io::Write::write_all(&mut file, &last)).unwrap();
-        panic!("target `{}` {why} with {} (seed {seed}): {:?}", target.name, path.display(), String::from_utf8_lossy(&last));
+        panic!(
+            "target `{}` {why} with {} (seed {seed}): {:?}",
+            target.name,
+            path.display(),
+            String::from_utf8_lossy(&last)
+        );
     }
 }
 

@@ -48,7 +48,8 @@ fn tree(dir: &Path) -> Vec<String> {
 
 #[test]
 fn fleet_files_are_told_of_harmlessly() {
-    let commands = [&["validate", "-"][..], &["plan", "--offline", "-"], &["fmt", "-"], &["graph", "-"], &["validate", "-"]];
+    let commands =
+        [&["validate", "-"][..], &["plan", "--offline", "-"], &["fmt", "-"], &["graph", "-"], &["validate", "-"]];
     let mut commands = commands.iter().cycle();
     for text in corpus() {
         let home = Home::new();
@@ -56,9 +57,15 @@ fn fleet_files_are_told_of_harmlessly() {
         for file in [
             format!("fleet: shop\nhosts: {{ {quoted}: {{ driver: nspawn }} }}\n"),
             format!("fleet: {quoted}\nhosts: {{ web: {{ driver: {quoted}, ip: {quoted} }} }}\n"),
-            format!("fleet: shop\nhosts: {{ web: {{ driver: generic, ip: {quoted}, jump: {quoted}, {quoted}: 1 }} }}\n"),
-            format!("fleet: shop\nhosts: {{ web: {{ driver: nspawn, engine: {{ labels: {{ a: {quoted} }}, env: {{ A: {quoted} }}, daemon: {{ {quoted}: {quoted} }} }} }} }}\n"),
-            format!("fleet: shop\nhosts: {{ web: {{ driver: nspawn, engine: {{ env: {{ A: {{ command: {quoted} }}, B: {{ env: {quoted} }} }} }} }} }}\n"),
+            format!(
+                "fleet: shop\nhosts: {{ web: {{ driver: generic, ip: {quoted}, jump: {quoted}, {quoted}: 1 }} }}\n"
+            ),
+            format!(
+                "fleet: shop\nhosts: {{ web: {{ driver: nspawn, engine: {{ labels: {{ a: {quoted} }}, env: {{ A: {quoted} }}, daemon: {{ {quoted}: {quoted} }} }} }} }}\n"
+            ),
+            format!(
+                "fleet: shop\nhosts: {{ web: {{ driver: nspawn, engine: {{ env: {{ A: {{ command: {quoted} }}, B: {{ env: {quoted} }} }} }} }} }}\n"
+            ),
             text.clone(),
         ] {
             // Each command has its turn: all of them with all texts would take minutes.
@@ -78,7 +85,12 @@ fn names_are_no_paths_and_no_options() {
     fs::create_dir(home.path().join("outside")).unwrap();
     let before = tree(home.path());
     for text in corpus().iter().filter(|text| !text.contains('\0')) {
-        for words in [&["rm", "-f", "--", text][..], &["inspect", "--", text], &["env", "--", text], &["create", "-d", "none", "--url", "tcp://192.0.2.1:1", "--", text]] {
+        for words in [
+            &["rm", "-f", "--", text][..],
+            &["inspect", "--", text],
+            &["env", "--", text],
+            &["create", "-d", "none", "--url", "tcp://192.0.2.1:1", "--", text],
+        ] {
             let run = home.in_store("machine", words);
             is_harmless(&run);
             // `rm -f` ends well also when there is nothing to remove.
@@ -95,8 +107,15 @@ fn what_a_store_holds_is_shown_harmlessly() {
     for text in corpus() {
         let home = Home::new();
         let quoted = serde_json::to_string(&text).unwrap();
-        let driver = format!(r#"{{"IPAddress": {quoted}, "MachineName": "m", "URL": {quoted}, "SSHUser": {quoted}, "SSHKeyPath": {quoted}}}"#);
-        home.config("m", "none", &driver, &format!(r#"{{"EngineOptions": {{"Labels": [{quoted}], "Env": [{quoted}]}}}}"#));
+        let driver = format!(
+            r#"{{"IPAddress": {quoted}, "MachineName": "m", "URL": {quoted}, "SSHUser": {quoted}, "SSHKeyPath": {quoted}}}"#
+        );
+        home.config(
+            "m",
+            "none",
+            &driver,
+            &format!(r#"{{"EngineOptions": {{"Labels": [{quoted}], "Env": [{quoted}]}}}}"#),
+        );
         home.config("g", "generic", &driver, "{}");
         home.config("s", "strange", &driver, "{}");
         home.write("machines/broken/config.json", &text);
@@ -104,7 +123,19 @@ fn what_a_store_holds_is_shown_harmlessly() {
         let outside = home.path().join("outside");
         fs::create_dir(&outside).unwrap();
         std::os::unix::fs::symlink(&outside, home.store().join("machines/linked")).unwrap();
-        for words in [&["ls", "-t", "1"][..], &["inspect", "m"], &["url", "m"], &["ip", "m"], &["env", "m"], &["config", "m"], &["ssh-config", "g"], &["inspect", "s"], &["status", "broken"], &["inspect", "torn"], &["rm", "-f", "linked"]] {
+        for words in [
+            &["ls", "-t", "1"][..],
+            &["inspect", "m"],
+            &["url", "m"],
+            &["ip", "m"],
+            &["env", "m"],
+            &["config", "m"],
+            &["ssh-config", "g"],
+            &["inspect", "s"],
+            &["status", "broken"],
+            &["inspect", "torn"],
+            &["rm", "-f", "linked"],
+        ] {
             is_harmless(&home.in_store("machine", words));
         }
         assert!(outside.exists(), "a link in the store is not followed");

@@ -26,8 +26,11 @@ struct Stage {
 impl Stage {
     /// Runs the program with `--debug`, and looks through all it says.
     fn run(&self, program: &str, words: &[&str], variables: &[(&str, &str)]) -> Said {
-        let mut command =
-            if program == "machine" { self.lab.command(env!("CARGO_BIN_EXE_machine")) } else { self.lab.docker_machine() };
+        let mut command = if program == "machine" {
+            self.lab.command(env!("CARGO_BIN_EXE_machine"))
+        } else {
+            self.lab.docker_machine()
+        };
         let said = Said::of(&command.arg("--debug").args(words).envs(variables.iter().copied()).output().unwrap());
         for text in [&said.out, &said.err] {
             none_in(&format!("what `{}` says", words[0]), text.as_bytes(), &self.canaries);
@@ -48,7 +51,23 @@ impl Stage {
         for (number, canary) in self.canaries.iter().enumerate() {
             // The pattern goes over standard input, for the command line is a place to be looked at.
             let mut command = self.lab.command(env!("CARGO_BIN_EXE_machine"));
-            command.args(["ssh", host, "--", "grep", "-rlF", "-f", "-", "/etc", "/root", "/home", "/var", "/tmp", "/run", "/usr/local", "/opt"]);
+            command.args([
+                "ssh",
+                host,
+                "--",
+                "grep",
+                "-rlF",
+                "-f",
+                "-",
+                "/etc",
+                "/root",
+                "/home",
+                "/var",
+                "/tmp",
+                "/run",
+                "/usr/local",
+                "/opt",
+            ]);
             let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
             std::io::Write::write_all(child.stdin.as_mut().unwrap(), canary.text.as_bytes()).unwrap();
             drop(child.stdin.take());
@@ -114,12 +133,20 @@ fn no_byte_of_a_secret_is_where_it_must_not_be() {
         assert!(environ.contains(&want), "the engine has no {}", want.split('=').next().unwrap());
     }
     assert_eq!(lab.on("s", &format!("stat -c '%a %U' {FILE}")), "600 root\n");
-    none_in("what systemd tells everybody", lab.on("s", "systemctl show docker; systemctl cat docker").as_bytes(), &stage.canaries);
+    none_in(
+        "what systemd tells everybody",
+        lab.on("s", "systemctl show docker; systemctl cat docker").as_bytes(),
+        &stage.canaries,
+    );
 
     // All is well, with and without them.
     stage.machine(&["plan", "--detailed-exitcode", &fleet], &[proxy]).ok().says("Nothing to do");
     stage.machine(&["plan", "--offline", "--detailed-exitcode", &fleet], &[]).ok().says("Nothing to do");
-    stage.machine(&["plan", "--detailed-exitcode", &fleet], &[]).ok().says("could not be compared").says("{ env: PROXY }");
+    stage
+        .machine(&["plan", "--detailed-exitcode", &fleet], &[])
+        .ok()
+        .says("could not be compared")
+        .says("{ env: PROXY }");
     stage.machine(&["ssh", "g", "true"], &[]).ok();
     stage.machine(&["diff", &fleet], &[]).ok();
     for words in [&["inspect", "g"][..], &["ls"], &["env", "g"], &["config", "g"], &["drift", &fleet]] {
@@ -148,7 +175,14 @@ fn no_byte_of_a_secret_is_where_it_must_not_be() {
 
     // Without secrets nothing of them is left.
     let text = fs::read_to_string(&fleet).unwrap();
-    fs::write(&fleet, text.lines().filter(|l| !l.contains("TOKEN") && !l.contains("HTTPS_PROXY")).map(|l| format!("{l}\n")).collect::<String>()).unwrap();
+    fs::write(
+        &fleet,
+        text.lines()
+            .filter(|l| !l.contains("TOKEN") && !l.contains("HTTPS_PROXY"))
+            .map(|l| format!("{l}\n"))
+            .collect::<String>(),
+    )
+    .unwrap();
     stage.machine(&["apply", "-y", &fleet], &[]).ok();
     lab.on("s", &format!("! test -e {FILE}; ! grep -r machine.env /etc/systemd/system/docker.service.d"));
     assert!(!lab.on("s", ENVIRON).contains("TOKEN"));
@@ -167,7 +201,9 @@ fn literal_on_a_command_line(stage: &Stage, address: &str, key: &str) {
     stage.nothing_left("s");
     let refused = stage.machine(&["ssh", "old", "true"], &[]);
     assert_ne!(refused.code, 0);
-    refused.says("the secret { env: GENERIC_SSH_KEY_PASSPHRASE } cannot be had").says("export GENERIC_SSH_KEY_PASSPHRASE=…");
+    refused
+        .says("the secret { env: GENERIC_SSH_KEY_PASSPHRASE } cannot be had")
+        .says("export GENERIC_SSH_KEY_PASSPHRASE=…");
     stage.machine(&["ssh", "old", "true"], &[("GENERIC_SSH_KEY_PASSPHRASE", passphrase)]).ok();
     for words in [&["ls", "-q"][..], &["ip", "old"], &["env", "old"], &["url", "old"]] {
         stage.machine(words, &[]).ok();

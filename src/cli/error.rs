@@ -2,11 +2,11 @@
 
 use super::go;
 use crate::{
-    harmless::harmless,
     apply::StepError,
     docker::DockerError,
     driver::DriverError,
     fleet::FleetProblems,
+    harmless::harmless,
     name::MachineName,
     plan::guard::Refusal,
     store::{StoreError, authority::AuthorityError},

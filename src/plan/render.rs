@@ -68,7 +68,9 @@ impl fmt::Display for Reason {
 
 /// Whether a person needs to read a step that does nothing.
 fn worth_saying(step: &Step) -> bool {
-    step.reasons.iter().any(|r| matches!(r, Reason::NotPruned | Reason::NotReached(_) | Reason::NotCompared(_) | Reason::Blocked(_)))
+    step.reasons
+        .iter()
+        .any(|r| matches!(r, Reason::NotPruned | Reason::NotReached(_) | Reason::NotCompared(_) | Reason::Blocked(_)))
 }
 
 /// Host by host, only what is done or in the way; then one line that counts.

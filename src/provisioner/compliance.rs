@@ -1,6 +1,8 @@
 //! What every provisioner must hold, on every recording and every wish.
 
-use super::{Facts, HostCertificate, PROVISIONERS, Provisioner, Script, detect, facts::FileFact, fixtures, secret_file};
+use super::{
+    Facts, HostCertificate, PROVISIONERS, Provisioner, Script, detect, facts::FileFact, fixtures, secret_file,
+};
 use crate::{
     digest::sha256_hex,
     engine::{Api, EngineSpec, Source, daemon_json},

@@ -13,8 +13,7 @@ const MARK: &str = "# Set by machine:";
 
 /// Ours, as lines of a unit; empty when there are none.
 pub(super) fn lines(want: &EngineSpec) -> String {
-    let mut lines: String =
-        want.plain_env().iter().map(|(name, value)| assignment(name, value) + "\n").collect();
+    let mut lines: String = want.plain_env().iter().map(|(name, value)| assignment(name, value) + "\n").collect();
     if want.secrets().next().is_some() {
         // An engine without its proxy is better than none, should somebody take the file away.
         lines = lines + "EnvironmentFile=-" + secret_file::PATH + "\n";
@@ -169,7 +168,10 @@ mod tests {
         let all = "Environment=\"FOO=bar\" HTTP_PROXY=http://x:1 \"C=a b\"";
         assert_eq!(inherited(theirs, &BTreeSet::new()), [all, "EnvironmentFile=/e"]);
         let ours = map(&[("HTTP_PROXY", "http://y")]);
-        assert_eq!(inherited(theirs, &ours.keys().collect()), ["Environment=\"FOO=bar\" \"C=a b\"", "EnvironmentFile=/e"]);
+        assert_eq!(
+            inherited(theirs, &ours.keys().collect()),
+            ["Environment=\"FOO=bar\" \"C=a b\"", "EnvironmentFile=/e"]
+        );
         let ours = map(&[("FOO", "1"), ("HTTP_PROXY", "2"), ("C", "3")]);
         assert_eq!(inherited(theirs, &ours.keys().collect()), ["EnvironmentFile=/e"]);
         let written =

@@ -72,7 +72,8 @@ struct Inherited {
 
 fn inherited(facts: &Facts, base: &str, want: &EngineSpec, wanted: &Map<String, Value>) -> Inherited {
     let Some(text) = facts.drop_ins.get(DROP_IN) else { return Inherited::default() };
-    let mut kept = Inherited { environment: environment::inherited(text, &want.env.keys().collect()), ..Inherited::default() };
+    let mut kept =
+        Inherited { environment: environment::inherited(text, &want.env.keys().collect()), ..Inherited::default() };
     let usual = Flag::of(base);
     for flag in unit::exec_start(text).iter().flat_map(|line| Flag::of(line)) {
         let key = flag.key();
@@ -101,7 +102,10 @@ pub(super) fn config(facts: &Facts, want: &EngineSpec, assumed: &str) -> Result<
     }
     let base = base(facts, assumed);
     let mut keys = wanted_keys(facts, want, &here, &base.line);
-    environment::possible(&want.plain_env(), others(facts).into_iter().filter(|(path, _)| file_name(path) > DROP_IN_NAME))?;
+    environment::possible(
+        &want.plain_env(),
+        others(facts).into_iter().filter(|(path, _)| file_name(path) > DROP_IN_NAME),
+    )?;
     let kept = inherited(facts, &base.line, want, &keys);
     let listener = listener(want, &here, &base)?;
     if let Listener::Key(hosts) = &listener {
@@ -385,7 +389,9 @@ impl Config {
         facts.service_active
             && (self.drop_in_differs()
                 || self.secrets.op.is_some()
-                || !self.daemon_json.reloadable() || facts.pending || unheard(facts, want))
+                || !self.daemon_json.reloadable()
+                || facts.pending
+                || unheard(facts, want))
     }
 }
 

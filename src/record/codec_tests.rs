@@ -79,9 +79,17 @@ fn name() -> impl Strategy<Value = MachineName> {
 
 fn instance() -> impl Strategy<Value = Instance> {
     let passphrase = prop::option::of(secret());
-    let ssh = (hostile(), any::<u16>(), hostile(), prop::option::of(hostile()), passphrase, prop::option::of(hostile()))
-        .prop_map(|(host, port, user, key, passphrase, jump)| SshEndpoint { host, port, user, key, passphrase, jump })
-        .boxed();
+    let ssh =
+        (hostile(), any::<u16>(), hostile(), prop::option::of(hostile()), passphrase, prop::option::of(hostile()))
+            .prop_map(|(host, port, user, key, passphrase, jump)| SshEndpoint {
+                host,
+                port,
+                user,
+                key,
+                passphrase,
+                jump,
+            })
+            .boxed();
     (
         hostile(),
         hostile(),

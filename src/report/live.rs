@@ -2,8 +2,8 @@
 
 use super::{Reporter, duration, interrupted, past, plain::name_width};
 use crate::{
-    harmless::harmless,
     apply::Event,
+    harmless::harmless,
     name::MachineName,
     plan::{Plan, StepId},
 };

@@ -18,7 +18,10 @@ impl SecretCommand {
     pub(super) fn from_json(value: &Value) -> Option<Self> {
         let fine = |text: &&str| !text.contains('\0');
         if let Some(line) = value.as_str() {
-            return Some(line).filter(fine).filter(|line| !line.trim().is_empty()).map(|line| Self::Line(line.to_owned()));
+            return Some(line)
+                .filter(fine)
+                .filter(|line| !line.trim().is_empty())
+                .map(|line| Self::Line(line.to_owned()));
         }
         let words: Option<Vec<String>> =
             value.as_array()?.iter().map(|word| word.as_str().filter(fine).map(str::to_owned)).collect();

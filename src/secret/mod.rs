@@ -200,7 +200,9 @@ impl SecretError {
             }
             (Secret::Env(name), _) => format!("look at what `{name}` is set to"),
             (Secret::File(path), SecretProblem::Empty) => format!("write the secret into {path}, on one line"),
-            (Secret::File(path), _) => format!("give the path of a file that holds nothing but the secret, and not {path}"),
+            (Secret::File(path), _) => {
+                format!("give the path of a file that holds nothing but the secret, and not {path}")
+            }
             // What the command said may be the secret, so it is not kept.
             (Secret::Command(command), _) => format!("run it to see what it says:\n  {}", command.line()),
         }
