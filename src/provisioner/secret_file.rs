@@ -40,16 +40,16 @@ impl SecretFile {
         let names: BTreeSet<&str> = want.secrets().map(|(name, _)| name.as_str()).collect();
         let content = content(want)?;
         let differences = differences(facts, want, &names, content.as_deref().map(String::as_str));
-        let op = match (differences.is_empty(), names.is_empty(), &content) {
-            (true, ..) => None,
-            (false, true, _) => Some(Op::new(format!("remove {PATH}"), Sh::template("rm -f {}", &[PATH]))),
-            (false, false, Some(content)) => {
+        let op = match (names.is_empty(), &content) {
+            _ if differences.is_empty() => None,
+            (true, _) => Some(Op::new(format!("remove {PATH}"), Sh::template("rm -f {}", &[PATH]))),
+            (false, Some(content)) => {
                 let listed = names.iter().fold(String::new(), |all, name| all + " " + name);
                 let title = format!("write {PATH} ({})", names.iter().copied().collect::<Vec<_>>().join(", "));
                 Some(Op::new(title, Sh::template(WRITE, &[&listed, content, PATH])))
             }
             // Whoever only looks has no need to know.
-            (false, false, None) => None,
+            (false, None) => None,
         };
         Ok(Self { differences, op })
     }

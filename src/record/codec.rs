@@ -176,10 +176,12 @@ fn encode_engine(w: &mut Writer, engine: &EngineRecord, unknown: &Unknown) {
         }
         if !env.is_empty() {
             w.children("env", |w| {
-                env.iter().for_each(|(name, variable)| match variable {
-                    Variable::Plain(value) => w.text(name, value),
-                    Variable::Secret(at) => w.value(name, &at.secret.to_json()),
-                });
+                for (name, variable) in env {
+                    match variable {
+                        Variable::Plain(value) => w.text(name, value),
+                        Variable::Secret(at) => w.value(name, &at.secret.to_json()),
+                    }
+                }
             });
         }
         if !daemon.is_empty() {
