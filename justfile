@@ -33,3 +33,7 @@ bench:
 regenerate:
     UPDATE_SCHEMA=1 cargo test --locked --test fleets
     INSTA_UPDATE=always cargo test --locked --lib --test problems --test fleets --test cli
+
+# One reader under libFuzzer, as `just fuzz fleet`; needs cargo-fuzz and a nightly toolchain.
+fuzz TARGET SECONDS="300":
+    cargo +nightly fuzz run {{TARGET}} -- -max_total_time={{SECONDS}} -max_len=4096 -timeout=20

@@ -12,9 +12,14 @@ pub mod digest;
 pub mod fault;
 pub mod duration;
 pub mod graph;
+pub mod harmless;
 pub mod name;
 pub mod quote;
+pub mod secret;
 pub mod template;
+
+// The one who finds out what secrets are.
+pub mod revealer;
 
 // What a host should be and what was found there. Pure.
 pub mod engine;

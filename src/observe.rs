@@ -7,7 +7,7 @@ use crate::{
     engine::spec::TLS_PORT,
     name::{FleetName, MachineName},
     provisioner::facts,
-    record::{ApiFact, Instance, Known, MachineRecord, Observed, Power, Reach, Snapshot},
+    record::{ApiFact, EngineRecord, Instance, Known, MachineRecord, Observed, Power, Reach, Snapshot},
     store::{Area, Store, auth},
     transport::{Limits, TransportError},
     world::{self, World},
@@ -38,22 +38,42 @@ pub async fn observe(
         looking.spawn(async move {
             let _permit = permits.acquire_owned().await.expect("the semaphore is never closed");
             let observed = look(&world, &record, &store_id).await;
-            (name, observed)
+            // What a host that answered has is compared with what it should have.
+            let engine = match &observed.host {
+                Reach::Answered(_) => revealed(&world, record.engine).await,
+                Reach::NotAsked | Reach::Failed(_) => None,
+            };
+            (name, (observed, engine))
         });
     }
     let total = looking.len();
     let mut found = BTreeMap::new();
     while let Some(joined) = looking.join_next().await {
-        let (name, observed) = joined.expect("looking at a machine does not panic");
+        let (name, looked) = joined.expect("looking at a machine does not panic");
         seen(&name, found.len() + 1, total);
-        found.insert(name, observed);
+        found.insert(name, looked);
     }
-    for (name, observed) in found {
+    for (name, (observed, engine)) in found {
         if let Some(known) = snapshot.machines.get_mut(&name) {
             known.observed = Some(observed);
+            if engine.is_some() {
+                known.record.engine = engine;
+            }
         }
     }
     snapshot
+}
+
+/// The engine with what its secrets are, or why they are not to be had; `None`: it has none.
+async fn revealed(world: &World, engine: Option<EngineRecord>) -> Option<EngineRecord> {
+    let mut engine = engine.filter(|engine| engine.spec.secrets().next().is_some())?;
+    let from = Arc::clone(&world.secrets);
+    let looked = tokio::task::spawn_blocking(move || {
+        // Each variable keeps its own error.
+        let _ = engine.spec.reveal(&*from);
+        engine
+    });
+    Some(looked.await.expect("looking for a secret does not panic"))
 }
 
 /// Picks the machines of a fleet and the hosts it names.
@@ -97,6 +117,7 @@ async fn look(world: &World, record: &MachineRecord, store_id: &str) -> Observed
             dir: &dir,
             connect: &*world.connect,
             checkpoint: &Nothing,
+            secrets: &world.secrets,
             progress: &|_| {},
         };
         match driver.power(&cx, instance, &record.options).await {

@@ -4,6 +4,7 @@
 //! `String` without quoting it, so `format!` cannot be used to build a command.
 
 use std::fmt;
+use zeroize::Zeroize;
 
 /// A POSIX shell command or script. Nothing but this type reaches a remote shell.
 #[derive(Clone, Debug, Default, Eq, Hash, PartialEq)]
@@ -20,6 +21,13 @@ pub fn quote(word: &str) -> String {
         return word.to_owned();
     }
     format!("'{}'", word.replace('\0', "").replace('\'', r"'\''"))
+}
+
+/// Scripts carry keys and passwords to hosts.
+impl Drop for Sh {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
 }
 
 impl Sh {
@@ -120,7 +128,7 @@ mod tests {
         /// The law: a real shell gives back every word, byte for byte.
         #[test]
         fn a_shell_reads_back_what_was_quoted(words in proptest::collection::vec("[^\0]{0,12}", 1..5)) {
-            let script = Sh::text("printf '%s\\0' ").0 + Sh::words(&words).as_str();
+            let script = Sh::text("printf '%s\\0' ").0.clone() + Sh::words(&words).as_str();
             #[expect(clippy::disallowed_methods, reason = "the law is about a real shell")]
             let out = std::process::Command::new("sh").arg("-c").arg(script).output().unwrap();
             let back: Vec<String> = String::from_utf8(out.stdout).unwrap().split_terminator('\0').map(str::to_owned).collect();

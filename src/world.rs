@@ -11,6 +11,7 @@ use crate::{
     name::MachineName,
     provisioner::Provisioners,
     record::{EngineRecord, MachineRecord},
+    secret::Reveal,
     store::{Store, StoreError, issued},
     transport::{Connect, Target, TransportError},
 };
@@ -38,6 +39,8 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// Runs the user's own commands on this computer.
     pub local: Arc<dyn Local>,
+    /// Finds out what secrets are; the real one looks once for each in a run.
+    pub secrets: Arc<dyn Reveal>,
 }
 
 /// Where engines listen on their host, unless told otherwise.
@@ -142,6 +145,7 @@ mod tests {
                 port: 22,
                 user: "root".to_owned(),
                 key: key.map(str::to_owned),
+                passphrase: None,
                 jump: None,
             }),
             url: None,

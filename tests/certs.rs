@@ -38,7 +38,7 @@ async fn machines(names: &[&str]) -> (World, Shared, Arc<MemoryStore>) {
         record.instance = Some(Instance {
             id: format!("i-{serial}"),
             address: format!("10.9.0.{serial}"),
-            ssh: Some(SshEndpoint { host, port: 22, user: "root".to_owned(), key: None, jump: None }),
+            ssh: Some(SshEndpoint { host, port: 22, user: "root".to_owned(), key: None, passphrase: None, jump: None }),
             url: None,
             host_keys: vec![format!("ssh-ed25519 {serial}")],
             jump_keys: Vec::new(),

@@ -181,6 +181,7 @@ impl Host<'_> {
             dir: &self.dir,
             connect: &NoConnect,
             checkpoint: &self.lab.seen,
+            secrets: nobody(),
             progress: &say,
         }
     }
@@ -497,4 +498,11 @@ async fn futures<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T
     })
     .await;
     done.into_iter().flatten().collect()
+}
+
+/// Nothing here needs a secret.
+fn nobody() -> &'static Arc<dyn machine::secret::Reveal> {
+    static NOBODY: std::sync::LazyLock<Arc<dyn machine::secret::Reveal>> =
+        std::sync::LazyLock::new(|| Arc::new(machine::secret::NoSecrets));
+    &NOBODY
 }

@@ -59,7 +59,14 @@ fn applied(fleet: &Fleet, host: &MachineName, number: usize) -> MachineRecord {
     record.instance = Some(Instance {
         id: format!("i-{number}"),
         address: address.clone(),
-        ssh: Some(SshEndpoint { host: address, port: 22, user: "root".to_owned(), key: None, jump: None }),
+        ssh: Some(SshEndpoint {
+            host: address,
+            port: 22,
+            user: "root".to_owned(),
+            key: None,
+            passphrase: None,
+            jump: None,
+        }),
         url: None,
         host_keys: vec!["ssh-ed25519 AAAA".to_owned()],
         jump_keys: Vec::new(),
@@ -439,7 +446,14 @@ fn what_has_drifted_is_named_once_and_mended() {
         ("power", |o| o.power = Power::Stopped),
         ("gone", |o| o.power = Power::Gone),
         ("address", |o| {
-            let ssh = SshEndpoint { host: "192.0.2.99".into(), port: 22, user: "root".into(), key: None, jump: None };
+            let ssh = SshEndpoint {
+                host: "192.0.2.99".into(),
+                port: 22,
+                user: "root".into(),
+                key: None,
+                passphrase: None,
+                jump: None,
+            };
             o.instance = Some(Instance {
                 id: "i-0".into(),
                 address: "192.0.2.99".into(),

@@ -153,6 +153,7 @@ fn applied(name: &MachineName, fleet: &FleetName, host: &HostSpec) -> MachineRec
         port: 2222,
         user: "admin".to_owned(),
         key: Some("/home/admin/.ssh/id_ed25519".to_owned()),
+        passphrase: None,
         jump: Some("admin@192.0.2.1".to_owned()),
     };
     let key = format!("ssh-ed25519 {}", "A".repeat(68));

@@ -13,7 +13,7 @@ use crate::{
     record::{EngineRecord, MachineRecord},
     world,
 };
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 use tokio::time::Instant;
 
 /// How long an engine that was just started may take to answer.
@@ -31,6 +31,8 @@ pub(super) enum Packages {
 }
 
 pub(super) async fn perform(task: &Task, spec: &EngineSpec, packages: Packages) -> Result<(), StepError> {
+    // Before anything is touched: what is missing here must not be found out half way.
+    let spec = &revealed(task, spec).await?;
     let mut record = task.load()?;
     let intent = task.intent(&record);
     task.intend(&mut record, intent)?;
@@ -62,6 +64,13 @@ pub(super) async fn perform(task: &Task, spec: &EngineSpec, packages: Packages) 
     let version = ask(task, &record, &applied, patience).await.map_err(|e| advise(e, advice))?;
     record.engine = Some(EngineRecord { version: version.version, ..applied });
     task.done(&mut record)
+}
+
+/// The same, with what its secrets are.
+async fn revealed(task: &Task, spec: &EngineSpec) -> Result<EngineSpec, StepError> {
+    let (mut spec, from) = (spec.clone(), Arc::clone(&task.world.secrets));
+    let found = tokio::task::spawn_blocking(move || spec.reveal(&*from).map(|()| spec)).await;
+    found.expect("looking for a secret does not panic").map_err(StepError::Secret)
 }
 
 /// Asks until the engine answers, for it may only just have been started.

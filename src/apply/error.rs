@@ -6,6 +6,7 @@ use crate::{
     hook::{On, Point},
     name::MachineName,
     provisioner::{Difference, Unsupported},
+    secret::SecretError,
     store::{StoreError, authority::AuthorityError},
     transport::TransportError,
 };
@@ -39,6 +40,9 @@ pub enum StepError {
         /// The firewall, and the command that opens the port.
         help: String,
     },
+    /// A secret is not to be had.
+    #[error(transparent)]
+    Secret(SecretError),
     /// The record could not be read or written.
     #[error(transparent)]
     Store(StoreError),
@@ -126,6 +130,7 @@ impl StepError {
                 e.help()
             )),
             Self::Transport(e) => Some(e.help()),
+            Self::Secret(e) => Some(e.help()),
             Self::Store(e) => e.help(),
             Self::Authority(e) => e.help(),
             Self::Unsupported(e) => Some(e.help.clone()),

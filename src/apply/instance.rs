@@ -195,6 +195,7 @@ impl<'a> Place<'a> {
             dir: &self.dir,
             connect: &*self.task.world.connect,
             checkpoint: &self.saved,
+            secrets: &self.task.world.secrets,
             progress: &progress,
         };
         let mut left = self.task.retries;
@@ -230,7 +231,8 @@ mod tests {
 
     fn behind(jump: &str) -> Instance {
         let (host, port, user) = ("10.0.0.11".to_owned(), 22, "root".to_owned());
-        let ssh = SshEndpoint { host: host.clone(), port, user, key: None, jump: Some(jump.to_owned()) };
+        let ssh =
+            SshEndpoint { host: host.clone(), port, user, key: None, passphrase: None, jump: Some(jump.to_owned()) };
         let (host_keys, jump_keys) = (Vec::new(), Vec::new());
         Instance { id: host.clone(), address: host, ssh: Some(ssh), url: None, host_keys, jump_keys }
     }

@@ -27,6 +27,7 @@ fn record(driver_name: &str, key: &str) -> MachineRecord {
             port: 22,
             user: "admin".to_owned(),
             key: Some(key.to_owned()),
+            passphrase: None,
             jump: None,
         }),
         url: None,

@@ -5,6 +5,7 @@
 use super::{CliError, Cx};
 use crate::{
     docker::{DockerApi, DockerError, Endpoint, EngineVersion},
+    harmless::harmless,
     name::MachineName,
     quote::Sh,
     transport::{Connect, Limits, LineSink, Output, Stream, Target, Transport, TransportError},
@@ -47,7 +48,7 @@ pub(super) fn traced(cx: &Cx, world: World) -> World {
 
 fn say(what: impl Display) {
     // Where standard error is closed there is nobody to tell.
-    let _ = writeln!(std::io::stderr(), "DBG | {what}");
+    let _ = writeln!(std::io::stderr(), "DBG | {}", harmless(&what.to_string()));
 }
 
 fn ended<T, E: Display>(begun: Instant, result: &Result<T, E>, well: impl FnOnce(&T) -> String) -> String {

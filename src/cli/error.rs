@@ -7,6 +7,7 @@ use crate::{
     docker::DockerError,
     driver::DriverError,
     fleet::FleetProblems,
+    harmless::harmless,
     name::MachineName,
     plan::{guard::Refusal, saved::Moved},
     store::{StoreError, authority::AuthorityError},
@@ -201,7 +202,8 @@ impl CliError {
     /// Tells something that is no error, on standard error.
     pub(super) fn warn(what: &str, help: &str) {
         // Where standard error is closed there is nobody to tell.
-        let _ = writeln!(anstream::stderr(), "warning: {what}\n  help: {help}");
+        let text = format!("warning: {what}\n  help: {help}\n");
+        let _ = anstream::stderr().write_all(harmless(&text).as_bytes());
     }
 
     /// The same, with what was being done.
@@ -343,7 +345,7 @@ impl CliError {
             .expect("a string can be written to");
         }
         // Where standard error is closed there is nobody to tell.
-        let _ = anstream::stderr().write_all(text.as_bytes());
+        let _ = anstream::stderr().write_all(harmless(&text).as_bytes());
     }
 }
 

@@ -181,6 +181,7 @@ impl Machine {
             dir: &self.dir,
             connect: &*self.world.connect,
             checkpoint: &checkpoint,
+            secrets: &self.world.secrets,
             progress,
         };
         work(&cx).await.map_err(CliError::Driver)

@@ -1,6 +1,7 @@
 //! Standard output, with its errors: a reader that leaves early must end the program quietly.
 
 use super::CliError;
+use crate::harmless::harmless;
 use std::io::{self, Write};
 
 /// Where data goes. Messages of failure go to standard error.
@@ -11,8 +12,9 @@ impl Out {
         Self(anstream::stdout())
     }
 
-    /// A text as it is.
+    /// A text, with nothing in it that a terminal would obey but colours.
     pub(super) fn text(&mut self, text: &str) -> Result<(), CliError> {
+        let text = harmless(text);
         // Taking colours out goes piece by piece: a long text without any is spared that.
         let written = if text.contains('\x1b') {
             self.0.write_all(text.as_bytes())

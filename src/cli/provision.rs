@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     apply::Interrupt,
-    engine::EngineSpec,
+    engine::{EngineSpec, Variable},
     fleet::{HostSpec, sets_up_engine},
     observe::observe,
     plan::Plan,
@@ -67,8 +67,10 @@ pub(super) fn desired(machine: &Machine) -> Result<HostSpec, CliError> {
     let port = recorded.as_ref().map_or_else(|| engine_port(&spec.options), |recorded| recorded.port);
     let mut engine = config.engine_options().as_found(port, Some(&machine.record.driver));
     // What config.json has no words for is as it was applied.
-    if let Some(EngineSpec { version, source, mirror, install_url, api, open_firewall, .. }) = recorded {
+    if let Some(EngineSpec { version, source, mirror, install_url, api, env, open_firewall, .. }) = recorded {
         engine = EngineSpec { version, source, mirror, install_url, api, open_firewall, ..engine };
+        let secrets = env.into_iter().filter(|(_, variable)| matches!(variable, Variable::Secret(_)));
+        engine.env.extend(secrets);
     }
     spec.engine = Some(engine);
     Ok(spec)

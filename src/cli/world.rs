@@ -7,14 +7,23 @@ use crate::{
     driver,
     local::Here,
     provisioner::PROVISIONERS,
+    revealer::Revealer,
     store::dir::DirStore,
     transport::{pool::Pool, ssh::SshConnect},
     world::World,
 };
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, LazyLock},
 };
+
+/// One for the whole run, so that a program that asks a person for a secret asks once.
+static SECRETS: LazyLock<Arc<Revealer>> = LazyLock::new(|| Arc::new(Revealer::new()));
+
+/// Who looks for secrets.
+pub(super) fn secrets() -> Arc<Revealer> {
+    Arc::clone(&SECRETS)
+}
 
 /// The world as it is, with its store at `root`.
 pub(super) fn open(root: &Path) -> Result<World, CliError> {
@@ -26,10 +35,11 @@ pub(super) fn open(root: &Path) -> Result<World, CliError> {
         store: Arc::new(DirStore::new(root).map_err(CliError::Store)?),
         clock: Arc::new(SystemClock),
         local: Arc::new(Here { dir: PathBuf::from(".") }),
+        secrets: secrets(),
     })
 }
 
 /// SSH with the keys and the agent of whoever called us.
 pub(super) fn ssh() -> SshConnect {
-    SshConnect::from_env()
+    SshConnect::from_env().with_secrets(secrets())
 }

@@ -84,6 +84,7 @@ fn world() -> (World, Arc<MemoryStore>) {
         store: Arc::clone(&store) as Arc<dyn Store>,
         clock: Arc::new(SystemClock) as Arc<dyn Clock>,
         local: Arc::new(crate::local::Here { dir: std::path::PathBuf::new() }),
+        secrets: Arc::new(crate::secret::NoSecrets),
     };
     (world, store)
 }

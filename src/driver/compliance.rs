@@ -7,6 +7,7 @@ use super::{
 use crate::{
     name::{FleetName, MachineName},
     record::{Instance, OptionValues},
+    secret::{NoSecrets, Reveal},
     transport::{Connect, Target, Transport, TransportError},
 };
 use async_trait::async_trait;
@@ -40,6 +41,7 @@ pub(super) async fn with_context(work: impl AsyncFnOnce(&DriverContext<'_>)) {
     let dir = tempfile::tempdir().unwrap();
     let machine = MachineName::new("web-1").unwrap();
     let fleet = FleetName::new("shop").unwrap();
+    let secrets: Arc<dyn Reveal> = Arc::new(NoSecrets);
     let cx = DriverContext {
         machine: &machine,
         fleet: Some(&fleet),
@@ -47,6 +49,7 @@ pub(super) async fn with_context(work: impl AsyncFnOnce(&DriverContext<'_>)) {
         dir: dir.path(),
         connect: &NoNetwork,
         checkpoint: &NoStore,
+        secrets: &secrets,
         progress: &|_| (),
     };
     work(&cx).await;
@@ -54,6 +57,9 @@ pub(super) async fn with_context(work: impl AsyncFnOnce(&DriverContext<'_>)) {
 
 /// A legal value of an option, as a person would write it.
 fn sample(spec: &OptionSpec) -> Value {
+    if spec.secrecy == Secrecy::Secret {
+        return serde_json::json!({ "env": spec.env });
+    }
     let text = match (spec.default, spec.kind) {
         (Some(default), _) => default,
         (None, Kind::Text) if spec.key == "url" => "tcp://192.0.2.10:2376",
@@ -203,6 +209,7 @@ fn no_secret_is_kept_or_shown() {
         for spec in driver.options().iter().filter(|spec| spec.secrecy == Secrecy::Secret) {
             let shown = options::show(spec, &Value::from("canary"));
             assert!(!shown.contains("canary") && spec.field.is_empty() && spec.default.is_none(), "{}", spec.key);
+            assert!(!spec.env.is_empty(), "`{}`: what was given by its flag must have a place later", spec.key);
         }
     }
 }

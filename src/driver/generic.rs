@@ -8,6 +8,7 @@ use crate::{
     name::MachineName,
     quote::Sh,
     record::{Instance, Power, SshEndpoint},
+    secret::Secret,
     transport::{
         Limits, Target, Transport, TransportError,
         route::{self, Lookup, Stop},
@@ -62,6 +63,7 @@ pub(super) struct Options {
     ssh_user: Option<String>,
     ssh_port: Option<u16>,
     ssh_key: Option<String>,
+    ssh_key_passphrase: Option<Secret>,
     jump: Option<String>,
     ssh_config: Option<String>,
     #[serde(rename = "engine-port")]
@@ -79,6 +81,7 @@ impl Options {
             user: self.ssh_user.clone().unwrap_or_else(|| route::USER.to_owned()),
             key,
             jump: self.jump().filter(|jump| jump != NO_JUMP),
+            passphrase: self.ssh_key_passphrase.clone(),
         };
         let Some(lookup) = self.lookup() else { return Ok(written) };
         let target = Target {
@@ -99,7 +102,8 @@ impl Options {
             other => DriverError::Transport(other),
         })?;
         let Stop { host, port, user, .. } = route.last().clone();
-        Ok(SshEndpoint { host, port, user, key: target.ssh.key, jump: route.jump() })
+        let SshEndpoint { key, passphrase, .. } = target.ssh;
+        Ok(SshEndpoint { host, port, user, key, passphrase, jump: route.jump() })
     }
 
     fn jump(&self) -> Option<String> {
@@ -255,6 +259,14 @@ impl Driver for Generic {
             kind: Kind::Path,
             help: "private key to log in with; without it, the keys in ssh-agent",
             field: "SSHKey",
+            ..OPTION
+        },
+        OptionSpec {
+            key: "ssh-key-passphrase",
+            flag: "generic-ssh-key-passphrase",
+            env: "GENERIC_SSH_KEY_PASSPHRASE",
+            help: "passphrase of that key, by reference",
+            secrecy: Secrecy::Secret,
             ..OPTION
         },
         OptionSpec {
@@ -533,6 +545,7 @@ mod tests {
             ssh_user: None,
             ssh_port: None,
             ssh_key: None,
+            ssh_key_passphrase: None,
             jump: None,
             ssh_config: None,
             _engine_port: 2376,

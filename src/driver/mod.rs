@@ -16,6 +16,7 @@ use crate::{
     fault,
     name::{FleetName, MachineName},
     record::{Instance, OptionValues, Power},
+    secret::{Reveal, Revealed, Secret, SecretError},
     transport::{Connect, TransportError, route::Lookup},
 };
 use async_trait::async_trait;
@@ -23,7 +24,7 @@ use serde::{
     Deserialize,
     de::{DeserializeOwned, value::MapDeserializer},
 };
-use std::{io, path::Path};
+use std::{io, path::Path, sync::Arc};
 use thiserror::Error;
 
 pub use options::{Change, Kind, OptionProblem, OptionSpec, Secrecy, When};
@@ -86,6 +87,9 @@ pub enum DriverError {
     /// The host could not be asked.
     #[error(transparent)]
     Transport(TransportError),
+    /// A secret is not to be had.
+    #[error(transparent)]
+    Secret(SecretError),
     /// The store could not keep what was learnt, so going on would lose it.
     #[error("the store could not record the instance: {0}")]
     Checkpoint(String),
@@ -98,7 +102,11 @@ impl DriverError {
         match self {
             Self::Lost { .. } => true,
             Self::Transport(e) => e.is_transient(),
-            Self::Unprepared { .. } | Self::Refused { .. } | Self::Cannot { .. } | Self::Checkpoint(_) => false,
+            Self::Unprepared { .. }
+            | Self::Refused { .. }
+            | Self::Cannot { .. }
+            | Self::Secret(_)
+            | Self::Checkpoint(_) => false,
         }
     }
 
@@ -108,6 +116,7 @@ impl DriverError {
         match self {
             Self::Unprepared { help, .. } | Self::Refused { help, .. } => Some(help.clone()),
             Self::Transport(e) => Some(e.help()),
+            Self::Secret(e) => Some(e.help()),
             Self::Lost { .. } => {
                 Some("apply again: what the provider did meanwhile is found and taken over".to_owned())
             }
@@ -144,8 +153,22 @@ pub struct DriverContext<'a> {
     pub connect: &'a dyn Connect,
     /// Keeps what was learnt.
     pub checkpoint: &'a dyn Checkpoint,
+    /// Finds out what secrets are; see [`Self::reveal`].
+    pub secrets: &'a Arc<dyn Reveal>,
     /// Tells a person what is being done, as `building the image (1/3): packages`.
     pub progress: &'a (dyn Fn(&str) + Send + Sync),
+}
+
+impl DriverContext<'_> {
+    /// What a secret option is, found out where it is used: ask just before, and keep it no longer than needed.
+    ///
+    /// # Errors
+    /// Names the reference and why nothing came of it.
+    pub async fn reveal(&self, secret: &Secret) -> Result<Revealed, DriverError> {
+        let (secret, from) = (secret.clone(), Arc::clone(self.secrets));
+        let found = tokio::task::spawn_blocking(move || secret.reveal(&*from)).await;
+        found.expect("looking for a secret does not panic").map_err(DriverError::Secret)
+    }
 }
 
 /// What may be done to a running or stopped instance, beside making and removing it.

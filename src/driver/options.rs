@@ -3,7 +3,7 @@
 //! From this table come fleet-file checks, the schema, `create` flags and help, environment handling
 //! and config.json. There is no second list.
 
-use crate::record::OptionValues;
+use crate::{record::OptionValues, secret::Secret};
 use serde_json::Value;
 
 /// What an option's value is.
@@ -30,7 +30,7 @@ pub enum Kind {
 pub enum Secrecy {
     /// It may.
     Plain,
-    /// It may not: given by reference only, never recorded.
+    /// It may not: given and recorded by reference only.
     Secret,
 }
 
@@ -132,10 +132,9 @@ fn normal(spec: &OptionSpec, text: &str) -> Value {
 pub fn read(spec: &OptionSpec, value: &Value) -> Result<Value, String> {
     let wrong = |want: &str| Err(format!("`{}` must be {want}", spec.key));
     if spec.secrecy == Secrecy::Secret {
-        return if is_reference(value) {
-            Ok(value.clone())
-        } else {
-            wrong("a reference: one of `env`, `file` and `command`")
+        return match Secret::from_json(value) {
+            Ok(secret) => Ok(secret.to_json()),
+            Err(why) => wrong(&format!("a reference to a secret: {why}")),
         };
     }
     match (spec.kind, value) {
@@ -174,14 +173,6 @@ pub fn read(spec: &OptionSpec, value: &Value) -> Result<Value, String> {
     }
 }
 
-/// Whether it says where a secret is: `{ env: NAME }`, `{ file: PATH }` or `{ command: COMMAND }`.
-fn is_reference(value: &Value) -> bool {
-    let only = value.as_object().filter(|map| map.len() == 1).and_then(|map| map.iter().next());
-    only.is_some_and(|(key, value)| {
-        matches!(key.as_str(), "env" | "file" | "command") && value.as_str().is_some_and(|text| !text.is_empty())
-    })
-}
-
 /// `512MiB`, `2GiB`, `2g`, `2048` (MiB), in bytes. Powers of 1024 throughout, as docker has them.
 fn size(text: &str) -> Option<u64> {
     let text = text.trim();
@@ -201,7 +192,7 @@ fn size(text: &str) -> Option<u64> {
 #[must_use]
 pub fn show(spec: &OptionSpec, value: &Value) -> String {
     match (spec.secrecy, spec.kind, value) {
-        (Secrecy::Secret, ..) => "(secret)".to_owned(),
+        (Secrecy::Secret, ..) => Secret::from_json(value).map_or_else(|_| "(secret)".to_owned(), |at| at.to_string()),
         (_, Kind::Size, Value::Number(n)) => show_size(n.as_u64().unwrap_or_default()),
         (_, _, Value::String(s)) => s.clone(),
         (_, _, Value::Array(items)) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(","),
@@ -228,7 +219,7 @@ pub fn compare(table: &[OptionSpec], recorded: &OptionValues, desired: &OptionVa
         // What was written down because there was nothing else to write is no wish.
         (Some(given), None) => default(spec).or_else(|| fallback(spec)).as_ref() != Some(given),
     };
-    let changed: Vec<&OptionSpec> = table.iter().filter(|s| s.secrecy == Secrecy::Plain).filter(differs).collect();
+    let changed: Vec<&OptionSpec> = table.iter().filter(differs).collect();
     let keys =
         |when: When| -> Vec<String> { changed.iter().filter(|s| s.when == when).map(|s| s.key.to_owned()).collect() };
     let (replace, in_place) = (keys(When::Replace), keys(When::InPlace));

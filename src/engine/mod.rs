@@ -4,6 +4,8 @@ pub mod daemon_json;
 pub mod env;
 pub mod flag;
 pub mod spec;
+mod variable;
 
 pub use flag::Flag;
 pub use spec::{Api, EngineSpec, Source, VersionPin};
+pub use variable::{SecretVariable, Variable};

@@ -1,5 +1,7 @@
 //! The engine as desired (by a fleet) and as applied (in a record): one type, so that both compare.
 
+use super::{SecretVariable, Variable};
+use crate::secret::{Reveal, SecretError};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr};
@@ -109,11 +111,43 @@ pub struct EngineSpec {
     /// Registries that may be spoken to without TLS.
     pub insecure_registries: Vec<String>,
     /// Variables of dockerd's environment.
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<String, Variable>,
     /// Further keys of daemon.json, merged into what is there.
     pub daemon: serde_json::Map<String, serde_json::Value>,
     /// Whether a firewall on the host may be told to let the port through.
     pub open_firewall: bool,
+}
+
+impl EngineSpec {
+    /// Variables whose values are secrets.
+    pub fn secrets(&self) -> impl Iterator<Item = (&String, &SecretVariable)> {
+        self.env.iter().filter_map(|(name, variable)| match variable {
+            Variable::Secret(secret) => Some((name, secret)),
+            Variable::Plain(_) => None,
+        })
+    }
+
+    /// Variables that anybody may see.
+    #[must_use]
+    pub fn plain_env(&self) -> BTreeMap<String, String> {
+        let plain = |(name, variable): (&String, &Variable)| match variable {
+            Variable::Plain(value) => Some((name.clone(), value.clone())),
+            Variable::Secret(_) => None,
+        };
+        self.env.iter().filter_map(plain).collect()
+    }
+
+    /// Finds out what the secrets are; they go with this value and are written nowhere.
+    ///
+    /// # Errors
+    /// The first that is not to be had; the others are looked for all the same.
+    pub fn reveal(&mut self, from: &dyn Reveal) -> Result<(), SecretError> {
+        let secrets = self.env.values_mut().filter_map(|variable| match variable {
+            Variable::Secret(secret) => Some(secret),
+            Variable::Plain(_) => None,
+        });
+        secrets.map(|secret| secret.reveal(from)).fold(Ok(()), Result::and)
+    }
 }
 
 #[cfg(test)]

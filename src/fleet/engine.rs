@@ -4,8 +4,9 @@ use super::{
     node::Node,
     problem::{Code, Problem, Problems},
     raw::RawEngine,
+    variable::RawVariable,
 };
-use crate::engine::{EngineSpec, Source, env, spec::TLS_PORT};
+use crate::engine::{EngineSpec, Source, Variable, env, spec::TLS_PORT};
 use serde_json::{Map, Value};
 use std::{collections::BTreeMap, net::IpAddr};
 
@@ -85,7 +86,7 @@ pub(super) fn complete(raw: RawEngine) -> EngineSpec {
         labels: raw.labels,
         registry_mirrors: raw.registry_mirrors.unwrap_or_default(),
         insecure_registries: raw.insecure_registries.unwrap_or_default(),
-        env: raw.env,
+        env: raw.env.into_iter().map(|(name, raw)| (name, raw.0)).collect(),
         daemon: raw.daemon,
         open_firewall: raw.open_firewall.unwrap_or_default(),
     }
@@ -167,7 +168,10 @@ pub(super) fn check(raw: &RawEngine, whole: &RawEngine, node: &Node, problems: &
         }
     }
     for entry in node.entry("env").map(|e| e.node.entries()).unwrap_or_default() {
-        let value = raw.env.get(&entry.key).map_or("", String::as_str);
+        let value = match raw.env.get(&entry.key) {
+            Some(RawVariable(Variable::Plain(value))) => value,
+            _ => "",
+        };
         if let Some(why) = env::problem(&entry.key, value) {
             let problem = Problem::new(Code::BadValue, why)
                 .at(entry.key_at, "a variable of dockerd's environment")

@@ -34,6 +34,7 @@ mod shape;
 mod source;
 pub(crate) mod suggest;
 mod var_file;
+mod variable;
 mod vars;
 mod yaml_write;
 

@@ -53,6 +53,18 @@ pub(super) type Section = serde::de::IgnoredAny;
 #[schemars(inline, extend("type" = ["string", "number", "boolean"]))]
 pub(super) struct Scalar(());
 
+/// A text, or where a secret one is.
+// Only its schema is used.
+#[derive(JsonSchema)]
+#[schemars(inline, untagged)]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) enum ScalarOrSecret {
+    /// A text.
+    Text(Scalar),
+    /// A secret.
+    Secret(crate::secret::Secret),
+}
+
 /// A driver and options for it.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -200,9 +212,10 @@ pub(super) struct RawEngine {
     pub(super) registry_mirrors: Option<Vec<String>>,
     /// Registries (`host`, `host:port` or a network) that may be spoken to without TLS.
     pub(super) insecure_registries: Option<Vec<String>>,
-    /// Variables of the environment of dockerd.
-    #[schemars(with = "BTreeMap<String, Scalar>")]
-    pub(super) env: BTreeMap<String, String>,
+    /// Variables of the environment of dockerd. A secret value is given by reference, as `{ env: NAME }`,
+    /// `{ file: PATH }` or `{ command: COMMAND }`.
+    #[schemars(with = "BTreeMap<String, ScalarOrSecret>")]
+    pub(super) env: BTreeMap<String, super::variable::RawVariable>,
     /// Further keys of daemon.json. They are merged into what is on the host.
     pub(super) daemon: Map<String, Value>,
     /// Whether a firewall on the host may be told to let the port through; false unless given.

@@ -11,6 +11,9 @@ use super::{
 use serde::de::{self, Deserialize, DeserializeSeed, IntoDeserializer, Unexpected, Visitor};
 use std::{cell::RefCell, fmt, ptr};
 
+/// The name of a newtype that is a text as it was written, or a mapping.
+pub(super) const TEXT_OR_MAPPING: &str = "TextOrMapping";
+
 /// A key that the type being read does not have.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Strange<'a> {
@@ -253,8 +256,13 @@ impl<'a> de::Deserializer<'a> for From<'a, '_> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'a>>(self, _: &'static str, visitor: V) -> Result<V::Value, ReadError> {
-        visitor.visit_newtype_struct(self)
+    fn deserialize_newtype_struct<V: Visitor<'a>>(self, name: &'static str, visitor: V) -> Result<V::Value, ReadError> {
+        match &self.node.value {
+            // A text as it was written, or a mapping: what no other method asks for.
+            Value::Scalar(_) if name == TEXT_OR_MAPPING => self.deserialize_str(visitor),
+            Value::List(_) | Value::Map(_) if name == TEXT_OR_MAPPING => self.deserialize_any(visitor),
+            _ => visitor.visit_newtype_struct(self),
+        }
     }
 
     fn deserialize_seq<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, ReadError> {

@@ -386,7 +386,11 @@ fn engine_step(wanted: &EngineSpec, known: &Known, inputs: &Inputs<'_>) -> Step 
     if is_off(observed.as_ref()) {
         reasons.push(Reason::Restarted);
     }
-    if reasons.is_empty() { keep(Reason::UpToDate) } else { step(Action::Upgrade, reasons) }
+    if !reasons.is_empty() {
+        return step(Action::Upgrade, reasons);
+    }
+    let unknown = recorded.spec.secrets().find_map(|(_, secret)| secret.error());
+    keep(unknown.map_or(Reason::UpToDate, |error| Reason::NotCompared(error.to_string())))
 }
 
 pub(super) fn difference(what: &str, found: Option<&str>, wanted: Option<&str>) -> Difference {

@@ -2,7 +2,7 @@
 
 use super::diff::{difference, host_certificate_drift};
 use crate::{
-    engine::{Api, EngineSpec, env as variable},
+    engine::{Api, EngineSpec, Variable, env as variable},
     provisioner::{self, Difference, Provisioners},
     record::{ApiFact, EngineRecord, MachineRecord, Observed, Power, Reach},
 };
@@ -49,8 +49,8 @@ pub(super) fn changes(recorded: &EngineSpec, wanted: &EngineSpec) -> Vec<Differe
     field("insecure-registries", list(&recorded.insecure_registries), list(insecure_registries));
     for key in keys(recorded.env.keys(), env.keys()) {
         let (was, is) = (recorded.env.get(key), env.get(key));
-        let old = was.map(|value| variable::shown(value));
-        let new = told_apart(old.as_ref(), is.map(|value| variable::shown(value)), was != is);
+        let old = was.map(Variable::shown);
+        let new = told_apart(old.as_ref(), is.map(Variable::shown), was != is);
         field(&format!("env.{key}"), old, new);
     }
     for key in keys(recorded.daemon.keys(), daemon.keys()) {

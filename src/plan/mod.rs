@@ -202,6 +202,8 @@ pub enum Reason {
     Hook,
     /// It is due since an earlier run, and not known to have ended well.
     HookAgain,
+    /// A secret of it is not to be had, so its value could not be compared.
+    NotCompared(String),
     /// It cannot be worked on at all: its record will not parse, or it is another fleet's.
     Blocked(String),
 }

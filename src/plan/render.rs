@@ -66,6 +66,7 @@ impl fmt::Display for Reason {
                 write!(f, "its removal on {since} was not confirmed: {what}: {why}")
             }
             Self::NotReached(why) => write!(f, "not reached: {why}"),
+            Self::NotCompared(why) => write!(f, "up to date but for what could not be compared: {why}"),
             Self::Blocked(why) => write!(f, "blocked: {why}"),
         }
     }
@@ -82,7 +83,14 @@ impl Reason {
 /// Whether a person needs to read a step that does nothing.
 pub(super) fn worth_saying(step: &Step) -> bool {
     step.reasons.iter().any(|r| {
-        matches!(r, Reason::NotPruned | Reason::Unconfirmed { .. } | Reason::NotReached(_) | Reason::Blocked(_))
+        matches!(
+            r,
+            Reason::NotPruned
+                | Reason::Unconfirmed { .. }
+                | Reason::NotReached(_)
+                | Reason::NotCompared(_)
+                | Reason::Blocked(_)
+        )
     })
 }
 

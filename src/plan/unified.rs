@@ -2,7 +2,7 @@
 
 use crate::{
     driver::{Drivers, options::show},
-    engine::{EngineSpec, env},
+    engine::{EngineSpec, Variable, env},
     fleet::{Fleet, HostSpec},
     hook::Hooks,
     name::{FleetName, MachineName},
@@ -115,7 +115,11 @@ fn text(host: &Host<'_>, drivers: &Drivers) -> String {
     }
     if let Some(engine) = engine {
         let mut engine = engine.clone();
-        engine.env.values_mut().for_each(|value| *value = env::shown(value));
+        engine.env.values_mut().for_each(|variable| {
+            if let Variable::Plain(value) = variable {
+                *value = env::shown(value);
+            }
+        });
         let mut shown = serde_json::to_value(engine).expect("an engine spec is plain data");
         // What says nothing is left out, as in a file.
         if let Some(fields) = shown.as_object_mut() {

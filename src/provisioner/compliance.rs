@@ -1,12 +1,25 @@
 //! What every provisioner must hold, on every recording and every wish.
 
-use super::{Facts, HostCertificate, PROVISIONERS, Provisioner, Script, detect, fixtures};
+use super::{
+    Facts, HostCertificate, PROVISIONERS, Provisioner, Script, detect, facts::FileFact, fixtures, secret_file,
+};
 use crate::{
+    digest::sha256_hex,
     engine::{Api, EngineSpec, Source, daemon_json},
     quote,
+    secret::{Reveal, Revealed, Secret, SecretError},
 };
 use serde_json::json;
 use std::collections::BTreeSet;
+
+/// Every secret is this.
+struct Known(&'static str);
+
+impl Reveal for Known {
+    fn reveal(&self, _: &Secret) -> Result<Revealed, SecretError> {
+        Ok(Revealed::new(self.0.to_owned()))
+    }
+}
 
 /// Texts that would do harm, were they program text anywhere.
 const HOSTILE: &[&str] =
@@ -30,8 +43,12 @@ fn wishes() -> Vec<EngineSpec> {
         want.insecure_registries.push((*text).to_owned());
         want.daemon.insert((*text).to_owned(), json!({*text: [*text]}));
         all.push(want);
-        let env = [("FOO".to_owned(), (*text).to_owned()), ("B".to_owned(), "canary".to_owned())];
+        let env = [("FOO".to_owned(), (*text).into()), ("B".to_owned(), "canary".into())];
         all.push(EngineSpec { env: env.into(), ..fixtures::want() });
+        let env = [("FOO".to_owned(), Secret::Env("X".to_owned()).into()), ("B".to_owned(), "canary".into())];
+        let mut secret = EngineSpec { env: env.into(), ..fixtures::want() };
+        secret.reveal(&Known(text)).unwrap();
+        all.push(secret);
     }
     all
 }
@@ -60,8 +77,15 @@ fn after(facts: &Facts, want: &EngineSpec, script: &Script) -> Facts {
         let line = format!("/usr/{usr}/dockerd -H fd:// --containerd=/run/containerd/containerd.sock{opts}");
         after.vendor_exec_start.get_or_insert(line);
     }
-    for (_, path, content) in script.0.iter().flat_map(fixtures::effects) {
+    for (mode, path, content) in script.0.iter().flat_map(fixtures::effects) {
         match path.as_str() {
+            secret_file::PATH => {
+                after.files.remove(&path);
+                after.secret_head = content.as_ref().and_then(|text| text.lines().next()).map(str::to_owned);
+                let mode = mode.trim_start_matches('0').to_owned();
+                let fact = content.map(|text| FileFact { sha256: sha256_hex(text.as_bytes()), mode });
+                after.files.extend(fact.map(|fact| (path, fact)));
+            }
             daemon_json::PATH => after.daemon_json = content,
             daemon_json::MARKER_PATH => after.machine_json = content,
             _ => {

@@ -2,9 +2,9 @@
 //!
 //! Ours stand below a line of comment, so that the file alone says whose they are, whoever wrote it last.
 
-use super::{Difference, Unsupported, unit};
-use crate::engine::{env, flag::words};
-use std::collections::BTreeMap;
+use super::{Difference, Unsupported, secret_file, unit};
+use crate::engine::{EngineSpec, env, flag::words};
+use std::collections::{BTreeMap, BTreeSet};
 
 type Variables = BTreeMap<String, String>;
 
@@ -12,13 +12,17 @@ type Variables = BTreeMap<String, String>;
 const MARK: &str = "# Set by machine:";
 
 /// Ours, as lines of a unit; empty when there are none.
-pub(super) fn lines(ours: &Variables) -> String {
-    let lines = ours.iter().map(|(name, value)| assignment(name, value) + "\n");
-    if ours.is_empty() { String::new() } else { MARK.to_owned() + "\n" + &lines.collect::<String>() }
+pub(super) fn lines(want: &EngineSpec) -> String {
+    let mut lines: String = want.plain_env().iter().map(|(name, value)| assignment(name, value) + "\n").collect();
+    if want.secrets().next().is_some() {
+        // An engine without its proxy is better than none, should somebody take the file away.
+        lines = lines + "EnvironmentFile=-" + secret_file::PATH + "\n";
+    }
+    if lines.is_empty() { lines } else { MARK.to_owned() + "\n" + &lines }
 }
 
 /// What others set in our drop-in, line by line, without the variables that are ours now.
-pub(super) fn inherited(drop_in: &str, ours: &Variables) -> Vec<String> {
+pub(super) fn inherited(drop_in: &str, ours: &BTreeSet<&String>) -> Vec<String> {
     let (theirs, _) = divide(drop_in);
     unit::environment(&theirs).into_iter().filter_map(|line| without(line, ours)).collect()
 }
@@ -79,7 +83,8 @@ pub(super) fn possible<'a>(
 fn divide(drop_in: &str) -> (String, String) {
     let (mut theirs, mut ours, mut within) = (String::new(), String::new(), false);
     for line in drop_in.lines() {
-        within = line == MARK || within && line.starts_with("Environment=");
+        let ours_too = line.starts_with("Environment=") || line.ends_with(secret_file::PATH);
+        within = line == MARK || within && ours_too;
         let side = if within { &mut ours } else { &mut theirs };
         side.push_str(line);
         side.push('\n');
@@ -88,12 +93,12 @@ fn divide(drop_in: &str) -> (String, String) {
 }
 
 /// A line without the variables that are ours; `None` when nothing is left.
-fn without(line: String, ours: &Variables) -> Option<String> {
+fn without(line: String, ours: &BTreeSet<&String>) -> Option<String> {
     let Some(value) = line.strip_prefix("Environment=") else { return Some(line) };
     let all = words(value);
     let theirs: Vec<&str> = all
         .iter()
-        .filter(|word| !word.text.split_once('=').is_some_and(|(name, _)| ours.contains_key(name)))
+        .filter(|word| !word.text.split_once('=').is_some_and(|(name, _)| ours.contains(&name.to_owned())))
         .map(|word| word.written.as_str())
         .collect();
     if theirs.len() == all.len() {
@@ -133,6 +138,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    /// An engine with these variables.
+    fn want(pairs: &[(&str, &str)]) -> EngineSpec {
+        of(&map(pairs))
+    }
+
+    fn of(ours: &Variables) -> EngineSpec {
+        let env = ours.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect();
+        EngineSpec { env, ..EngineSpec::default() }
+    }
+
     fn map(pairs: &[(&str, &str)]) -> Variables {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
@@ -140,10 +155,10 @@ mod tests {
     #[test]
     fn values_are_quoted_as_systemd_reads_them() {
         assert_eq!(
-            lines(&map(&[("A", "a b$HOME 50% \"q\" \\ 'x'\n\ty")])),
+            lines(&want(&[("A", "a b$HOME 50% \"q\" \\ 'x'\n\ty")])),
             "# Set by machine:\nEnvironment=\"A=a b$HOME 50%% \\\"q\\\" \\\\ 'x'\\n\\ty\"\n"
         );
-        assert_eq!(lines(&Variables::new()), "");
+        assert_eq!(lines(&EngineSpec::default()), "");
     }
 
     /// docker-machine writes all on one line, and its remote shell took the quotes away.
@@ -151,19 +166,22 @@ mod tests {
     fn others_keep_theirs_and_lose_what_is_ours_now() {
         let theirs = "[Service]\nExecStart=\nExecStart=/x\nEnvironment=\"FOO=bar\" HTTP_PROXY=http://x:1 \"C=a b\" \nEnvironmentFile=/e\n";
         let all = "Environment=\"FOO=bar\" HTTP_PROXY=http://x:1 \"C=a b\"";
-        assert_eq!(inherited(theirs, &Variables::new()), [all, "EnvironmentFile=/e"]);
+        assert_eq!(inherited(theirs, &BTreeSet::new()), [all, "EnvironmentFile=/e"]);
         let ours = map(&[("HTTP_PROXY", "http://y")]);
-        assert_eq!(inherited(theirs, &ours), ["Environment=\"FOO=bar\" \"C=a b\"", "EnvironmentFile=/e"]);
+        assert_eq!(
+            inherited(theirs, &ours.keys().collect()),
+            ["Environment=\"FOO=bar\" \"C=a b\"", "EnvironmentFile=/e"]
+        );
         let ours = map(&[("FOO", "1"), ("HTTP_PROXY", "2"), ("C", "3")]);
-        assert_eq!(inherited(theirs, &ours), ["EnvironmentFile=/e"]);
+        assert_eq!(inherited(theirs, &ours.keys().collect()), ["EnvironmentFile=/e"]);
         let written =
-            format!("[Service]\nEnvironment=X=1\n{}ExecStart=\nExecStart=/x\nEnvironment=Y=1\n", lines(&ours));
-        assert_eq!(inherited(&written, &Variables::new()), ["Environment=X=1", "Environment=Y=1"], "ours go");
+            format!("[Service]\nEnvironment=X=1\n{}ExecStart=\nExecStart=/x\nEnvironment=Y=1\n", lines(&of(&ours)));
+        assert_eq!(inherited(&written, &BTreeSet::new()), ["Environment=X=1", "Environment=Y=1"], "ours go");
     }
 
     #[test]
     fn differences_name_the_variable_and_hide_its_password() {
-        let found = format!("Environment=FOO=bar\n{}", lines(&map(&[("A", "http://u:one@h"), ("GONE", "x")])));
+        let found = format!("Environment=FOO=bar\n{}", lines(&want(&[("A", "http://u:one@h"), ("GONE", "x")])));
         let ours = map(&[("A", "http://u:two@h"), ("FOO", "baz"), ("NEW", "y")]);
         let told = differences(Some(&found), &ours);
         let told: Vec<_> = told.iter().map(|d| (d.what.as_str(), d.found.as_deref(), d.wanted.as_deref())).collect();
@@ -176,7 +194,7 @@ mod tests {
                 ("env NEW", None, Some("y")),
             ]
         );
-        assert_eq!(differences(Some(&lines(&ours)), &ours), []);
+        assert_eq!(differences(Some(&lines(&of(&ours))), &ours), []);
     }
 
     #[test]
@@ -200,8 +218,8 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
         #[test]
         fn what_is_written_is_read_back(ours in proptest::collection::btree_map("[A-C_]{1,2}", "[ -~é\n\t]{0,12}", 0..4)) {
-            prop_assert_eq!(differences(Some(&lines(&ours)), &ours), []);
-            prop_assert_eq!(variables(&lines(&ours)), ours);
+            prop_assert_eq!(differences(Some(&lines(&of(&ours))), &ours), []);
+            prop_assert_eq!(variables(&lines(&of(&ours))), ours);
         }
     }
 }

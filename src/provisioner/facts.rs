@@ -103,6 +103,8 @@ pub struct Facts {
     pub pending: bool,
     /// Files we manage, by path; absent ones are absent.
     pub files: BTreeMap<String, FileFact>,
+    /// First line of the file with secret variables: its salt, and their names.
+    pub secret_head: Option<String>,
     /// How many containers run; zero when that cannot be known (no root).
     pub running_containers: u32,
     /// Whether the engine is a member of a swarm.
@@ -212,6 +214,7 @@ fn facts(all: &Sections<'_>) -> Facts {
         machine_json: all.text("machine.json"),
         pending: all.0.contains_key("pending"),
         files: files(all.lines("sha256"), all.lines("modes")),
+        secret_head: all.0.contains_key("secret-head").then(|| all.value("secret-head").to_owned()),
         running_containers: all.value("containers").parse().unwrap_or_default(),
         swarm: all.is("swarm", "yes"),
         listening: all.is("listening", "yes"),

@@ -11,6 +11,7 @@ mod firewall;
 mod install_script;
 mod os_release;
 pub mod script;
+mod secret_file;
 mod systemd;
 mod unit;
 mod upgrade;

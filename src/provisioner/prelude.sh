@@ -19,7 +19,7 @@ need_certificate() {
     done
 }
 engine_files='/etc/docker/daemon.json /etc/docker/machine.json /etc/docker/ca.pem /etc/docker/server.pem
-    /etc/docker/server-key.pem /etc/systemd/system/docker.service.d/10-machine.conf'
+    /etc/docker/server-key.pem /etc/docker/machine.env /etc/systemd/system/docker.service.d/10-machine.conf'
 # engine_change running|fresh: before files are changed, once: keep them, for when dockerd refuses the new ones.
 engine_change() (
     set -e

@@ -59,8 +59,10 @@ esac
 content daemon.json /etc/docker/daemon.json
 content machine.json /etc/docker/machine.json
 content pending /etc/docker/machine.pending
+# Of the secret variables only the names are for others; the first line has them, and a salt.
+if [ -r /etc/docker/machine.env ]; then first secret-head /etc/docker/machine.env; fi
 set --
-for file in /etc/docker/ca.pem /etc/docker/server.pem /etc/docker/server-key.pem; do
+for file in /etc/docker/ca.pem /etc/docker/server.pem /etc/docker/server-key.pem /etc/docker/machine.env; do
     [ -f "$file" ] && set -- "$@" "$file"
 done
 if [ $# -gt 0 ]; then

@@ -86,9 +86,16 @@ fn printable(title: &str) -> String {
     title.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// Characters of a line that a person may have a use for; the log has all of it.
+const LONG_LINE: usize = 500;
+
 fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-    lines[lines.len().saturating_sub(count)..].join("\n")
+    let shortened = |line: &&str| match line.char_indices().nth(LONG_LINE) {
+        Some((end, _)) => format!("{} …", &line[..end]),
+        None => (*line).to_owned(),
+    };
+    lines[lines.len().saturating_sub(count)..].iter().map(shortened).collect::<Vec<_>>().join("\n")
 }
 
 /// Where a running script is.

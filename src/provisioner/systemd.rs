@@ -1,7 +1,9 @@
 //! dockerd as a systemd service, for every family that has systemd: its daemon.json, where it listens, and how it
 //! comes to use them. It knows no packages.
 
-use super::{CERT_DIR, Difference, Facts, HostCertificate, Op, Script, Unsupported, environment, unit};
+use super::{
+    CERT_DIR, Difference, Facts, HostCertificate, Op, Script, Unsupported, environment, secret_file::SecretFile, unit,
+};
 use crate::{
     digest::sha256_hex,
     engine::{Api, EngineSpec, Flag, daemon_json, env},
@@ -24,6 +26,7 @@ pub(super) struct Config {
     /// `None`: there should be no drop-in of ours.
     pub(super) drop_in: Option<String>,
     drop_in_found: Option<String>,
+    secrets: SecretFile,
     /// What the drop-in was made from.
     base: String,
 }
@@ -69,7 +72,8 @@ struct Inherited {
 
 fn inherited(facts: &Facts, base: &str, want: &EngineSpec, wanted: &Map<String, Value>) -> Inherited {
     let Some(text) = facts.drop_ins.get(DROP_IN) else { return Inherited::default() };
-    let mut kept = Inherited { environment: environment::inherited(text, &want.env), ..Inherited::default() };
+    let mut kept =
+        Inherited { environment: environment::inherited(text, &want.env.keys().collect()), ..Inherited::default() };
     let usual = Flag::of(base);
     for flag in unit::exec_start(text).iter().flat_map(|line| Flag::of(line)) {
         let key = flag.key();
@@ -98,16 +102,21 @@ pub(super) fn config(facts: &Facts, want: &EngineSpec, assumed: &str) -> Result<
     }
     let base = base(facts, assumed);
     let mut keys = wanted_keys(facts, want, &here, &base.line);
-    environment::possible(&want.env, others(facts).into_iter().filter(|(path, _)| file_name(path) > DROP_IN_NAME))?;
+    environment::possible(
+        &want.plain_env(),
+        others(facts).into_iter().filter(|(path, _)| file_name(path) > DROP_IN_NAME),
+    )?;
     let kept = inherited(facts, &base.line, want, &keys);
     let listener = listener(want, &here, &base)?;
     if let Listener::Key(hosts) = &listener {
         keys.insert("hosts".to_owned(), json!(hosts));
     }
     refuse_twice(&keys, &base)?;
-    let drop_in = drop_in(&listener, &base.line, &kept, &environment::lines(&want.env));
+    let drop_in = drop_in(&listener, &base.line, &kept, &environment::lines(want));
     let found = facts.drop_ins.get(DROP_IN).cloned();
-    Ok(Config { daemon_json: merge(facts, &keys, &kept.lists)?, drop_in, drop_in_found: found, base: base.line })
+    let secrets = SecretFile::of(facts, want)?;
+    let daemon_json = merge(facts, &keys, &kept.lists)?;
+    Ok(Config { daemon_json, drop_in, drop_in_found: found, secrets, base: base.line })
 }
 
 /// Lists that are inherited are put in as if they had always been there: they are not ours.
@@ -265,7 +274,7 @@ impl Config {
     }
 
     fn files_differ(&self) -> bool {
-        self.drop_in_differs() || !self.daemon_json.changes.is_empty()
+        self.drop_in_differs() || self.secrets.op.is_some() || !self.daemon_json.changes.is_empty()
     }
 
     /// Ways in which the files and the service of an engine that is installed are not as they should be.
@@ -285,12 +294,13 @@ impl Config {
                 text.as_ref().map(|text| env::without_passwords(&line(text)))
             };
             let (found, wanted) = (line(&self.drop_in_found), line(&self.drop_in));
-            let variables = environment::differences(self.drop_in_found.as_deref(), &want.env);
-            if found != wanted || variables.is_empty() {
+            let variables = environment::differences(self.drop_in_found.as_deref(), &want.plain_env());
+            if found != wanted || variables.is_empty() && self.secrets.differences.is_empty() {
                 all.push(Difference { what: format!("file {DROP_IN}"), found, wanted });
             }
             all.extend(variables);
         }
+        all.extend(self.secrets.differences.iter().cloned());
         let mut differs = |what: &str, found: &str, wanted: &str| {
             all.push(Difference {
                 what: what.to_owned(),
@@ -318,6 +328,9 @@ impl Config {
             return ops;
         }
         let begin = begin(facts);
+        if let Some(op) = &self.secrets.op {
+            ops.push(Op::new(op.title.clone(), begin.clone().then(&op.run)));
+        }
         if !self.daemon_json.changes.is_empty() {
             let keys: Vec<&str> = self.daemon_json.changes.iter().map(|change| change.key.as_str()).collect();
             let mut run = begin.clone();
@@ -374,7 +387,11 @@ impl Config {
 
     pub(super) fn must_restart(&self, facts: &Facts, want: &EngineSpec) -> bool {
         facts.service_active
-            && (self.drop_in_differs() || !self.daemon_json.reloadable() || facts.pending || unheard(facts, want))
+            && (self.drop_in_differs()
+                || self.secrets.op.is_some()
+                || !self.daemon_json.reloadable()
+                || facts.pending
+                || unheard(facts, want))
     }
 }
 

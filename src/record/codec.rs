@@ -11,8 +11,9 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    engine::EngineSpec,
+    engine::{EngineSpec, Variable},
     name::{FleetName, MachineName},
+    secret::Secret,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -109,12 +110,15 @@ fn encode_instance(w: &mut Writer, instance: &Instance, unknown: &Unknown) {
     w.text("id", id);
     w.text("address", address);
     optional(w, "url", url.as_ref());
-    if let Some(SshEndpoint { host, port, user, key, jump }) = ssh {
+    if let Some(SshEndpoint { host, port, user, key, passphrase, jump }) = ssh {
         w.children("ssh", |w| {
             w.text("host", host);
             w.value("port", &Value::from(*port));
             w.text("user", user);
             optional(w, "key", key.as_ref());
+            if let Some(passphrase) = passphrase {
+                w.value("passphrase", &passphrase.to_json());
+            }
             optional(w, "jump", jump.as_ref());
             unknown.write(w, "ssh");
         });
@@ -174,7 +178,14 @@ fn encode_engine(w: &mut Writer, engine: &EngineRecord, unknown: &Unknown) {
             w.texts("insecure-registries", insecure_registries);
         }
         if !env.is_empty() {
-            w.children("env", |w| env.iter().for_each(|(key, value)| w.text(key, value)));
+            w.children("env", |w| {
+                for (name, variable) in env {
+                    match variable {
+                        Variable::Plain(value) => w.text(name, value),
+                        Variable::Secret(at) => w.value(name, &at.secret.to_json()),
+                    }
+                }
+            });
         }
         if !daemon.is_empty() {
             w.children("daemon", |w| daemon.iter().for_each(|(key, value)| w.value(key, value)));
@@ -339,13 +350,17 @@ fn decode_instance(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Re
 }
 
 fn decode_ssh(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result<SshEndpoint, CodecError> {
-    let (mut host, mut port, mut user, mut key, mut jump) = (None, None, None, None, None);
+    let (mut host, mut port, mut user, mut key, mut passphrase, mut jump) = (None, None, None, None, None, None);
     for child in node.inside() {
         match child.name() {
             "host" => set(r, child, &mut host, r.text(child)?)?,
             "port" => set(r, child, &mut port, r.number(child)?)?,
             "user" => set(r, child, &mut user, r.text(child)?)?,
             "key" => set(r, child, &mut key, r.text(child)?)?,
+            "passphrase" => {
+                let secret = Secret::from_json(&r.value(child)?).map_err(|why| r.err(child, why))?;
+                set(r, child, &mut passphrase, secret)?;
+            }
             "jump" => set(r, child, &mut jump, r.text(child)?)?,
             _ => unknown.keep("ssh", child),
         }
@@ -355,6 +370,7 @@ fn decode_ssh(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result<
         port: need(r, node, port, "port")?,
         user: need(r, node, user, "user")?,
         key,
+        passphrase,
         jump,
     })
 }
@@ -413,7 +429,7 @@ fn decode_spec(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result
             "labels" => set(r, child, &mut labels, decode_texts(r, child)?)?,
             "registry-mirrors" => set(r, child, &mut registry_mirrors, r.texts(child)?)?,
             "insecure-registries" => set(r, child, &mut insecure_registries, r.texts(child)?)?,
-            "env" => set(r, child, &mut env, decode_texts(r, child)?)?,
+            "env" => set(r, child, &mut env, decode_env(r, child)?)?,
             "daemon" => set(r, child, &mut daemon, r.map(child)?)?,
             _ => unknown.keep("spec", child),
         }
@@ -432,6 +448,20 @@ fn decode_spec(r: &Reader<'_>, node: &Node<'_>, unknown: &mut Unknown) -> Result
         daemon: daemon.unwrap_or_default(),
         open_firewall: open_firewall.unwrap_or_default(),
     })
+}
+
+fn decode_env(r: &Reader<'_>, node: &Node<'_>) -> Result<BTreeMap<String, Variable>, CodecError> {
+    let mut env = BTreeMap::new();
+    for child in node.inside() {
+        let variable = match r.value(child)? {
+            map @ Value::Object(_) => Secret::from_json(&map).map_err(|why| r.err(child, why))?.into(),
+            _ => r.text(child)?.into(),
+        };
+        if env.insert(child.name().to_owned(), variable).is_some() {
+            return Err(r.err(child, format!("`{}` is there twice", child.name())));
+        }
+    }
+    Ok(env)
 }
 
 fn decode_texts(r: &Reader<'_>, node: &Node<'_>) -> Result<BTreeMap<String, String>, CodecError> {

@@ -64,13 +64,35 @@ fn value() -> impl Strategy<Value = Value> {
     })
 }
 
+// Boxed, as all that is large: a strategy on the stack is copied many times over in a build without optimisation.
+fn secret() -> BoxedStrategy<Secret> {
+    let text = || hostile().prop_map(|text| text.replace('\0', "") + "x");
+    prop_oneof![
+        "[A-Z_]{1,8}".prop_map(Secret::Env),
+        text().prop_map(Secret::File),
+        text().prop_map(|line| Secret::from_json(&json!({ "command": line })).unwrap()),
+        prop::collection::vec(text(), 1..3).prop_map(|words| Secret::from_json(&json!({ "command": words })).unwrap()),
+    ]
+    .boxed()
+}
+
 fn name() -> impl Strategy<Value = MachineName> {
     "[a-zA-Z0-9][a-zA-Z0-9.-]{0,20}".prop_map(|n| MachineName::new(n).unwrap())
 }
 
 fn instance() -> impl Strategy<Value = Instance> {
-    let ssh = (hostile(), any::<u16>(), hostile(), prop::option::of(hostile()), prop::option::of(hostile()))
-        .prop_map(|(host, port, user, key, jump)| SshEndpoint { host, port, user, key, jump });
+    let passphrase = prop::option::of(secret());
+    let ssh =
+        (hostile(), any::<u16>(), hostile(), prop::option::of(hostile()), passphrase, prop::option::of(hostile()))
+            .prop_map(|(host, port, user, key, passphrase, jump)| SshEndpoint {
+                host,
+                port,
+                user,
+                key,
+                passphrase,
+                jump,
+            })
+            .boxed();
     (
         hostile(),
         hostile(),
@@ -105,7 +127,11 @@ fn engine() -> impl Strategy<Value = EngineRecord> {
         (prop::option::of(hostile()), prop::option::of(hostile())),
         (
             prop::collection::btree_map(hostile(), hostile(), 0..3),
-            prop::collection::btree_map(hostile(), hostile(), 0..3),
+            prop::collection::btree_map(
+                hostile(),
+                prop_oneof![hostile().prop_map(Variable::from), secret().prop_map(Variable::from)].boxed(),
+                0..3,
+            ),
         ),
         prop::collection::vec(hostile(), 0..3),
         prop::collection::vec(hostile(), 0..3),
@@ -134,7 +160,8 @@ fn engine() -> impl Strategy<Value = EngineRecord> {
                 daemon: daemon.into_iter().collect(),
                 open_firewall: open,
             },
-        );
+        )
+        .boxed();
     (spec, hostile(), hostile(), hostile()).prop_map(|(spec, version, provisioner, os)| EngineRecord {
         spec,
         version,
@@ -167,7 +194,7 @@ pub(crate) fn record() -> impl Strategy<Value = MachineRecord> {
         (name(), prop::option::of("[a-z]{1,8}"), hostile()),
         prop::collection::btree_map(hostile(), value(), 0..4),
         (prop::collection::btree_set(name(), 0..3), any::<bool>()),
-        (prop::option::of(instance()), prop::option::of(certificate()), prop::option::of(engine())),
+        (prop::option::of(instance().boxed()), prop::option::of(certificate()), prop::option::of(engine().boxed())),
         (prop::collection::btree_map(part, pending, 0..3), hooks()),
     )
         .prop_map(
@@ -218,6 +245,7 @@ fn sample() -> MachineRecord {
             port: 22,
             user: "root".to_owned(),
             key: Some("/keys/id".to_owned()),
+            passphrase: None,
             jump: None,
         }),
         url: None,

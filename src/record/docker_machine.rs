@@ -206,6 +206,7 @@ impl ConfigFile {
                 None if self.driver_name() == "generic" => None,
                 None => Some(place.machine("id_rsa")),
             },
+            passphrase: None,
             jump: None,
         });
         record.instance = Some(Instance {
@@ -285,7 +286,7 @@ impl ConfigFile {
                 // docker-machine's driver `none` keeps the port in the address as well.
                 let address = if driver_name == "none" { authority(url) } else { &instance.address };
                 put(driver, "IPAddress", Value::from(address));
-                if let Some(SshEndpoint { user, port, key, host: _, jump: _ }) = &instance.ssh {
+                if let Some(SshEndpoint { user, port, key, host: _, passphrase: _, jump: _ }) = &instance.ssh {
                     if old_user.as_deref().unwrap_or(if literal { "" } else { "root" }) != user {
                         put(driver, "SSHUser", Value::from(user.as_str()));
                     }

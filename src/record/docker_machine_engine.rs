@@ -60,7 +60,8 @@ impl EngineOptions {
         let others = spec.daemon.iter().filter(|(key, _)| *key != "storage-driver" || storage.is_none());
         Self {
             flags: others.filter_map(|(key, value)| flag::of_key(key, value)).flatten().collect(),
-            env: spec.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+            // docker-machine has no word for a secret.
+            env: spec.plain_env().iter().map(|(name, value)| format!("{name}={value}")).collect(),
             insecure: spec.insecure_registries.clone(),
             mirrors: spec.registry_mirrors.clone(),
             labels: spec.labels.iter().filter(stored).map(|(name, value)| format!("{name}={value}")).collect(),
@@ -116,7 +117,7 @@ impl EngineOptions {
             let problem = match variable.split_once('=') {
                 None => Some("a variable is written `NAME=value`".to_owned()),
                 Some((name, value)) => env::problem(name, value).or_else(|| {
-                    spec.env.insert(name.to_owned(), value.to_owned());
+                    spec.env.insert(name.to_owned(), value.into());
                     None
                 }),
             };

@@ -199,6 +199,7 @@ fn ours(driver: &str) -> MachineRecord {
             port: 22,
             user: "root".to_owned(),
             key: Some(format!("{ROOT}/machines/web-1/id_ed25519")),
+            passphrase: None,
             jump: None,
         }),
         url: None,

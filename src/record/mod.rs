@@ -16,6 +16,7 @@ use crate::{
     hook::HookRecord,
     name::{FleetName, MachineName},
     provisioner::Facts,
+    secret::Secret,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,9 @@ pub struct SshEndpoint {
     pub user: String,
     /// Path of the private key; `None`: keys of the agent.
     pub key: Option<String>,
+    /// Where the passphrase of that key is; `None`: it has none, or the agent holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase: Option<Secret>,
     /// Hosts to go through, as `user@host:port,…`.
     pub jump: Option<String>,
 }

@@ -3,6 +3,7 @@
 use super::{Reporter, duration, interrupted, past, plain::name_width};
 use crate::{
     apply::Event,
+    harmless::harmless,
     name::MachineName,
     plan::{Plan, StepId},
 };
@@ -39,7 +40,7 @@ impl Live {
 
     fn say(&mut self, id: &StepId, text: &str) {
         let text = format!("{:<11}  {text}", id.what());
-        self.line(&id.machine).set_message(text);
+        self.line(&id.machine).set_message(harmless(&text).into_owned());
     }
 
     fn ended(&mut self, id: &StepId, text: &str, mark: &str) {

@@ -1,7 +1,7 @@
 //! Plain lines on standard error: for logs, CI and pipes.
 
 use super::{Reporter, duration, interrupted, past};
-use crate::{apply::Event, plan::Plan, plan::StepId};
+use crate::{apply::Event, harmless::harmless, plan::Plan, plan::StepId};
 use std::{collections::BTreeMap, io::Write as _};
 
 pub(super) struct Plain {
@@ -57,7 +57,7 @@ impl Reporter for Plain {
     fn event(&mut self, event: &Event) {
         if let Some(line) = self.told(event) {
             // Where standard error is closed there is nobody to tell.
-            writeln!(std::io::stderr(), "{line}").ok();
+            writeln!(std::io::stderr(), "{}", harmless(&line)).ok();
         }
     }
 

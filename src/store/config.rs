@@ -6,6 +6,7 @@ use crate::{
         MachineRecord, OptionValues,
         docker_machine::{ConfigFile, Place},
     },
+    secret::Secret,
 };
 use serde_json::Value;
 
@@ -77,7 +78,10 @@ pub fn without_secrets(record: &MachineRecord) -> MachineRecord {
 pub(super) fn plain_options(driver: &str, options: &OptionValues) -> OptionValues {
     let mut options = options.clone();
     for spec in table(driver).iter().filter(|s| s.secrecy == Secrecy::Secret) {
-        options.remove(spec.key);
+        // Where a secret is may be known; whatever else is there may be the secret.
+        if options.get(spec.key).is_some_and(|value| Secret::from_json(value).is_err()) {
+            options.remove(spec.key);
+        }
     }
     options
 }

@@ -42,6 +42,7 @@ fn machine(text: &str, address: &str) -> MachineRecord {
             port: 22,
             user: "root".to_owned(),
             key: Some("/k".to_owned()),
+            passphrase: None,
             jump: None,
         }),
         url: None,

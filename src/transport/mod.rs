@@ -13,11 +13,13 @@ use crate::{
     name::MachineName,
     quote::{Sh, quote},
     record::{Instance, SshEndpoint},
+    secret::SecretError,
 };
 use async_trait::async_trait;
 use std::{path::Path, pin::Pin, sync::Arc, time::Duration};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncWrite};
+use zeroize::Zeroizing;
 
 /// A host, and what is known of how to reach it.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -135,6 +137,16 @@ pub enum TransportError {
         /// File, line and what is wrong there.
         why: String,
     },
+    /// The passphrase of the private key is not to be had.
+    #[error("`{machine}`: cannot use the key {path}: {error}")]
+    Passphrase {
+        /// The machine.
+        machine: MachineName,
+        /// The file.
+        path: String,
+        /// Why.
+        error: SecretError,
+    },
     /// Nothing came back for too long.
     #[error("`{machine}`: no answer within {limit_s} s while {doing}")]
     Timeout {
@@ -190,6 +202,7 @@ impl TransportError {
             Self::Auth { user, .. } => {
                 format!("make sure that a key of yours is in the authorized_keys of `{user}` on the host")
             }
+            Self::Passphrase { error, .. } => error.help(),
             Self::Key { path, why, .. } if why.contains("encrypted") => {
                 format!("load it into the agent, or give a key without a passphrase:\n  ssh-add {}", quote(path))
             }
@@ -278,7 +291,8 @@ impl dyn Transport + '_ {
     ) -> Result<Output, TransportError> {
         let shell = if self.needs_sudo() { Sh::text("sudo -n sh -s") } else { Sh::text("sh -s") };
         // A final newline, so that the last command is complete for shells that read line by line.
-        self.run(&shell, format!("{script}\n").as_bytes(), limits, lines).await
+        let script = Zeroizing::new(format!("{script}\n"));
+        self.run(&shell, script.as_bytes(), limits, lines).await
     }
 }
 

@@ -12,6 +12,7 @@ fn target(host: &str, jump: Option<&str>) -> Target {
             port: 2222,
             user: "root".into(),
             key: None,
+            passphrase: None,
             jump: jump.map(str::to_owned),
         },
         host_keys: vec!["ssh-ed25519 AAAA a comment\nevil".into()],

@@ -133,7 +133,14 @@ mod tests {
     fn target(machine: &str, host: &str) -> Target {
         Target {
             machine: MachineName::new(machine).unwrap(),
-            ssh: SshEndpoint { host: host.into(), port: 22, user: "root".into(), key: None, jump: None },
+            ssh: SshEndpoint {
+                host: host.into(),
+                port: 22,
+                user: "root".into(),
+                key: None,
+                passphrase: None,
+                jump: None,
+            },
             host_keys: Vec::new(),
             jump_keys: Vec::new(),
             connect_timeout: Duration::from_secs(1),

@@ -98,6 +98,7 @@ fn target(port: u16, key: &Path) -> Target {
             port,
             user: user(),
             key: Some(key.display().to_string()),
+            passphrase: None,
             jump: None,
         },
         host_keys: Vec::new(),

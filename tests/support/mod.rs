@@ -214,7 +214,14 @@ fn instance(name: &str, machine: &FakeMachine) -> Instance {
     Instance {
         id: format!("i-{}", machine.serial),
         address: format!("10.9.0.{}", machine.serial % 250),
-        ssh: Some(SshEndpoint { host: name.to_owned(), port: 22, user: "root".to_owned(), key: None, jump: None }),
+        ssh: Some(SshEndpoint {
+            host: name.to_owned(),
+            port: 22,
+            user: "root".to_owned(),
+            key: None,
+            passphrase: None,
+            jump: None,
+        }),
         url: None,
         host_keys: vec![format!("ssh-ed25519 {}", machine.serial)],
         jump_keys: Vec::new(),
@@ -523,6 +530,7 @@ pub(crate) fn world_on(cloud: Cloud, store: Arc<dyn Store>) -> (World, Shared) {
         store,
         clock: Arc::new(FixedClock(NOW)),
         local: Arc::new(FakeLocal(cloud.clone())),
+        secrets: Arc::new(machine::secret::NoSecrets),
     };
     (world, cloud)
 }

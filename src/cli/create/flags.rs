@@ -6,9 +6,10 @@
 //! line adds comes after it.
 
 use crate::{
-    cli::{CliError, Cx},
+    cli::{CliError, Cx, world},
     driver::{self, AnyDriver, Kind, OptionSpec, Secrecy, options},
     record::OptionValues,
+    secret::Secret,
 };
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
@@ -242,14 +243,17 @@ impl<'a> Given<'a> {
         }
         let given = (spec.kind != Kind::Flag).then(|| self.matches.get_one::<String>(spec.flag)).flatten();
         if spec.secrecy == Secrecy::Secret {
-            return match (given, self.var(spec.env)) {
-                (Some(_), _) => Err(CliError::Said {
-                    what: format!("--{}: a secret does not belong on a command line, where all can read it", spec.flag),
-                    help: Some(format!("put it into the variable {}", spec.env)),
-                }),
-                (None, Some(_)) => Ok(Some(json!({ "env": spec.env }))),
-                (None, None) => Ok(None),
-            };
+            let at = Secret::Env(spec.env.to_owned());
+            if let Some(literal) = given {
+                // As scripts for docker-machine do it. It is known for this run only; what is recorded is where the
+                // next one looks for it.
+                world::secrets().know(at.clone(), literal);
+                CliError::warn(
+                    &format!("--{}: what is on a command line can be read by all users of this computer.", spec.flag),
+                    &format!("set {} instead; later commands that need it look there too", spec.env),
+                );
+            }
+            return Ok((given.is_some() || self.var(spec.env).is_some()).then(|| at.to_json()));
         }
         let read = |text: String| options::read(spec, &Value::from(text));
         match given {

@@ -5,6 +5,7 @@ use crate::{
     apply::{Event, Interrupt, Options, apply},
     cli::{CliError, Exit, Out, story},
     fleet::OnError,
+    harmless::harmless,
     history::{self, Deed, Origin},
     name::MachineName,
     plan::Plan,
@@ -66,7 +67,8 @@ pub(super) async fn perform(world: &World, plan: &Plan, how: &How, out: &mut Out
             out.line(&painted(plan))?;
         } else {
             // Where standard error is closed there is nobody to tell.
-            anstream::stderr().write_all(summary::failures(&outcome, &took, &log_of).as_bytes()).ok();
+            let failures = summary::failures(&outcome, &took, &log_of);
+            anstream::stderr().write_all(harmless(&failures).as_bytes()).ok();
             out.text(&summary::table(plan, &outcome))?;
         }
     } else {

@@ -246,6 +246,7 @@ fn instance(cx: &DriverContext<'_>, id: &str, record: &Record) -> Instance {
             port: 22,
             user: "root".to_owned(),
             key: Some(cx.dir.join("id_ed25519").display().to_string()),
+            passphrase: None,
             jump: None,
         }),
         url: None,

@@ -187,7 +187,7 @@ impl Jumps {
     async fn open(&self, way: Way<'_>, place: usize) -> Result<(Hop, Vec<String>), Failure> {
         let (stop, peer) = (&way.route.stops[place], peer_at(way, place));
         let limit = way.limit_at(stop);
-        let credentials = Credentials::gather(way.config, &peer.machine, stop).await.map_err(Failure::Final)?;
+        let credentials = Credentials::gather(way.config, &peer.machine, stop, None).await.map_err(Failure::Final)?;
         let (stream, mut met) = self.reach(way, place).await?;
         let keepalive = stop.keepalive.unwrap_or(self.keepalive);
         let mut hop = Hop::shake(&peer, stream, way.pins_at(place), limit, keepalive).await?;

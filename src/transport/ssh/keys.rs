@@ -3,6 +3,7 @@
 use super::{SshConfig, TransportError, io_text};
 use crate::{
     name::MachineName,
+    secret::{Reveal, Secret, SecretError},
     transport::route::{Agent, Keys, Stop, USUAL_KEYS},
 };
 use russh::keys::{
@@ -18,6 +19,7 @@ use std::{
     time::Duration,
 };
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 /// How many keys are offered. OpenSSH's servers hang up after six (`MaxAuthTries`), and some after fewer.
 const MOST_OFFERED: usize = 5;
@@ -73,13 +75,18 @@ pub(super) struct Credentials {
 
 impl Credentials {
     /// Finds the keys for a host, before it is spoken to. An unusable key that was asked for ends it.
-    pub(super) async fn gather(config: &SshConfig, machine: &MachineName, stop: &Stop) -> Result<Self, TransportError> {
+    pub(super) async fn gather(
+        config: &SshConfig,
+        machine: &MachineName,
+        stop: &Stop,
+        unlock: Option<Unlock<'_>>,
+    ) -> Result<Self, TransportError> {
         let agent = match &stop.agent {
             Agent::Usual => config.agent.clone(),
             Agent::Never => None,
             Agent::At(socket) => Some(socket.clone()),
         };
-        let finder = Finder { home: config.home.as_deref(), agent: agent.as_deref(), machine };
+        let finder = Finder { home: config.home.as_deref(), agent: agent.as_deref(), machine, unlock };
         let (identities, notes) = match &stop.keys {
             Keys::Given(path) => (vec![finder.given(path).await?], Vec::new()),
             Keys::Usual => finder.usual().await,
@@ -89,11 +96,19 @@ impl Credentials {
     }
 }
 
+/// How the key that was given is opened.
+#[derive(Clone, Copy)]
+pub(super) struct Unlock<'a> {
+    pub(super) secrets: &'a Arc<dyn Reveal>,
+    pub(super) passphrase: &'a Secret,
+}
+
 /// Looks for keys.
 struct Finder<'a> {
     home: Option<&'a Path>,
     agent: Option<&'a Path>,
     machine: &'a MachineName,
+    unlock: Option<Unlock<'a>>,
 }
 
 impl Finder<'_> {
@@ -106,6 +121,15 @@ impl Finder<'_> {
         let file = expand(path, self.home).ok_or_else(|| error("there is no home directory"))?;
         match read_key(&file).await.map_err(|why| error(&why))? {
             Found::Plain(key) => Ok(Identity::File { path: path.to_owned(), key: Arc::new(*key) }),
+            Found::Encrypted(_) if let Some(unlock) = self.unlock => {
+                let key = decrypt(&file, unlock).await.map_err(|e| match e {
+                    Locked::Secret(error) => {
+                        TransportError::Passphrase { machine: self.machine.clone(), path: path.to_owned(), error }
+                    }
+                    Locked::Key(why) => error(&why),
+                })?;
+                Ok(Identity::File { path: path.to_owned(), key: Arc::new(key) })
+            }
             Found::Encrypted(public) => match (public, agent_keys(self.agent).await) {
                 (Some(public), Ok(held)) if holds(&held, &public) => {
                     Ok(Identity::Agent { key: public, path: Some(path.to_owned()) })
@@ -284,6 +308,27 @@ fn is_encrypted(text: &str) -> bool {
     text.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----")
         || text.lines().any(|l| l.starts_with("Proc-Type:") && l.contains("ENCRYPTED"))
         || PrivateKey::from_openssh(text).is_ok_and(|key| key.is_encrypted())
+}
+
+/// Why an encrypted key stays closed.
+enum Locked {
+    /// There is no passphrase.
+    Secret(SecretError),
+    /// It is not the one.
+    Key(String),
+}
+
+/// Opens an encrypted key. Finding out the passphrase may take a program, and using it takes a while.
+async fn decrypt(file: &Path, unlock: Unlock<'_>) -> Result<PrivateKey, Locked> {
+    let (file, at, from) = (file.to_owned(), unlock.passphrase.clone(), Arc::clone(unlock.secrets));
+    let opened = tokio::task::spawn_blocking(move || {
+        let passphrase = at.reveal(&*from).map_err(Locked::Secret)?;
+        let text = std::fs::read_to_string(file).map(Zeroizing::new).map_err(|e| Locked::Key(io_text(&e)))?;
+        // The text of the error may quote the file.
+        let wrong = |_| Locked::Key(format!("{at} is not its passphrase"));
+        decode_secret_key(&text, Some(passphrase.expose())).map_err(wrong)
+    });
+    opened.await.expect("opening a key does not panic")
 }
 
 async fn public_beside(file: &Path) -> Option<PublicKey> {

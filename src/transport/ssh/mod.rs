@@ -22,7 +22,10 @@ use super::{
     route::{Asker, Route, Stop},
     ssh_config::{Rules, SshConfigError, files},
 };
-use crate::name::MachineName;
+use crate::{
+    name::MachineName,
+    secret::{NoSecrets, Reveal},
+};
 use async_trait::async_trait;
 use handshake::Hop;
 use std::{
@@ -71,6 +74,7 @@ pub struct SshConnect {
     jumps: jump::Jumps,
     /// Each `ssh_config` is read once.
     rules: Mutex<BTreeMap<files::Source, Result<Arc<Rules>, SshConfigError>>>,
+    secrets: Arc<dyn Reveal>,
 }
 
 impl SshConnect {
@@ -78,7 +82,13 @@ impl SshConnect {
     #[must_use]
     pub fn new(config: SshConfig) -> Self {
         let jumps = jump::Jumps::new(config.keepalive.unwrap_or(KEEPALIVE), config.bastion_sessions);
-        Self { config, jumps, rules: Mutex::default() }
+        Self { config, jumps, rules: Mutex::default(), secrets: Arc::new(NoSecrets) }
+    }
+
+    /// The same, able to find out the passphrases of keys.
+    #[must_use]
+    pub fn with_secrets(self, secrets: Arc<dyn Reveal>) -> Self {
+        Self { secrets, ..self }
     }
 
     /// With those of this process: `HOME`, `SSH_AUTH_SOCK`, `TERM`, `MACHINE_BASTION_SESSIONS`, and what an `ssh_config`
@@ -128,7 +138,9 @@ impl SshConnect {
     pub async fn open(&self, target: &Target) -> Result<Arc<SshSession>, TransportError> {
         // Before anything is sent: an unusable key must not be found out after minutes of waiting for a boot.
         let route = self.route(target)?;
-        let credentials = keys::Credentials::gather(&self.config, &target.machine, route.last()).await?;
+        let passphrase = target.ssh.passphrase.as_ref();
+        let unlock = passphrase.map(|passphrase| keys::Unlock { secrets: &self.secrets, passphrase });
+        let credentials = keys::Credentials::gather(&self.config, &target.machine, route.last(), unlock).await?;
         let begun = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {

@@ -1,0 +1,332 @@
+//! What is fed with hostile bytes: everything that reads what others wrote. Each target ends, whatever it is given, and
+//! what it accepts reads back as it writes it.
+//!
+//! `tests/fuzz.rs` runs them for some seconds in every test run, `cargo fuzz` for as long as one likes.
+
+use machine::{
+    age,
+    archive::Archive,
+    fleet,
+    name::MachineName,
+    provisioner::{OsRelease, facts, script},
+    record::{
+        codec,
+        docker_machine::{ConfigFile, Place},
+    },
+    secret::Secret,
+    template::{Template, value},
+};
+use serde_json::Value;
+
+/// One target.
+pub(crate) struct Target {
+    /// Its name, and that of its corpus.
+    pub(crate) name: &'static str,
+    /// What is done with the bytes.
+    pub(crate) run: fn(&[u8]),
+    /// What its language is made of, for those who mutate.
+    pub(crate) words: &'static [&'static str],
+}
+
+/// All targets.
+pub(crate) const TARGETS: &[Target] = &[
+    Target { name: "fleet", run: fleet, words: FLEET },
+    Target { name: "record", run: record, words: KDL },
+    Target { name: "config_json", run: config_json, words: JSON },
+    Target { name: "facts", run: facts, words: FACTS },
+    Target { name: "age", run: age, words: AGE },
+    Target { name: "archive", run: archive, words: JSON },
+    Target { name: "template", run: template, words: TEMPLATE },
+    Target { name: "secret", run: secret, words: JSON },
+];
+
+const FLEET: &[&str] = &[
+    "fleet: a\n",
+    "hosts:\n",
+    "  web:\n",
+    "    ",
+    "{",
+    "}",
+    "[",
+    "]",
+    ": ",
+    ",",
+    "&a ",
+    "*a",
+    "<<: ",
+    "!!str ",
+    "|\n",
+    ">-\n",
+    "\"",
+    "'",
+    "\\u0000",
+    "${var.a}",
+    "${env.HOME}",
+    "$${",
+    "driver: nspawn",
+    "driver: generic",
+    "ip: 192.0.2.1",
+    "count: 99999",
+    "depends_on: [web]",
+    "engine:",
+    "env: ",
+    "{ env: A }",
+    "{ command: [a, b] }",
+    "daemon:",
+    "\u{202e}",
+    "\u{feff}",
+    "\t",
+    "\r\n",
+    "---\n",
+    "...\n",
+    "%YAML 1.2\n",
+    "? ",
+    "- ",
+    "~",
+    "0x7fffffffffffffff",
+    "1e999",
+    ".inf",
+    "# ",
+];
+const KDL: &[&str] = &[
+    "record 1\n",
+    "name \"a\"\n",
+    "driver \"generic\"\n",
+    "options {\n",
+    "}\n",
+    "(list)",
+    "(map)",
+    "#null",
+    "#true",
+    "\"",
+    "\\u{110000}",
+    "\"\"\"\n",
+    "r#\"",
+    "/-",
+    "/*",
+    "*/",
+    "//",
+    ";",
+    "\\\n",
+    "instance {",
+    "engine {",
+    "spec {",
+    "env {",
+    "passphrase ",
+    "=",
+    "1e400",
+    "-0",
+];
+const JSON: &[&str] = &[
+    "{",
+    "}",
+    "[",
+    "]",
+    "\"",
+    ":",
+    ",",
+    "null",
+    "true",
+    "-1",
+    "1e999",
+    "18446744073709551616",
+    "\\ud800",
+    "\\u0000",
+    "\"ConfigVersion\":",
+    "\"Driver\":{",
+    "\"DriverName\":\"generic\"",
+    "\"HostOptions\":{",
+    "\"EngineOptions\":{",
+    "\"ArbitraryFlags\":",
+    "\"Env\":",
+    "\"AuthOptions\":",
+    "\"RawDriver\":\"",
+    "\"env\"",
+    "\"file\"",
+    "\"command\"",
+    "\"machine-export\":1",
+    "\"machines\":[",
+    "../",
+    "[[[[[[[[",
+];
+const FACTS: &[&str] = &[
+    "@machine-probe 1\n",
+    "@end\n",
+    "\n@",
+    "\n|",
+    "os-release\n",
+    "units\n",
+    "drop-in /etc/x.conf\n",
+    "|ID=debian\n",
+    "|VERSION_ID=\"12\"\n",
+    "sha256\n",
+    "modes\n",
+    "daemon.json\n",
+    "|{",
+    "ExecStart={ path=",
+    "argv[]=",
+    "Environment=\"",
+    "\\\n",
+    "\u{1e}machine start 1 2 ",
+    "nft\n",
+    "ufw-rules\n",
+    "cloud-init-result\n",
+    "secret-head\n",
+    "|# machine 00 A\n",
+    "packages\n",
+    "|ii  docker.io 1:2~3-4\n",
+    "\x1b[2J",
+    "\r",
+];
+const AGE: &[&str] = &[
+    "age-encryption.org/v1\n",
+    "-> X25519 ",
+    "-> scrypt ",
+    "--- ",
+    "-----BEGIN AGE ENCRYPTED FILE-----\n",
+    "-----END AGE ENCRYPTED FILE-----\n",
+    "AAAA",
+    "==",
+    "\n",
+    "-> ",
+    "18\n",
+    "64\n",
+    "AGE-SECRET-KEY-1",
+    "age1",
+];
+const TEMPLATE: &[&str] = &[
+    "{{",
+    "}}",
+    "{{-",
+    "-}}",
+    ".",
+    ".Name",
+    ".Driver.IPAddress",
+    "range ",
+    "end",
+    "if ",
+    "else",
+    "with ",
+    "template \"a\"",
+    "define \"a\"",
+    "block \"a\" .",
+    "$x := ",
+    "$x",
+    "|",
+    "printf ",
+    "\"%999999999d\"",
+    "\"%*[3]d\"",
+    "json",
+    "prettyjson",
+    "index ",
+    "slice ",
+    "len ",
+    "html",
+    "js",
+    "urlquery",
+    "(",
+    ")",
+    "`",
+    "'a'",
+    "0x1p-2",
+    "1e999",
+    "break",
+    "continue",
+    "not ",
+    "eq ",
+    "call ",
+    "/*",
+    "*/",
+];
+
+/// As text, which all that is read here is; what is none is no file of ours.
+fn text(bytes: &[u8]) -> Option<&str> {
+    std::str::from_utf8(bytes).ok()
+}
+
+fn fleet(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let mut inputs = fleet::Inputs::default();
+    inputs.env.insert("HOME".to_owned(), "/root".to_owned());
+    for name in ["fleet.yaml", "fleet.kdl"] {
+        match fleet::load(name, text, &inputs) {
+            Ok(loaded) => {
+                let again = fleet::load(name, text, &inputs).expect("what loads once loads twice");
+                assert_eq!(loaded, again);
+            }
+            // As it is told: places must lie within the text.
+            Err(problems) => {
+                let mut told = String::new();
+                let handler = miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::unicode_nocolor());
+                handler.render_report(&mut told, &problems).expect("a string takes everything");
+            }
+        }
+    }
+    if let Ok(formed) = fleet::format("fleet.yaml", text) {
+        let again = fleet::format("fleet.yaml", &formed).expect("what was formed can be formed");
+        assert_eq!(formed, again, "forming twice is forming once");
+    }
+}
+
+fn record(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let Ok(document) = codec::decode(text) else { return };
+    let written = codec::encode(&document.record, &document.config, &document.unknown);
+    let again = codec::decode(&written).unwrap_or_else(|e| panic!("{e}\n{written}"));
+    assert_eq!((again.record, again.config), (document.record, document.config), "{written}");
+}
+
+fn config_json(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let name = MachineName::new("web-1").expect("it is a name");
+    let place = Place { root: "/store", name: &name };
+    let Ok(mut config) = ConfigFile::parse(text, place) else { return };
+    let record = config.to_record(place, config.foreign_options());
+    config.update(place, &record, Vec::new());
+    let again = ConfigFile::parse(&config.text(), place).expect("what was written can be read");
+    assert_eq!(again.text(), config.text());
+}
+
+fn facts(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let os = OsRelease::parse(&text);
+    assert!(format!("{os:?}").len() < 64 * (text.len() + 64));
+    text.lines().for_each(|line| drop(script::progress(line)));
+    let Ok(facts) = facts::parse(&text) else { return };
+    let want = machine::engine::EngineSpec { port: 2376, ..Default::default() };
+    for provisioner in machine::provisioner::PROVISIONERS {
+        let _ = provisioner.differences(&facts, &want);
+        if let Ok(script) = provisioner.engine(&facts, &want) {
+            assert!(!script.render().as_str().contains('\0'));
+        }
+    }
+}
+
+fn age(bytes: &[u8]) {
+    let _ = age::opens(bytes);
+    // A passphrase takes a second each, as it should; keys are quick.
+    let _ = age::decrypt(&age::Key::Identities(Vec::new()), bytes);
+    if let Some(text) = text(bytes) {
+        let _ = age::Identity::all(text);
+    }
+}
+
+fn archive(bytes: &[u8]) {
+    let Ok(archive) = Archive::parse(bytes) else { return };
+    let again = Archive::parse(archive.text().as_bytes()).expect("what was written can be read");
+    assert_eq!(again.text(), archive.text());
+}
+
+fn template(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let Ok(template) = Template::parse(text) else { return };
+    let data: Value = serde_json::json!({"Name": "web-1", "Driver": {"IPAddress": "192.0.2.1", "Ports": [22, 2376], "On": true, "None": null}});
+    let mut out = String::new();
+    let _ = template.execute(&value::Value::from(&data), &mut out);
+}
+
+fn secret(bytes: &[u8]) {
+    let Ok(value) = serde_json::from_slice::<Value>(bytes) else { return };
+    let Ok(secret) = Secret::from_json(&value) else { return };
+    assert_eq!(Secret::from_json(&secret.to_json()), Ok(secret));
+}
