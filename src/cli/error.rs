@@ -8,7 +8,7 @@ use crate::{
     driver::DriverError,
     fleet::FleetProblems,
     name::MachineName,
-    plan::{guard::Refusal, saved::Moved},
+    plan::{guard::Refusal, moved::Moved},
     store::{StoreError, authority::AuthorityError},
     transport::TransportError,
 };

@@ -10,11 +10,13 @@ pub mod drift;
 mod engine;
 pub mod guard;
 pub mod markdown;
+pub mod moved;
 mod order;
 pub mod render;
 pub mod saved;
 pub mod scope;
 pub mod sealed;
+pub mod source;
 pub mod unified;
 
 use crate::{

@@ -19,7 +19,7 @@ use crate::{
     fleet::{self, Fleet},
     name::MachineName,
     observe::{self, observe},
-    plan::{Inputs, Plan, saved::SourceFile, scope::Scope},
+    plan::{Inputs, Plan, scope::Scope, source::SourceFile},
     record::Snapshot,
     report::Style,
     world::World,
