@@ -9,7 +9,7 @@ use crate::{
     fleet::FleetProblems,
     harmless::harmless,
     name::MachineName,
-    plan::{guard::Refusal, saved::Moved},
+    plan::{guard::Refusal, moved::Moved},
     store::{StoreError, authority::AuthorityError},
     transport::TransportError,
 };
@@ -49,7 +49,10 @@ pub enum NamesError {
 const MOVED: usize = 20;
 
 fn moved_text(moved: &[Moved]) -> String {
-    let mut text: String = moved.iter().take(MOVED).map(|moved| format!("\n  {moved}")).collect();
+    let mut text = String::new();
+    for moved in moved.iter().take(MOVED) {
+        text.push_str(&format!("\n  {moved}"));
+    }
     if moved.len() > MOVED {
         text.push_str(&format!("\n  and {} more", moved.len() - MOVED));
     }

@@ -137,10 +137,8 @@ pub(super) fn program_as_docker_machine(root: Command) -> Command {
 
 /// The help of a command in docker-machine's layout: completions look for options after three blanks.
 pub(super) fn as_docker_machine(command: Command) -> Command {
-    // docker-machine has options in `Usage` only where it has any; `--json` is ours, and works without being told of.
-    let told = ["ls", "inspect"].contains(&command.get_name()) || !ORDER.contains(&command.get_name());
-    let shown = |arg: &&Arg| !arg.is_positional() && !arg.is_hide_set() && (told || arg.get_id() != "json");
-    let options = command.get_arguments().filter(shown);
+    let command = without_json(command);
+    let options = command.get_arguments().filter(|arg| !arg.is_positional() && !arg.is_hide_set());
     let mut options: Vec<_> = options.map(|arg| option(arg, "   ")).collect();
     if command.get_name() == "create" {
         options.sort();
@@ -160,6 +158,15 @@ pub(super) fn as_docker_machine(command: Command) -> Command {
         let _ = write!(text, "\nOptions:\n   \n{}", tabbed(options));
     }
     command.override_help(text)
+}
+
+/// docker-machine refuses `--json` where it has none, and scripts find out by that what they speak to.
+fn without_json(command: Command) -> Command {
+    let ours = ["ls", "inspect"].contains(&command.get_name()) || !ORDER.contains(&command.get_name());
+    if ours || !command.get_arguments().any(|arg| arg.get_id() == "json") {
+        return command;
+    }
+    command.mut_arg("json", |arg| arg.long("as-json-for-machine").hide(true))
 }
 
 fn value(arg: &Arg) -> &str {

@@ -94,14 +94,14 @@ impl Drift {
                     }
                     other => (other.to_string(), None, None),
                 };
-                let plain = |side: Option<String>| side.map(|text| without_passwords(&text));
+                let masked = |side: Option<String>| side.map(|text| without_passwords(&text));
                 items.push(Item {
                     machine: id.machine.to_string(),
                     part: id.part,
                     text: without_passwords(&reason.to_string()),
                     what,
-                    found: plain(found),
-                    applied: plain(applied),
+                    found: masked(found),
+                    applied: masked(applied),
                 });
             }
         }

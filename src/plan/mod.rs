@@ -11,6 +11,7 @@ mod engine;
 pub mod guard;
 mod hooks;
 pub mod markdown;
+pub mod moved;
 mod order;
 mod remains;
 pub mod render;
@@ -18,6 +19,7 @@ mod roll;
 pub mod saved;
 pub mod scope;
 pub mod sealed;
+pub mod source;
 pub mod unified;
 
 use crate::{

@@ -173,8 +173,10 @@ impl Apply {
     fn place(&self, file: &SavedPlan) -> FleetFile {
         let source = file.document().saved.as_ref().and_then(|saved| saved.source.files.first());
         let there = source.map(|source| PathBuf::from(&source.path)).filter(|path| path.exists());
-        let place = self.of.clone().or(there);
-        self.fleet.other(place.as_deref().unwrap_or(&self.fleet.file))
+        match self.of.clone().or(there) {
+            Some(place) => self.fleet.others(vec![place]),
+            None => self.fleet.others(self.fleet.paths().unwrap_or_default()),
+        }
     }
 
     /// Tells a program that a plan is stale, before the error ends the run.

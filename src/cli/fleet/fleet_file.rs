@@ -7,7 +7,7 @@ use crate::{
     fleet::{self, Fleet, Form, Source},
     history::Origin,
     local::Here,
-    plan::saved::SourceFile,
+    plan::source::SourceFile,
     world::World,
 };
 use std::{
