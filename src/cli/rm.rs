@@ -38,8 +38,11 @@ enum Removed {
     /// It had gone before.
     Already,
     /// Nobody knows.
-    Unconfirmed(Tombstone),
+    Unconfirmed(Box<Tombstone>),
 }
+
+/// A tombstone, or why it cannot be read.
+type Readable = Result<Tombstone, String>;
 
 impl Run for Rm {
     const NAME: &'static str = "rm";
@@ -111,7 +114,7 @@ fn forget(world: &World, name: &MachineName, why: &str) -> Result<Removed, Store
     };
     world.store.put_tombstone(&stone)?;
     world.store.remove(name)?;
-    Ok(Removed::Unconfirmed(stone))
+    Ok(Removed::Unconfirmed(Box::new(stone)))
 }
 
 impl Rm {
@@ -156,7 +159,7 @@ impl Rm {
                 let why = e.to_string();
                 e.doing(format!("Error removing host {:?}", name.as_str())).print(cx.drop_in());
                 if machine.could_be_left() {
-                    Removed::Unconfirmed(Tombstone::of(&machine.record, world.clock.now(), &why))
+                    Removed::Unconfirmed(Box::new(Tombstone::of(&machine.record, world.clock.now(), &why)))
                 } else {
                     Removed::Now
                 }
@@ -174,7 +177,7 @@ impl Rm {
 
     /// Looks again for what earlier machines of these names left.
     fn bury(&self, cx: &Cx, world: &World, out: &mut Out) -> Result<Exit, CliError> {
-        let mut stones: BTreeMap<String, Vec<(String, Result<Tombstone, String>)>> = BTreeMap::new();
+        let mut stones: BTreeMap<String, Vec<(String, Readable)>> = BTreeMap::new();
         for (id, stone) in world.store.tombstones().map_err(CliError::Store)? {
             // One that cannot be read is named by its file.
             let name = stone.as_ref().map_or_else(|_| id.clone(), |stone| stone.machine.to_string());

@@ -76,7 +76,7 @@ impl Refusal {
 #[must_use]
 pub fn refusals(plan: &Plan, snapshot: &Snapshot, max_delete: Limit, consent: Consent) -> Vec<Refusal> {
     let mut found = Vec::new();
-    let mut removals = 0;
+    let (mut removals, mut begun) = (0, 0);
     // What is left of an earlier machine was given up when that was removed; the one that has its name is not touched.
     let removed = plan.steps.nodes().filter(|(id, s)| s.action == Action::Rm && id.part != Part::Remains);
     for (id, step) in removed {
@@ -89,8 +89,8 @@ pub fn refusals(plan: &Plan, snapshot: &Snapshot, max_delete: Limit, consent: Co
         let again = StepId::part(&id.machine, Part::Instance);
         if plan.steps.get(&again).is_none() {
             // One that an earlier run had begun was consented to then.
-            let begun = recorded.is_some_and(|r| r.pending.get(&Part::Instance) == Some(&Pending::Rm));
-            removals += usize::from(consent.delete.is_some() || !begun);
+            begun += usize::from(recorded.is_some_and(|r| r.pending.get(&Part::Instance) == Some(&Pending::Rm)));
+            removals += 1;
             continue;
         }
         // What an interrupted run left half made or half removed holds nothing that could be lost.
@@ -101,15 +101,15 @@ pub fn refusals(plan: &Plan, snapshot: &Snapshot, max_delete: Limit, consent: Co
         }
     }
     let has = snapshot.machines.values().filter(|k| k.record.fleet == plan.fleet).count();
+    let fresh = removals - begun;
+    let limited = !consent.destroy && fresh > 0;
     match consent.delete {
         Some(allowed) if allowed != removals => found.push(Refusal::OtherNumber { removals, allowed }),
-        Some(_) => {}
-        None if consent.destroy || removals == 0 => {}
-        None if removals == has => found.push(Refusal::All(removals)),
-        None if removals > max_delete.of(has) => {
+        None if limited && removals == has => found.push(Refusal::All(removals)),
+        None if limited && fresh > max_delete.of(has) => {
             found.push(Refusal::TooMany { removals, max: max_delete.of(has) });
         }
-        None => {}
+        Some(_) | None => {}
     }
     found
 }

@@ -52,7 +52,7 @@ impl<'a> Roll<'a> {
         machines.append(&mut rest);
         let asleep = hosts.iter().filter(|(name, host)| !host.optional && is_down(name) && !in_use(name));
         let asleep = asleep.map(|(name, _)| name).collect();
-        Self { steps, down, asleep, machines, there }
+        Self { steps, down, machines, asleep, there }
     }
 
     /// How many may be down because of what is done to them, beside those that are anyway.

@@ -80,10 +80,8 @@ pub fn hosts<'a>(plan: &'a Plan, outcome: &Outcome) -> BTreeMap<&'a MachineName,
         let entry = ends.entry(&id.machine).or_insert(end);
         *entry = match (*entry, end) {
             // What went was what an earlier machine of the name had left.
-            (HostEnd::Removed, HostEnd::Unchanged)
-            | (HostEnd::Unchanged, HostEnd::Removed)
-            | (HostEnd::Removed, HostEnd::Converged)
-            | (HostEnd::Converged, HostEnd::Removed) => HostEnd::Converged,
+            (HostEnd::Removed, HostEnd::Unchanged | HostEnd::Converged)
+            | (HostEnd::Unchanged | HostEnd::Converged, HostEnd::Removed) => HostEnd::Converged,
             (HostEnd::Removed | HostEnd::Converged, HostEnd::NotStarted)
             | (HostEnd::NotStarted, HostEnd::Removed | HostEnd::Converged) => HostEnd::Interrupted,
             (a, b) => a.max(b),

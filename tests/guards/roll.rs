@@ -168,6 +168,7 @@ async fn check(
 /// Pain 16: one after another, dependencies first, and what failed leaves the rest as it was.
 #[test]
 fn a_failed_host_leaves_the_rest_untouched() {
+    use HostEnd::{Converged, Failed, Skipped};
     run(async {
         let (world, cloud, _) = support::world();
         let mut shop = fleet("shop", "a: d, b, c, d");
@@ -195,7 +196,6 @@ fn a_failed_host_leaves_the_rest_untouched() {
         cloud.lock().unwrap().fuse = Some(1);
         let ended = go(&shop, &world, 8, OnError::StopDependants).await;
         let ends: Vec<HostEnd> = hosts(&ended.plan, &ended.outcome).into_values().collect();
-        use HostEnd::{Converged, Failed, Skipped};
         assert_eq!(ends, [Skipped, Converged, Failed, Skipped]);
         let labels =
             |machine: &str| cloud.lock().unwrap().machines[machine].engine.as_ref().unwrap().0.labels["tier"].clone();
