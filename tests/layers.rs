@@ -7,9 +7,20 @@ use std::{
 };
 
 /// Modules that are values and functions from values to values.
-const PURE: &[&str] =
-    &[
-    "age", "name", "graph", "quote", "digest", "template", "engine", "hook", "provisioner", "record", "fleet", "plan", "tls",
+const PURE: &[&str] = &[
+    "age",
+    "name",
+    "graph",
+    "quote",
+    "digest",
+    "template",
+    "engine",
+    "hook",
+    "provisioner",
+    "record",
+    "fleet",
+    "plan",
+    "tls",
 ];
 
 /// What a pure module must not know.

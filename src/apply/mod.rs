@@ -33,8 +33,8 @@ use tokio::{
 
 pub use certificate::renew as renew_certificate;
 pub use error::StepError;
-pub use hook::run as run_hook;
 pub(crate) use hook::WITHIN as WITHIN_HOOK;
+pub use hook::run as run_hook;
 pub(crate) use host::LOG;
 
 /// What steps say of themselves in [`Event::Progress`] and others may want to recognise.

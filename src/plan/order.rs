@@ -1,12 +1,7 @@
 //! Which step waits for which. Every limit on order is an edge here, visible and testable.
 
 use super::{StepId, diff::Steps};
-use crate::{
-    fleet::HostSpec,
-    graph::Graph,
-    name::MachineName,
-    record::Snapshot,
-};
+use crate::{fleet::HostSpec, graph::Graph, name::MachineName, record::Snapshot};
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Range,
