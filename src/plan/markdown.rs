@@ -151,7 +151,7 @@ fn deadly(host: &HostText) -> String {
         .map(|line| line.get(22..).unwrap_or_default().trim())
         .unwrap_or_default();
     let hooks = host.lines.iter().filter(|line| line.starts_with('>'));
-    let hooks: String = hooks.map(|line| format!("  - {}\n", inline(line[1..].trim()))).collect();
+    let hooks = hooks.map(|line| format!("  - {}\n", inline(line[1..].trim()))).collect::<Vec<_>>().concat();
     format!("- **{}** `{}`: {}\n{hooks}", host.verb, host.name, inline(why))
 }
 
