@@ -40,8 +40,8 @@ pub mod plan;
 pub mod tls;
 
 // Effects.
-pub mod store;
 pub mod local;
+pub mod store;
 pub mod world;
 
 pub mod archive;

@@ -213,10 +213,7 @@ async fn once(fleet: &Fleet, world: &World) -> (Plan, Outcome) {
             let (first, _) = plan.of(host).find(|(id, _)| !id.rm).expect("every host is made or kept");
             let (last, _) = plan.of(earlier).last().expect("every host is made or kept");
             assert!(*first <= part(host, Part::Instance) && *last >= part(earlier, Part::Engine));
-            assert!(
-                plan.steps.needs(first).any(|n| n == last),
-                "{host} does not wait for {earlier}"
-            );
+            assert!(plan.steps.needs(first).any(|n| n == last), "{host} does not wait for {earlier}");
         }
     }
     let (events, mut inbox) = unbounded_channel();

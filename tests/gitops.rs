@@ -47,7 +47,7 @@ case "$1 $2" in
 "api repos/"*) cat "$RECORD/head" ;;
 "run list") cat "$RECORD/run" ;;
 "run download") cp "$RECORD/artefacts/plan/plan.json" . ;;
-"issue list") cat "$RECORD/issue" 2>/dev/null ;;
+"issue list") cat "$RECORD/issue" 2>/dev/null || : ;;
 *) echo "a command that nobody wrote: $*" >&2; exit 9 ;;
 esac
 "#;
@@ -263,7 +263,10 @@ fn the_pipelines_of_github_do_what_they_say() {
     story(&mut runner, &|r| github(r, "plan.yml"), &|r| github(r, "apply.yml"));
     let calls = runner.recorded("calls");
     assert!(calls.contains("gh pr comment 7 --body-file comment.md --edit-last --create-if-none\n"), "{calls}");
-    assert!(calls.contains("--commit abc --status success") && calls.contains("gh run download 42 --name plan"), "{calls}");
+    assert!(
+        calls.contains("--commit abc --status success") && calls.contains("gh run download 42 --name plan"),
+        "{calls}"
+    );
     assert!(!calls.contains("canary"), "no token in arguments: {calls}");
 
     // What came by no pull request was reviewed by nobody.
@@ -302,7 +305,7 @@ fn a_plan_of_a_thousand_hosts_fits_into_a_comment() {
 #[test]
 fn drift_is_an_issue_on_github_and_a_warning_on_gitlab() {
     let mut runner = Runner::new();
-    assert_eq!(runner.machine(&["apply", "-y", "fleet.yaml"]).lines().count() > 0, true);
+    assert!(runner.machine(&["apply", "-y", "fleet.yaml"]).contains("2 converged"));
     let (code, said) = github(&runner, "drift.yml");
     assert_eq!(code, 0, "{said}");
     assert!(!runner.recorded("calls").contains("issue"), "no drift, no issue");
@@ -334,7 +337,10 @@ fn an_apply_is_never_cancelled_by_the_next() {
     let step = steps.iter().find(|step| step["name"] == "Apply").unwrap();
     assert!(step["run"].as_str().unwrap().starts_with("exec machine apply plan.json "));
     let gitlab = yaml("gitlab/.gitlab-ci.yml");
-    assert_eq!((&gitlab["default"]["interruptible"], &gitlab["apply"]["resource_group"]), (&false.into(), &"machine".into()));
+    assert_eq!(
+        (&gitlab["default"]["interruptible"], &gitlab["apply"]["resource_group"]),
+        (&false.into(), &"machine".into())
+    );
     for file in ["plan.yml", "apply.yml", "drift.yml"] {
         let job = yaml(&format!("github/.github/workflows/{file}"));
         assert!(job["permissions"].is_object(), "{file}: a token with all rights");
@@ -352,7 +358,10 @@ fn a_store_survives_in_a_branch() {
     let mut runner = Runner::new();
     let run = |runner: &Runner, script: &str| runner.script(script, &BTreeMap::new());
     let origin = runner.path("origin.git");
-    let (code, said) = run(&runner, &format!("git init -q --bare '{0}' && git init -q . && git remote add origin '{0}'", origin.display()));
+    let (code, said) = run(
+        &runner,
+        &format!("git init -q --bare '{0}' && git init -q . && git remote add origin '{0}'", origin.display()),
+    );
     assert_eq!(code, 0, "{said}");
     let identity = Command::new("age-keygen").output().unwrap();
     runner.env.insert("STORE_IDENTITY".to_owned(), String::from_utf8(identity.stdout).unwrap());
@@ -371,6 +380,7 @@ fn a_store_survives_in_a_branch() {
     all(run(&runner, &format!("cp -r ../store ../store-b; cp ../store.restored ../store-b.restored; {store} save")));
     let mut other = BTreeMap::new();
     other.insert("MACHINE_STORAGE_PATH".to_owned(), runner.path("store-b").to_str().unwrap().to_owned());
-    let (code, said) = runner.script(&format!("export MACHINE_STORAGE_PATH='{}'; {store} save", runner.path("store-b").display()), &other);
+    let (code, said) = runner
+        .script(&format!("export MACHINE_STORAGE_PATH='{}'; {store} save", runner.path("store-b").display()), &other);
     assert!(code != 0 && said.contains("stale info"), "{said}");
 }

@@ -131,7 +131,10 @@ fn programs_learn_all_about_a_hook_from_the_plan_and_the_events() {
     let plan: serde_json::Value = serde_json::from_str(&home.ok(&["plan", "--json", &file])).unwrap();
     assert_eq!(plan["summary"]["run"], 1);
     let step = &plan["steps"][1];
-    assert_eq!((&step["id"], &step["action"], &step["part"]), (&"a/post-create/1.dns".into(), &"run".into(), &"instance".into()));
+    assert_eq!(
+        (&step["id"], &step["action"], &step["part"]),
+        (&"a/post-create/1.dns".into(), &"run".into(), &"instance".into())
+    );
     assert_eq!(
         step["hook"],
         serde_json::json!({ "point": "post-create", "name": "dns", "run": ["./note", "a b"], "on": "local", "timeout_s": 3600 })
@@ -149,7 +152,12 @@ fn a_failed_hook_before_something_keeps_it_from_happening() {
     fs::write(home.path("broken"), "").unwrap();
     let (code, _, err) = home.run(&["apply", "-y", &file]);
     assert_eq!(code, 1);
-    assert!(err.contains("error: a: pre-create 1 failed\n  `./note pre $MACHINE_NAME` ended with exit status 1\n  | noted pre\n"), "{err}");
+    assert!(
+        err.contains(
+            "error: a: pre-create 1 failed\n  `./note pre $MACHINE_NAME` ended with exit status 1\n  | noted pre\n"
+        ),
+        "{err}"
+    );
     assert!(err.contains("the machine was not made"), "{err}");
     assert_eq!(home.log(), ["create pre a"]);
     fs::remove_file(home.path("broken")).unwrap();
@@ -172,7 +180,10 @@ fn a_failed_hook_before_something_keeps_it_from_happening() {
 #[test]
 fn a_failed_hook_after_something_is_due_until_it_ends_well() {
     let home = Home::new();
-    let file = home.fleet(&["a"], "{ post-create: [{ name: one, run: ./note one }, { name: two, run: 'test ! -e halt && ./note two' }] }");
+    let file = home.fleet(
+        &["a"],
+        "{ post-create: [{ name: one, run: ./note one }, { name: two, run: 'test ! -e halt && ./note two' }] }",
+    );
     fs::write(home.path("halt"), "").unwrap();
     let (code, out, _) = home.run(&["apply", "-y", &file]);
     assert!(code != 0 && out.contains("failed"), "{out}");
@@ -188,9 +199,14 @@ fn a_failed_hook_after_something_is_due_until_it_ends_well() {
 #[test]
 fn another_text_is_recorded_and_not_run() {
     let home = Home::new();
-    home.ok(&["apply", "-y", &home.fleet(&["a"], "{ post-create: [{ run: ./note one }], pre-rm: [{ run: ./note old }] }")]);
+    home.ok(&[
+        "apply",
+        "-y",
+        &home.fleet(&["a"], "{ post-create: [{ run: ./note one }], pre-rm: [{ run: ./note old }] }"),
+    ]);
     home.log();
-    let file = home.fleet(&["a"], "{ post-create: [{ run: ./note two }, { run: ./note more }], pre-rm: [{ run: ./note new }] }");
+    let file = home
+        .fleet(&["a"], "{ post-create: [{ run: ./note two }, { run: ./note more }], pre-rm: [{ run: ./note new }] }");
     let plan = home.ok(&["plan", &file]);
     assert!(plan.contains("~ upgrade instance     hooks.post-create: (none) → 2: ./note more"), "{plan}");
     assert!(plan.ends_with("1 step on 1 of 1 host: 1 to upgrade.\n"), "{plan}");
@@ -203,7 +219,10 @@ fn another_text_is_recorded_and_not_run() {
 #[test]
 fn a_hook_that_takes_too_long_is_ended_and_said_to_be() {
     let home = Home::new();
-    let file = home.fleet(&["a"], "{ post-create: [{ name: slow, run: 'echo begun; sleep 300 & echo $! > pid; wait', timeout: 1s }] }");
+    let file = home.fleet(
+        &["a"],
+        "{ post-create: [{ name: slow, run: 'echo begun; sleep 300 & echo $! > pid; wait', timeout: 1s }] }",
+    );
     let (code, _, err) = home.run(&["apply", "-y", &file]);
     assert_eq!(code, 1);
     assert!(err.contains("took longer than 1 s and was ended\n  | begun\n"), "{err}");
@@ -216,7 +235,10 @@ fn a_hook_that_takes_too_long_is_ended_and_said_to_be() {
 #[test]
 fn a_killed_run_runs_its_hook_again() {
     let home = Home::new();
-    let file = home.fleet(&["a"], "{ post-create: [{ name: one, run: './note one; test -e go || { echo waiting; sleep 60; }' }] }");
+    let file = home.fleet(
+        &["a"],
+        "{ post-create: [{ name: one, run: './note one; test -e go || { echo waiting; sleep 60; }' }] }",
+    );
     let mut child = home.command(&["apply", "-y", &file]).stderr(Stdio::piped()).spawn().unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     assert!(lines.map_while(Result::ok).any(|line| line.contains("waiting")));
@@ -242,7 +264,10 @@ fn a_hook_that_calls_machine_does_not_wait_for_itself() {
     let file = home.fleet(&["a"], "{ post-create: [{ run: ./look, timeout: 60s }] }");
     home.ok(&["apply", "-y", &file]);
     let looked = fs::read_to_string(home.path("looked")).unwrap();
-    assert!(looked.starts_with("192.0.2.1:2376\ntcp://192.0.2.1:2376\na\n") || looked.starts_with("192.0.2.1\n"), "{looked}");
+    assert!(
+        looked.starts_with("192.0.2.1:2376\ntcp://192.0.2.1:2376\na\n") || looked.starts_with("192.0.2.1\n"),
+        "{looked}"
+    );
     assert!(looked.contains("this is run by hook `post-create 1 of a`"), "{looked}");
     assert!(looked.contains("apply: ") && !looked.contains("apply: 0"), "{looked}");
 }
@@ -288,7 +313,8 @@ fn hook(point: Point, on: On) -> Hook {
 fn fake_fleet(size: i64, region: &str, label: &str) -> Fleet {
     let on = |point: Point| if point == Point::PreUpgrade { On::Host } else { On::Local };
     let hooks = Hooks(Point::ALL.map(|point| (point, vec![hook(point, on(point))])).into());
-    let options = [("size".to_owned(), size.into()), ("region".to_owned(), region.into()), ("note".to_owned(), "x".into())];
+    let options =
+        [("size".to_owned(), size.into()), ("region".to_owned(), region.into()), ("note".to_owned(), "x".into())];
     let labels = BTreeMap::from([("tier".to_owned(), label.to_owned())]);
     let host = HostSpec {
         driver: "fake".to_owned(),

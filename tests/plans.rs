@@ -518,6 +518,7 @@ fn the_json_form_is_versioned_and_says_the_same() {
         "create": 0,
         "upgrade": 1,
         "rm": 0,
+        "run": 0,
         "keep": 8
       },
       "steps": [

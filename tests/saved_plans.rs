@@ -52,6 +52,7 @@ fn spec((size, region, label, waits): Host, n: usize, there: bool) -> HostSpec {
         depends_on: (waits && there).then(|| name(n - 1)).into_iter().collect(),
         protect: false,
         optional: false,
+        hooks: machine::hook::Hooks::default(),
     }
 }
 

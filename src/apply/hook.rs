@@ -41,7 +41,8 @@ pub(super) async fn perform(task: &Task, hook: &Hook) -> Result<(), StepError> {
     let pinned = run(&task.world, &record, id, hook, &|text| task.progress(text)).await?;
     record = pinned.unwrap_or(record);
     record.hooks.pending.retain(|(point, name)| !(*point == id.point && *name == id.name));
-    let last_of_all = id.point == Point::PostRm && record.hooks.pending.iter().all(|(point, _)| *point != Point::PostRm);
+    let last_of_all =
+        id.point == Point::PostRm && record.hooks.pending.iter().all(|(point, _)| *point != Point::PostRm);
     if last_of_all && record.pending.values().any(|pending| *pending == Pending::Rm) {
         return Ok(task.world.store.remove(&task.id.machine)?);
     }
@@ -187,7 +188,9 @@ mod tests {
 
     #[test]
     fn a_real_shell_runs_a_hook_with_its_facts_and_both_streams_in_one() {
-        let shell = Command::Shell("printf '%s|%s\\n' \"$MACHINE_NAME\" \"$MACHINE_ADDRESS\"; echo err >&2; cat; exit 7".to_owned());
+        let shell = Command::Shell(
+            "printf '%s|%s\\n' \"$MACHINE_NAME\" \"$MACHINE_ADDRESS\"; echo err >&2; cat; exit 7".to_owned(),
+        );
         assert_eq!(real(&hook(shell)), (Some(7), "web-1; touch /tmp/pwned|it's\nerr\n".to_owned()));
         let words = Command::Program(["printf", "%s|", "$MACHINE_NAME", "a  b", "it's"].map(str::to_owned).to_vec());
         assert_eq!(real(&hook(words)), (Some(0), "$MACHINE_NAME|a  b|it's|".to_owned()));
@@ -196,7 +199,10 @@ mod tests {
     #[test]
     fn a_real_shell_ends_a_hook_that_takes_too_long() {
         let begun = Instant::now();
-        assert_eq!(real(&hook(Command::Shell("echo begun; sleep 300 & wait".to_owned()))), (Some(124), "begun\n".to_owned()));
+        assert_eq!(
+            real(&hook(Command::Shell("echo begun; sleep 300 & wait".to_owned()))),
+            (Some(124), "begun\n".to_owned())
+        );
         assert!(begun.elapsed() < Duration::from_secs(60));
     }
 
@@ -206,6 +212,9 @@ mod tests {
         let id = HookId { point: Point::PostCreate, number: 0, name: "x".to_owned() };
         let error = failed(&id, &hook(Command::Shell("x".to_owned())), "why".to_owned(), &text);
         let shown = error.stderr().unwrap();
-        assert_eq!((shown.lines().count(), shown.lines().next(), shown.lines().last()), (20, Some("line 11"), Some("line 30")));
+        assert_eq!(
+            (shown.lines().count(), shown.lines().next(), shown.lines().last()),
+            (20, Some("line 11"), Some("line 30"))
+        );
     }
 }

@@ -35,8 +35,8 @@ use tokio::{
 
 pub use certificate::renew as renew_certificate;
 pub use error::StepError;
-pub use hook::run as run_hook;
 pub(crate) use hook::WITHIN as WITHIN_HOOK;
+pub use hook::run as run_hook;
 pub(crate) use host::LOG;
 pub use remains::{Buried, retry as retry_removal};
 

@@ -10,13 +10,7 @@ use crate::{
 use std::{io::Write as _, sync::Arc};
 
 /// Runs the hooks of one point, one after the other, in the current folder. Told to `force`, it only says what failed.
-pub(super) fn run(
-    cx: &Cx,
-    world: &World,
-    record: &MachineRecord,
-    point: Point,
-    force: bool,
-) -> Result<(), CliError> {
+pub(super) fn run(cx: &Cx, world: &World, record: &MachineRecord, point: Point, force: bool) -> Result<(), CliError> {
     for (id, hook) in record.hooks.spec.at(point) {
         if hook.on == On::Host && record.instance.is_none() {
             continue;

@@ -132,8 +132,13 @@ mod tests {
 
     #[test]
     fn hooks_stand_with_their_points() {
-        let fleet = fleet("  db: { hooks: { post-create: [{ name: dns, run: x }, { run: y }], pre-rm: [{ run: z }] } }\n");
-        assert!(dot(&fleet).contains(r#""db" [label="1. db\nnspawn\npre-rm: 1\npost-create: dns, 2"];"#), "{}", dot(&fleet));
+        let fleet =
+            fleet("  db: { hooks: { post-create: [{ name: dns, run: x }, { run: y }], pre-rm: [{ run: z }] } }\n");
+        assert!(
+            dot(&fleet).contains(r#""db" [label="1. db\nnspawn\npre-rm: 1\npost-create: dns, 2"];"#),
+            "{}",
+            dot(&fleet)
+        );
         let want = r#"["1. db<br/>nspawn<br/>pre-rm: 1<br/>post-create: dns, 2"]"#;
         assert!(mermaid(&fleet).contains(want), "{}", mermaid(&fleet));
     }

@@ -91,9 +91,9 @@ fn one(point: Point, number: usize, raw: RawHook, node: &Node, problems: &mut Pr
 
 fn command(raw: Option<serde_json::Value>, node: &Node, problems: &mut Problems) -> Option<Command> {
     let wrong = |code, what: &str, at, label: String| {
-        Problem::new(code, what)
-            .at(at, label)
-            .help("write a text for the shell, `run: \"./dns add $MACHINE_NAME\"`, or a list of words, `run: [./dns, add]`")
+        Problem::new(code, what).at(at, label).help(
+            "write a text for the shell, `run: \"./dns add $MACHINE_NAME\"`, or a list of words, `run: [./dns, add]`",
+        )
     };
     let Some(entry) = node.entry("run") else {
         problems.push(wrong(Code::MissingKey, "the hook has no `run`", node.at, "what does it run?".to_owned()));
@@ -128,7 +128,9 @@ fn command(raw: Option<serde_json::Value>, node: &Node, problems: &mut Problems)
     {
         let problem = Problem::new(Code::BadReference, "nothing is put into the `run` of a hook")
             .at(entry.node.at, "a shell would read this")
-            .help("use variables of the environment, as `$MACHINE_NAME`; your own are there for hooks with `on: local`");
+            .help(
+                "use variables of the environment, as `$MACHINE_NAME`; your own are there for hooks with `on: local`",
+            );
         problems.push(problem);
     }
     command

@@ -161,8 +161,8 @@ pub(super) struct RawHooks {
     pub(super) post_rm: Option<Vec<RawHook>>,
 }
 
-/// One command of your own. It finds MACHINE_NAME, MACHINE_ADDRESS, MACHINE_DRIVER, MACHINE_FLEET and MACHINE_ACTION
-/// in its environment.
+/// One command of your own. It finds `MACHINE_NAME`, `MACHINE_ADDRESS`, `MACHINE_DRIVER`, `MACHINE_FLEET`
+/// and `MACHINE_ACTION` in its environment.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 #[schemars(rename = "hook", extend("required" = ["run"]))]

@@ -4,7 +4,13 @@
 //! saved plan.
 
 use super::{Action, Plan, Reason, Step, StepId, Work, guard::Refusal, render::JSON_VERSION, saved::Saved, sealed};
-use crate::{engine::env::without_passwords, graph::Graph, hook::{Command, On, Point}, name::FleetName, record::Part};
+use crate::{
+    engine::env::without_passwords,
+    graph::Graph,
+    hook::{Command, On, Point},
+    name::FleetName,
+    record::Part,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap as _};
 use serde_json::{Map, Value, json};

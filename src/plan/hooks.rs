@@ -27,13 +27,7 @@ enum Cycle {
 ///
 /// Those before something is done go with each attempt at it, but for those that have ended well since the attempt
 /// began. Those after it go with every attempt, and stay due until they have ended well.
-pub(super) fn around(
-    name: &MachineName,
-    hooks: &Hooks,
-    known: Option<&Known>,
-    from: usize,
-    steps: &mut Found,
-) {
+pub(super) fn around(name: &MachineName, hooks: &Hooks, known: Option<&Known>, from: usize, steps: &mut Found) {
     let here = &steps[from..];
     if hooks.is_empty() || here.iter().any(|(_, step)| matches!(step.work, Work::Blocked(_))) {
         return;
@@ -104,7 +98,9 @@ fn has_ended(id: &HookId, record: Option<&MachineRecord>) -> bool {
     }
     let begun = match id.point {
         Point::PreRm | Point::PostRm => record.pending.get(&Part::Instance) == Some(&Pending::Rm),
-        Point::PreCreate | Point::PostCreate => record.pending.get(&Part::Instance) != Some(&Pending::Rm) && !record.pending.is_empty(),
+        Point::PreCreate | Point::PostCreate => {
+            record.pending.get(&Part::Instance) != Some(&Pending::Rm) && !record.pending.is_empty()
+        }
         Point::PreUpgrade | Point::PostUpgrade => !record.pending.is_empty(),
     };
     let others_due = record.hooks.pending.iter().any(|(point, _)| *point == id.point);

@@ -144,9 +144,14 @@ fn host(name: &MachineName, steps: Vec<(&StepId, &Step)>) -> HostText {
 
 fn deadly(host: &HostText) -> String {
     // The reason of the removal stands first, hooks below it.
-    let why = host.lines.iter().find(|line| line.starts_with('-')).map(|line| line.get(22..).unwrap_or_default().trim()).unwrap_or_default();
+    let why = host
+        .lines
+        .iter()
+        .find(|line| line.starts_with('-'))
+        .map(|line| line.get(22..).unwrap_or_default().trim())
+        .unwrap_or_default();
     let hooks = host.lines.iter().filter(|line| line.starts_with('>'));
-    let hooks: String = hooks.map(|line| format!("  - {}\n", inline(line[1..].trim()))).collect();
+    let hooks = hooks.map(|line| format!("  - {}\n", inline(line[1..].trim()))).collect::<Vec<_>>().concat();
     format!("- **{}** `{}`: {}\n{hooks}", host.verb, host.name, inline(why))
 }
 

@@ -19,7 +19,7 @@ fn plan(hosts: &[Host]) -> Plan {
         let mut reasons: Vec<Reason> = texts.iter().map(|text| Reason::Changed(differs(text))).collect();
         reasons.push(Reason::NotInFleet);
         let mut step = |rm: bool, action, work| {
-            let id = StepId { machine: machine.clone(), part: Part::Instance, rm };
+            let id = StepId { rm, ..StepId::part(&machine, Part::Instance) };
             steps.insert(id, Step { action, reasons: reasons.clone(), work });
         };
         match kind % 4 {

@@ -59,8 +59,19 @@ pub struct Document {
 /// The text of a record. `unknown` is what [`decode`] found in the text that this one replaces.
 #[must_use]
 pub fn encode(record: &MachineRecord, config: &ConfigDigest, unknown: &Unknown) -> String {
-    let MachineRecord { name, fleet, driver, options, depends_on, protect, instance, certificate, engine, pending, hooks } =
-        record;
+    let MachineRecord {
+        name,
+        fleet,
+        driver,
+        options,
+        depends_on,
+        protect,
+        instance,
+        certificate,
+        engine,
+        pending,
+        hooks,
+    } = record;
     let mut w = Writer::default();
     w.raw("// What `machine` knows about one machine. Written by the program; edit it only while nothing runs.");
     w.value("record", &Value::from(VERSION));

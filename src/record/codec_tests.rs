@@ -198,7 +198,13 @@ pub(crate) fn record() -> impl Strategy<Value = MachineRecord> {
         (prop::collection::btree_map(part, pending, 0..3), hooks()),
     )
         .prop_map(
-            |((name, fleet, driver), options, (depends_on, protect), (instance, certificate, engine), (pending, hooks))| {
+            |(
+                (name, fleet, driver),
+                options,
+                (depends_on, protect),
+                (instance, certificate, engine),
+                (pending, hooks),
+            )| {
                 MachineRecord {
                     name,
                     fleet: fleet.map(|f| FleetName::new(f).unwrap()),

@@ -257,7 +257,10 @@ impl Driver for FakeDriver {
                 machine.on = true;
                 instance(&name, machine)
             } else {
-                assert!(!cloud.hooked || cloud.was_hooked(&name, None, "pre-create"), "{name} is made without its hook");
+                assert!(
+                    !cloud.hooked || cloud.was_hooked(&name, None, "pre-create"),
+                    "{name} is made without its hook"
+                );
                 cloud.serial += 1;
                 let machine = FakeMachine {
                     size: options.size,
