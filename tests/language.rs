@@ -186,12 +186,13 @@ fn plans_of_twins_are_equal_byte_for_byte() {
 
 #[test]
 fn the_fleet_file_is_found_and_two_are_one_too_many() {
+    let (yaml, kdl) = (format!("fleet: x\n{YAML}"), format!("fleet x\n{KDL}"));
     for name in ["fleet.yaml", "fleet.yml", "fleet.kdl"] {
-        let folder = Folder::new(&[(name, if name.ends_with("kdl") { KDL } else { YAML })]);
+        let folder = Folder::new(&[(name, if name.ends_with("kdl") { &kdl } else { &yaml })]);
         let (code, out, _) = folder.run(&["validate"], "");
         assert!(code == 0 && out.starts_with(&format!("{name}: fleet `")), "{out}");
     }
-    let folder = Folder::new(&[("fleet.yaml", YAML), ("fleet.kdl", KDL)]);
+    let folder = Folder::new(&[("fleet.yaml", &yaml), ("fleet.kdl", &kdl)]);
     for command in ["validate", "plan", "apply", "diff", "drift", "destroy", "graph", "fmt"] {
         let (code, _, err) = folder.run(&[command], "");
         assert!(code == 1 && err.contains("there are fleet.yaml and fleet.kdl"), "{command}: {err}");
@@ -231,7 +232,8 @@ fn overlays_and_variables_work_from_the_command_line() {
     );
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("web") && out.contains("cache") && !out.contains("db"), "{out}");
-    assert!(out.contains("base"), "the fleet is called as the first file: {out}");
+    let (_, out, _) = folder.run(&[&["validate"], &files[..], &["--var-file", "v.env"]].concat(), "");
+    assert_eq!(out, "base.yaml with prod.kdl: fleet `base` with 2 hosts is valid\n");
     let (code, _, err) = folder.run(&[&["validate"], &files[..], &["--var", "ohter=x"]].concat(), "");
     assert!(code == 1 && err.contains("prod.kdl:1:") && err.contains("there is no variable `other`"), "{err}");
     assert!(err.contains("`ohter`"), "{err}");

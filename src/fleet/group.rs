@@ -17,8 +17,8 @@ use std::{
     collections::{BTreeMap, HashMap},
 };
 
-/// Values that hosts may take from groups: 100,000 hosts with twenty each.
-const MAX_TAKEN: usize = 2_000_000;
+/// Values that hosts may take from groups: 50,000 hosts with twenty each.
+const MAX_TAKEN: usize = 1_000_000;
 
 /// The groups of a fleet, by name.
 pub(super) struct Groups<'a> {
