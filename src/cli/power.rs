@@ -79,10 +79,10 @@ where
     let world = cx.world()?;
     let names = names::any(&*world.store, given)?;
     let machines = Machine::load_all(&world, &names)?;
-    let held = machines.iter().map(|machine| &machine.record);
+    let records = machines.iter().map(|machine| &machine.record);
     let _locks = match hold {
-        Hold::All => claim::machines(cx, &world, held)?,
-        Hold::Fleets => claim::machines(cx, &world, held.filter(|record| record.fleet.is_some()))?,
+        Hold::All => claim::machines(cx, &world, records)?,
+        Hold::Fleets => claim::machines(cx, &world, records.filter(|record| record.fleet.is_some()))?,
     };
     // What was read before the locks were taken may be old.
     let machines = Machine::load_all(&world, &names)?;

@@ -67,8 +67,8 @@ fn a_lock_names_its_holder_and_is_never_stuck() {
 }
 
 fn alive_file(store: &DirStore) -> PathBuf {
-    let files = fs::read_dir(store.root().join("fleets/shop")).unwrap().map(|entry| entry.unwrap().path());
-    files.filter(|path| path.to_string_lossy().contains("alive-")).next().unwrap()
+    let mut files = fs::read_dir(store.root().join("fleets/shop")).unwrap().map(|entry| entry.unwrap().path());
+    files.find(|path| path.to_string_lossy().contains("alive-")).unwrap()
 }
 
 /// A holder on another computer, where flock does not reach, is judged by its heart alone; and one who lost its lock

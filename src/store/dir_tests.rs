@@ -1,6 +1,5 @@
 use super::*;
 use crate::{
-    clock::Timestamp,
     engine::EngineSpec,
     record::{EngineRecord, Instance, OptionValues, Part, Pending, SshEndpoint, codec::tests::record as any_record},
     store::file::Effect,

@@ -374,7 +374,7 @@ fn beat(file: &File, count: u64) -> io::Result<()> {
 
 fn touch(file: &File) -> io::Result<()> {
     let at = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
-    let times = Timestamps { last_access: at(UTIME_OMIT.into()), last_modification: at(UTIME_NOW.into()) };
+    let times = Timestamps { last_access: at(UTIME_OMIT), last_modification: at(UTIME_NOW) };
     Ok(rustix::fs::futimens(file, &times)?)
 }
 
