@@ -12,6 +12,7 @@ use crate::fleet::suggest;
 
 /// Print the commands that point a docker client to a machine
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each flag")]
 pub(super) struct Env {
     /// Point to the swarm master instead of the engine
     #[arg(long)]

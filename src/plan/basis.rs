@@ -26,6 +26,7 @@ pub(super) const ON_HOST: &str = "on the host: ";
 
 /// How a plan meets a host.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a part or an end, and any may come with any other")]
 pub(super) struct Use {
     /// Which parts it changes.
     pub(super) instance: bool,

@@ -127,9 +127,8 @@ fn host(name: &MachineName, steps: Vec<(&StepId, &Step)>) -> HostText {
     let mut lines = Vec::new();
     for (id, step) in steps {
         let sign = match step.action {
-            Action::Keep => '!',
             // What a fence of kind `diff` has a colour for.
-            Action::Upgrade => '!',
+            Action::Keep | Action::Upgrade => '!',
             other => other.sign(),
         };
         for (n, reason) in super::render::texts(step).enumerate() {
