@@ -147,6 +147,7 @@ async fn moved(world: &World, record: &MachineRecord, driver: &dyn AnyDriver, ol
         dir: &dir,
         connect: &*world.connect,
         checkpoint: &Nothing,
+        secrets: &world.secrets,
         progress: &|_| {},
     };
     // What cannot be looked up is told by the login.

@@ -65,6 +65,7 @@ async fn remove(world: &World, grave: &Tombstone, progress: &(dyn Fn(&str) + Sen
         dir: &dir,
         connect: &*world.connect,
         checkpoint: &Nothing,
+        secrets: &world.secrets,
         progress,
     };
     if let Some(instance) = &grave.instance {

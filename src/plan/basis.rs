@@ -43,6 +43,8 @@ impl Use {
         let mut this = Self::default();
         for (id, step) in plan.of(machine).filter(|(_, step)| step.action != Action::Keep) {
             match id.part {
+                // Of another machine, that had this name before.
+                Part::Remains => continue,
                 Part::Instance => this.instance = true,
                 Part::Certificate => this.certificate = true,
                 Part::Engine => this.engine = true,

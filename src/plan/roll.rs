@@ -96,9 +96,9 @@ impl<'a> Roll<'a> {
     }
 
     fn ends(&self, of_machine: &[(usize, &StepId)]) -> (usize, usize) {
-        let mut busy: Vec<&(usize, &StepId)> = of_machine.iter().filter(|(_, id)| takes_down(id, self.steps)).collect();
-        // A removal is its replacement's first half.
-        busy.sort_by_key(|(_, id)| (!id.rm, id.part));
+        // Hooks take it out of service and back. Steps of a machine stand in the order they are made.
+        let busy = |id: &StepId| id.hook.is_some() || takes_down(id, self.steps);
+        let busy: Vec<&(usize, &StepId)> = of_machine.iter().filter(|(_, id)| busy(id)).collect();
         match (busy.first(), busy.last()) {
             (Some((first, _)), Some((last, _))) => (*first, *last),
             _ => unreachable!("a machine is in the roll because of such a step"),
@@ -110,7 +110,9 @@ impl<'a> Roll<'a> {
 fn takes_down(id: &StepId, steps: &Steps) -> bool {
     let step = &steps[id];
     match &step.work {
-        Work::Nothing | Work::Blocked(_) | Work::Record | Work::RecordInstance(_) | Work::Bury(_) => false,
+        Work::Nothing | Work::Blocked(_) | Work::Record | Work::RecordInstance(_) | Work::Bury(_) | Work::Hook(_) => {
+            false
+        }
         // Of machines that only go, nobody waits for their return.
         Work::RmInstance => steps.contains_key(&StepId { part: Part::Instance, rm: false, ..id.clone() }),
         Work::CreateInstance

@@ -185,9 +185,12 @@ impl Saved {
         // Machines of the fleet that this plan does not touch are none of its business.
         let mine = |name: &&MachineName| touched.contains(name);
         let machines = snapshot.machines.iter().filter(|(name, _)| mine(name));
+        let tombstones = snapshot.tombstones.iter().filter(|(_, stone)| mine(&&stone.machine));
         let snapshot = Snapshot {
             machines: machines.map(|(name, known)| (name.clone(), known.clone())).collect(),
             broken: snapshot.broken.clone(),
+            tombstones: tombstones.map(|(id, stone)| (id.clone(), stone.clone())).collect(),
+            broken_tombstones: BTreeMap::new(),
         };
         Plan::new(&fleet, &snapshot, &Inputs { prune: true, ..*inputs })
     }

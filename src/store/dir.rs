@@ -219,7 +219,7 @@ impl DirStore {
     /// As [`write_lock`](Self::write_lock), for files that lie beside a record.
     fn area_lock(&self, area: Area<'_>) -> Result<Option<File>, StoreError> {
         match area {
-            Area::Machine(_) => self.write_lock().map(Some),
+            Area::Machine(_) | Area::Fleet(_) => self.write_lock().map(Some),
             // Certificates have a lock of their own.
             Area::Certs | Area::Outside(_) => Ok(None),
         }

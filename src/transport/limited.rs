@@ -3,6 +3,7 @@
 use super::{Connect, Limits, LineSink, Output, Stream, Target, Transport, TransportError};
 use crate::quote::Sh;
 use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
 use std::{
     pin::Pin,
     sync::Arc,
@@ -10,7 +11,8 @@ use std::{
 };
 
 /// How long things may take; what is absent takes as long as it usually may.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(default)]
 pub struct Timeouts {
     /// One attempt to connect.
     pub connect: Option<Duration>,

@@ -1,7 +1,6 @@
 //! Commands that work on a whole fleet, and what they share: reading the file, looking at machines, asking.
 
 pub(super) mod apply;
-mod commit;
 pub(super) mod destroy;
 pub(super) mod diff;
 pub(super) mod drift;

@@ -1,11 +1,12 @@
 //! Plans in files: writing one, telling one from a fleet file, and applying exactly that.
 
-use super::{FleetFile, commit, inputs};
+use super::{FleetFile, inputs};
 use crate::{
     cli::CliError,
     clock::Timestamp,
     digest::{hex, sha256_hex},
-    fleet::{Fleet, HostSpec},
+    fleet::{Fleet, HostSpec, Policy},
+    history,
     name::MachineName,
     observe::observe,
     plan::{
@@ -300,8 +301,8 @@ pub(super) fn write(
     let seal = Seal::new(&world.store.id().map_err(CliError::Store)?);
     let files: Vec<SourceFile> = origin.file.sources()?;
     let sources = files.clone();
-    let commit = files.first().and_then(|file| commit::of(Path::new(&file.path)));
-    let source = Source { files, commit, ..Source::of(origin.fleet, &seal) };
+    let commit = files.first().and_then(|file| history::Origin::of_file("plan", Path::new(&file.path)).commit);
+    let source = Source { files, commit: commit.map(|commit| commit.sha), ..Source::of(origin.fleet, &seal) };
     let mut saved = Saved::new(plan, origin.snapshot, inputs, source, &seal);
     saved.consent = origin.consent;
     // Made twice within a second, a plan is two plans: the second is not done when the first is.
