@@ -141,7 +141,7 @@ fn a_limit_is_told_with_what_took_too_long() {
 
 #[test]
 fn every_failed_step_is_told_with_host_step_time_and_what_to_do() {
-    let id = StepId { machine: web(), part: Part::Engine, rm: false };
+    let id = StepId::part(&web(), Part::Engine);
     let took = BTreeMap::from([(id.clone(), Duration::from_secs(12))]);
     let log = |_: &MachineName| Some(PathBuf::from("/store/machines/web-1/last-failure.log"));
     for error in step() {

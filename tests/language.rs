@@ -4,7 +4,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the test runs the program and writes its input files")]
 
-use machine::fleet::{self, Fleet, FleetProblems, Form, Inputs, Source};
+use machine::fleet::{self, Fleet, FleetProblems, Form, Inputs, Limit, Source};
 use std::{
     collections::BTreeMap,
     fs,
@@ -98,7 +98,7 @@ fn the_overlays_of_the_examples_are_what_they_say() {
     assert_eq!(engine.labels["env"], "prod");
     assert_eq!(engine.labels["shop"], "yes", "mappings merge");
     assert_eq!(engine.registry_mirrors.len(), 2, "lists replace");
-    assert_eq!(prod.policy.max_delete, 0);
+    assert_eq!(prod.policy.max_delete, Limit::number(0));
 }
 
 /// Precedence: defaults, then groups in order, then the host.

@@ -21,7 +21,6 @@ use machine::{
         source::Source,
     },
     record::{Reach, Snapshot},
-    store::Store as _,
     world::World,
 };
 use proptest::prelude::*;
@@ -43,7 +42,7 @@ fn spec((size, region, label, waits): Host, n: usize, there: bool) -> HostSpec {
         ("note".to_owned(), "x".into()),
     ];
     let labels = BTreeMap::from([("tier".to_owned(), label.to_string())]);
-    let env = BTreeMap::from([("HTTP_PROXY".to_owned(), "http://me:s3cret-canary@proxy:3128".to_owned())]);
+    let env = BTreeMap::from([("HTTP_PROXY".to_owned(), "http://me:s3cret-canary@proxy:3128".into())]);
     HostSpec {
         driver: "fake".to_owned(),
         options: options.into(),
@@ -419,7 +418,7 @@ fn a_plan_is_bound_to_what_the_fleet_file_means() {
         assert_eq!(told(|f| f.policy.parallel = 3), ["`fleet` or `policy` in the fleet file"]);
         let password = |f: &mut Fleet| {
             let env = &mut f.hosts.get_mut(&name(0)).unwrap().engine.as_mut().unwrap().env;
-            env.insert("HTTP_PROXY".to_owned(), "http://me:other@proxy:3128".to_owned());
+            env.insert("HTTP_PROXY".to_owned(), "http://me:other@proxy:3128".into());
         };
         let texts = told(password);
         assert!(texts.len() == 1 && texts[0].starts_with("`m0`: engine.env.HTTP_PROXY"), "{texts:?}");

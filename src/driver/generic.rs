@@ -585,6 +585,7 @@ mod tests {
             user: "deploy".to_owned(),
             key: None,
             jump: Some("me@gate:22".to_owned()),
+            passphrase: None,
         };
         assert_eq!(instance.ssh, Some(want));
         assert_eq!(written.lookup().unwrap().alias, "web1");

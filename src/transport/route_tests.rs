@@ -12,6 +12,7 @@ fn target(host: &str, key: Option<&str>, jump: Option<&str>) -> Target {
             user: "root".into(),
             key: key.map(str::to_owned),
             jump: jump.map(str::to_owned),
+            passphrase: None,
         },
         host_keys: Vec::new(),
         jump_keys: Vec::new(),

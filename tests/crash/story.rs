@@ -6,6 +6,7 @@ use machine::{
     apply::{End, Interrupt, Options, Outcome, apply},
     engine::EngineSpec,
     fleet::{Fleet, HostSpec, OnError, Policy},
+    hook::Hooks,
     name::{FleetName, MachineName},
     observe::observe,
     plan::{Inputs, Plan},
@@ -48,6 +49,7 @@ fn host(size: i64, region: &str, note: &str, tier: &str, after: &[&str]) -> Host
         depends_on: after.iter().map(|n| name(n)).collect(),
         protect: false,
         optional: false,
+        hooks: Hooks::default(),
     }
 }
 

@@ -5,6 +5,7 @@ use machine::{
     apply::{Event, Interrupt, Options, Outcome, apply},
     engine::EngineSpec,
     fleet::{Fleet, HostSpec, OnError, Policy},
+    hook::Hooks,
     name::{FleetName, MachineName},
     observe::observe,
     plan::{Inputs, Plan, audit::audit},
@@ -33,6 +34,7 @@ pub(crate) fn host(size: i64, region: &str, label: &str) -> HostSpec {
         depends_on: BTreeSet::new(),
         protect: false,
         optional: false,
+        hooks: Hooks::default(),
     }
 }
 

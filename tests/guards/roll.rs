@@ -178,7 +178,7 @@ fn a_failed_host_leaves_the_rest_untouched() {
         }
         shop.policy.max_unavailable = Some(Limit::number(1));
         let plan = planned(&shop, &look(&world).await, &world);
-        let engine = |machine: &str| StepId { machine: name(machine), part: Part::Engine, rm: false };
+        let engine = |machine: &str| StepId::part(&name(machine), Part::Engine);
         let order: Vec<String> = plan.steps.waves().concat().iter().map(ToString::to_string).collect();
         let at = |machine: &str| order.iter().position(|id| *id == engine(machine).to_string()).unwrap();
         assert!(at("b") < at("c") && at("c") < at("d") && at("d") < at("a"), "{order:?}");

@@ -35,7 +35,7 @@ async fn lost_web() -> (World, Shared, Tombstone) {
 }
 
 fn remains(machine: &str) -> StepId {
-    StepId { machine: name(machine), part: Part::Remains, rm: true }
+    StepId { machine: name(machine), part: Part::Remains, rm: true, hook: None }
 }
 
 /// Pain 5: shown by `plan` until confirmed, looked for by the next apply, gone when that is.
@@ -88,7 +88,7 @@ fn a_new_machine_of_the_name_is_not_confused_with_the_old() {
         let (world, cloud, _) = lost_web().await;
         let shop = fleet("shop", "db, web");
         let Ended { plan, .. } = apply_well(&shop, &world).await;
-        let create = StepId { machine: name("web"), part: Part::Instance, rm: false };
+        let create = StepId::part(&name("web"), Part::Instance);
         assert!(plan.steps.needs(&create).any(|need| *need == remains("web")), "{plan}");
         assert_eq!(there(&cloud), [("db".to_owned(), 1), ("web".to_owned(), 3)], "made anew, and only one");
         assert_eq!(stones(&world), [""; 0]);
