@@ -5,11 +5,13 @@ use machine::{
     apply::{End, Outcome, StepError},
     docker::DockerError,
     driver::DriverError,
+    hook::{On, Point},
     name::MachineName,
     plan::StepId,
     provisioner::{Difference, Unsupported},
     record::Part,
     report::summary::failures,
+    secret::{Secret, SecretError, SecretProblem},
     store::{StoreError, authority::AuthorityError},
     transport::TransportError,
 };
@@ -34,6 +36,10 @@ fn io() -> StoreError {
     StoreError::Io { doing: "write", path: PathBuf::from("/store/x"), source: ErrorKind::StorageFull.into() }
 }
 
+fn secret() -> SecretError {
+    SecretError { secret: Secret::Env(text("TOKEN")), why: SecretProblem::Unset }
+}
+
 fn transport() -> Vec<TransportError> {
     let (machine, address) = (web(), text("192.0.2.1:22"));
     vec![
@@ -46,6 +52,8 @@ fn transport() -> Vec<TransportError> {
         },
         TransportError::Auth { machine: machine.clone(), address, user: text("root"), tried: text("key /k") },
         TransportError::Key { machine: machine.clone(), path: text("/k"), why: text("it is encrypted") },
+        TransportError::Config { machine: machine.clone(), why: text("~/.ssh/config, line 3: no such keyword") },
+        TransportError::Passphrase { machine: machine.clone(), path: text("/k"), error: secret() },
         TransportError::Timeout { machine: machine.clone(), doing: text("waiting for a command to end"), limit_s: 60 },
         TransportError::Broken { machine, doing: text("running a command"), why: text("the host ended it") },
     ]
@@ -67,6 +75,7 @@ fn driver() -> Vec<DriverError> {
         DriverError::Lost { doing: text("starting the instance"), why: text("no answer") },
         DriverError::Cannot { driver: "generic", what: "start" },
         DriverError::Checkpoint(text("disk full")),
+        DriverError::Secret(secret()),
     ];
     all.extend(transport().into_iter().map(DriverError::Transport));
     all
@@ -86,6 +95,8 @@ fn step() -> Vec<StepError> {
         StepError::Op { title: text("install"), status: 100, stderr: text("E: no"), help: Some(text("mend it")) },
         StepError::NotAsWanted(vec![difference]),
         StepError::Blocked(text("its driver is unknown")),
+        StepError::Secret(secret()),
+        StepError::Hook { point: Point::PreUpgrade, on: On::Host, why: text("`./x` ended with 1"), output: text("no") },
         StepError::NoLogin(text("none")),
         StepError::NoRoot(text("joe")),
         StepError::Bug("a step without a host"),

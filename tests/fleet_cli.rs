@@ -55,6 +55,8 @@ impl Home {
         }
         let mut found = BTreeMap::new();
         walk(&self.store(), &mut found);
+        // It counts who took the lock.
+        found.retain(|path, _| !path.ends_with("lock"));
         found
     }
 }

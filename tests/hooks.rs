@@ -168,12 +168,12 @@ fn a_failed_hook_before_something_keeps_it_from_happening() {
 
     fs::write(home.path("broken"), "").unwrap();
     let empty = home.fleet(&[], "{}");
-    let (code, _, err) = home.run(&["apply", "-y", "--prune", &empty]);
+    let (code, _, err) = home.run(&["apply", "-y", "--prune", "--allow-delete=1", &empty]);
     assert!(code != 0 && err.contains("the machine was not removed"), "{err}");
     assert!(home.path("store/machines/a/record.kdl").exists());
     fs::remove_file(home.path("broken")).unwrap();
     home.log();
-    home.ok(&["apply", "-y", "--prune", &empty]);
+    home.ok(&["apply", "-y", "--prune", "--allow-delete=1", &empty]);
     assert_eq!(home.log(), ["rm pre a 192.0.2.1", "rm post a 192.0.2.1 shop none"]);
 }
 
@@ -212,7 +212,7 @@ fn another_text_is_recorded_and_not_run() {
     assert!(plan.ends_with("1 step on 1 of 1 host: 1 to upgrade.\n"), "{plan}");
     home.ok(&["apply", "-y", &file]);
     assert_eq!(home.log(), [""; 0]);
-    home.ok(&["apply", "-y", "--prune", &home.fleet(&[], "{}")]);
+    home.ok(&["apply", "-y", "--prune", "--allow-delete=1", &home.fleet(&[], "{}")]);
     assert_eq!(home.log(), ["rm new"]);
 }
 

@@ -14,6 +14,7 @@ use std::{path::PathBuf, sync::Mutex, time::Duration};
 pub(super) fn record(task: &Task) -> Result<(), StepError> {
     let mut record = task.load()?;
     adopt(task, &mut record)?;
+    task.note_due(&mut record);
     task.save(&record)
 }
 
@@ -22,6 +23,7 @@ pub(super) fn take_over(task: &Task, seen: &Instance) -> Result<(), StepError> {
     let mut record = task.load()?;
     adopt(task, &mut record)?;
     settle(&mut record, seen.clone());
+    task.note_due(&mut record);
     task.save(&record)
 }
 

@@ -60,7 +60,7 @@ fn commands_and_options_come_from_their_definitions() {
     case("ls --f", "--filter --format");
     case("ls --filter x=y --filt", "--filter");
     case("ls --quiet --q", "");
-    case("rm -", "--force --help --tombstone -y");
+    case("rm -", "--force --help --lock-timeout --tombstone -y");
     assert!(!offered("").0.contains(&"complete".to_owned()), "what is hidden stays so");
     assert!(!offered("-").0.contains(&"--bugsnag-api-token".to_owned()));
 }

@@ -31,8 +31,10 @@ pub fn audit(plan: &Plan) -> Vec<Note> {
     let mut notes = Vec::new();
     let mut last: Option<&StepId> = None;
     for (id, step) in plan.steps.nodes() {
+        // What an earlier machine of the name left is another matter than this one; `order` says what waits for it.
+        let earlier = if id.part == Part::Remains { None } else { last.replace(id) };
         // Hooks stand between all else, so each waits for what is before it.
-        let earlier = last.replace(id).filter(|earlier| earlier.machine == id.machine);
+        let earlier = earlier.filter(|earlier| earlier.machine == id.machine);
         let has_hook = id.hook.is_some() || earlier.is_some_and(|earlier| earlier.hook.is_some());
         if has_hook && earlier.is_some_and(|earlier| !plan.steps.needs(id).any(|need| need == earlier)) {
             notes.push(Note::OutOfOrder(id.clone()));

@@ -28,6 +28,7 @@ enum Cycle {
 /// Those before something is done go with each attempt at it, but for those that have ended well since the attempt
 /// began. Those after it go with every attempt, and stay due until they have ended well.
 pub(super) fn around(name: &MachineName, hooks: &Hooks, known: Option<&Known>, from: usize, steps: &mut Found) {
+    forget_old(known, &mut steps[from..]);
     let here = &steps[from..];
     if hooks.is_empty() || here.iter().any(|(_, step)| matches!(step.work, Work::Blocked(_))) {
         return;
@@ -63,6 +64,26 @@ pub(super) fn around(name: &MachineName, hooks: &Hooks, known: Option<&Known>, f
                 add(id, hook);
             }
         }
+    }
+}
+
+/// A hook before something that nobody wants any more is not due: it would count as begun when something else comes.
+fn forget_old(known: Option<&Known>, here: &mut [(StepId, Step)]) {
+    let Some(record) = known.map(|known| &known.record) else { return };
+    let old = |point: &Point| point.is_before() && !(point.is_rm() && record.pending.contains_key(&Part::Instance));
+    let Some((point, name)) = record.hooks.pending.iter().find(|(point, _)| old(point)) else { return };
+    if here.iter().any(|(id, _)| id.rm) || cycle(here) != Cycle::Nothing {
+        return;
+    }
+    let Some((_, step)) = here.iter_mut().find(|(id, _)| id.part == Part::Instance) else { return };
+    if !matches!(step.work, Work::Nothing | Work::Record | Work::RecordInstance(_)) {
+        return;
+    }
+    let reason = Reason::Changed(difference("hooks due", Some(&format!("{point} {name}")), None));
+    if step.work == Work::Nothing {
+        *step = Step { action: Action::Upgrade, reasons: vec![reason], work: Work::Record };
+    } else {
+        step.reasons.push(reason);
     }
 }
 
