@@ -86,7 +86,7 @@ pub(super) async fn perform(world: &World, plan: &Plan, how: &How, out: &mut Out
 }
 
 /// Ends a run before it begins when a secret that it needs is not to be had.
-pub(super) async fn ready(world: &World, plan: &Plan) -> Result<(), CliError> {
+pub(super) async fn equipped(world: &World, plan: &Plan) -> Result<(), CliError> {
     let missing = preflight::missing(plan, world).await;
     if missing.is_empty() {
         return Ok(());
