@@ -98,7 +98,7 @@ impl Driver for Cloud {
 
     async fn power(&self, cx: &DriverContext<'_>, _: &Instance, options: &Options) -> Result<Power, DriverError> {
         enter(cx, options).await?;
-        Ok(if place(cx.machine.as_str()).exists() { Power::Running } else { Power::Absent })
+        Ok(if place(cx.machine.as_str()).exists() { Power::Running } else { Power::Gone })
     }
 
     async fn set_power(
