@@ -9,8 +9,8 @@
 pub mod age;
 pub mod clock;
 pub mod digest;
-pub mod duration;
 pub mod fault;
+pub mod duration;
 pub mod graph;
 pub mod harmless;
 pub mod name;

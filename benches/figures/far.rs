@@ -1,11 +1,7 @@
 //! Five hundred hosts far away, on which nothing is to do. They are SSH servers and engines in this process, so that
 //! both ends share this computer's processors: real ones would leave more of them to us.
 
-use super::{
-    Table,
-    farm::{Farm, Ground},
-    machine, peak, spread, timed,
-};
+use super::{Table, farm::{Farm, Ground}, machine, peak, spread, timed};
 use std::time::Duration;
 
 /// A packet is under way this long, in each direction: 20 ms there and back.
@@ -26,7 +22,8 @@ pub(super) fn far(table: &mut Table, turns: usize) {
     let farm = Farm::new(Ground { hosts: 500, black_holes: 25, one_way: ONE_WAY });
     let file = farm.file().display().to_string();
     // Some hosts are not as the file says, as far as anybody knows: that is no failure of `plan`.
-    let times: Vec<Duration> = (0..turns).map(|_| timed(machine(&farm.store(), &["plan", file.as_str()]))).collect();
+    let times: Vec<Duration> =
+        (0..turns).map(|_| timed(machine(&farm.store(), &["plan", file.as_str()]))).collect();
     let beside = "a connection may take 10 s".to_owned();
     table.line("`plan`, the same, 25 of 500 are black holes", &times, "one time-out more", &beside, "", "");
     let listed: Vec<Duration> = (0..turns).map(|_| timed(machine(&farm.store(), &["ls", "-t", "5"]))).collect();

@@ -238,8 +238,7 @@ impl Peers {
 
 /// The image of the driver with an engine and Python, so that twenty hosts need not install them.
 fn root(lab: &Lab) -> PathBuf {
-    let seed =
-        lab.file("seed.yaml", "fleet: seed\nhosts: { seed: { driver: nspawn } }\ndefaults: { engine: { api: ssh } }\n");
+    let seed = lab.file("seed.yaml", "fleet: seed\nhosts: { seed: { driver: nspawn } }\ndefaults: { engine: { api: ssh } }\n");
     eprintln!("making the image");
     lab.machine(&["apply", "--yes", &seed]).ok();
     let install = "apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends \

@@ -198,8 +198,7 @@ pub(crate) fn name(n: usize) -> String {
 fn instance(dir: &Path, at: Ipv4Addr, host_key: String) -> Instance {
     let at = at.to_string();
     let key = Some(dir.join("id").display().to_string());
-    let ssh =
-        SshEndpoint { host: at.clone(), port: SSH_PORT, user: "root".to_owned(), key, passphrase: None, jump: None };
+    let ssh = SshEndpoint { host: at.clone(), port: SSH_PORT, user: "root".to_owned(), key, passphrase: None, jump: None };
     Instance {
         id: at.clone(),
         address: at,
