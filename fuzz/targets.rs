@@ -7,7 +7,9 @@ use machine::{
     age,
     archive::Archive,
     fleet,
+    history::{History, Pick},
     name::MachineName,
+    plan::document::Document,
     provisioner::{OsRelease, facts, script},
     record::{
         codec,
@@ -15,6 +17,7 @@ use machine::{
     },
     secret::Secret,
     template::{Template, value},
+    transport::ssh_config::{Ask, Rules, Tokens},
 };
 use serde_json::Value;
 
@@ -31,6 +34,10 @@ pub(crate) struct Target {
 /// All targets.
 pub(crate) const TARGETS: &[Target] = &[
     Target { name: "fleet", run: fleet, words: FLEET },
+    Target { name: "fleet_kdl", run: fleet_kdl, words: FLEET_KDL },
+    Target { name: "plan", run: plan, words: PLAN },
+    Target { name: "history", run: history, words: PLAN },
+    Target { name: "ssh_config", run: ssh_config, words: SSH_CONFIG },
     Target { name: "record", run: record, words: KDL },
     Target { name: "config_json", run: config_json, words: JSON },
     Target { name: "facts", run: facts, words: FACTS },
@@ -87,6 +94,115 @@ const FLEET: &[&str] = &[
     "1e999",
     ".inf",
     "# ",
+];
+const FLEET_KDL: &[&str] = &[
+    "fleet \"a\"\n",
+    "hosts {\n",
+    "web driver=\"generic\" ip=\"192.0.2.1\"\n",
+    "host \"web\" {\n",
+    "driver \"nspawn\"\n",
+    "engine {\n",
+    "daemon {\n",
+    "count 99999\n",
+    "}\n",
+    "{",
+    "}",
+    "-",
+    "- \"a\"\n",
+    "(list)",
+    "(env)",
+    "#null",
+    "#true",
+    "true",
+    "\"",
+    "\"\"\"\n",
+    "#\"",
+    "\"#",
+    "\\",
+    "\\u{110000}",
+    "\\ \n",
+    "/-",
+    "/*",
+    "*/",
+    "// ",
+    ";",
+    "=",
+    "0x",
+    "1e400",
+    "1_000",
+    "+",
+    "${var.a}",
+    "${env.HOME}",
+    "\u{202e}",
+    "\u{feff}",
+    "\r\n",
+    "\u{2028}",
+    "\t",
+];
+const PLAN: &[&str] = &[
+    "{",
+    "}",
+    "[",
+    "]",
+    "\"",
+    ",",
+    "null",
+    "-1",
+    "1e999",
+    "\"version\":",
+    "\"steps\":[",
+    "\"id\":\"web/engine\"",
+    "\"needs\":[\"web/engine\"]",
+    "\"work\":",
+    "\"blocked\"",
+    "\"saved\":{",
+    "\"hosts\":{",
+    "\"sealed-by-machine\"",
+    "\"action\":\"create\"",
+    "\"reasons\":[",
+    "\"at\":\"2026-01-01T00:00:00Z\"",
+    "\"run\":\"a\"",
+    "\"began\"",
+    "\"ended\"",
+    "\n",
+    "\\u0000",
+    "/post-create/1.",
+    "9999999999999999",
+];
+const SSH_CONFIG: &[&str] = &[
+    "Host ",
+    "Host *\n",
+    "Match ",
+    "Match all\n",
+    "host ",
+    "exec \"true\" ",
+    "final ",
+    "user ",
+    "HostName %h\n",
+    "HostName %h%h%h%h\n",
+    "ProxyJump a@b:1,c\n",
+    "ProxyJump none\n",
+    "ProxyCommand nc %h %p\n",
+    "IdentityFile ~/.ssh/%r@%h\n",
+    "IdentityFile ${HOME}/x\n",
+    "${",
+    "}",
+    "%",
+    "%%",
+    "Port 65536\n",
+    "ConnectTimeout 1w2d3h4m5s\n",
+    "Include /etc/*\n",
+    "!",
+    "*",
+    "?",
+    ",",
+    "=",
+    "\"",
+    "\\",
+    "#",
+    "\n",
+    "\t",
+    "********************a",
 ];
 const KDL: &[&str] = &[
     "record 1\n",
@@ -265,6 +381,61 @@ fn fleet(bytes: &[u8]) {
     if let Ok(formed) = fleet::format("fleet.yaml", text) {
         let again = fleet::format("fleet.yaml", &formed).expect("what was formed can be formed");
         assert_eq!(formed, again, "forming twice is forming once");
+    }
+}
+
+fn fleet_kdl(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    if let Err(problems) = fleet::load("fleet.kdl", text, &fleet::Inputs::default()) {
+        let mut told = String::new();
+        let handler = miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::unicode_nocolor());
+        handler.render_report(&mut told, &problems).expect("a string takes everything");
+    }
+    if let Ok(formed) = fleet::format("fleet.kdl", text) {
+        let again = fleet::format("fleet.kdl", &formed).expect("what was formed can be formed");
+        assert_eq!(formed, again, "forming twice is forming once");
+    }
+}
+
+fn plan(bytes: &[u8]) {
+    let Ok(document) = serde_json::from_slice::<Document>(bytes) else { return };
+    let digest = document.digest();
+    let written = serde_json::to_vec(&document).expect("a document is plain data");
+    let again: Document = serde_json::from_slice(&written).expect("what was written can be read");
+    assert_eq!(again.digest(), digest);
+    let Ok(plan) = document.plan() else { return };
+    assert!(plan.to_json().is_object());
+    let _ = (plan.summary(), plan.to_string(), plan.is_noop());
+    for (id, _) in plan.steps.nodes() {
+        assert_eq!(id.to_string().parse().as_ref(), Ok(id), "the name of a step reads back");
+    }
+}
+
+fn history(bytes: &[u8]) {
+    for pick in [Pick::default(), Pick { about: Some("web".to_owned()), limit: Some(2) }] {
+        let history = History::read(bytes, &pick);
+        let written = serde_json::to_string(&history).expect("a history is plain data");
+        let again: History = serde_json::from_str(&written).expect("what was written can be read");
+        assert_eq!(again, history);
+    }
+}
+
+fn ssh_config(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let Ok(rules) = Rules::parse("config", text) else { return };
+    for alias in ["web-1", "gate.example.org", ""] {
+        let ask = Ask { alias: alias.to_owned(), local_user: "me".to_owned(), home: "/home/me".to_owned(), ..Ask::default() };
+        let Ok(settings) = rules.settings(&ask) else { continue };
+        let tokens = Tokens {
+            host: settings.host_name.clone().unwrap_or_default(),
+            name: alias.to_owned(),
+            port: settings.port.unwrap_or(22),
+            remote_user: settings.user.clone().unwrap_or_default(),
+            local_user: "me".to_owned(),
+            home: "/home/me".to_owned(),
+            vars: ask.vars.clone(),
+        };
+        settings.identity_files.iter().for_each(|file| drop(tokens.path(file)));
     }
 }
 

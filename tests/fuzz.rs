@@ -2,7 +2,8 @@
 //! becomes of it by cutting, joining and putting in words of the language. A panic, an input that takes too long, or
 //! memory without bound is a failure; the input is kept and named, and belongs into the corpus once it is mended.
 //!
-//! `MACHINE_FUZZ_SECONDS` for each target (2 unless set), `MACHINE_FUZZ_SEED` to see the same again.
+//! `MACHINE_FUZZ_SECONDS` for each target (2 unless set), `MACHINE_FUZZ_SEED` to see the same again, `MACHINE_FUZZ_TARGET`
+//! for one alone.
 
 #[path = "../fuzz/targets.rs"]
 mod targets;
@@ -149,7 +150,10 @@ fn feed(target: &'static Target, seed: u64) {
 #[test]
 fn no_input_makes_a_reader_panic_hang_or_swell() {
     let seed = seed();
-    for target in TARGETS {
+    let only = std::env::var("MACHINE_FUZZ_TARGET").ok();
+    let mut wanted = TARGETS.iter().filter(|target| only.as_ref().is_none_or(|only| *only == target.name)).peekable();
+    assert!(wanted.peek().is_some(), "there is no such target");
+    for target in wanted {
         feed(target, seed);
     }
     let status = fs::read_to_string("/proc/self/status").unwrap();

@@ -6,6 +6,7 @@ use super::{
     step::Task,
 };
 use crate::{
+    fault,
     hook::{Command, Hook, HookId, On, Point, limit_text},
     local::{Ended, Job},
     quote::Sh,
@@ -84,7 +85,10 @@ pub async fn run(
             env.push(("MACHINE_LOCK_TIMEOUT", "0".to_owned()));
             env.push(("MACHINE_STORAGE_PATH", world.store.root().to_string_lossy().into_owned()));
             let job = Job { run: &hook.run, env: &env, without: OURS, limit: hook.limit() };
-            world.local.run(&job, &mut lines).await.map_err(|e| failed(id, hook, e.to_string(), ""))?
+            fault::pass("hook.run", record.name.as_str());
+            let ended = world.local.run(&job, &mut lines).await;
+            fault::pass("hook.run.done", record.name.as_str());
+            ended.map_err(|e| failed(id, hook, e.to_string(), ""))?
         }
         On::Host => {
             let mut record = record.clone();

@@ -10,6 +10,7 @@ mod error;
 mod hook;
 mod host;
 mod instance;
+pub mod preflight;
 mod remains;
 mod step;
 

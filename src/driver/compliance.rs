@@ -153,7 +153,7 @@ fn names_are_unique_and_plain() {
 #[test]
 fn every_driver_and_option_is_documented() {
     let documented = |text: &str| !text.is_empty() && !text.ends_with('.') && text.len() < 100;
-    for driver in DRIVERS {
+    for driver in DRIVERS.iter() {
         assert!(documented(driver.about()), "driver `{}`", driver.name());
         for spec in driver.options() {
             assert!(documented(spec.help), "option `{}` of driver `{}`", spec.key, driver.name());
@@ -163,7 +163,7 @@ fn every_driver_and_option_is_documented() {
 
 #[test]
 fn keys_are_kebab_case_and_defaults_are_legal() {
-    for driver in DRIVERS {
+    for driver in DRIVERS.iter() {
         for spec in driver.options() {
             let plain = spec.key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
             assert!(plain && !spec.key.is_empty(), "`{}` of `{}`", spec.key, driver.name());
@@ -181,7 +181,7 @@ fn keys_are_kebab_case_and_defaults_are_legal() {
 fn no_two_options_share_a_key_flag_variable_or_field() {
     let mut flags = BTreeSet::new();
     let mut variables = BTreeSet::new();
-    for driver in DRIVERS {
+    for driver in DRIVERS.iter() {
         let mut keys = BTreeSet::new();
         let mut fields = BTreeSet::new();
         for spec in driver.options() {
@@ -195,7 +195,7 @@ fn no_two_options_share_a_key_flag_variable_or_field() {
 
 #[test]
 fn what_is_the_same_needs_no_change() {
-    for driver in DRIVERS {
+    for driver in DRIVERS.iter() {
         for values in [every_option(*driver), required_options(*driver)] {
             assert_eq!(options::compare(driver.options(), &values, &values), Change::Nothing, "{}", driver.name());
         }
@@ -205,7 +205,7 @@ fn what_is_the_same_needs_no_change() {
 /// Pain 24: a secret is given by reference, never recorded, never shown.
 #[test]
 fn no_secret_is_kept_or_shown() {
-    for driver in DRIVERS {
+    for driver in DRIVERS.iter() {
         for spec in driver.options().iter().filter(|spec| spec.secrecy == Secrecy::Secret) {
             let shown = options::show(spec, &Value::from("canary"));
             assert!(!shown.contains("canary") && spec.field.is_empty() && spec.default.is_none(), "{}", spec.key);

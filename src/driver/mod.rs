@@ -24,13 +24,27 @@ use serde::{
     Deserialize,
     de::{DeserializeOwned, value::MapDeserializer},
 };
-use std::{io, path::Path, sync::Arc};
+use std::{
+    io,
+    path::Path,
+    sync::{Arc, LazyLock, OnceLock},
+};
 use thiserror::Error;
 
 pub use options::{Change, Kind, OptionProblem, OptionSpec, Secrecy, When};
 
 /// Every driver, by name.
-pub static DRIVERS: &[&dyn AnyDriver] = &[&generic::Generic, &none::Known, &nspawn::LOCAL];
+pub static DRIVERS: LazyLock<Vec<&'static dyn AnyDriver>> = LazyLock::new(|| {
+    let own: [&'static dyn AnyDriver; 3] = [&generic::Generic, &none::Known, &nspawn::LOCAL];
+    own.into_iter().chain(PLUGGED.get().copied()).collect()
+});
+
+static PLUGGED: OnceLock<&'static dyn AnyDriver> = OnceLock::new();
+
+/// Adds a driver, before anything has asked for one: for programs that test how drivers are used, with one of their own.
+pub fn plug(driver: &'static dyn AnyDriver) {
+    assert!(PLUGGED.set(driver).is_ok() && DRIVERS.iter().any(|other| other.name() == driver.name()), "too late");
+}
 
 /// Drivers by name.
 pub type Drivers = std::collections::BTreeMap<&'static str, &'static dyn AnyDriver>;

@@ -46,7 +46,29 @@ pub(super) fn parse(text: &str) -> Result<Vec<Node<'_>>, CodecError> {
     Quick { text, at: 0, depth: 0 }.nodes().map_or_else(|| parse_any(text), Ok)
 }
 
+/// More blocks and comments in a text are no record. The crate calls itself for each one within another, and a thread
+/// has only so much stack.
+const BLOCKS: usize = 512;
+/// Enough for that many, one within another, in a build without optimisation.
+const STACK: usize = 64 << 20;
+
 fn parse_any(text: &str) -> Result<Vec<Node<'_>>, CodecError> {
+    let mut openings = text.match_indices('{').chain(text.match_indices("/*"));
+    if let Some((at, _)) = openings.nth(BLOCKS) {
+        return Err(CodecError::at(text, at, format!("no record has more than {BLOCKS} blocks")));
+    }
+    std::thread::scope(|scope| {
+        let reader = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || read(text));
+        match reader.map(std::thread::ScopedJoinHandle::join) {
+            Ok(Ok(read)) => read,
+            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Err(e) => Err(CodecError::at(text, 0, format!("no thread to read it with: {e}"))),
+        }
+    })
+}
+
+/// What the crate makes of it.
+fn read(text: &str) -> Result<Vec<Node<'static>>, CodecError> {
     match KdlDocument::parse_v2(text) {
         Ok(document) => Ok(document.nodes().iter().map(from_kdl).collect()),
         Err(e) => {
@@ -367,6 +389,19 @@ mod tests {
         let slow = parse_any(text).unwrap_or_else(|e| panic!("only we can read this: {e}\n{text}"));
         let same = |nodes: &[Node<'_>]| nodes.iter().map(without_raw).collect::<Vec<_>>();
         assert_eq!(same(&quick), same(&slow), "{text}");
+    }
+
+    /// Found by fuzzing: the crate has no end of its stack in mind.
+    #[test]
+    fn a_text_that_nests_without_end_is_refused() {
+        for opening in ["a {", "a { ", "a {\n", "/*", "/- a {"] {
+            for times in [BLOCKS / 2, BLOCKS, BLOCKS + 1, 100_000] {
+                let refused = parse(&opening.repeat(times)).unwrap_err();
+                assert_eq!(refused.why.starts_with("no record has more"), times > BLOCKS, "{refused}");
+            }
+            let closing = if opening == "/*" { "*/" } else { "\n}\n" };
+            assert!(parse(&(opening.repeat(BLOCKS) + &closing.repeat(BLOCKS))).is_ok(), "{opening}");
+        }
     }
 
     proptest! {

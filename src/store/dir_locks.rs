@@ -24,6 +24,14 @@ impl DirStore {
         self.locks.take(&self.files, &self.root, &self.guard()?, subject, holder)
     }
 
+    /// Removes what killed runs left of locks of machines.
+    pub(super) fn sweep_locks(&self) -> Result<(), StoreError> {
+        let locked: Vec<MachineName> =
+            names(&self.root.join("locks"))?.into_iter().filter_map(|name| MachineName::new(name).ok()).collect();
+        lock::sweep(&self.files, &self.root, &locked);
+        Ok(())
+    }
+
     /// All locks that somebody holds.
     pub(super) fn seen(&self) -> Result<Vec<Seen>, StoreError> {
         let fleets = names(&self.root.join("fleets"))?

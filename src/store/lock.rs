@@ -7,19 +7,14 @@
 
 use super::{
     Holder, Lock, Mode, StoreError, Subject,
+    alive::{self, Alive, random_id, wait},
     file::{Files, failed},
     lease::{BEAT, Held, LEASE, Lease, Process, Sight, Verdict},
 };
-use rustix::{
-    fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT},
-    time::ClockId,
-};
+use crate::{fault, name::MachineName};
 use std::{
     collections::BTreeMap,
-    fmt::Write as _,
-    fs::{self, File, OpenOptions, TryLockError},
-    io,
-    os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _},
+    fs::{self, File},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -36,7 +31,7 @@ pub(super) const CERTS: Duration = Duration::from_mins(2);
 struct Mine {
     id: String,
     folder: PathBuf,
-    alive: Arc<File>,
+    alive: Arc<Alive>,
     beats: u64,
 }
 
@@ -117,9 +112,8 @@ impl Drop for Taken {
         // One that was lost is kept in mind: its holder may not write any more.
         if lease.is_of(&mine.id) {
             let _ = give_back(&self.files, &mine.folder, &self.subject, &lease);
-            let _ = fs::remove_file(alive(&mine.folder, &mine.id));
-            // Machines come and go by the hundred; what is left of their locks must not stay for ever.
-            let _ = fs::remove_dir(&mine.folder);
+            alive::remove(&Alive::path(&mine.folder, &mine.id));
+            remove_folder(&self.subject, &mine.folder);
             state.mine.remove(&self.subject);
             self.locks.heart.changed.notify_all();
         }
@@ -144,8 +138,8 @@ impl Locks {
         let folder = subject.folder(root);
         // Those who wait must not stand in the way of who works: most of their looks end here, without the guard.
         if let Some(held) = read(&folder).held
-            && let Ok((Some(file), Process::There)) = process(&alive(&folder, &held.id), &held)
-            && since(read_beat(&file)) < self.lease
+            && let Ok((Some(alive), Process::There)) = Alive::find(&Alive::path(&folder, &held.id), &held)
+            && alive.silent() < self.lease
         {
             return Err(locked(subject, held));
         }
@@ -159,23 +153,21 @@ impl Locks {
             }
         }
         let id = random_id().map_err(failed("lock", &folder))?;
-        let path = alive(&folder, &id);
-        let options = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).clone();
-        let file = options.open(&path).map_err(failed("make", &path))?;
-        file.lock().map_err(failed("lock", &path))?;
-        let device = file.metadata().map_err(failed("read", &path))?.dev();
-        let held = Held { id: id.clone(), place: place(device), holder: holder.clone() };
-        let lease = old.taken(held);
-        let written = beat(&file, 0).map_err(failed("write", &path)).and_then(|()| write(files, &folder, &lease));
-        if let Err(e) = written {
-            let _ = fs::remove_file(&path);
-            return Err(e);
-        }
-        if let Some(gone) = &old.held {
-            // It belongs to nobody any more; if it cannot be removed, it lies there.
-            let _ = fs::remove_file(alive(&folder, &gone.id));
-        }
-        let mine = Mine { id: id.clone(), folder, alive: Arc::new(file), beats: 0 };
+        let path = Alive::path(&folder, &id);
+        let written = Alive::make(&path).and_then(|alive| {
+            let held = Held { id: id.clone(), place: alive.place(&path)?, holder: holder.clone() };
+            write(files, &folder, &old.taken(held)).map(|()| alive)
+        });
+        let alive = match written {
+            Ok(alive) => alive,
+            Err(e) => {
+                alive::remove(&path);
+                return Err(e);
+            }
+        };
+        // Those of earlier holders, and of one that was killed before it had written its name, belong to nobody.
+        alive::tidy(&folder, Some(&id));
+        let mine = Mine { id: id.clone(), folder, alive: Arc::new(alive), beats: 0 };
         let mut state = self.heart.state();
         state.watched.remove(subject);
         state.mine.insert(subject.clone(), mine);
@@ -191,17 +183,17 @@ impl Locks {
 
     /// What can be seen of who holds a lock.
     fn look(&self, folder: &Path, guard: &Path, subject: &Subject, held: &Held) -> Result<Sight, StoreError> {
-        let path = alive(folder, &held.id);
-        let (file, process) = match process(&path, held)? {
-            (Some(file), process) => (file, process),
+        let path = Alive::path(folder, &held.id);
+        let (alive, process) = match Alive::find(&path, held)? {
+            (Some(alive), process) => (alive, process),
             (None, process) => return Ok(Sight { process, silent: Duration::ZERO }),
         };
-        let seen = read_beat(&file);
         if process != Process::Elsewhere {
-            return Ok(Sight { process, silent: since(seen) });
+            return Ok(Sight { process, silent: alive.silent() });
         }
+        let seen = alive.last_beat();
         // The disk's own clock stamped both files; it is as good as ours, and there is only one of it.
-        touch(&File::open(guard).map_err(failed("open", guard))?).map_err(failed("touch", guard))?;
+        alive::touch(&File::open(guard).map_err(failed("open", guard))?).map_err(failed("touch", guard))?;
         let stamp = |path: &Path| fs::metadata(path).and_then(|about| about.modified()).map_err(failed("read", path));
         let by_disk = stamp(guard)?.duration_since(stamp(&path)?).unwrap_or_default();
         // And if that clock was set back: what we saw with our own eyes, on our own.
@@ -234,7 +226,7 @@ impl Locks {
     #[cfg(test)]
     pub(super) fn stop_beating(&self) {
         for mine in self.heart.state().mine.values_mut() {
-            mine.alive = Arc::new(tempfile::tempfile().expect("tests can make temporary files"));
+            mine.alive = Arc::new(Alive::other());
         }
     }
 
@@ -261,15 +253,12 @@ fn pass(subject: &Subject, held: &Held) -> String {
 pub(super) fn see(root: &Path, subject: Subject) -> Result<Option<Seen>, StoreError> {
     let folder = subject.folder(root);
     let Lease { token, held: Some(held) } = read(&folder) else { return Ok(None) };
-    let path = alive(&folder, &held.id);
-    let (file, process) = process(&path, &held)?;
-    let silent = match (&file, process) {
+    let (alive, process) = Alive::find(&Alive::path(&folder, &held.id), &held)?;
+    let silent = match (&alive, process) {
         (_, Process::Gone) | (None, _) => return Ok(None),
-        (Some(file), Process::There) => since(read_beat(file)),
+        (Some(alive), Process::There) => alive.silent(),
         // By two clocks, which is good enough for looking.
-        (Some(file), Process::Elsewhere) => {
-            file.metadata().and_then(|about| about.modified()).ok().and_then(|at| at.elapsed().ok()).unwrap_or_default()
-        }
+        (Some(alive), Process::Elsewhere) => alive.silent_by_stamp().unwrap_or_default(),
     };
     Ok(Some(Seen { subject, token, holder: held.holder, silent, alive: silent < LEASE }))
 }
@@ -289,13 +278,33 @@ pub(super) fn break_up(
     let lease = read(&folder);
     write(files, &folder, &lease.freed())?;
     Ok(lease.held.map(|held| {
-        let _ = fs::remove_file(alive(&folder, &held.id));
+        alive::remove(&Alive::path(&folder, &held.id));
         held.holder
     }))
 }
 
-fn alive(folder: &Path, id: &str) -> PathBuf {
-    folder.join(format!("alive-{id}"))
+/// Removes what killed runs left of locks of machines. Machines come and go by the hundred, and most do not come back.
+/// To be called under the guard.
+pub(super) fn sweep(files: &Files, root: &Path, names: &[MachineName]) {
+    for name in names {
+        let subject = Subject::Machine(name.clone());
+        let folder = subject.folder(root);
+        let gone = match read(&folder).held {
+            None => true,
+            Some(held) => matches!(Alive::find(&Alive::path(&folder, &held.id), &held), Ok((_, Process::Gone))),
+        };
+        if gone && files.remove_file(&folder.join("lock")).is_ok() {
+            alive::tidy(&folder, None);
+            remove_folder(&subject, &folder);
+        }
+    }
+}
+
+/// What is left of the locks of machines must not stay for ever.
+fn remove_folder(subject: &Subject, folder: &Path) {
+    if matches!(subject, Subject::Machine(_)) {
+        let _ = fault::point("lock.remove", folder).and_then(|()| fs::remove_dir(folder));
+    }
 }
 
 /// What is written of a lock. What cannot be read is held by nobody: it is written in one piece or not at all.
@@ -308,81 +317,13 @@ fn read(folder: &Path) -> Lease {
 fn give_back(files: &Files, folder: &Path, subject: &Subject, lease: &Lease) -> Result<(), StoreError> {
     match subject {
         Subject::Fleet(_) => write(files, folder, &lease.freed()),
-        Subject::Machine(_) => {
-            let path = folder.join("lock");
-            fs::remove_file(&path).map_err(failed("remove", &path))
-        }
+        Subject::Machine(_) => files.remove_file(&folder.join("lock")),
     }
 }
 
 fn write(files: &Files, folder: &Path, lease: &Lease) -> Result<(), StoreError> {
     let text = serde_json::to_string(lease).expect("a lease is plain data");
     files.write(&folder.join("lock"), text.as_bytes(), Mode::Private)
-}
-
-/// The holder's file, and whether the holder is there.
-fn process(path: &Path, held: &Held) -> Result<(Option<File>, Process), StoreError> {
-    let file = match File::open(path) {
-        // Whoever gives a lock back, or breaks it, removes it; and nobody else.
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((None, Process::Gone)),
-        other => other.map_err(failed("open", path))?,
-    };
-    let device = file.metadata().map_err(failed("read", path))?.dev();
-    if place(device) != held.place {
-        return Ok((Some(file), Process::Elsewhere));
-    }
-    match file.try_lock_shared() {
-        Ok(()) => Ok((Some(file), Process::Gone)),
-        Err(TryLockError::WouldBlock) => Ok((Some(file), Process::There)),
-        Err(TryLockError::Error(e)) => Err(failed("lock", path)(e)),
-    }
-}
-
-/// This start of this computer, and a disk. Where nobody can tell, no two are the same.
-fn place(device: u64) -> String {
-    match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
-        Ok(boot) => format!("{}/{device}", boot.trim()),
-        Err(_) => format!("{}/{device}", random_id().unwrap_or_default()),
-    }
-}
-
-fn random_id() -> io::Result<String> {
-    let mut random = [0_u8; 8];
-    aws_lc_rs::rand::fill(&mut random).map_err(|_| io::Error::other("no randomness"))?;
-    Ok(random.iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    }))
-}
-
-/// Milliseconds of a clock that all processes of this computer share, and that stands still while it sleeps.
-fn uptime() -> u64 {
-    let now = rustix::time::clock_gettime(ClockId::Monotonic);
-    u64::try_from(now.tv_sec).unwrap_or_default() * 1000 + u64::try_from(now.tv_nsec).unwrap_or_default() / 1_000_000
-}
-
-fn since(beat: Option<(u64, u64)>) -> Duration {
-    // One that cannot be read is being written.
-    beat.map_or(Duration::ZERO, |(_, at)| Duration::from_millis(uptime().saturating_sub(at)))
-}
-
-/// Shows life. In place and of one length, so that a full disk does not stop a heart.
-fn beat(file: &File, count: u64) -> io::Result<()> {
-    file.write_all_at(format!("{count:020} {:020}\n", uptime()).as_bytes(), 0)?;
-    touch(file)
-}
-
-fn touch(file: &File) -> io::Result<()> {
-    let at = |tv_nsec| Timespec { tv_sec: 0, tv_nsec };
-    let times = Timestamps { last_access: at(UTIME_OMIT), last_modification: at(UTIME_NOW) };
-    Ok(rustix::fs::futimens(file, &times)?)
-}
-
-fn read_beat(file: &File) -> Option<(u64, u64)> {
-    let mut text = [0; 41];
-    file.read_exact_at(&mut text, 0).ok()?;
-    let (count, at) = std::str::from_utf8(&text).ok()?.trim().split_once(' ')?;
-    Some((count.parse().ok()?, at.parse().ok()?))
 }
 
 /// Beats until nothing is held.
@@ -408,29 +349,9 @@ fn keep_beating(heart: &Heart, every: Duration) {
             .collect();
         // A disk that hangs must not hang all others.
         drop(state);
-        for (file, count) in files {
+        for (alive, count) in files {
             // One that is missed is not the last.
-            let _ = beat(&file, count).and_then(|()| file.sync_data());
+            let _ = alive.beat_aloud(count);
         }
-    }
-}
-
-/// Waits for a lock of the system's, which lasts as long as the file is open.
-pub(super) fn wait(path: &Path, limit: Duration) -> Result<File, StoreError> {
-    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
-    let file = options.open(path).map_err(failed("open", path))?;
-    let begun = Instant::now();
-    let mut pause = Duration::from_micros(200);
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::Error(e)) => return Err(failed("lock", path)(e)),
-            Err(TryLockError::WouldBlock) if begun.elapsed() >= limit => {
-                let why = format!("another process has held it for {} s", limit.as_secs());
-                return Err(failed("lock", path)(io::Error::new(io::ErrorKind::TimedOut, why)));
-            }
-            Err(TryLockError::WouldBlock) => thread::sleep(pause),
-        }
-        pause = (pause * 2).min(Duration::from_millis(5));
     }
 }

@@ -13,6 +13,7 @@ pub mod issued;
 pub mod memory;
 pub mod plans;
 
+mod alive;
 mod aside;
 mod file;
 mod lease;

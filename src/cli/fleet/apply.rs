@@ -3,7 +3,7 @@
 use super::{
     Contents, FleetFile, inputs, limited, look_within,
     narrow::{self, Narrow},
-    perform::{How, perform},
+    perform::{How, equipped, perform},
     saved::{self, Left, SavedPlan},
     show,
 };
@@ -116,6 +116,7 @@ impl Apply {
         if !self.agreed(cx, out, &ready)? {
             return Ok(Exit::Done);
         }
+        runtime.block_on(equipped(&world, &plan))?;
         let exit = runtime.block_on(perform(&world, &plan, &self.how(&fleet.policy), out))?;
         runtime.shutdown_background();
         self.ended(cx, out, &ready, exit)
@@ -156,6 +157,7 @@ impl Apply {
         if !self.agreed(cx, out, &ready)? {
             return Ok(Exit::Done);
         }
+        runtime.block_on(equipped(&world, &plan))?;
         // Where nothing is to be done nothing is written.
         let busy = !plan.is_noop();
         if busy {

@@ -3,7 +3,7 @@
 use super::{
     FleetFile, count, limited,
     narrow::{self, Narrow},
-    perform::{How, perform},
+    perform::{How, equipped, perform},
     show,
 };
 use crate::{
@@ -70,6 +70,7 @@ impl Run for Destroy {
         let origin = self.fleet.origin(Self::NAME);
         let how = How { parallel: fleet.policy.parallel, on_error: fleet.policy.on_error, style, origin };
         let runtime = cx.runtime()?;
+        runtime.block_on(equipped(&world, &plan))?;
         let exit = runtime.block_on(perform(&world, &plan, &how, out))?;
         runtime.shutdown_background();
         Ok(exit)

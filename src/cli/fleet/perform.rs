@@ -2,7 +2,7 @@
 
 use super::painted;
 use crate::{
-    apply::{Event, Interrupt, Options, apply},
+    apply::{Event, Interrupt, Options, apply, preflight},
     cli::{CliError, Exit, Out, story},
     fleet::OnError,
     harmless::harmless,
@@ -83,6 +83,20 @@ pub(super) async fn perform(world: &World, plan: &Plan, how: &How, out: &mut Out
         summary::Verdict::Partial => Exit::PartlyApplied,
         summary::Verdict::Nothing => Exit::Error,
     })
+}
+
+/// Ends a run before it begins when a secret that it needs is not to be had.
+pub(super) async fn equipped(world: &World, plan: &Plan) -> Result<(), CliError> {
+    let missing = preflight::missing(plan, world).await;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let what: Vec<String> = missing.iter().map(|m| format!("`{}`, {}: {}", m.machine, m.key, m.error)).collect();
+    let mut help = vec!["nothing was done".to_owned()];
+    help.extend(missing.iter().map(|m| m.error.help()));
+    let mut seen = std::collections::BTreeSet::new();
+    help.retain(|line| seen.insert(line.clone()));
+    Err(CliError::Said { what: what.join("\n"), help: Some(help.join("\n")) })
 }
 
 /// Ctrl-C or SIGTERM: once, no new step starts; twice, running ones are cut off.

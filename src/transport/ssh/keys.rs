@@ -310,6 +310,15 @@ fn is_encrypted(text: &str) -> bool {
         || PrivateKey::from_openssh(text).is_ok_and(|key| key.is_encrypted())
 }
 
+/// Whether a key file is one that needs a passphrase. `~/` is the home directory.
+pub async fn is_shut(path: &str) -> bool {
+    let file = expand(path, std::env::home_dir().as_deref());
+    match file {
+        Some(file) => matches!(read_key(&file).await, Ok(Found::Encrypted(_))),
+        None => false,
+    }
+}
+
 /// Why an encrypted key stays closed.
 enum Locked {
     /// There is no passphrase.

@@ -14,7 +14,7 @@ mod proxy;
 mod session;
 
 pub use interactive::{Tty, interactive};
-pub use keys::fingerprint;
+pub use keys::{fingerprint, is_shut};
 pub use session::SshSession;
 
 use super::{
