@@ -294,6 +294,15 @@ fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliE
     (entry.run)(matches, &cx, out)
 }
 
+/// docker-machine remembers no removals, so there its flags for them are taken and not shown.
+fn without_tombstones(command: Command) -> Command {
+    match command.get_name() {
+        rm::Rm::NAME => command.mut_arg("tombstone", |arg| arg.hide(true)),
+        ls::Ls::NAME => command.mut_arg("tombstones", |arg| arg.hide(true)),
+        _ => command,
+    }
+}
+
 /// What the command line says of the SSH client, else the environment; there, a word that says neither is passed over.
 fn native_ssh(matches: &ArgMatches) -> Option<bool> {
     let given = matches.get_one::<String>("native-ssh").cloned();
@@ -368,7 +377,9 @@ fn root_for(program: &str, words: &[String]) -> Command {
                     create::Create::NAME => create::show_flags(command, words),
                     _ => command,
                 })
-                .map(|command| if drop_in(program) { help::as_docker_machine(command) } else { command }),
+                .map(|command| {
+                    if drop_in(program) { help::as_docker_machine(without_tombstones(command)) } else { command }
+                }),
         );
     if drop_in(program) { help::program_as_docker_machine(root) } else { root }
 }
