@@ -224,7 +224,7 @@ fn in_a_fleet_file() {
             stage.machine(words, &[]).ends(1).says("`token`");
         }
     }
-    stage.nothing_kept();
+    none_below(stage.dir.path(), &[&stage.path("secrets")], &stage.canaries);
 }
 
 fn missing() {
