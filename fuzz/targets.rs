@@ -424,7 +424,8 @@ fn ssh_config(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     let Ok(rules) = Rules::parse("config", text) else { return };
     for alias in ["web-1", "gate.example.org", ""] {
-        let ask = Ask { alias: alias.to_owned(), local_user: "me".to_owned(), home: "/home/me".to_owned(), ..Ask::default() };
+        let ask =
+            Ask { alias: alias.to_owned(), local_user: "me".to_owned(), home: "/home/me".to_owned(), ..Ask::default() };
         let Ok(settings) = rules.settings(&ask) else { continue };
         let tokens = Tokens {
             host: settings.host_name.clone().unwrap_or_default(),

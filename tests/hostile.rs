@@ -104,6 +104,19 @@ fn names_are_no_paths_and_no_options() {
 
 #[test]
 fn what_a_store_holds_is_shown_harmlessly() {
+    let mut turns = [
+        &["inspect", "m"][..],
+        &["url", "m"],
+        &["ip", "m"],
+        &["env", "m"],
+        &["config", "m"],
+        &["ssh-config", "g"],
+        &["inspect", "s"],
+        &["status", "broken"],
+        &["inspect", "torn"],
+    ]
+    .into_iter()
+    .cycle();
     for text in corpus() {
         let home = Home::new();
         let quoted = serde_json::to_string(&text).unwrap();
@@ -123,21 +136,64 @@ fn what_a_store_holds_is_shown_harmlessly() {
         let outside = home.path().join("outside");
         fs::create_dir(&outside).unwrap();
         std::os::unix::fs::symlink(&outside, home.store().join("machines/linked")).unwrap();
-        for words in [
-            &["ls", "-t", "1"][..],
-            &["inspect", "m"],
-            &["url", "m"],
-            &["ip", "m"],
-            &["env", "m"],
-            &["config", "m"],
-            &["ssh-config", "g"],
-            &["inspect", "s"],
-            &["status", "broken"],
-            &["inspect", "torn"],
-            &["rm", "-f", "linked"],
-        ] {
+        // All in one, and four of the others: 48 texts bring each of those up more than twenty times.
+        let four = turns.by_ref().take(4);
+        for words in [&["ls", "-t", "1"][..], &["rm", "-f", "linked"]].into_iter().chain(four) {
             is_harmless(&home.in_store("machine", words));
         }
         assert!(outside.exists(), "a link in the store is not followed");
+    }
+}
+
+#[test]
+fn an_import_puts_nothing_anywhere_but_in_its_machine() {
+    let home = Home::new();
+    home.none("good", "tcp://192.0.2.1:2376");
+    let export = home.in_store("machine", &["export", "good", "--plain"]);
+    assert_eq!(export.status, 0, "{}", export.stderr);
+    let honest: serde_json::Value = serde_json::from_str(&export.stdout).unwrap();
+    let record = honest["machines"][0]["record"].as_str().unwrap().to_owned();
+    let paths = ["../out", "/tmp/out", "..", ".", "a/../../out", "machines/x", "record.kdl", "config.json", "", "-rf"];
+    let mut forms = (0..5).cycle();
+    for text in corpus().into_iter().chain(paths.map(str::to_owned)) {
+        let home = Home::new();
+        home.write("machines/other/kept", "kept");
+        let before = tree(home.path());
+        // Each text in the name of a file; and in the content of one, in the record, in config.json or for the whole.
+        for form in [4, forms.next().unwrap()] {
+            let mut export = honest.clone();
+            let machine = &mut export["machines"][0];
+            match form {
+                0 => machine["record"] = record.replace("good", &text.escape_default().to_string()).into(),
+                1 => machine["record"] = format!("{record}{text}").into(),
+                2 => {
+                    machine["config"] =
+                        serde_json::json!({ "Driver": { "IPAddress": text, "URL": text, text.as_str(): [text] } })
+                }
+                3 => machine["files"]["ca.pem"] = text.as_str().into(),
+                _ => machine["files"][text.as_str()] = "out".into(),
+            }
+            // Under its own name, and others.
+            for words in [&["import"][..], &["import", "--name", "new"], &["import", "--name", "../new"]] {
+                is_harmless(&home.run(
+                    "machine",
+                    &[&["-s", home.store().to_str().unwrap()], words].concat(),
+                    &[],
+                    &export.to_string(),
+                ));
+            }
+        }
+        let machines = ["good", "new"].map(|name| home.store().join("machines").join(name));
+        let elsewhere = |path: &String| {
+            let path = Path::new(path);
+            let own = machines.iter().any(|dir| path.parent() == Some(dir));
+            let of_the_store =
+                path.parent() == Some(home.store()) || path.parent() == Some(&home.store().join("machines"));
+            !own && !of_the_store && !path.starts_with(home.store().join("certs"))
+        };
+        let new: Vec<String> =
+            tree(home.path()).into_iter().filter(|path| !before.contains(path)).filter(elsewhere).collect();
+        assert!(new.is_empty(), "{text:?}: {new:?}");
+        assert_eq!(fs::read_to_string(home.store().join("machines/other/kept")).unwrap(), "kept");
     }
 }

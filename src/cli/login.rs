@@ -3,6 +3,7 @@
 
 use super::{CliError, Cx, machine::Machine, world};
 use crate::{
+    driver::DriverError,
     record::Power,
     store::{Area, Mode},
     transport::{
@@ -43,7 +44,10 @@ impl<'a> Login<'a> {
     /// Refuses a machine that does not run, which only its driver can tell from one that cannot be reached, and a key
     /// that nobody would take. `doing` is what cannot be done with it then.
     pub(super) async fn check(&self, doing: &str) -> Result<(), CliError> {
-        if !matches!(self.machine.power().await, Ok(Power::Running | Power::Unknown) | Err(CliError::NoDriver(_))) {
+        if !matches!(
+            self.machine.power().await,
+            Ok(Power::Running | Power::Unknown) | Err(CliError::NoDriver(_) | CliError::Driver(DriverError::Secret(_)))
+        ) {
             let (error, name) = (if self.cx.drop_in() { "Error: " } else { "" }, self.machine.name());
             return Err(CliError::Said {
                 what: format!("{error}{doing}: Host \"{name}\" is not running"),

@@ -1,7 +1,7 @@
 //! `url`: where the engine of a machine listens.
 
 use super::{CliError, Cx, Exit, Group, Out, Run, answer, machine::Machine, names};
-use crate::record::Power;
+use crate::{driver::DriverError, record::Power};
 
 /// Print the URL of a machine's engine
 #[derive(clap::Args)]
@@ -31,10 +31,11 @@ impl Run for Url {
     }
 }
 
-/// The URL of a machine that runs. A machine whose driver we lack is believed to.
+/// The URL of a machine that runs. One whose driver we lack is believed to, and one whose driver cannot be asked without
+/// a secret that is not set: who only uses a machine needs no credentials of its provider.
 pub(super) async fn running(machine: &Machine) -> Result<String, CliError> {
     let power = match machine.power().await {
-        Err(CliError::NoDriver(_)) => Power::Running,
+        Err(CliError::NoDriver(_) | CliError::Driver(DriverError::Secret(_))) => Power::Running,
         other => other?,
     };
     machine.url().filter(|_| power == Power::Running).ok_or_else(|| CliError::said("Host is not running"))

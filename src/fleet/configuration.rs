@@ -207,15 +207,17 @@ fn read_option(spec: &OptionSpec, entry: &Entry) -> Result<serde_json::Value, Pr
         .help(format!(
             "say where it is: `{0}: {{ env: NAME }}`, `{0}: {{ file: PATH }}` or `{0}: {{ command: COMMAND }}`",
             spec.key
-        )));
+        ))
+        .hide(&value));
     }
+    let hide = |problem: Problem| if spec.secrecy == Secrecy::Secret { problem.hide(&value) } else { problem };
     options::read(spec, &value).map_err(|message| {
         let label = if node.is_null() { "there is no value".to_owned() } else { format!("this is {}", node.noun()) };
-        Problem::new(Code::BadOption, message).at(node.at, label).help(format!(
+        hide(Problem::new(Code::BadOption, message).at(node.at, label).help(format!(
             "`{}`: {}",
             spec.key,
             reference::lower_first(spec.help)
-        ))
+        )))
     })
 }
 

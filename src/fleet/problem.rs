@@ -119,6 +119,44 @@ pub struct Problem {
     files: Files,
     /// Labels in files other than that of the first, which an excerpt of that one cannot show.
     elsewhere: Vec<Elsewhere>,
+    /// What no excerpt may show.
+    hidden: Hidden,
+}
+
+/// Texts that may be secrets.
+#[derive(Clone, Default, Eq, PartialEq)]
+struct Hidden(Vec<String>);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+/// Shorter texts are no secrets, and stand everywhere.
+const SHORTEST: usize = 4;
+
+impl Hidden {
+    fn gather(&mut self, value: &serde_json::Value) {
+        match value {
+            serde_json::Value::String(text) => self.0.push(text.clone()),
+            serde_json::Value::Array(items) => items.iter().for_each(|item| self.gather(item)),
+            serde_json::Value::Object(map) => map.values().for_each(|item| self.gather(item)),
+            _ => {}
+        }
+    }
+}
+
+/// As long as before in bytes and characters, so that places stay where they are.
+fn masked(text: &str) -> String {
+    let mask = |c: char| match c.len_utf8() {
+        _ if c == '\n' => c,
+        1 => '*',
+        2 => '\u{b7}',
+        3 => '\u{2022}',
+        _ => '\u{1f512}',
+    };
+    text.chars().map(mask).collect()
 }
 
 /// The files that places are in, in the order they were given.
@@ -127,7 +165,29 @@ type Files = Option<Arc<[NamedSource<String>]>>;
 impl Problem {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
         let (labels, elsewhere) = (Vec::new(), Vec::new());
-        Self { code, message: message.into(), help: None, labels, files: None, elsewhere }
+        Self { code, message: message.into(), help: None, labels, files: None, elsewhere, hidden: Hidden::default() }
+    }
+
+    /// Shows its own place, and wherever else the same stands, without what stands there.
+    pub(super) fn hide(mut self, value: &serde_json::Value) -> Self {
+        self.hidden.gather(value);
+        self
+    }
+
+    /// Masks in the texts of files what must not be shown.
+    fn mask(&self, texts: &mut [String]) {
+        if self.hidden.0.is_empty() {
+            return;
+        }
+        if let Some(place) = self.place()
+            && let Some(text) = texts.get_mut(place.file())
+            && let Some(there) = text.get(place.start()..place.start() + place.len()).map(masked)
+        {
+            text.replace_range(place.start()..place.start() + place.len(), &there);
+        }
+        for hidden in self.hidden.0.iter().filter(|hidden| hidden.len() >= SHORTEST) {
+            texts.iter_mut().for_each(|text| *text = text.replace(hidden, &masked(hidden)));
+        }
     }
 
     pub(super) fn at(mut self, place: Place, label: impl Into<String>) -> Self {
@@ -279,8 +339,10 @@ impl FleetProblems {
 
     /// Problems of a fleet; places are in these files.
     pub(super) fn among(sources: &[Source], problems: Problems) -> Self {
-        let files: Arc<[_]> = sources.iter().map(|s| NamedSource::new(&s.name, s.text.clone())).collect();
         let mut problems = problems.found;
+        let mut texts: Vec<String> = sources.iter().map(|source| source.text.clone()).collect();
+        problems.iter().for_each(|problem| problem.mask(&mut texts));
+        let files: Arc<[_]> = sources.iter().zip(texts).map(|(s, text)| NamedSource::new(&s.name, text)).collect();
         for problem in &mut problems {
             let file = problem.place().map_or(0, Place::file);
             if sources.get(file).is_some_and(|source| source.form == Form::Kdl) {
