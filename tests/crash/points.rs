@@ -181,7 +181,7 @@ pub(crate) fn the_points_are_where_the_effects_are() {
         }
     };
     let store =
-        ["lock.open", "lock.write", "store.create", "store.write", "store.sync", "store.rename", "store.sync-dir"];
+        ["lock.open", "lock.create", "lock.write", "lock.remove", "store.create", "store.write", "store.sync", "store.rename", "store.sync-dir"];
     of_all(&store, &STEPS);
     of_all(&["store.mkdir", "driver.create", "driver.create.done"], &["create", "change"]);
     of_all(
@@ -190,4 +190,5 @@ pub(crate) fn the_points_are_where_the_effects_are() {
     );
     of_all(&["driver.change", "driver.change.done"], &["create", "change"]);
     of_all(&["driver.rm", "driver.rm.done", "store.remove"], &["change", "destroy"]);
+    of_all(&["hook.run", "hook.run.done"], &STEPS);
 }
