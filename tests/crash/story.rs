@@ -152,8 +152,11 @@ impl Place {
             let record = store.get(&name(lost)).unwrap();
             store.put_tombstone(&Tombstone::of(&record, NOW, "no answer")).unwrap();
             store.remove(&record.name).unwrap();
-            let serial = Some(cloud.machines[lost].serial);
-            cloud.hooks.extend(["pre-rm", "post-rm"].map(|point| (lost.to_owned(), serial, point.to_owned())));
+        }
+        // Hooks of a removal ran with those removals; and nobody knows of hooks of what no record names yet.
+        for unknown in ["lost", "second", "found"] {
+            let serial = Some(cloud.machines[unknown].serial);
+            cloud.hooks.extend(["pre-rm", "post-rm"].map(|point| (unknown.to_owned(), serial, point.to_owned())));
         }
         cloud.keep();
     }
