@@ -68,7 +68,7 @@ const CASES: &[Case] = &[
 
 const CREATE_WEB: Line = "create -d none --url tcp://127.0.0.1:1 web";
 const CREATE_DB: Line = "create -d none --url tcp://127.0.0.1:2 db";
-const FLEET: &str = "fleet: f\ndefaults: { hooks: { post-create: [': >made-$MACHINE_NAME'], pre-rm: [': >goes-$MACHINE_NAME'], post-rm: [': >gone-$MACHINE_NAME'] } }\nhosts:\n  web: { driver: none, url: 'tcp://127.0.0.1:1' }\n  db: { driver: none, url: 'tcp://127.0.0.1:2', depends_on: [web] }\n";
+const FLEET: &str = "fleet: f\ndefaults: { hooks: { post-create: [{ run: ': >made-$MACHINE_NAME' }], pre-rm: [{ run: ': >goes-$MACHINE_NAME' }], post-rm: [{ run: ': >gone-$MACHINE_NAME' }] } }\nhosts:\n  web: { driver: none, url: 'tcp://127.0.0.1:1' }\n  db: { driver: none, url: 'tcp://127.0.0.1:2', depends_on: [web] }\n";
 
 fn command(root: &Path, line: &str) -> Command {
     let mut command = child::command("machine", root);
