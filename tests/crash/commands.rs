@@ -52,11 +52,7 @@ const CASES: &[Case] = &[
     Case { before: &[], command: "plan --out plan.json fleet.yaml", again: &["plan --out plan.json fleet.yaml"] },
     // Nobody can say whether a machine of a driver that is not there has gone.
     Case { before: &["!box"], command: "rm -f box", again: &["=rm -f box"] },
-    Case {
-        before: &["!box", "rm -f box"],
-        command: "rm --tombstone -f box",
-        again: &["=rm --tombstone -f box"],
-    },
+    Case { before: &["!box", "rm -f box"], command: "rm --tombstone -f box", again: &["=rm --tombstone -f box"] },
     Case { before: &[CREATE_WEB], command: "adopt --fleet f web", again: &["adopt --fleet f web"] },
     Case { before: &[CREATE_WEB], command: "export --plain -o web.txt web", again: &["export --plain -o web.txt web"] },
     Case {

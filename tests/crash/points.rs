@@ -181,8 +181,17 @@ pub(crate) fn the_points_are_where_the_effects_are() {
             assert!(names[step].contains(*name), "`{step}` passes no {name}: {:?}", names[step]);
         }
     };
-    let store =
-        ["lock.open", "lock.create", "lock.write", "lock.remove", "store.create", "store.write", "store.sync", "store.rename", "store.sync-dir"];
+    let store = [
+        "lock.open",
+        "lock.create",
+        "lock.write",
+        "lock.remove",
+        "store.create",
+        "store.write",
+        "store.sync",
+        "store.rename",
+        "store.sync-dir",
+    ];
     of_all(&store, &STEPS);
     of_all(&["store.mkdir", "driver.create", "driver.create.done"], &["create", "change"]);
     of_all(
