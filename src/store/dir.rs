@@ -260,7 +260,7 @@ impl Store for DirStore {
         let dir = self.dir_of(name);
         match fs::symlink_metadata(&dir) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                if self.leftovers()?.is_empty() {
+                if self.leftovers()?.is_empty() && !self.has_machine_locks()? {
                     return Ok(());
                 }
             }

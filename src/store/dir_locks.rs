@@ -26,10 +26,17 @@ impl DirStore {
 
     /// Removes what killed runs left of locks of machines.
     pub(super) fn sweep_locks(&self) -> Result<(), StoreError> {
-        let locked: Vec<MachineName> =
-            names(&self.root.join("locks"))?.into_iter().filter_map(|name| MachineName::new(name).ok()).collect();
-        lock::sweep(&self.files, &self.root, &locked);
+        lock::sweep(&self.files, &self.root, &self.machine_locks()?);
         Ok(())
+    }
+
+    /// Whether a machine is locked, or was by a run that was killed.
+    pub(super) fn has_machine_locks(&self) -> Result<bool, StoreError> {
+        Ok(!self.machine_locks()?.is_empty())
+    }
+
+    fn machine_locks(&self) -> Result<Vec<MachineName>, StoreError> {
+        Ok(names(&self.root.join("locks"))?.into_iter().filter_map(|name| MachineName::new(name).ok()).collect())
     }
 
     /// All locks that somebody holds.
@@ -37,9 +44,7 @@ impl DirStore {
         let fleets = names(&self.root.join("fleets"))?
             .into_iter()
             .filter_map(|name| FleetName::new(name).ok().map(Subject::Fleet));
-        let machines = names(&self.root.join("locks"))?
-            .into_iter()
-            .filter_map(|name| MachineName::new(name).ok().map(Subject::Machine));
+        let machines = self.machine_locks()?.into_iter().map(Subject::Machine);
         let seen = fleets.chain(machines).map(|subject| lock::see(&self.root, subject));
         seen.filter_map(Result::transpose).collect()
     }

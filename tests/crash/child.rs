@@ -147,8 +147,11 @@ fn install(root: PathBuf) {
     }));
 }
 
-/// A path without what differs from process to process: `.web.4711-3.new` is `.web.N.new`.
+/// A path without what differs from process to process: `.web.4711-3.new` is `.web.N.new`, `alive-2f…` is `alive-N`.
 fn lasting(path: &str) -> String {
+    if let Some((folder, _)) = path.split_once("/alive-") {
+        return format!("{folder}/alive-N");
+    }
     let own = format!(".{}-", std::process::id());
     let Some((before, after)) = path.split_once(&own) else { return path.to_owned() };
     format!("{before}.N{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))

@@ -14,7 +14,8 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// Words of a command line, separated by blanks. `=` begins one that may fail, for then it has nothing to do.
+/// Words of a command line, separated by blanks. `=` begins one that may fail, for then it has nothing to do; `?` one
+/// that must find nothing to do; `!` what somebody else did.
 type Line = &'static str;
 
 struct Case {
@@ -31,18 +32,31 @@ const CASES: &[Case] = &[
     },
     Case { before: &[CREATE_WEB, CREATE_DB], command: "rm -y web", again: &["=rm -y web"] },
     Case { before: &[CREATE_WEB, CREATE_DB], command: "context sync", again: &["context sync"] },
-    // Keys of docker's contexts go with the machine.
+    // Keys of docker's contexts come and go with the machine.
+    Case { before: &[CREATE_WEB, "!keys web", CREATE_DB], command: "context sync", again: &["context sync"] },
     Case {
-        before: &[CREATE_WEB, CREATE_DB, "context sync"],
+        before: &[CREATE_WEB, "!keys web", CREATE_DB, "context sync"],
         command: "rm -y web",
         again: &["=rm -y web", "context sync"],
     },
-    Case { before: &[], command: "apply -y fleet.yaml", again: &["apply -y fleet.yaml", "apply -y fleet.yaml"] },
+    // With hooks, each of which leaves a file.
+    Case { before: &[], command: "apply -y fleet.yaml", again: &["apply -y fleet.yaml", "?apply -y fleet.yaml"] },
     Case { before: &["apply -y fleet.yaml"], command: "destroy -y fleet.yaml", again: &["destroy -y fleet.yaml"] },
+    Case { before: &["apply -y fleet.yaml"], command: "rm -y db", again: &["=rm -y db"] },
+    // A plan is done once, and goes on where it was cut off.
+    Case {
+        before: &["plan --out plan.json fleet.yaml"],
+        command: "apply -y plan.json",
+        again: &["apply -y plan.json", "?apply -y fleet.yaml", "apply -y plan.json"],
+    },
+    Case { before: &[], command: "plan --out plan.json fleet.yaml", again: &["plan --out plan.json fleet.yaml"] },
+    // Nobody can say whether a machine of a driver that is not there has gone.
+    Case { before: &["!box"], command: "rm -f box", again: &["=rm -f box"] },
+    Case { before: &["!box", "rm -f box"], command: "rm --tombstone -f box", again: &["=rm --tombstone -f box"] },
     Case { before: &[CREATE_WEB], command: "adopt --fleet f web", again: &["adopt --fleet f web"] },
     Case { before: &[CREATE_WEB], command: "export --plain -o web.txt web", again: &["export --plain -o web.txt web"] },
     Case {
-        before: &[CREATE_WEB, "export --plain -o web.txt web"],
+        before: &[CREATE_WEB, "!keys web", "context sync", "export --plain -o web.txt web"],
         command: "import --name zz web.txt",
         again: &["=rm -y zz", "import --name zz web.txt"],
     },
@@ -50,12 +64,12 @@ const CASES: &[Case] = &[
 
 const CREATE_WEB: Line = "create -d none --url tcp://127.0.0.1:1 web";
 const CREATE_DB: Line = "create -d none --url tcp://127.0.0.1:2 db";
-const FLEET: &str = "fleet: f\nhosts:\n  web: { driver: none, url: 'tcp://127.0.0.1:1' }\n  db: { driver: none, url: 'tcp://127.0.0.1:2', depends_on: [web] }\n";
+const FLEET: &str = "fleet: f\ndefaults: { hooks: { post-create: [{ run: ': >made-$MACHINE_NAME' }], pre-rm: [{ run: ': >goes-$MACHINE_NAME' }], post-rm: [{ run: ': >gone-$MACHINE_NAME' }] } }\nhosts:\n  web: { driver: none, url: 'tcp://127.0.0.1:1' }\n  db: { driver: none, url: 'tcp://127.0.0.1:2', depends_on: [web] }\n";
 
 fn command(root: &Path, line: &str) -> Command {
     let mut command = child::command("machine", root);
     command
-        .args(line.trim_start_matches('=').split(' '))
+        .args(line.trim_start_matches(['=', '?']).split(' '))
         .env("HOME", root.join("home"))
         .env("DOCKER_CONFIG", root.join("docker"))
         .env("MACHINE_STORAGE_PATH", root.join("store"))
@@ -69,7 +83,25 @@ fn given(root: &Path, line: &str, context: &str) -> Output {
     let output = command(root, line).output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() || line.starts_with('='), "`{line}` {context}: {said}");
+    let told = String::from_utf8_lossy(&output.stdout);
+    assert!(!line.starts_with('?') || told.contains("Nothing to do"), "`{line}` {context}: {told}");
     output
+}
+
+/// What is there without the program: keys of a machine, or a machine of docker-machine's.
+#[expect(clippy::disallowed_methods, reason = "a fixture needs no durability")]
+fn found(root: &Path, line: &str) {
+    let machines = root.join("store/machines");
+    if let Some(name) = line.strip_prefix("!keys ") {
+        for file in ["ca.pem", "cert.pem", "key.pem"] {
+            fs::write(machines.join(name).join(file), format!("{file}\n")).unwrap();
+        }
+    } else {
+        fs::create_dir_all(machines.join("box")).unwrap();
+        let config = r#"{"ConfigVersion": 3, "Driver": {"IPAddress": "192.0.2.9", "MachineName": "box"},
+            "DriverName": "virtualbox", "HostOptions": {}, "Name": "box"}"#;
+        fs::write(machines.join("box/config.json"), config).unwrap();
+    }
 }
 
 /// Every file, without temporary ones, which are ignored.
@@ -99,7 +131,11 @@ fn cut_off(bench: &Bench, case: &Case) -> usize {
     #[expect(clippy::disallowed_methods, reason = "a fixture needs no durability")]
     fs::write(root.join("fleet.yaml"), FLEET).unwrap();
     for line in *before {
-        given(&root, line, "");
+        if line.starts_with('!') {
+            found(&root, line);
+        } else {
+            given(&root, line, "");
+        }
     }
     bench.save("before");
     let trace = bench.path("trace");
@@ -118,6 +154,7 @@ fn cut_off(bench: &Bench, case: &Case) -> usize {
         assert_eq!(status.signal(), Some(9), "{context}");
         let listed = given(&root, "ls --format {{.Name}}|{{.Error}}", &context);
         assert!(!String::from_utf8_lossy(&listed.stdout).contains("will not parse"), "{context}");
+        given(&root, "history", &context);
         for line in *again {
             given(&root, line, &context);
         }

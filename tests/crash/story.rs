@@ -1,15 +1,17 @@
-//! A fleet of fakes and what becomes of it: adopted, found again, created, changed, replaced, pruned, destroyed. The
-//! store is a real folder; the provider is a file that outlives the processes that ask it.
+//! A fleet of fakes and what becomes of it: adopted, found again, created, changed, replaced, pruned, destroyed, with
+//! hooks around all of it, and with remains of two machines whose removal nobody could confirm. The store is a real
+//! folder; the provider is a file that outlives the processes that ask it.
 
 use crate::support::{self, Cloud, FakeMachine, NOW, Shared};
 use machine::{
     apply::{End, Interrupt, Options, Outcome, apply},
     engine::EngineSpec,
     fleet::{Fleet, HostSpec, OnError, Policy},
-    hook::Hooks,
+    hook::{Command, Hook, Hooks, On, Point},
     name::{FleetName, MachineName},
     observe::observe,
     plan::{Inputs, Plan},
+    record::Tombstone,
     store::{Holder, Store, StoreError, dir::DirStore},
     world::World,
 };
@@ -61,11 +63,37 @@ fn fleet(hosts: impl IntoIterator<Item = (String, HostSpec)>) -> Fleet {
     }
 }
 
-/// What is desired in a step.
+/// Hooks at all points here, and after changes also on the host.
+fn hooks() -> Hooks {
+    let hook = |point: Point, on| Hook {
+        name: format!("{on:?}").to_lowercase(),
+        run: Command::Shell(format!("fake-hook {point}")),
+        on,
+        timeout: 60,
+    };
+    let at = |point| {
+        let there = (point == Point::PostUpgrade).then(|| hook(point, On::Host));
+        (point, std::iter::once(hook(point, On::Local)).chain(there).collect())
+    };
+    Hooks(Point::ALL.map(at).into_iter().collect())
+}
+
+/// What is desired in a step: with hooks at every host, or at every third of many.
 pub(crate) fn wanted(step: &str) -> Fleet {
+    let mut fleet = hosts(step);
+    let every = match step {
+        "before" => return fleet,
+        step if STEPS.contains(&step) => 1,
+        _ => 3,
+    };
+    fleet.hosts.values_mut().step_by(every).for_each(|host| host.hooks = hooks());
+    fleet
+}
+
+fn hosts(step: &str) -> Fleet {
     let of = |hosts: &[(&str, HostSpec)]| fleet(hosts.iter().map(|(n, h)| ((*n).to_owned(), h.clone())));
     match step {
-        "before" => of(&[("taken", host(1, "a", "x", "0", &[])), ("found", host(1, "a", "x", "0", &[]))]),
+        "before" => of(&["taken", "found", "lost", "second"].map(|name| (name, host(1, "a", "x", "0", &[])))),
         "create" => of(&[
             ("first", host(1, "a", "x", "0", &[])),
             ("second", host(1, "a", "x", "0", &["first"])),
@@ -108,7 +136,8 @@ impl Place {
         Cloud::at(&self.disk()).machines
     }
 
-    /// Before the first step: one machine is recorded without a fleet, one is there without a record.
+    /// Before the first step: one machine is recorded without a fleet, one is there without a record, and of two it is
+    /// only known that they may be there, one of which has the name of a new one.
     pub(crate) fn prepare(&self) {
         fs::create_dir_all(&self.root).unwrap();
         self.perform("before").unwrap();
@@ -117,6 +146,19 @@ impl Place {
         taken.fleet = None;
         store.put(&taken).unwrap();
         store.remove(&name("found")).unwrap();
+        let mut cloud = Cloud::at(&self.disk());
+        cloud.hooked = true;
+        for lost in ["lost", "second"] {
+            let record = store.get(&name(lost)).unwrap();
+            store.put_tombstone(&Tombstone::of(&record, NOW, "no answer")).unwrap();
+            store.remove(&record.name).unwrap();
+        }
+        // Hooks of a removal ran with those removals; and nobody knows of hooks of what no record names yet.
+        for unknown in ["lost", "second", "found"] {
+            let serial = Some(cloud.machines[unknown].serial);
+            cloud.hooks.extend(["pre-rm", "post-rm"].map(|point| (unknown.to_owned(), serial, point.to_owned())));
+        }
+        cloud.keep();
     }
 
     /// Does a step; says what failed.
@@ -132,8 +174,39 @@ impl Place {
     pub(crate) fn nothing_is_forgotten(&self, unknown: &[&str], context: &dyn std::fmt::Display) {
         let snapshot = self.store().snapshot().unwrap();
         assert_eq!(snapshot.broken, BTreeMap::new(), "{context}");
+        assert_eq!(snapshot.broken_tombstones, BTreeMap::new(), "{context}");
         for machine in self.machines().into_keys().filter(|n| !unknown.contains(&n.as_str())) {
-            assert!(snapshot.machines.contains_key(&name(&machine)), "`{machine}` is forgotten: {context}");
+            let known = snapshot.machines.contains_key(&name(&machine))
+                || snapshot.tombstones.values().any(|stone| stone.machine.as_str() == machine);
+            assert!(known, "`{machine}` is forgotten: {context}");
+        }
+    }
+
+    /// That nothing lies there that concerns nobody any more: remains, locks of who is gone, halves of machines; and
+    /// that no hook was forgotten.
+    #[track_caller]
+    fn is_tidy(&self, context: &dyn std::fmt::Display) {
+        let stones: Vec<String> = self.store().tombstones().unwrap().into_keys().collect();
+        assert_eq!(stones, Vec::<String>::new(), "nobody looked for them after {context}");
+        let files = |folder: &str| -> Vec<String> {
+            let entries = fs::read_dir(self.root.join("store").join(folder)).into_iter().flatten();
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+        };
+        let hidden: Vec<String> =
+            files("machines").into_iter().filter(|n| n.starts_with('.') && n.ends_with(".removed")).collect();
+        assert_eq!(hidden, Vec::<String>::new(), "keys of removed machines lie there after {context}");
+        let alive: Vec<String> = files("fleets/test").into_iter().filter(|n| n.starts_with("alive-")).collect();
+        assert_eq!(alive, Vec::<String>::new(), "of locks of who is gone after {context}");
+        let Cloud { hooks, machines, hooked, .. } = Cloud::at(&self.disk());
+        let at = |name: &str, which: &str| hooks.iter().rposition(|(of, _, point)| of == name && point == which);
+        for name in hooks.iter().map(|(name, ..)| name).filter(|name| !machines.contains_key(*name)) {
+            assert!(at(name, "pre-rm") <= at(name, "post-rm"), "`post-rm` of {name} was forgotten after {context}");
+        }
+        for (name, machine) in machines.iter().filter(|(name, _)| hooked && at(name, "pre-create").is_some()) {
+            let ran = hooks.iter().any(|(of, at, point)| {
+                of == name && *at == Some(machine.serial) && (point == "post-create" || point == "post-upgrade")
+            });
+            assert!(ran, "`post-create` of {name} was forgotten after {context}");
         }
     }
 
@@ -163,7 +236,9 @@ impl Place {
             let id = record.instance.map(|instance| instance.id);
             assert_eq!(id, Some(format!("i-{}", there.serial)), "{host} is another instance after {context}");
             assert_eq!(record.pending, BTreeMap::new(), "{host} after {context}");
+            assert_eq!(record.hooks.pending, [], "hooks of {host} after {context}");
         }
+        self.is_tidy(context);
     }
 
     /// That one destroy leaves nothing, but what was never recorded: neither at the provider nor in the store.
@@ -180,13 +255,7 @@ impl Place {
         let left: Vec<String> = self.machines().into_keys().filter(|n| !unknown.contains(&n.as_str())).collect();
         assert_eq!(left, free, "at the provider after {context}");
         assert_eq!(self.store().names().unwrap(), free, "recorded after {context}");
-        let hidden: Vec<String> = fs::read_dir(self.root.join("store/machines"))
-            .into_iter()
-            .flatten()
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .filter(|n| n.starts_with('.') && n != ".lock")
-            .collect();
-        assert_eq!(hidden, Vec::<String>::new(), "keys of removed machines lie there after {context}");
+        self.is_tidy(context);
     }
 }
 
