@@ -16,6 +16,7 @@ mod group;
 mod hooks;
 mod kdl;
 mod kdl_fmt;
+mod kdl_string;
 mod kdl_token;
 mod kdl_write;
 mod limit;

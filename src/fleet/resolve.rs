@@ -211,7 +211,16 @@ fn tls_names(names: Vec<String>, section: Option<&Node>, problems: &mut Problems
 fn policy(section: Option<&Node>, problems: &mut Problems) -> Policy {
     let (raw, strange): (RawPolicy, _) = section.map(|node| read("policy", node, problems)).unwrap_or_default();
     refuse(&strange, "policy", problems);
-    let RawPolicy { parallel, on_error, prune, max_delete, max_unavailable, renew_before_days, timeouts, bastion_sessions } = raw;
+    let RawPolicy {
+        parallel,
+        on_error,
+        prune,
+        max_delete,
+        max_unavailable,
+        renew_before_days,
+        timeouts,
+        bastion_sessions,
+    } = raw;
     if max_unavailable.is_some_and(super::Limit::is_nothing)
         && let Some(entry) = section.and_then(|node| node.entry("max_unavailable"))
     {
