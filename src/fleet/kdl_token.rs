@@ -6,6 +6,7 @@
 use super::{
     kdl_string::{Quoted, quoted},
     node::Place,
+    parse::MAX_DEPTH,
     problem::{Code, Problem, Problems},
 };
 
@@ -47,12 +48,14 @@ pub(super) enum Kind {
 
 /// The tokens of a text. `None`: the problems say where it cannot be read any further.
 pub(super) fn tokens(file: u16, text: &str, problems: &mut Problems) -> Option<Vec<Token>> {
-    let mut lexer = Lexer { file, text, at: 0, tokens: Vec::new(), problems };
+    let mut lexer = Lexer { file, text, at: 0, tokens: Vec::new(), depth: 0, values: 0, problems };
     if text.starts_with('\u{feff}') {
         lexer.at = '\u{feff}'.len_utf8();
     }
     while let Some(c) = lexer.peek() {
-        if let Err(problem) = lexer.next(c) {
+        let before = lexer.tokens.len();
+        // Here already, for megabytes of what nobody means would make a tree before it is refused.
+        if let Err(problem) = lexer.next(c).and_then(|()| lexer.bounded(before)) {
             lexer.problems.push(*problem);
             return None;
         }
@@ -96,6 +99,10 @@ struct Lexer<'a> {
     text: &'a str,
     at: usize,
     tokens: Vec<Token>,
+    /// Blocks that are open.
+    depth: usize,
+    /// Keys and values so far.
+    values: usize,
     problems: &'a mut Problems,
 }
 
@@ -112,6 +119,24 @@ impl<'a> Lexer<'a> {
 
     fn push(&mut self, kind: Kind, start: usize) {
         self.tokens.push(Token { kind, start, end: self.at });
+    }
+
+    /// Refuses what is deeper or larger than any fleet. `before` is how many tokens there were.
+    fn bounded(&mut self, before: usize) -> Step<()> {
+        let Some(last) = self.tokens.get(before..).and_then(<[Token]>::last) else { return Ok(()) };
+        let at = self.place(last.start, last.end);
+        match last.kind {
+            Kind::Open => self.depth += 1,
+            Kind::Close => self.depth = self.depth.saturating_sub(1),
+            Kind::Bare | Kind::Text(_) | Kind::Number(_) | Kind::Flag | Kind::Null | Kind::Unknown => self.values += 1,
+            // A property is one value, and an annotation none.
+            Kind::Equals | Kind::OpenType => self.values = self.values.saturating_sub(1),
+            _ => {}
+        }
+        if self.depth > MAX_DEPTH {
+            return Err(Box::new(super::parse::too_deep(at)));
+        }
+        super::parse::refuse_many(self.values, at)
     }
 
     fn place(&self, start: usize, end: usize) -> Place {
