@@ -11,7 +11,7 @@ use std::{
     io::Write as _,
     path::{Path, PathBuf},
     process::{Command, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 fn root() -> PathBuf {
@@ -29,15 +29,31 @@ fn fine(name: &str, text: &str) -> Fleet {
 
 /// Every example, and what it is called.
 fn examples() -> Vec<(String, String)> {
-    let mut all: Vec<(String, String)> = fs::read_dir(root().join("examples/fleets"))
-        .unwrap()
+    let folder = root().join("examples/fleets");
+    let mut all: Vec<(String, String)> = ["", "overlays"]
+        .iter()
+        .flat_map(|within| fs::read_dir(folder.join(within)).unwrap())
         .map(|entry| entry.unwrap().path())
         .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
-        .map(|path| (path.file_stem().unwrap().to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap()))
+        .map(|path| {
+            let name = path.strip_prefix(&folder).unwrap().with_extension("");
+            (name.to_str().unwrap().to_owned(), fs::read_to_string(&path).unwrap())
+        })
         .collect();
     all.sort();
-    assert!(all.len() > 5);
+    assert!(all.len() > 5 && all.iter().any(|(name, _)| name == "overlays/prod"));
     all
+}
+
+/// The fleet of an example: one of the overlays is laid over the base in `form`, with the values it wants.
+#[track_caller]
+fn example(name: &str, form: &str, text: &str) -> Fleet {
+    let Some(overlay) = name.strip_prefix("overlays/") else { return fine(&format!("x.{form}"), text) };
+    let read = |file: &str| Source::new(file, fs::read_to_string(root().join("examples/fleets").join(file)).unwrap());
+    let base = (overlay != "base").then(|| read(&format!("overlays/base.{form}")));
+    let files: Vec<Source> = base.into_iter().chain([Source::new(format!("x.{form}"), text)]).collect();
+    fleet::load_all(&files, &[read("overlays/prod.env")], &inputs())
+        .unwrap_or_else(|e| panic!("{name}: {:?}", miette::Report::new(e)))
 }
 
 fn converted(name: &str, text: &str, to: Form) -> String {
@@ -54,7 +70,7 @@ fn every_example_has_a_twin_in_kdl_that_is_the_same_fleet() {
             fs::write(&path, kdl.split_once('\n').unwrap().1).unwrap();
         }
         let kdl = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
-        assert_eq!(fine("x.kdl", &kdl), fine("x.yaml", &yaml), "{name}");
+        assert_eq!(example(&name, "kdl", &kdl), example(&name, "yaml", &yaml), "{name}");
         assert_eq!(fleet::format("x.kdl", &kdl).unwrap(), kdl, "{name}.kdl: run `machine fmt`");
         let comments = |text: &str, mark: &str| text.lines().filter(|l| l.trim_start().starts_with(mark)).count();
         assert_eq!(comments(&kdl, "//") + 1, comments(&yaml, "#"), "{name}: comments, but for the editor's line");
@@ -66,7 +82,7 @@ fn every_example_goes_to_kdl_and_back() {
     for (name, yaml) in examples() {
         let kdl = converted("x.yaml", &yaml, Form::Kdl);
         let back = converted("x.kdl", &kdl, Form::Yaml);
-        assert_eq!(fine("x.yaml", &back), fine("x.yaml", &yaml), "{name}");
+        assert_eq!(example(&name, "yaml", &back), example(&name, "yaml", &yaml), "{name}");
         assert_eq!(fleet::format("x.yaml", &back).unwrap(), back, "{name}: as `machine fmt` leaves it");
         assert_eq!(fleet::format("x.kdl", &kdl).unwrap(), kdl, "{name}: as `machine fmt` leaves it");
         assert_eq!(converted("x.yaml", &back, Form::Kdl), kdl, "{name}: once more changes nothing");
@@ -254,6 +270,12 @@ fn formatting_changes_blanks_and_converting_changes_no_file() {
     assert_eq!(folder.run(&["fmt", "--check"], "").0, 0);
 }
 
+/// What the process has computed so far: on a machine that does other things as well, the clock on the wall says little.
+fn spent() -> Duration {
+    let spent = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(u64::try_from(spent.tv_sec).unwrap(), u32::try_from(spent.tv_nsec).unwrap())
+}
+
 /// Bytes that a process had at most.
 fn most_memory() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
@@ -274,8 +296,20 @@ fn files_that_nobody_means_are_answered_soon() {
         (0..2_000).map(|n| format!("l{n}: x")).collect::<Vec<_>>().join(", "),
         (0..5_000).map(|n| format!("h{n}: {{ groups: [g] }}")).collect::<Vec<_>>().join(", ")
     );
+    let anchors =
+        format!("{}[{}]{}", (0..60).map(|n| format!("[&a{n} ")).collect::<String>(), some("1,"), "]".repeat(60));
+    let wrong = |n: usize| (0..n).map(|n| format!("l{n}: []")).collect::<Vec<_>>().join(", ");
+    // More than this is no machine's slowness: what is not linear takes minutes.
+    let (seconds, bytes) = if cfg!(debug_assertions) { (60, 1 << 30) } else { (10, 1 << 30) };
     for (name, text) in [
         ("bomb.yaml", bomb),
+        ("anchors.yaml", format!("fleet: x\nx: {anchors}\ny: *a0\n")),
+        ("twice.yaml", fill("a: 1\n").split_at(9 << 20).0.to_owned()),
+        ("merged.yaml", format!("x: &x {{ {} }}\ny: {{ <<: *x }}\n", wrong(200_000))),
+        (
+            "labels.yaml",
+            format!("fleet: x\nhosts: {{}}\ndefaults: {{ engine: {{ labels: {{ {} }} }} }}\n", wrong(50_000)),
+        ),
         ("groups.yaml", groups),
         ("deep.yaml", fill("[")),
         ("deep.kdl", fill("a {")),
@@ -289,14 +323,14 @@ fn files_that_nobody_means_are_answered_soon() {
         ("hashes.kdl", some("#")),
         ("items.yaml", format!("hosts: [{}]", some("1,"))),
     ] {
-        let started = Instant::now();
+        let started = spent();
         let problems = fleet::load(name, &text, &Inputs::default()).expect_err(name);
         let first = &problems.problems()[0];
         assert!(problems.line_and_column(first).is_some() && first.help.is_some(), "{name}: {first}");
-        let took = started.elapsed();
+        let took = spent() - started;
         println!("{name}: {took:?}, {} MiB at most, {first}", most_memory() >> 20);
-        assert!(took < Duration::from_secs(300), "{name} took {took:?}");
+        assert!(took < Duration::from_secs(seconds), "{name} took {took:?}");
+        assert!(most_memory() < bytes, "{name} took {} MiB", most_memory() >> 20);
     }
-    assert!(most_memory() < 4 << 30, "{}", most_memory());
     assert!(Path::new("/proc/self/status").exists() || most_memory() == 0);
 }

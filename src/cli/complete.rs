@@ -77,9 +77,12 @@ fn hosts(place: &Place<'_>) -> Vec<String> {
     let usual = || fleet::DEFAULT_FILES.into_iter().find(|name| Path::new(name).exists());
     let Some(file) = named.or_else(usual) else { return Vec::new() };
     let Ok(text) = std::fs::read_to_string(path(file)) else { return Vec::new() };
-    let inputs = fleet::Inputs { default_name: Some("fleet".to_owned()), ..fleet::Inputs::default() };
-    let fleet = fleet::load(file, &text, &inputs);
-    fleet.map(|fleet| fleet.hosts.keys().map(ToString::to_string).collect()).unwrap_or_default()
+    let mut names: Vec<String> = fleet::host_names(&[fleet::Source::new(file, text)], &fleet::Inputs::default())
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    names.sort();
+    names
 }
 
 /// A word that the shell has not expanded yet.

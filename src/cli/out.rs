@@ -15,11 +15,14 @@ impl Out {
     /// A text, with nothing in it that a terminal would obey but colours.
     pub(super) fn text(&mut self, text: &str) -> Result<(), CliError> {
         let text = harmless(text);
-        // Taking colours out goes piece by piece: a long text without any is spared that.
-        let written = if text.contains('\x1b') {
-            self.0.write_all(text.as_bytes())
-        } else {
+        // The stream takes colours out piece by piece, and writes each: a long text is written at once.
+        let written = if !text.contains('\x1b') {
             self.0.as_inner().lock().write_all(text.as_bytes())
+        } else if self.0.current_choice() == anstream::ColorChoice::Never {
+            let plain = anstream::adapter::strip_str(&text).to_string();
+            self.0.as_inner().lock().write_all(plain.as_bytes())
+        } else {
+            self.0.write_all(text.as_bytes())
         };
         written.map_err(CliError::Stdout)
     }

@@ -22,9 +22,6 @@ use super::{
 };
 use std::{collections::HashMap, ops::Range};
 
-/// As deep as YAML may be.
-const MAX_DEPTH: usize = 64;
-
 /// Reads a fleet file. `None`: the problems say why there is no tree.
 pub(super) fn parse(file: u16, text: &str, problems: &mut Problems) -> Option<Node> {
     let mut root = document(file, text, problems)?;
@@ -39,8 +36,9 @@ pub(super) fn document(file: u16, text: &str, problems: &mut Problems) -> Option
 
 /// Reads any document, and where the stretches are that `/-` leaves out.
 pub(super) fn read(file: u16, text: &str, problems: &mut Problems) -> Option<(Node, Vec<Range<usize>>)> {
+    let before = problems.len();
     let tokens: Vec<Token> = tokens(file, text, problems)?.into_iter().filter(|t| t.kind != Kind::Comment).collect();
-    let mut parser = Parser { file, text, tokens, at: 0, values: 0, dropped: Vec::new(), problems };
+    let mut parser = Parser { file, text, tokens, at: 0, dropped: Vec::new(), problems };
     let children = match parser.nodes(0) {
         Ok(children) => children,
         Err(problem) => {
@@ -49,7 +47,10 @@ pub(super) fn read(file: u16, text: &str, problems: &mut Problems) -> Option<(No
         }
     };
     if children.is_empty() {
-        parser.problems.push(super::parse::empty_file(file));
+        // What was passed over is more than nothing.
+        if parser.problems.len() == before {
+            parser.problems.push(super::parse::empty_file(file));
+        }
         return None;
     }
     let entries = children.into_iter().map(|child| child.entry).collect();
@@ -96,7 +97,6 @@ struct Parser<'a> {
     text: &'a str,
     tokens: Vec<Token>,
     at: usize,
-    values: usize,
     /// What `/-` leaves out.
     dropped: Vec<Range<usize>>,
     problems: &'a mut Problems,
@@ -141,9 +141,6 @@ impl Parser<'_> {
 
     /// Nodes up to the end of the block, or of the text.
     fn nodes(&mut self, depth: usize) -> Step<Vec<Child>> {
-        if depth > MAX_DEPTH {
-            return Err(Box::new(super::parse::too_deep(self.here())));
-        }
         let mut children = Vec::new();
         loop {
             self.skip(|k| matches!(k, Kind::Newline | Kind::Semicolon));
@@ -240,8 +237,6 @@ impl Parser<'_> {
         let mut open =
             Open { name: Name { text, at, bare }, kind, arguments: Vec::new(), properties: Vec::new(), children: None };
         self.rest_of_node(&mut open, depth)?;
-        self.values += 1;
-        super::parse::refuse_many(self.values, at)?;
         Ok(self.close(open))
     }
 
@@ -352,8 +347,6 @@ impl Parser<'_> {
                 return Err(Box::new(Self::wrong(at, "a value is missing here", "this is none", help)));
             }
         };
-        self.values += 1;
-        super::parse::refuse_many(self.values, at)?;
         let style = match annotation {
             Some((name, _)) if name == "plain" => Style::Plain,
             Some((name, at)) => {

@@ -4,7 +4,9 @@
 //! has no places for keys and values of properties. A property test holds that both agree.
 
 use super::{
+    kdl_string::{Quoted, quoted},
     node::Place,
+    parse::MAX_DEPTH,
     problem::{Code, Problem, Problems},
 };
 
@@ -46,12 +48,14 @@ pub(super) enum Kind {
 
 /// The tokens of a text. `None`: the problems say where it cannot be read any further.
 pub(super) fn tokens(file: u16, text: &str, problems: &mut Problems) -> Option<Vec<Token>> {
-    let mut lexer = Lexer { file, text, at: 0, tokens: Vec::new(), problems };
+    let mut lexer = Lexer { file, text, at: 0, tokens: Vec::new(), depth: 0, values: 0, problems };
     if text.starts_with('\u{feff}') {
         lexer.at = '\u{feff}'.len_utf8();
     }
     while let Some(c) = lexer.peek() {
-        if let Err(problem) = lexer.next(c) {
+        let before = lexer.tokens.len();
+        // Here already, for megabytes of what nobody means would make a tree before it is refused.
+        if let Err(problem) = lexer.next(c).and_then(|()| lexer.bounded(before)) {
             lexer.problems.push(*problem);
             return None;
         }
@@ -68,7 +72,7 @@ pub(super) fn is_blank(c: char) -> bool {
 }
 
 /// Characters that no KDL text may have: they show as nothing, or turn the direction of what follows.
-fn is_banned(c: char) -> bool {
+pub(super) fn is_banned(c: char) -> bool {
     matches!(c, '\0'..='\u{8}' | '\u{e}'..='\u{1f}' | '\u{7f}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
@@ -95,6 +99,10 @@ struct Lexer<'a> {
     text: &'a str,
     at: usize,
     tokens: Vec<Token>,
+    /// Blocks that are open.
+    depth: usize,
+    /// Keys and values so far.
+    values: usize,
     problems: &'a mut Problems,
 }
 
@@ -111,6 +119,24 @@ impl<'a> Lexer<'a> {
 
     fn push(&mut self, kind: Kind, start: usize) {
         self.tokens.push(Token { kind, start, end: self.at });
+    }
+
+    /// Refuses what is deeper or larger than any fleet. `before` is how many tokens there were.
+    fn bounded(&mut self, before: usize) -> Step<()> {
+        let Some(last) = self.tokens.get(before..).and_then(<[Token]>::last) else { return Ok(()) };
+        let at = self.place(last.start, last.end);
+        match last.kind {
+            Kind::Open => self.depth += 1,
+            Kind::Close => self.depth = self.depth.saturating_sub(1),
+            Kind::Bare | Kind::Text(_) | Kind::Number(_) | Kind::Flag | Kind::Null | Kind::Unknown => self.values += 1,
+            // A property is one value, and an annotation none.
+            Kind::Equals | Kind::OpenType => self.values = self.values.saturating_sub(1),
+            _ => {}
+        }
+        if self.depth > MAX_DEPTH {
+            return Err(Box::new(super::parse::too_deep(at)));
+        }
+        super::parse::refuse_many(self.values, at)
     }
 
     fn place(&self, start: usize, end: usize) -> Place {
@@ -364,13 +390,13 @@ impl<'a> Lexer<'a> {
                 Some(c) => at += c.len_utf8(),
             }
         };
-        let body = &self.text[from..end];
+        let string = Quoted { file: self.file, text: self.text, start, from, end };
         let text = if many {
-            self.dedented(start, from, body, hashes == 0)?
+            string.dedented(hashes == 0)?
         } else if hashes > 0 {
-            body.to_owned()
+            string.body().to_owned()
         } else {
-            self.unescaped(from, body)?
+            string.unescaped()?
         };
         self.at = end + close.len();
         self.push(Kind::Text(text), start);
@@ -386,126 +412,10 @@ impl<'a> Lexer<'a> {
             &format!("end it with `{close}`; a string of several lines stands between `\"\"\"`"),
         )
     }
-
-    /// The lines between `"""` without what the last one begins with.
-    fn dedented(&self, start: usize, from: usize, body: &str, escapes: bool) -> Step<String> {
-        let joined = if escapes { without_blank_escapes(body) } else { body.to_owned() };
-        let normal = joined.replace("\r\n", "\n").replace(is_newline, "\n");
-        let lines: Vec<&str> = normal.split('\n').collect();
-        let [first, inner @ .., last] = &lines[..] else {
-            return Err(Box::new(self.wrong(
-                start,
-                from,
-                "a string between `\"\"\"` begins on the next line",
-                "a new line must follow",
-                "break the line after it, and before the closing one",
-            )));
-        };
-        if !first.is_empty() || last.contains(|c| !is_blank(c)) {
-            return Err(Box::new(self.wrong(
-                start,
-                from,
-                "`\"\"\"` stands alone on its line",
-                "text beside it, or beside the closing one",
-                "break the line after it, and before the closing one",
-            )));
-        }
-        let mut text = String::with_capacity(normal.len());
-        for (n, line) in inner.iter().enumerate() {
-            if n > 0 {
-                text.push('\n');
-            }
-            if line.chars().all(is_blank) {
-                continue;
-            }
-            let Some(line) = line.strip_prefix(last) else {
-                return Err(Box::new(self.wrong(
-                    start,
-                    from,
-                    "a line of this string begins before its end",
-                    "in this string",
-                    "begin all lines with the blanks that stand before the closing `\"\"\"`",
-                )));
-            };
-            text.push_str(&if escapes { self.unescaped(from, line)? } else { line.to_owned() });
-        }
-        Ok(text)
-    }
-
-    fn unescaped(&self, from: usize, body: &str) -> Step<String> {
-        if !body.contains('\\') {
-            return Ok(body.to_owned());
-        }
-        let body = without_blank_escapes(body);
-        let mut text = String::with_capacity(body.len());
-        let mut rest = body.as_str();
-        while let Some(at) = rest.find('\\') {
-            text.push_str(&rest[..at]);
-            let mut after = rest[at + 1..].chars();
-            let escape = after.next().unwrap_or_default();
-            rest = after.as_str();
-            text.push(match escape {
-                'n' => '\n',
-                'r' => '\r',
-                't' => '\t',
-                'b' => '\u{8}',
-                'f' => '\u{c}',
-                's' => ' ',
-                '\\' | '"' => escape,
-                'u' => {
-                    let code = rest.strip_prefix('{').and_then(|r| r.split_once('}'));
-                    let c = code.filter(|(digits, _)| (1..=6).contains(&digits.len()));
-                    let c = c.and_then(|(digits, after)| {
-                        Some((char::from_u32(u32::from_str_radix(digits, 16).ok()?)?, after))
-                    });
-                    let Some((c, after)) = c else { return Err(Box::new(self.bad_escape(from, "\\u"))) };
-                    rest = after;
-                    c
-                }
-                _ => return Err(Box::new(self.bad_escape(from, &format!("\\{escape}")))),
-            });
-        }
-        text.push_str(rest);
-        Ok(text)
-    }
-
-    fn bad_escape(&self, from: usize, escape: &str) -> Problem {
-        let at = self.text[from..].find(escape).map_or(from, |n| from + n);
-        self.wrong(
-            at,
-            at + escape.len(),
-            &format!("`{escape}` means nothing in a string"),
-            "not an escape",
-            "write `\\\\` for the character itself; a raw string stands between `#\"` and `\"#`",
-        )
-    }
 }
 
 fn closing(quotes: &str, hashes: usize) -> String {
     format!("{quotes}{}", "#".repeat(hashes))
-}
-
-/// `\` and the blanks and line ends after it are nothing.
-fn without_blank_escapes(body: &str) -> String {
-    let mut text = String::with_capacity(body.len());
-    let mut rest = body;
-    while let Some(at) = rest.find('\\') {
-        text.push_str(&rest[..at]);
-        let after = &rest[at + 1..];
-        match after.chars().next() {
-            Some(c) if is_blank(c) || is_newline(c) => {
-                rest = after.trim_start_matches(|c| is_blank(c) || is_newline(c));
-            }
-            Some(c) => {
-                text.push('\\');
-                text.push(c);
-                rest = &after[c.len_utf8()..];
-            }
-            None => rest = after,
-        }
-    }
-    text.push_str(rest);
-    text
 }
 
 /// A word that is a number, as YAML would write it.
@@ -532,23 +442,4 @@ pub(super) fn number(word: &str) -> Option<String> {
     let (whole, fraction) = mantissa.split_once('.').map_or((mantissa, None), |(w, f)| (w, Some(f)));
     let exponent_fine = exponent.is_none_or(|e| digits(e.strip_prefix(['-', '+']).unwrap_or(e), 10));
     (digits(whole, 10) && fraction.is_none_or(|f| digits(f, 10)) && exponent_fine).then(|| word.replace('_', ""))
-}
-
-/// A text in quotes, on one line.
-pub(super) fn quoted(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            c if is_newline(c) || is_banned(c) => out.push_str(&format!("\\u{{{:x}}}", c as u32)),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }

@@ -2,7 +2,8 @@
 
 use super::{
     convert::{end_of, on_one_line},
-    kdl_token::{is_blank, is_newline, is_reserved, is_word, looks_like_number, number, quoted},
+    kdl_string::quoted,
+    kdl_token::{is_blank, is_newline, is_reserved, is_word, looks_like_number, number},
     node::{Entry, Meaning, Node, Place, Scalar, Value},
     remarks::Remarks,
     shape::Shape,

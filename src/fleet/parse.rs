@@ -8,10 +8,10 @@ use super::{
     problem::{Code, Problem, Problems},
 };
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// A fleet file is six deep; daemon.json a few more.
-const MAX_DEPTH: usize = 64;
+pub(super) const MAX_DEPTH: usize = 64;
 /// Values that aliases may copy: 10,000 hosts with ten options each, five times over.
 const MAX_COPIED: usize = 500_000;
 /// Values of a file: 100,000 hosts with a dozen options each.
@@ -27,6 +27,7 @@ pub(super) fn parse(file: u16, text: &str, problems: &mut Problems) -> Option<No
         open: Vec::new(),
         anchors: HashMap::new(),
         copied: 0,
+        anchored: 0,
         values: 0,
         last: 0,
         problems,
@@ -252,6 +253,8 @@ struct Builder<'a> {
     /// `None`: the anchor's value is not complete yet.
     anchors: HashMap<usize, Option<Node>>,
     copied: usize,
+    /// Values that anchors keep.
+    anchored: usize,
     values: usize,
     /// Where the last token ends that has characters of its own.
     last: usize,
@@ -342,6 +345,11 @@ impl Builder<'_> {
 
     /// What an alias stands for.
     fn copy(&mut self, id: usize, place: Place) -> Result<Node, Problem> {
+        if self.anchored > MAX_VALUES {
+            return Err(Problem::new(Code::TooLarge, format!("anchors hold more than {MAX_VALUES} values"))
+                .at(place, "used here")
+                .help("put anchors on small values, not around each other"));
+        }
         let Some(Some(node)) = self.anchors.get(&id) else {
             return Err(Problem::new(Code::BadAlias, "this alias stands for something that contains it")
                 .at(place, "it never ends")
@@ -359,7 +367,10 @@ impl Builder<'_> {
     /// Puts a complete value where it belongs; gives it back when it is the root.
     fn place(&mut self, mut node: Node, anchor: usize) -> Option<Node> {
         if anchor != 0 {
-            self.anchors.insert(anchor, Some(node.clone()));
+            self.anchored += node.size();
+            // Anchors inside each other would keep the same values again and again. Without one, its aliases are refused.
+            let kept = (self.anchored <= MAX_VALUES).then(|| node.clone());
+            self.anchors.insert(anchor, kept);
         }
         let Some(open) = self.open.last_mut() else {
             return Some(node);
@@ -418,9 +429,13 @@ impl Builder<'_> {
                 again.push(n);
             }
         }
-        again.sort_unstable();
-        for n in again.into_iter().rev() {
-            entries.remove(n);
+        if !again.is_empty() {
+            again.sort_unstable();
+            let mut n = 0;
+            entries.retain(|_| {
+                n += 1;
+                again.binary_search(&(n - 1)).is_err()
+            });
         }
     }
 
@@ -429,11 +444,8 @@ impl Builder<'_> {
         let at = from.at;
         match from.value {
             Value::Map(more) => {
-                for entry in more {
-                    if !entries.iter().any(|e| e.key == entry.key) {
-                        entries.push(entry);
-                    }
-                }
+                let there: HashSet<String> = entries.iter().map(|e| e.key.clone()).collect();
+                entries.extend(more.into_iter().filter(|entry| !there.contains(&entry.key)));
             }
             Value::List(list) if list.iter().all(|n| matches!(n.value, Value::Map(_))) => {
                 for node in list {

@@ -323,6 +323,9 @@ impl Diagnostic for Problem {
     }
 }
 
+/// Problems that are shown with what stands around them: each takes reading the text up to there.
+const SHOWN: usize = 50;
+
 /// Everything that is wrong with a fleet, in the order of its files and their text. There is at least one problem.
 #[derive(Clone, Debug)]
 pub struct FleetProblems {
@@ -392,7 +395,8 @@ impl fmt::Display for FleetProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let n = self.problems.len();
         let have = if self.files.len() == 1 { "has" } else { "have" };
-        write!(f, "{} {have} {n} problem{}", self.file_name(), if n == 1 { "" } else { "s" })
+        write!(f, "{} {have} {n} problem{}", self.file_name(), if n == 1 { "" } else { "s" })?;
+        if n > SHOWN { write!(f, "; these are the first {SHOWN}") } else { Ok(()) }
     }
 }
 
@@ -400,7 +404,7 @@ impl Error for FleetProblems {}
 
 impl Diagnostic for FleetProblems {
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
-        Some(Box::new(self.problems.iter().map(|p| p as &dyn Diagnostic)))
+        Some(Box::new(self.problems.iter().take(SHOWN).map(|p| p as &dyn Diagnostic)))
     }
 }
 
@@ -423,6 +427,15 @@ impl Problems {
         if self.found.len() < Self::KEPT {
             self.found.push(problem);
         }
+    }
+
+    /// Takes over what was found elsewhere.
+    pub(super) fn append(&mut self, others: Self) {
+        others.found.into_iter().for_each(|problem| self.push(problem));
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.found.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {

@@ -25,6 +25,9 @@ pub(super) struct Strange<'a> {
     pub(super) top: bool,
 }
 
+/// Wrong values that are told of one thing: each is another reading of it.
+const MOST: usize = 100;
+
 /// Reads what stands under `key` as far as it can be read. The rest is in the problems, and in the strange keys.
 pub(super) fn read<'a, T>(key: &str, node: &'a Node, problems: &mut Problems) -> (T, Vec<Strange<'a>>)
 where
@@ -41,7 +44,8 @@ where
             Err(error) => {
                 let wrong = error.0.node.unwrap_or(ptr::from_ref(node));
                 problems.push(error.on(node, Some(key)).problem());
-                if wrong == ptr::from_ref(node) || reading.left_out.borrow().contains(&wrong) {
+                let told = reading.left_out.borrow().len();
+                if wrong == ptr::from_ref(node) || told >= MOST || reading.left_out.borrow().contains(&wrong) {
                     return (T::default(), reading.strange.into_inner());
                 }
                 reading.left_out.borrow_mut().push(wrong);

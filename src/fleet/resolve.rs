@@ -21,10 +21,13 @@ use crate::{
     record::OptionValues,
     transport::limited::Timeouts,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet, HashMap},
+};
 
 /// Machines a fleet may have.
-const MAX_MACHINES: usize = 100_000;
+pub(super) const MAX_MACHINES: usize = 100_000;
 /// The driver that is told an engine's URL and sets nothing up.
 const NO_ENGINE: &str = "none";
 
@@ -256,11 +259,10 @@ fn hosts(
     let mut machines = 0;
     // With what their groups give them.
     let whole: Vec<_> = section.entries().iter().map(|entry| named.complete(entry, problems)).collect();
-    for entry in whole.iter().map(AsRef::as_ref) {
-        let (raw, strange): (RawHost, _) = read(&entry.key, &entry.node, problems);
-        refuse(&inner(&strange), "", problems);
-        let members = members(entry, raw.count, &mut machines, problems);
-        specs.push(host(entry, raw, &strange, configurations, defaults, problems));
+    let read = read_hosts(&whole, configurations, defaults, problems);
+    for (entry, (count, spec)) in whole.iter().map(AsRef::as_ref).zip(read) {
+        let members = members(entry, count, &mut machines, problems);
+        specs.push(spec);
         groups.push(Group { entry, members });
     }
     refuse_same_names(&groups, named, problems);
@@ -279,6 +281,43 @@ fn hosts(
         hosts.extend(last.map(|name| (name, spec)));
     }
     hosts.into_iter().collect()
+}
+
+/// Hosts that one thread reads: a fleet of more is read by several at once.
+const OF_A_THREAD: usize = 10_000;
+
+/// What each host says: how many machines, and what they are.
+fn read_hosts(
+    whole: &[Cow<'_, Entry>],
+    configurations: &Configurations<'_>,
+    defaults: &Defaults,
+    problems: &mut Problems,
+) -> Vec<(Option<usize>, Option<HostSpec>)> {
+    let read = |entry: &Entry, problems: &mut Problems| {
+        let (raw, strange): (RawHost, _) = read(&entry.key, &entry.node, problems);
+        refuse(&inner(&strange), "", problems);
+        (raw.count, host(entry, raw, &strange, configurations, defaults, problems))
+    };
+    if whole.len() <= OF_A_THREAD {
+        return whole.iter().map(|entry| read(entry, problems)).collect();
+    }
+    let part = |entries: &[Cow<'_, Entry>]| {
+        let mut problems = Problems::default();
+        let hosts: Vec<_> = entries.iter().map(|entry| read(entry, &mut problems)).collect();
+        (hosts, problems)
+    };
+    std::thread::scope(|scope| {
+        let part = &part;
+        let running: Vec<_> = whole.chunks(OF_A_THREAD).map(|entries| scope.spawn(move || part(entries))).collect();
+        let mut all = Vec::with_capacity(whole.len());
+        // In file order, whoever ends first.
+        for thread in running {
+            let (hosts, found) = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            all.extend(hosts);
+            problems.append(found);
+        }
+        all
+    })
 }
 
 /// Names of the machines a host stands for.

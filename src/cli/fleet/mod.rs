@@ -124,11 +124,18 @@ fn painted(plan: &Plan) -> String {
         Some('!') => Some(AnsiColor::Magenta),
         _ => None,
     };
-    let paint = |line: &str| match colour(line) {
-        Some(colour) => format!("{0}{line}{0:#}", colour.on_default()),
-        None => line.to_owned(),
-    };
-    plan.to_string().lines().map(paint).collect::<Vec<_>>().join("\n")
+    let text = plan.to_string();
+    let mut painted = String::with_capacity(text.len() * 5 / 4);
+    for (n, line) in text.lines().enumerate() {
+        if n > 0 {
+            painted.push('\n');
+        }
+        match colour(line) {
+            Some(colour) => painted.push_str(&format!("{0}{line}{0:#}", colour.on_default())),
+            None => painted.push_str(line),
+        }
+    }
+    painted
 }
 
 /// Shows a plan before it is applied or refused: to a person, or as the first event to a program.
