@@ -377,9 +377,11 @@ fn root_for(program: &str, words: &[String]) -> Command {
                     create::Create::NAME => create::show_flags(command, words),
                     _ => command,
                 })
-                .map(|command| {
-                    if drop_in(program) { help::as_docker_machine(without_tombstones(command)) } else { command }
-                }),
+                .map(
+                    |command| {
+                        if drop_in(program) { help::as_docker_machine(without_tombstones(command)) } else { command }
+                    },
+                ),
         );
     if drop_in(program) { help::program_as_docker_machine(root) } else { root }
 }

@@ -21,7 +21,7 @@ const MAX_EDGES: usize = 1_000_000;
 
 /// For each group, the machines each of its members waits for.
 pub(super) fn resolve(groups: &[Group<'_>], named: &Groups<'_>, problems: &mut Problems) -> Vec<BTreeSet<MachineName>> {
-    let names = Names::new(groups, named);
+    let known = Names::new(groups, named);
     let mut edges: Vec<BTreeMap<usize, &Node>> = Vec::with_capacity(groups.len());
     let mut count = 0_usize;
     let mut waits = Vec::with_capacity(groups.len());
@@ -30,9 +30,9 @@ pub(super) fn resolve(groups: &[Group<'_>], named: &Groups<'_>, problems: &mut P
         let mut machines = BTreeSet::new();
         // What is not a text has been refused already.
         for (at, name) in group.entry.node.entry("depends_on").iter().flat_map(|e| e.node.texts()) {
-            let found = names.find(name);
+            let found = known.find(name);
             if found.is_none() {
-                let problem = names.unknown(name, at, problems);
+                let problem = known.unknown(name, at, problems);
                 problems.push(problem);
             }
             for (target, members) in found.unwrap_or_default() {

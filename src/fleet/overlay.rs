@@ -77,9 +77,9 @@ fn merge(entries: &mut Vec<Entry>, more: Vec<Entry>, absent: Absent, problems: &
             }
             Some(&n) => {
                 let below = &mut entries[n];
-                if !matches!((&below.node.value, &entry.node.value), (Value::Map(_), Value::Map(_)))
-                    && !(matches!(below.node.value, Value::Map(_)) && entry.node.is_null())
-                {
+                let is_map = |node: &Node| matches!(node.value, Value::Map(_));
+                let goes_in = is_map(&below.node) && (is_map(&entry.node) || entry.node.is_null());
+                if !goes_in {
                     below.key_at = entry.key_at;
                 }
                 lay_over(&mut below.node, entry.node, absent, problems);

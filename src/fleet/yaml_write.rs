@@ -26,7 +26,7 @@ pub(super) fn tidy(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for line in text.lines() {
         let before = out.lines().next_back();
-        let opens = before.is_none_or(|l| l.is_empty());
+        let opens = before.is_none_or(str::is_empty);
         if !(line.is_empty() && opens) {
             out.push_str(line);
             out.push('\n');
@@ -141,8 +141,7 @@ fn flow(node: &Node) -> Option<String> {
 
 fn value(scalar: &Scalar) -> String {
     match scalar.meaning() {
-        Meaning::Null => scalar.text.clone(),
-        Meaning::Flag(_) | Meaning::Whole(_) | Meaning::Real(_) => scalar.text.clone(),
+        Meaning::Null | Meaning::Flag(_) | Meaning::Whole(_) | Meaning::Real(_) => scalar.text.clone(),
         Meaning::Text(words) => text(words),
     }
 }

@@ -1,7 +1,10 @@
 use super::*;
 use crate::{
     engine::EngineSpec,
-    record::{EngineRecord, Instance, OptionValues, Part, Pending, SshEndpoint, codec::tests::record as any_record},
+    record::{
+        EngineRecord, Instance, OptionValues, Part, Pending, SshEndpoint, codec::tests::record as any_record,
+        docker_machine::ConfigFile,
+    },
     store::file::Effect,
 };
 use proptest::prelude::*;

@@ -70,18 +70,11 @@ pub(crate) struct Farm {
 /// What was seen of clients.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    now: AtomicUsize,
-    most: AtomicUsize,
     logins: AtomicUsize,
     commands: AtomicUsize,
 }
 
 impl Counts {
-    /// Most clients that were being answered at the same time, since this was asked last.
-    pub(crate) fn most(&self) -> usize {
-        self.most.swap(0, Ordering::Relaxed)
-    }
-
     /// Logins since this was asked last.
     pub(crate) fn logins(&self) -> usize {
         self.logins.swap(0, Ordering::Relaxed)
@@ -243,14 +236,10 @@ impl Host {
             while let Ok((stream, _)) = listener.accept().await {
                 let (config, host) = (Arc::clone(&config), self.clone());
                 tokio::spawn(async move {
-                    let counts = Arc::clone(&host.counts);
-                    let now = counts.now.fetch_add(1, Ordering::Relaxed) + 1;
-                    counts.most.fetch_max(now, Ordering::Relaxed);
                     let stream = slow::slow(stream, one_way);
                     if let Ok(session) = server::run_stream(config, stream, host).await {
                         session.await.ok();
                     }
-                    counts.now.fetch_sub(1, Ordering::Relaxed);
                 });
             }
         });
