@@ -25,9 +25,10 @@ check:
     cargo clippy --locked --all-targets -- -D warnings
 
 # The figures of the README, in one run.
-bench:
+# Names take only those parts: `just bench plans far`.
+bench *PARTS:
     sh scripts/setup.sh tests
-    cargo bench --locked --bench figures
+    cargo bench --locked --bench figures -- {{PARTS}}
 
 # Bring generated files up to date: the schema, the snapshots of what people read.
 regenerate:

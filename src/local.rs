@@ -225,7 +225,7 @@ mod tests {
         Command::Shell(text.to_owned())
     }
 
-    const LONG: Duration = Duration::from_secs(60);
+    const LONG: Duration = Duration::from_mins(1);
 
     #[tokio::test]
     async fn a_command_is_run_in_its_folder_with_its_variables_and_heard() {

@@ -114,7 +114,9 @@ fn feed(target: &'static Target, seed: u64) {
         };
         let corpus = corpus(target.name);
         assert!(!corpus.is_empty());
-        corpus.iter().for_each(|(_, input)| tell(input));
+        for (_, input) in &corpus {
+            tell(input);
+        }
         let mut chance = Chance(seed);
         let begun = Instant::now();
         let mut runs = corpus.len();

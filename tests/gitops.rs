@@ -291,8 +291,10 @@ fn the_pipelines_of_gitlab_do_what_they_say() {
 #[test]
 fn a_plan_of_a_thousand_hosts_fits_into_a_comment() {
     let runner = Runner::new();
-    let hosts: String =
-        (0..1000).map(|n| format!("  host-with-a-long-name-{n}: {{ url: 'tcp://192.0.2.1:{n}' }}\n")).collect();
+    let hosts: String = (0..1000)
+        .map(|n| format!("  host-with-a-long-name-{n}: {{ url: 'tcp://192.0.2.1:{n}' }}\n"))
+        .collect::<Vec<_>>()
+        .concat();
     let text = fs::read_to_string(runner.path("checkout/fleet.yaml")).unwrap();
     let text = format!("{}hosts:\n{hosts}", text.split("hosts:\n").next().unwrap());
     fs::write(runner.path("checkout/fleet.yaml"), text).unwrap();

@@ -168,7 +168,7 @@ fn an_import_puts_nothing_anywhere_but_in_its_machine() {
                 1 => machine["record"] = format!("{record}{text}").into(),
                 2 => {
                     machine["config"] =
-                        serde_json::json!({ "Driver": { "IPAddress": text, "URL": text, text.as_str(): [text] } })
+                        serde_json::json!({ "Driver": { "IPAddress": text, "URL": text, text.as_str(): [text] } });
                 }
                 3 => machine["files"]["ca.pem"] = text.as_str().into(),
                 _ => machine["files"][text.as_str()] = "out".into(),

@@ -1,7 +1,5 @@
 //! Hooks on a real host: here and there, once, ended when they take too long, run again after a failure or a kill.
 
-#![expect(clippy::disallowed_methods, reason = "the tests look at this computer with its own programs")]
-
 mod lab;
 
 use lab::Lab;

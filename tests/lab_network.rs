@@ -153,7 +153,7 @@ fn a_bad_network_costs_bounded_time_and_one_more_apply() {
     lab.machine(&["ssh", "bad", "--", "systemctl", "poweroff", "-ff"]);
     let (code, said) = running.end();
     println!("--- {:?}\n{said}", begun.elapsed());
-    assert!(begun.elapsed() < Duration::from_secs(120), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_mins(2), "{:?}", begun.elapsed());
     assert_eq!(code, 3, "{said}");
     assert!(said.contains("error: bad: engine failed") && said.contains("good  converged"), "{said}");
     converges(&lab, &file);
@@ -201,9 +201,9 @@ policy: {{ timeouts: {{ {timeouts} }} }}
         running.until("provisioning with");
         let begun = Instant::now();
         if stalls {
-            proxy.set(Weather::Stalled)
+            proxy.set(Weather::Stalled);
         } else {
-            proxy.cut()
+            proxy.cut();
         }
         let (code, said) = running.end();
         println!("--- {:?}\n{said}", begun.elapsed());

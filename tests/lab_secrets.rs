@@ -179,7 +179,7 @@ fn no_byte_of_a_secret_is_where_it_must_not_be() {
         &fleet,
         text.lines()
             .filter(|l| !l.contains("TOKEN") && !l.contains("HTTPS_PROXY"))
-            .map(|l| format!("{l}\n"))
+            .flat_map(|line| [line, "\n"])
             .collect::<String>(),
     )
     .unwrap();

@@ -169,7 +169,7 @@ fn a_plan_without_its_secrets_says_what_it_lacks() {
     let text = fs::read_to_string(&plan).unwrap();
     assert!(!text.contains("s3cret-canary") && text.contains("http://u:***@p:1"), "{text}");
     is_valid(&committed("plan.schema.json"), &json(&text));
-    assert!(home.ok(&["plan", &plan]).contains("x"));
+    assert!(home.ok(&["plan", &plan]).contains('x'));
     fs::remove_file(&file).unwrap();
     let (code, out, err) = home.run(&["apply", "--yes", &plan]);
     assert_eq!((code, out.as_str(), home.names().as_str()), (1, "", ""), "{err}");
@@ -206,7 +206,7 @@ fn a_plan_is_refused_when_what_it_touches_has_moved() {
         assert!(err.contains("is stale") && err.contains(field) && err.contains("plan --out"), "{err}");
         let (code, out, _) = home.run(&["apply", "--yes", "--json", &plan]);
         assert_eq!((code, json(&out)["event"].as_str()), (4, Some("stale")));
-        assert_eq!(home.ok(&["url", "b"]).contains("192.0.2.20"), false, "nothing was done");
+        assert!(!home.ok(&["url", "b"]).contains("192.0.2.20"), "nothing was done");
     };
     home.fleet(&next.replace("192.0.2.20", "192.0.2.21"));
     refused("`b`: url in the fleet file: tcp://192.0.2.20:2376 → tcp://192.0.2.21:2376");

@@ -302,8 +302,8 @@ fn a_plan_is_stale_when_what_it_touches_has_moved() {
                 let snapshot = look(&world).await;
                 let (back, binding) = read(&text, &[&second], &snapshot);
                 match binding.left(&back, &snapshot, &inputs(&world), &seal(), false) {
-                    Err(moved) => {
-                        let texts: Vec<String> = moved.iter().map(ToString::to_string).collect();
+                    Err(found) => {
+                        let texts: Vec<String> = found.iter().map(ToString::to_string).collect();
                         assert!(stale, "a false alarm: {texts:?}");
                         assert!(texts.iter().any(|t| t.starts_with(&format!("`m2`: {want}"))), "{want}: {texts:?}");
                         // Begun or not: what the plan does not do itself has moved.
@@ -411,7 +411,7 @@ fn a_plan_is_bound_to_what_the_fleet_file_means() {
             source.moved(&plan, &fleet, &seal()).iter().map(ToString::to_string).collect::<Vec<_>>()
         };
         let size = |fleet: &mut Fleet| {
-            drop(fleet.hosts.get_mut(&name(1)).unwrap().options.insert("size".to_owned(), 3.into()))
+            drop(fleet.hosts.get_mut(&name(1)).unwrap().options.insert("size".to_owned(), 3.into()));
         };
         assert_eq!(told(size), ["`m1`: size in the fleet file: 1 → 3"]);
         assert_eq!(told(|f| drop(f.hosts.remove(&name(2)))), ["`m2`: in the fleet file: there → (none)"]);

@@ -103,6 +103,16 @@ fn a_machine_works_in_two_accounts() {
     assert!(again.stderr.contains(r#"Docker machine "web" already exists"#), "{}", again.stderr);
     ok(run(&bob, &["import", "--name", "theirs"], &[PASSPHRASE], &export.stdout));
     assert_eq!(ok(run(&bob, &["ssh", "theirs", "echo", "here"], &[], "")).stdout, "here\n");
+    // An import of several machines that was cut off is gone on with, and nothing else is taken for one.
+    alice.none("db", "tcp://192.0.2.1:2376");
+    let both = ok(run(&alice, &["export", "web", "db"], &[PASSPHRASE], "")).stdout;
+    let rest = ok(run(&bob, &["import"], &[PASSPHRASE], &both)).stdout;
+    assert!(rest.contains("`web` is here already.") && rest.contains("Imported `db`"), "{rest}");
+    ok(run(&bob, &["rm", "-y", "db"], &[], ""));
+    store(&bob).write(Area::Machine(&name("web")), "key.pem", b"another", Mode::Private).unwrap();
+    let other = run(&bob, &["import"], &[PASSPHRASE], &both);
+    assert!(other.status == 1 && other.stderr.contains(r#""web" already exists"#), "{other:?}");
+    assert!(!bob.store().join("machines/db").exists(), "all or none");
     // What is removed there is only forgotten.
     ok(run(&bob, &["rm", "-y", "web", "theirs"], &[], ""));
     assert_eq!(ok(run(&alice, &["ssh", "web", "true"], &[], "")).status, 0);

@@ -73,9 +73,9 @@ fn machines(place: &Place<'_>) -> Vec<String> {
 
 /// Hosts of the fleet that the line names, if that can be read.
 fn hosts(place: &Place<'_>) -> Vec<String> {
-    let named = place.file.or(place.words.first().copied());
+    let given = place.file.or(place.words.first().copied());
     let usual = || fleet::DEFAULT_FILES.into_iter().find(|name| Path::new(name).exists());
-    let Some(file) = named.or_else(usual) else { return Vec::new() };
+    let Some(file) = given.or_else(usual) else { return Vec::new() };
     let Ok(text) = std::fs::read_to_string(path(file)) else { return Vec::new() };
     let mut names: Vec<String> = fleet::host_names(&[fleet::Source::new(file, text)], &fleet::Inputs::default())
         .iter()

@@ -8,7 +8,7 @@ use crate::{
         parcel::{CA_KEY, Unpacked},
     },
     name::MachineName,
-    record::docker_machine::{ConfigFile, Place},
+    record::docker_machine::Place,
     store::{Area, Mode, Store, StoreError},
     world::World,
 };
@@ -71,8 +71,11 @@ impl Run for Import {
             let broken = |e| CliError::said(format!("the config.json of `{name}` in it will not parse: {e}"));
             machines.push(parcel.unpack(&name, &root, same_store).map_err(broken)?);
         }
-        take(&world, &root, &machines)?;
-        for machine in &machines {
+        let taken = take(&world, &root, machines)?;
+        for name in &taken.here {
+            out.line(&format!("`{name}` is here already."))?;
+        }
+        for machine in &taken.new {
             tell(cx, out, machine)?;
         }
         crate::context::sync_if_used(&world);
@@ -135,65 +138,80 @@ impl Import {
     }
 }
 
-/// Puts all machines into the store, or none.
-fn take(world: &World, root: &str, machines: &[Unpacked]) -> Result<(), CliError> {
+/// Puts all machines into the store, or none. Those that an import which was cut off brought are there already; what
+/// is returned are the others.
+fn take(world: &World, root: &str, machines: Vec<Unpacked>) -> Result<Taken, CliError> {
     let store = &*world.store;
-    let mut result = Ok(());
+    let mut taken = Err(CliError::said("nothing was imported"));
+    let mut machines = Some(machines);
     // Two imports at once must not both find a name free.
     let locked = store.with_certs_locked(&BTreeSet::new(), &mut || {
-        result = free(store, machines).and_then(|()| {
-            for (at, machine) in machines.iter().enumerate() {
+        let machines = machines.take().unwrap_or_default();
+        taken = sort(store, machines).and_then(|taken| {
+            for (at, machine) in taken.new.iter().enumerate() {
                 if let Err(e) = put(store, root, machine) {
-                    // What cannot be taken back either is seen by `ls`, and removed by `rm`.
-                    for done in &machines[..=at] {
+                    // What cannot be taken back either is whole, seen by `ls`, and removed by `rm`.
+                    for done in &taken.new[..at] {
                         let _ = store.remove(&done.record.name);
                     }
                     return Err(CliError::Store(e));
                 }
             }
-            Ok(())
+            Ok(taken)
         });
     });
     locked.map_err(CliError::Store)?;
-    result
+    taken
 }
 
-fn free(store: &dyn Store, machines: &[Unpacked]) -> Result<(), CliError> {
+/// Machines of an archive.
+struct Taken {
+    new: Vec<Unpacked>,
+    /// Here already, with the same keys.
+    here: Vec<MachineName>,
+}
+
+/// Which machines are new. It is an error when a name is taken by another machine, or when none are new.
+fn sort(store: &dyn Store, machines: Vec<Unpacked>) -> Result<Taken, CliError> {
     let names = store.names().map_err(CliError::Store)?;
-    let taken =
-        machines.iter().map(|machine| machine.record.name.as_str()).filter(|name| names.iter().any(|n| n == name));
-    let exists = |name: &str| CliError::Said {
-        what: format!("Docker machine {name:?} already exists"),
+    let exists = |name: &MachineName| CliError::Said {
+        what: format!("Docker machine {:?} already exists", name.as_str()),
         help: Some("call it otherwise here:\n  machine import --name NAME FILE".to_owned()),
     };
-    CliError::all(taken.map(exists).collect())
+    let (taken, new): (Vec<_>, Vec<_>) =
+        machines.into_iter().partition(|m| names.iter().any(|name| name == m.record.name.as_str()));
+    let (here, others): (Vec<_>, Vec<_>) =
+        taken.into_iter().partition(|machine| !new.is_empty() && is_same(store, machine).unwrap_or(false));
+    CliError::all(others.iter().map(|machine| exists(&machine.record.name)).collect())?;
+    Ok(Taken { new, here: here.into_iter().map(|machine| machine.record.name).collect() })
+}
+
+/// Whether a machine is in the store just as it was exported.
+fn is_same(store: &dyn Store, machine: &Unpacked) -> Result<bool, StoreError> {
+    let here = store.get(&machine.record.name)?;
+    let area = Area::Machine(&machine.record.name);
+    for (file, text) in &machine.files {
+        if store.read(area, file)?.as_deref() != Some(text.as_bytes()) {
+            return Ok(false);
+        }
+    }
+    Ok(here.driver == machine.record.driver && here.instance == machine.record.instance)
 }
 
 fn put(store: &dyn Store, root: &str, machine: &Unpacked) -> Result<(), StoreError> {
     let Unpacked { record, config, files, was: _ } = machine;
-    let area = Area::Machine(&record.name);
-    // The record comes first: a machine that is half here can be seen and removed.
-    store.put(record)?;
-    for (file, text) in files {
-        let public = ["ca.pem", "cert.pem", "server.pem"].contains(&file.as_str());
-        store.write(area, file, text.as_bytes(), if public { Mode::Public } else { Mode::Private })?;
-    }
-    let place = Place { root, name: &record.name };
-    let config = if config.is_some() {
-        config.clone()
-    } else {
-        let written = store.read(area, "config.json")?.and_then(|bytes| String::from_utf8(bytes).ok());
-        written.and_then(|text| ConfigFile::parse(&text, place).ok())
+    let mode = |file: &str| {
+        if ["ca.pem", "cert.pem", "server.pem"].contains(&file) { Mode::Public } else { Mode::Private }
     };
-    if let Some(mut config) = config {
-        if files.contains_key("ca.pem") {
-            config.own_certificates(place);
+    let beside: Vec<_> = files.iter().map(|(file, text)| (file.as_str(), text.as_bytes(), mode(file))).collect();
+    store.reserve(record, &beside, &|own| {
+        if let Some(config) = config {
+            *own = config.clone();
         }
-        store.write(area, "config.json", config.text().as_bytes(), Mode::Private)?;
-        // The record knows which config.json is its own.
-        store.put(record)?;
-    }
-    Ok(())
+        if files.contains_key("ca.pem") {
+            own.own_certificates(Place { root, name: &record.name });
+        }
+    })
 }
 
 fn tell(cx: &Cx, out: &mut Out, machine: &Unpacked) -> Result<(), CliError> {

@@ -375,7 +375,7 @@ impl Parser<'_> {
             self.problems.push(problem.at(argument.at, "a value of it"));
         }
         let node = if items {
-            self.list(&name, arguments, properties, children, block)
+            self.list(&name, arguments, &properties, children, block)
         } else if kind == Some(Forced::Map) || has_children || !properties.is_empty() {
             if dashes > 0
                 && kind != Some(Forced::Map)
@@ -414,7 +414,7 @@ impl Parser<'_> {
         &mut self,
         name: &Name,
         arguments: Vec<Node>,
-        properties: Vec<Entry>,
+        properties: &[Entry],
         children: Vec<Child>,
         block: Place,
     ) -> Node {

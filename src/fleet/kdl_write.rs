@@ -126,7 +126,9 @@ impl Writer<'_> {
                 let simple = |e: &Entry| {
                     matches!(&e.node.value, Value::Scalar(s) if !s.text.contains('\n')) && !e.node.is_null()
                 };
-                let inline = quiet && entries.iter().all(simple) && on_one_line(self.text, at.start(), node);
+                // An item with one key has one line in YAML, however it was written here.
+                let is_line = (name == "-" && entries.len() == 1) || on_one_line(self.text, at.start(), node);
+                let inline = quiet && entries.iter().all(simple) && is_line;
                 inline.then(|| format!("{name} {}", properties(entries))).filter(fits)
             }
         }

@@ -128,6 +128,9 @@ pub fn load(file_name: &str, text: &str, inputs: &Inputs) -> Result<Fleet, Fleet
     load_all(&[Source::new(file_name, text)], &[], inputs)
 }
 
+/// Hosts of a large file.
+const LARGE: usize = 10_000;
+
 /// Reads a fleet of several files, each laid over those before it, and files of values for its variables.
 ///
 /// # Errors
@@ -141,7 +144,12 @@ pub fn load_all(files: &[Source], var_files: &[Source], inputs: &Inputs) -> Resu
         .collect();
     let fleet = overlay::compose(files, &mut problems).and_then(|mut root| {
         vars::expand(&mut root, given, inputs, &mut problems);
-        resolve::resolve(&root, inputs, &mut problems)
+        let fleet = resolve::resolve(&root, inputs, &mut problems);
+        // To free the tree of a large file takes as long as to read its hosts, and nobody need wait for it.
+        if root.entry("hosts").is_some_and(|hosts| hosts.node.entries().len() > LARGE) {
+            let _ = std::thread::Builder::new().spawn(move || drop(root));
+        }
+        fleet
     });
     fleet.filter(|_| problems.is_empty()).ok_or_else(|| {
         let sources: Vec<Source> = files.iter().chain(var_files).cloned().collect();

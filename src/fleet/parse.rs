@@ -8,7 +8,12 @@ use super::{
     problem::{Code, Problem, Problems},
 };
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::{HashMap, HashSet},
+    mem,
+    sync::mpsc::{SyncSender, sync_channel},
+    thread,
+};
 
 /// A fleet file is six deep; daemon.json a few more.
 pub(super) const MAX_DEPTH: usize = 64;
@@ -17,9 +22,52 @@ const MAX_COPIED: usize = 500_000;
 /// Values of a file: 100,000 hosts with a dozen options each.
 const MAX_VALUES: usize = 2_000_000;
 
+/// Bytes of a text that is worth a second thread.
+const LARGE: usize = 1 << 18;
+/// What the parser found, many at once.
+const BATCH: usize = 4096;
+
+type Found<'a> = Result<(Event<'a>, Span), ScanError>;
+
 /// Reads the only document of a text. `None`: the problems say why there is no tree. `file` is for places.
 pub(super) fn parse(file: u16, text: &str, problems: &mut Problems) -> Option<Node> {
     let offset = text.len() - text.trim_start_matches('\u{feff}').len();
+    let parser = Parser::new_from_str(&text[offset..]);
+    if text.len() < LARGE {
+        return build(file, text, offset, parser, problems);
+    }
+    // Half of the work is the parser's.
+    thread::scope(|scope| {
+        let (send, received) = sync_channel(8);
+        scope.spawn(move || pass_on(parser, &send));
+        build(file, text, offset, received.into_iter().flatten(), problems)
+    })
+}
+
+/// Sends what a parser finds, until the first error, or until nobody listens.
+fn pass_on<'a>(parser: impl Iterator<Item = Found<'a>>, to: &SyncSender<Vec<Found<'a>>>) {
+    let mut batch = Vec::with_capacity(BATCH);
+    for found in parser {
+        let failed = found.is_err();
+        batch.push(found);
+        if failed {
+            break;
+        }
+        if batch.len() == BATCH && to.send(mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_err() {
+            return;
+        }
+    }
+    // If nobody listens any more, nobody misses it.
+    let _ = to.send(batch);
+}
+
+fn build<'a>(
+    file: u16,
+    text: &str,
+    offset: usize,
+    events: impl Iterator<Item = Found<'a>>,
+    problems: &mut Problems,
+) -> Option<Node> {
     let places = Places::new(file, text, offset);
     let mut builder = Builder {
         places: &places,
@@ -34,7 +82,7 @@ pub(super) fn parse(file: u16, text: &str, problems: &mut Problems) -> Option<No
     };
     let mut root = None;
     let mut documents = 0;
-    for event in Parser::new_from_str(&text[offset..]) {
+    for event in events {
         let (event, span) = match event {
             Ok(event) => event,
             Err(error) => {

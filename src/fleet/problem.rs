@@ -118,9 +118,9 @@ pub struct Problem {
     /// All files, once all problems are found.
     files: Files,
     /// Labels in files other than that of the first, which an excerpt of that one cannot show.
-    elsewhere: Vec<Elsewhere>,
+    elsewhere: Box<[Elsewhere]>,
     /// What no excerpt may show.
-    hidden: Hidden,
+    hidden: Box<Hidden>,
 }
 
 /// Texts that may be secrets.
@@ -164,8 +164,8 @@ type Files = Option<Arc<[NamedSource<String>]>>;
 
 impl Problem {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
-        let (labels, elsewhere) = (Vec::new(), Vec::new());
-        Self { code, message: message.into(), help: None, labels, files: None, elsewhere, hidden: Hidden::default() }
+        let (labels, elsewhere) = (Vec::new(), Box::default());
+        Self { code, message: message.into(), help: None, labels, files: None, elsewhere, hidden: Box::default() }
     }
 
     /// Shows its own place, and wherever else the same stands, without what stands there.
@@ -186,7 +186,9 @@ impl Problem {
             text.replace_range(place.start()..place.start() + place.len(), &there);
         }
         for hidden in self.hidden.0.iter().filter(|hidden| hidden.len() >= SHORTEST) {
-            texts.iter_mut().for_each(|text| *text = text.replace(hidden, &masked(hidden)));
+            for text in texts.iter_mut() {
+                *text = text.replace(hidden, &masked(hidden));
+            }
         }
     }
 
@@ -236,9 +238,9 @@ impl Problem {
         if let Some(own) = self.place().map(Place::file) {
             let (labels, others) = self.labels.into_iter().partition(|(place, _)| place.file() == own);
             self.labels = labels;
-            for (place, label) in others {
-                self.elsewhere.push(Elsewhere { files: Arc::clone(files), place, label });
-            }
+            let others: Vec<_> = others;
+            let elsewhere = |(place, label)| Elsewhere { files: Arc::clone(files), place, label };
+            self.elsewhere = others.into_iter().map(elsewhere).collect();
         }
         self.files = Some(Arc::clone(files));
         self
@@ -344,7 +346,9 @@ impl FleetProblems {
     pub(super) fn among(sources: &[Source], problems: Problems) -> Self {
         let mut problems = problems.found;
         let mut texts: Vec<String> = sources.iter().map(|source| source.text.clone()).collect();
-        problems.iter().for_each(|problem| problem.mask(&mut texts));
+        for problem in &problems {
+            problem.mask(&mut texts);
+        }
         let files: Arc<[_]> = sources.iter().zip(texts).map(|(s, text)| NamedSource::new(&s.name, text)).collect();
         for problem in &mut problems {
             let file = problem.place().map_or(0, Place::file);

@@ -321,10 +321,7 @@ impl Plan {
     /// Plans the way from what is known to what is desired.
     #[must_use]
     pub fn new(fleet: &Fleet, snapshot: &Snapshot, inputs: &Inputs<'_>) -> Self {
-        let mut steps = diff::Found::new();
-        for (name, spec) in &fleet.hosts {
-            diff::host(Some(&fleet.name), name, spec, snapshot, fleet.policy.renew_before_days, inputs, &mut steps);
-        }
+        let (hosts, mut steps) = of_hosts(fleet, snapshot, inputs);
         let reason = if inputs.prune { Reason::NotInFleet } else { Reason::NotPruned };
         for (name, known) in owned(&fleet.name, snapshot) {
             if !fleet.hosts.contains_key(name) {
@@ -339,7 +336,7 @@ impl Plan {
         ));
         Self {
             fleet: Some(fleet.name.clone()),
-            hosts: fleet.hosts.iter().map(|(name, spec)| (name.clone(), HostPlan::of(spec))).collect(),
+            hosts: hosts.into_iter().collect(),
             steps: order::graph(
                 &fleet.hosts,
                 &fleet.policy,
@@ -447,6 +444,36 @@ impl Plan {
     pub fn of<'a>(&'a self, machine: &'a MachineName) -> impl Iterator<Item = (&'a StepId, &'a Step)> {
         self.steps.nodes().filter(move |(id, _)| id.machine == *machine)
     }
+}
+
+/// Hosts that one thread plans: those of a larger fleet are planned by several at once.
+const OF_A_THREAD: usize = 10_000;
+
+/// What each host will be and the steps to it, by name.
+fn of_hosts(fleet: &Fleet, snapshot: &Snapshot, inputs: &Inputs<'_>) -> (Vec<(MachineName, HostPlan)>, diff::Found) {
+    let part = |hosts: &[(&MachineName, &HostSpec)]| {
+        let mut steps = diff::Found::with_capacity(hosts.len() * 3);
+        for (name, spec) in hosts {
+            diff::host(Some(&fleet.name), name, spec, snapshot, fleet.policy.renew_before_days, inputs, &mut steps);
+        }
+        let plans: Vec<_> = hosts.iter().map(|(name, spec)| ((*name).clone(), HostPlan::of(spec))).collect();
+        (plans, steps)
+    };
+    let hosts: Vec<_> = fleet.hosts.iter().collect();
+    if hosts.len() <= OF_A_THREAD {
+        return part(&hosts);
+    }
+    std::thread::scope(|scope| {
+        let part = &part;
+        let running: Vec<_> = hosts.chunks(OF_A_THREAD).map(|hosts| scope.spawn(move || part(hosts))).collect();
+        let mut all = (Vec::with_capacity(hosts.len()), diff::Found::with_capacity(hosts.len() * 3));
+        for thread in running {
+            let (plans, steps) = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            all.0.extend(plans);
+            all.1.extend(steps);
+        }
+        all
+    })
 }
 
 /// The same, but for machines that may not be changed while others are down.

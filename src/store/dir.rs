@@ -8,7 +8,7 @@
 //! What is wrong with one machine never concerns another (pain 9).
 
 use super::{
-    Area, Holder, Lock, Mode, Seen, Store, StoreError, Subject, alive,
+    Area, Holder, Lock, Mode, NewFile, Seen, Store, StoreError, Subject, alive,
     aside::Aside,
     config,
     file::{Files, Staged, failed, hidden},
@@ -40,7 +40,7 @@ mod found;
 #[path = "dir_locks.rs"]
 mod locks;
 
-use folder::Seed;
+use folder::{New, Seed};
 use found::Found;
 
 /// A store in docker-machine's layout.
@@ -235,15 +235,16 @@ impl Store for DirStore {
                 .map_err(|e| self.broken(record.name.as_str(), CONFIG, e.to_string()))?;
         }
         if dir.is_dir() {
-            return self.write_files(&dir, record, &found, &unknown, &|_| {});
+            return self.write_files(&dir, &New { record, unknown: &unknown, files: &[], seed: &|_| {} }, &found);
         }
-        self.make_machine(&dir, record, &found, &unknown, &|_| {})
+        self.make_machine(&dir, &New { record, unknown: &unknown, files: &[], seed: &|_| {} }, &found)
     }
 
-    fn reserve(&self, record: &MachineRecord, seed: Seed<'_>) -> Result<(), StoreError> {
+    fn reserve(&self, record: &MachineRecord, files: &[NewFile<'_>], seed: Seed<'_>) -> Result<(), StoreError> {
         let record = &config::without_secrets(record);
         let _lock = self.write_lock()?;
         let dir = self.dir_of(&record.name);
+        files.iter().try_for_each(|(file, ..)| self.file(Area::Machine(&record.name), file).map(drop))?;
         match fs::symlink_metadata(&dir) {
             Ok(_) => Err(StoreError::Exists(record.name.clone())),
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("read", &dir)(e)),
@@ -251,7 +252,7 @@ impl Store for DirStore {
                 // Of a run that was killed; what cannot be deleted now is no reason to make nothing.
                 let _ = self.sweep();
                 let found = Found { record: None, config: None };
-                self.make_machine(&dir, record, &found, &Unknown::default(), seed)
+                self.make_machine(&dir, &New { record, unknown: &Unknown::default(), files, seed }, &found)
             }
         }
     }
@@ -287,11 +288,11 @@ impl Store for DirStore {
         self.files.write(&path, content, mode)
     }
 
-    fn write_together(&self, area: Area<'_>, files: &[(&str, &[u8], Mode)]) -> Result<(), StoreError> {
+    fn write_together(&self, area: Area<'_>, files: &[NewFile<'_>]) -> Result<(), StoreError> {
         let folder = self.folder(area);
         let _lock = self.area_lock(area)?;
         self.files.make_dir(&folder)?;
-        let stage = |(name, content, mode): &(&str, &[u8], Mode)| -> Result<Staged<'_>, StoreError> {
+        let stage = |(name, content, mode): &NewFile<'_>| -> Result<Staged<'_>, StoreError> {
             self.files.stage(&self.file(area, name)?, content, *mode)
         };
         // Everything that a full disk can refuse comes before anything is changed.

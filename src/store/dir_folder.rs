@@ -9,7 +9,7 @@ use crate::{
         docker_machine::{ConfigError, ConfigFile, VERSION},
     },
     store::{
-        Mode, StoreError, config,
+        Mode, NewFile, StoreError, config,
         file::{Staged, hidden},
     },
 };
@@ -20,6 +20,16 @@ pub(super) const BACKUP: &str = "config.json.bak";
 
 /// Fills in what only config.json holds.
 pub(super) type Seed<'a> = &'a dyn Fn(&mut ConfigFile);
+
+/// What is to lie in a machine's folder.
+pub(super) struct New<'a> {
+    pub(super) record: &'a MachineRecord,
+    /// What the record there holds that this version does not know.
+    pub(super) unknown: &'a Unknown,
+    /// Beside the record, in a folder that is made.
+    pub(super) files: &'a [NewFile<'a>],
+    pub(super) seed: Seed<'a>,
+}
 
 impl DirStore {
     /// The config.json for a record: its text, and `None` when a newer docker-machine's must be left alone.
@@ -41,14 +51,8 @@ impl DirStore {
     }
 
     /// Writes the files of a machine into a folder that is there.
-    pub(super) fn write_files(
-        &self,
-        dir: &Path,
-        record: &MachineRecord,
-        found: &Found,
-        unknown: &Unknown,
-        seed: Seed<'_>,
-    ) -> Result<(), StoreError> {
+    pub(super) fn write_files(&self, dir: &Path, new: &New<'_>, found: &Found) -> Result<(), StoreError> {
+        let New { record, unknown, seed, .. } = *new;
         let new_config = self.new_config(record, found.config.as_deref(), seed);
         let old_digest = found.config.as_deref().map(sha256_hex);
         let digest = match &new_config {
@@ -100,17 +104,13 @@ impl DirStore {
     }
 
     /// Makes the folder of a machine: it appears with all that is in it, or not at all.
-    pub(super) fn make_machine(
-        &self,
-        dir: &Path,
-        record: &MachineRecord,
-        found: &Found,
-        unknown: &Unknown,
-        seed: Seed<'_>,
-    ) -> Result<(), StoreError> {
+    pub(super) fn make_machine(&self, dir: &Path, machine: &New<'_>, found: &Found) -> Result<(), StoreError> {
         let new = hidden(dir, "new");
         self.files.make_dir(&new)?;
-        let made = self.write_files(&new, record, found, unknown, seed);
+        let mut files = machine.files.iter();
+        let made = files
+            .try_for_each(|(file, content, mode)| self.files.write(&new.join(file), content, *mode))
+            .and_then(|()| self.write_files(&new, machine, found));
         // docker-machine takes no lock: what it makes at this moment under the same name is not replaced,
         // for a folder with anything in it is not renamed over.
         let named = made.and_then(|()| self.files.rename_dir(&new, dir, "make"));

@@ -112,7 +112,7 @@ fn a_holder_elsewhere_keeps_its_lock_while_it_beats_and_writes_nothing_after() {
     for refused in [
         late.put(&web),
         late.put(&machine("other", "10.0.0.2")),
-        late.reserve(&machine("new", "10.0.0.3"), &|_| ()),
+        late.reserve(&machine("new", "10.0.0.3"), &[], &|_| ()),
         late.remove(name),
         late.write(Area::Machine(name), "x.pem", b"2", Mode::Public),
         late.write_together(Area::Machine(name), &[("x.pem", b"2", Mode::Public)]),

@@ -1,6 +1,6 @@
 //! Records in memory, for tests. Stricter than a directory: what a careful program never does, panics.
 
-use super::{Area, Holder, Lock, Mode, Store, StoreError, Subject, file::failed};
+use super::{Area, Holder, Lock, Mode, NewFile, Store, StoreError, Subject, file::failed};
 use crate::{
     name::{FleetName, MachineName},
     record::{
@@ -196,11 +196,17 @@ impl Store for MemoryStore {
         })
     }
 
-    fn reserve(&self, record: &MachineRecord, seed: &dyn Fn(&mut ConfigFile)) -> Result<(), StoreError> {
+    fn reserve(
+        &self,
+        record: &MachineRecord,
+        files: &[NewFile<'_>],
+        seed: &dyn Fn(&mut ConfigFile),
+    ) -> Result<(), StoreError> {
         if self.names()?.iter().any(|name| name == record.name.as_str()) {
             return Err(StoreError::Exists(record.name.clone()));
         }
         self.put(record)?;
+        self.write_together(Area::Machine(&record.name), files)?;
         let root = self.root().to_string_lossy().into_owned();
         let mut config = ConfigFile::new(Place { root: &root, name: &record.name });
         seed(&mut config);
@@ -223,7 +229,7 @@ impl Store for MemoryStore {
         self.write_together(area, &[(file, content, mode)])
     }
 
-    fn write_together(&self, area: Area<'_>, files: &[(&str, &[u8], Mode)]) -> Result<(), StoreError> {
+    fn write_together(&self, area: Area<'_>, files: &[NewFile<'_>]) -> Result<(), StoreError> {
         if let Area::Machine(name) = area {
             let known = self.state().records.contains_key(name);
             assert!(known, "files of `{name}` are written before its record: a crash would leave them behind");

@@ -203,6 +203,9 @@ pub enum Mode {
     Private,
 }
 
+/// A file's name, its content and who may read it.
+pub type NewFile<'a> = (&'a str, &'a [u8], Mode);
+
 /// In the environment of a child: the locks of the run that started it.
 pub const PASS: &str = "MACHINE_LOCK_PASS";
 
@@ -235,12 +238,17 @@ pub trait Store: Send + Sync {
     /// When it cannot be written; the old one is still there then.
     fn put(&self, record: &MachineRecord) -> Result<(), StoreError>;
 
-    /// Writes the first record of a machine that must not be there yet, not even half. `seed` fills in what only
-    /// config.json holds. Of several callers at once, one succeeds.
+    /// Writes the first record of a machine that must not be there yet, not even half, and `files` beside it: all of it
+    /// appears at once. `seed` fills in what only config.json holds. Of several callers at once, one succeeds.
     ///
     /// # Errors
     /// [`StoreError::Exists`] when there is anything under this name; nothing is changed then.
-    fn reserve(&self, record: &MachineRecord, seed: &dyn Fn(&mut ConfigFile)) -> Result<(), StoreError>;
+    fn reserve(
+        &self,
+        record: &MachineRecord,
+        files: &[NewFile<'_>],
+        seed: &dyn Fn(&mut ConfigFile),
+    ) -> Result<(), StoreError>;
 
     /// Removes a machine's record, keys and certificates. Succeeds when there is nothing.
     ///
@@ -264,7 +272,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// When one cannot be written; then, but for a failure of the disk's at the very end, all are as they were.
-    fn write_together(&self, area: Area<'_>, files: &[(&str, &[u8], Mode)]) -> Result<(), StoreError>;
+    fn write_together(&self, area: Area<'_>, files: &[NewFile<'_>]) -> Result<(), StoreError>;
 
     /// The directory of a machine, made if need be, 0700.
     ///

@@ -247,8 +247,12 @@ fn missing() {
     stage.machine(&["apply", "-y", "--target", "a", &fleet], &[("SHOP_TOKEN", TOKENS[0])]);
     assert!(stage.path("cloud/a").exists());
     // A host whose failure fails no run keeps nobody else from being made.
-    let text =
-        text.replace("  b: {", "  b: { optional: true,").lines().take(4).map(|l| format!("{l}\n")).collect::<String>();
+    let text = text
+        .replace("  b: {", "  b: { optional: true,")
+        .lines()
+        .take(4)
+        .flat_map(|line| [line, "\n"])
+        .collect::<String>();
     let fleet = stage.file("fleet.yaml", &text);
     stage.machine(&["apply", "-y", &fleet], &[("SHOP_TOKEN", TOKENS[0])]).says("{ env: NOT_SET }");
 }

@@ -58,7 +58,13 @@ const CASES: &[Case] = &[
     Case {
         before: &[CREATE_WEB, "!keys web", "context sync", "export --plain -o web.txt web"],
         command: "import --name zz web.txt",
-        again: &["=rm -y zz", "import --name zz web.txt"],
+        again: &["=import --name zz web.txt", "context sync"],
+    },
+    // Of several machines some may be there; the second import brings the others.
+    Case {
+        before: &[CREATE_WEB, "!keys web", CREATE_DB, "export --plain -o all.txt web db", "rm -y web", "rm -y db"],
+        command: "import all.txt",
+        again: &["=import all.txt"],
     },
 ];
 

@@ -4,6 +4,9 @@
 //! `machine` (or a fleet of fakes) with a fault in it, at one of the points of `machine::fault`. The program that is
 //! shipped cannot be told to fail. A dry run lists the points; then each gets a process of its own that ends there.
 //!
+//! `MACHINE_CRASH=full` (`just lab-full`) lets every write fail in every way, where otherwise the ways take turns, and
+//! kills real hosts at three times as many points.
+//!
 //! Without root and `systemd-nspawn` the tests on real hosts say `SKIPPED` and why.
 
 mod child;
@@ -32,6 +35,11 @@ const TESTS: &[(&str, fn())] = &[
     ("a_command_killed_at_any_point_can_be_given_again", commands::killed_at_every_point),
     ("real_hosts_are_whole_after_kills", real::killed_at_points),
 ];
+
+/// Whether there is time for everything.
+fn full() -> bool {
+    std::env::var("MACHINE_CRASH").is_ok_and(|v| v == "full")
+}
 
 fn main() -> ExitCode {
     if let Some(ended) = child::main() {

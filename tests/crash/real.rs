@@ -1,7 +1,6 @@
 //! Killed on real hosts: whole Debians with real engines, made by the program that is killed.
 //!
-//! A life is: created, changed, removed, and in each of the three a kill. `MACHINE_CRASH=full` kills at three times as
-//! many points (`just lab-full`).
+//! A life is: created, changed, removed, and in each of the three a kill.
 
 use crate::{
     child::{self, DO, How, Point},
@@ -23,7 +22,7 @@ use std::{
 
 /// How many lives: each has a kill in its creation, its change and its removal.
 fn lives() -> usize {
-    if std::env::var("MACHINE_CRASH").is_ok_and(|v| v == "full") { 30 } else { 10 }
+    if crate::full() { 30 } else { 10 }
 }
 
 /// How many lives go on at once: a host that boots keeps a processor busy.

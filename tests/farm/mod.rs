@@ -91,12 +91,13 @@ impl Farm {
     pub(crate) fn new(ground: Ground) -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
         let key = key_of(0);
-        key.write_openssh_file(&dir.path().join("id"), LineEnding::LF).expect("the key is written");
+        key.write_openssh_file(dir.path().join("id"), LineEnding::LF).expect("the key is written");
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
         let counts = Arc::new(Counts::default());
         let (file, fleet) = fleet_of(dir.path(), ground);
+        #[expect(clippy::disallowed_methods, reason = "a fixture needs no durability")]
         std::fs::write(dir.path().join("fleet.yaml"), &file).expect("the fleet file is written");
-        let store = DirStore::new(&dir.path().join("store")).expect("a store");
+        let store = DirStore::new(dir.path().join("store")).expect("a store");
         let mut stuffing = Vec::new();
         for (n, (name, host)) in fleet.hosts.iter().enumerate() {
             let at: Ipv4Addr = host.options["ip"].as_str().and_then(|ip| ip.parse().ok()).expect("an address");
@@ -169,10 +170,10 @@ fn network() -> u8 {
 
 fn fleet_of(dir: &Path, ground: Ground) -> (String, Fleet) {
     let key = dir.join("id");
-    let mut text = format!(
-        "fleet: farm\npolicy: {{ parallel: 64 }}\ndefaults:\n  driver: generic\n  engine:\n    labels: {{ tier: x }}\n    \
-         daemon: {{ log-driver: local }}\nhosts:\n"
-    );
+    let mut text =
+        "fleet: farm\npolicy: { parallel: 64 }\ndefaults:\n  driver: generic\n  engine:\n    labels: { tier: x }\n    \
+         daemon: { log-driver: local }\nhosts:\n"
+            .to_string();
     let network = network();
     for n in 0..ground.hosts {
         let (name, ip) = (name(n), address(network, n + 1));

@@ -91,7 +91,7 @@ impl Run for Create {
         let record = MachineRecord::new(name.clone(), None, asked.driver.name(), asked.options.clone());
         world
             .store
-            .reserve(&record, &|config| {
+            .reserve(&record, &[], &|config| {
                 config.set_engine_options(&asked.engine);
                 config.set_swarm(&asked.swarm);
                 config.set_tls_sans(&asked.sans);

@@ -17,7 +17,7 @@ use crate::{
         saved::Given,
     },
 };
-use std::{io::Write as _, path::PathBuf};
+use std::{io::Write as _, mem, path::PathBuf};
 
 /// Show what apply would do, and why
 #[derive(clap::Args)]
@@ -74,7 +74,11 @@ impl Run for Plan {
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         match self.fleet.contents()? {
             Contents::Plan(plan) => self.show(out, &plan),
-            Contents::Fleet(fleet) => self.make(cx, out, &fleet),
+            Contents::Fleet(fleet) => {
+                let exit = self.make(cx, out, &fleet);
+                mem::forget(fleet);
+                exit
+            }
         }
     }
 }
@@ -140,7 +144,10 @@ impl Plan {
             // Where standard error is closed there is nobody to tell.
             writeln!(anstream::stderr(), "Saved. To do exactly this:\n  {program} apply {path}").ok();
         }
-        Ok(self.exit(&plan))
+        let exit = self.exit(&plan);
+        // The process ends here, and gives back at once what would take long to free piece by piece.
+        mem::forget((plan, snapshot));
+        Ok(exit)
     }
 
     fn exit(&self, plan: &Steps) -> Exit {
