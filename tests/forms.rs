@@ -176,15 +176,24 @@ fn time_keys() -> Vec<&'static str> {
     vec!["connect", "boot", "command", "install"]
 }
 
-fn group_keys() -> Vec<(&'static str, Any)> {
+/// What groups and hosts say beside their engines.
+fn shared_keys() -> Vec<(&'static str, Any)> {
     let mut keys = common_keys();
     keys.push(("depends_on", of(vec![json!([]), json!(["base"])])));
     keys.push(("driver", of(vec![json!("lab")])));
     keys
 }
 
+/// What a group says of an engine stands beside what its hosts say: where it comes from is left to them.
+fn group_keys() -> Vec<(&'static str, Any)> {
+    let mut keys = shared_keys();
+    keys.retain(|(key, _)| *key != "engine");
+    keys.push(("engine", some(engine_keys())));
+    keys
+}
+
 fn host_keys() -> Vec<(&'static str, Any)> {
-    let mut keys = group_keys();
+    let mut keys = shared_keys();
     keys.push(("count", of(vec![json!(0), json!(1), json!(3)])));
     keys.push(("groups", of(vec![json!([]), json!(["eu"]), json!(["1", "eu"])])));
     keys

@@ -84,7 +84,7 @@ fn hooks_run_here_and_on_the_host_once() {
 
     // What is run when the line is gone from the file comes from the record.
     let empty = lab.file("empty.yaml", "fleet: hooks\nhosts: {}\n");
-    lab.machine(&["apply", "-y", "--prune", &empty]).ok().says("web  pre-rm last").says("checking");
+    lab.machine(&["apply", "-y", "--prune", "--allow-delete=1", &empty]).ok().says("web  pre-rm last").says("checking");
     assert!(said(&lab, "here").ends_with(&format!("bye web {address}\n")));
     assert_eq!(lab.left(), [""; 0]);
 }

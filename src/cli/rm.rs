@@ -12,7 +12,7 @@ use crate::{
     store::{Holder, StoreError},
     world::World,
 };
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, io, sync::Arc};
 
 /// Remove machines, their instances included
 #[derive(clap::Args)]
@@ -128,7 +128,11 @@ impl Rm {
             other => other?,
         };
         // Another run that applies the fleet must not find a machine half removed.
-        let lock = claim::machine(cx, world, &machine.record)?;
+        let lock = match claim::machine(cx, world, &machine.record) {
+            // What makes room must be possible where there is none. Whoever else held the lock would have been told of.
+            Err(CliError::Store(StoreError::Io { source, .. })) if source.kind() == io::ErrorKind::StorageFull => None,
+            other => Some(other?),
+        };
         // What was read before the lock was taken may be old.
         let machine = match Machine::load(world, name) {
             Err(CliError::Store(StoreError::Absent(_))) => return Ok(Removed::Already),

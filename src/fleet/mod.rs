@@ -25,6 +25,7 @@ mod node;
 mod order;
 mod overlay;
 mod parse;
+mod places;
 mod problem;
 mod raw;
 mod read;

@@ -5,6 +5,7 @@
 
 use super::{
     node::{Entry, Node, Place, Scalar, Style, Value},
+    places::Places,
     problem::{Code, Problem, Problems},
 };
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
@@ -153,44 +154,6 @@ pub(super) fn too_deep(at: Place) -> Problem {
     Problem::new(Code::TooDeep, format!("this is nested more than {MAX_DEPTH} deep"))
         .at(at, "one too many")
         .help("a fleet file is about six levels deep: look for brackets that are not closed")
-}
-
-/// The parser counts characters, everybody else counts bytes.
-struct Places<'a> {
-    file: u16,
-    text: &'a str,
-    /// Byte of each character; empty: all characters are one byte.
-    bytes: Vec<usize>,
-    offset: usize,
-    end: usize,
-}
-
-impl<'a> Places<'a> {
-    fn new(file: u16, text: &'a str, offset: usize) -> Self {
-        let bytes = if text[offset..].is_ascii() {
-            Vec::new()
-        } else {
-            text[offset..].char_indices().map(|(byte, _)| byte).collect()
-        };
-        Self { file, text, bytes, offset, end: text.len() }
-    }
-
-    fn byte(&self, character: usize) -> usize {
-        if self.bytes.is_empty() {
-            return (self.offset + character).min(self.end);
-        }
-        self.bytes.get(character).map_or(self.end, |byte| self.offset + byte)
-    }
-
-    fn between(&self, start: usize, end: usize) -> Place {
-        Place::new(self.file, start, end)
-    }
-
-    /// The place of a token, without the blanks behind it that the parser counts to a quoted scalar.
-    fn of(&self, span: Span) -> Place {
-        let (start, end) = (self.byte(span.start.index()), self.byte(span.end.index()));
-        self.between(start, start + self.text.get(start..end).map_or(0, |token| token.trim_end().len()))
-    }
 }
 
 /// Whether a text that parses has aliases.

@@ -117,6 +117,12 @@ pub(super) fn tidy(folder: &Path, but: Option<&str>) {
     }
 }
 
+/// Whether there is the file of any holder in a folder.
+pub(super) fn has_any(folder: &Path) -> bool {
+    let mut entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.any(|entry| entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+}
+
 /// Removes the file of a holder. Without it the holder is gone, and with it, too, when its process is.
 pub(super) fn remove(path: &Path) {
     let _ = fault::point("lock.remove", path).and_then(|()| fs::remove_file(path));

@@ -261,7 +261,7 @@ impl Store for DirStore {
         let dir = self.dir_of(name);
         match fs::symlink_metadata(&dir) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                if self.leftovers()?.is_empty() && !self.has_machine_locks()? {
+                if self.leftovers()?.is_empty() && !self.has_holders()? {
                     return Ok(());
                 }
             }

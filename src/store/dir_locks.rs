@@ -4,7 +4,7 @@ use super::DirStore;
 use crate::{
     name::{FleetName, MachineName},
     store::{
-        Holder, Lock, Seen, StoreError, Subject,
+        Holder, Lock, Seen, StoreError, Subject, alive,
         file::failed,
         lock::{self, Locks},
     },
@@ -24,29 +24,32 @@ impl DirStore {
         self.locks.take(&self.files, &self.root, &self.guard()?, subject, holder)
     }
 
-    /// Removes what killed runs left of locks of machines.
+    /// Removes what killed runs left of locks.
     pub(super) fn sweep_locks(&self) -> Result<(), StoreError> {
-        lock::sweep(&self.files, &self.root, &self.machine_locks()?);
+        lock::sweep(&self.files, &self.root, &self.subjects()?);
         Ok(())
     }
 
-    /// Whether a machine is locked, or was by a run that was killed.
-    pub(super) fn has_machine_locks(&self) -> Result<bool, StoreError> {
-        Ok(!self.machine_locks()?.is_empty())
+    /// Whether anything is locked, or was by a run that was killed.
+    pub(super) fn has_holders(&self) -> Result<bool, StoreError> {
+        for subject in self.subjects()? {
+            if matches!(subject, Subject::Machine(_)) || alive::has_any(&subject.folder(&self.root)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
-    fn machine_locks(&self) -> Result<Vec<MachineName>, StoreError> {
-        Ok(names(&self.root.join("locks"))?.into_iter().filter_map(|name| MachineName::new(name).ok()).collect())
+    /// All that have a lock, held or not: fleets, and machines without one.
+    fn subjects(&self) -> Result<Vec<Subject>, StoreError> {
+        let fleets = names(&self.root.join("fleets"))?.into_iter().filter_map(|name| FleetName::new(name).ok());
+        let machines = names(&self.root.join("locks"))?.into_iter().filter_map(|name| MachineName::new(name).ok());
+        Ok(fleets.map(Subject::Fleet).chain(machines.map(Subject::Machine)).collect())
     }
 
     /// All locks that somebody holds.
     pub(super) fn seen(&self) -> Result<Vec<Seen>, StoreError> {
-        let fleets = names(&self.root.join("fleets"))?
-            .into_iter()
-            .filter_map(|name| FleetName::new(name).ok().map(Subject::Fleet));
-        let machines = self.machine_locks()?.into_iter().map(Subject::Machine);
-        let seen = fleets.chain(machines).map(|subject| lock::see(&self.root, subject));
-        seen.filter_map(Result::transpose).collect()
+        self.subjects()?.into_iter().filter_map(|subject| lock::see(&self.root, subject).transpose()).collect()
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
     file::{Files, failed},
     lease::{BEAT, Held, LEASE, Lease, Process, Sight, Verdict},
 };
-use crate::{fault, name::MachineName};
+use crate::fault;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
@@ -283,19 +283,20 @@ pub(super) fn break_up(
     }))
 }
 
-/// Removes what killed runs left of locks of machines. Machines come and go by the hundred, and most do not come back.
+/// Removes what killed runs left of these locks. Machines come and go by the hundred, and most do not come back.
 /// To be called under the guard.
-pub(super) fn sweep(files: &Files, root: &Path, names: &[MachineName]) {
-    for name in names {
-        let subject = Subject::Machine(name.clone());
+pub(super) fn sweep(files: &Files, root: &Path, subjects: &[Subject]) {
+    for subject in subjects {
         let folder = subject.folder(root);
-        let gone = match read(&folder).held {
+        let lease = read(&folder);
+        let gone = match &lease.held {
             None => true,
-            Some(held) => matches!(Alive::find(&Alive::path(&folder, &held.id), &held), Ok((_, Process::Gone))),
+            Some(held) => matches!(Alive::find(&Alive::path(&folder, &held.id), held), Ok((_, Process::Gone))),
         };
-        if gone && files.remove_file(&folder.join("lock")).is_ok() {
+        let is_free = matches!(subject, Subject::Fleet(_)) && lease.held.is_none();
+        if gone && (is_free || give_back(files, &folder, subject, &lease).is_ok()) {
             alive::tidy(&folder, None);
-            remove_folder(&subject, &folder);
+            remove_folder(subject, &folder);
         }
     }
 }

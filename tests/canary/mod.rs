@@ -149,7 +149,9 @@ fn look(process: &Path, lines: &[Canary], environments: &[Canary], found: &mut B
         }
     }
     let name = String::from_utf8_lossy(&read("comm")).into_owned();
-    if ["dockerd", "containerd", "docker-proxy", "runc", "(dockerd)"].contains(&name.trim_end()) {
+    // An engine's own, with what it starts, such as iptables; what we run on a host is in a session of its own.
+    let is_of_engine = String::from_utf8_lossy(&read("cgroup")).contains("/docker.service");
+    if is_of_engine || ["dockerd", "containerd", "docker-proxy", "runc", "(dockerd)"].contains(&name.trim_end()) {
         return;
     }
     let environment = read("environ");
