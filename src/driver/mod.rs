@@ -5,6 +5,7 @@
 //! [`DRIVERS`] add a driver; its [`OptionSpec`] table is the only list of its options anywhere.
 
 mod answer;
+pub mod digitalocean;
 mod files;
 mod generic;
 mod keys;
@@ -40,7 +41,7 @@ pub use options::{Change, Kind, OptionProblem, OptionSpec, Secrecy, When};
 
 /// Every driver, by name.
 pub static DRIVERS: LazyLock<Vec<&'static dyn AnyDriver>> = LazyLock::new(|| {
-    let own: [&'static dyn AnyDriver; 3] = [&generic::Generic, &none::Known, &nspawn::LOCAL];
+    let own: [&'static dyn AnyDriver; 4] = [&generic::Generic, &none::Known, &nspawn::LOCAL, &digitalocean::REMOTE];
     own.into_iter().chain(PLUGGED.get().copied()).collect()
 });
 
