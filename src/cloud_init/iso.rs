@@ -96,7 +96,8 @@ fn descriptor(kind: u8, folder: usize, tables: usize, sectors: usize) -> Vec<u8>
     let text = |text: &str, size: usize| -> Vec<u8> {
         let units = text.bytes().chain(std::iter::repeat(b' '));
         // Joliet writes two bytes for a letter; a field of an odd size ends with a zero.
-        let mut bytes: Vec<u8> = if joliet { units.flat_map(|b| [0, b]).take(size & !1).collect() } else { units.take(size).collect() };
+        let mut bytes: Vec<u8> =
+            if joliet { units.flat_map(|b| [0, b]).take(size & !1).collect() } else { units.take(size).collect() };
         bytes.resize(size, 0);
         bytes
     };
@@ -119,7 +120,9 @@ fn descriptor(kind: u8, folder: usize, tables: usize, sectors: usize) -> Vec<u8>
     for (at, size) in [(190, 128), (318, 128), (446, 128), (574, 128), (702, 37), (739, 37), (776, 37)] {
         set(at, &text("", size));
     }
-    for (at, date) in [(813, b"2000010100000000"), (830, b"2000010100000000"), (847, b"0000000000000000"), (864, b"0000000000000000")] {
+    for (at, date) in
+        [(813, b"2000010100000000"), (830, b"2000010100000000"), (847, b"0000000000000000"), (864, b"0000000000000000")]
+    {
         set(at, date);
     }
     set(881, &[1]);
@@ -169,7 +172,7 @@ fn plain_name(name: &str) -> Vec<u8> {
 }
 
 fn joliet_name(name: &str) -> Vec<u8> {
-    name.bytes().chain(*b";1").flat_map(|b| [0, b]).collect()
+    name.bytes().flat_map(|b| [0, b]).collect()
 }
 
 /// What an entry of a folder stands for.
