@@ -106,7 +106,7 @@ impl Machine {
 
     /// The instance's address as docker-machine tells it: of an engine that is known by its URL alone, with the port.
     pub(super) fn address(&self) -> Result<&str, CliError> {
-        let address = self.record.instance.as_ref().map_or("", |instance| match &instance.url {
+        let address = self.record.instance.as_ref().map_or("", |instance| match instance.told_url() {
             Some(url) => authority(url),
             None => &instance.address,
         });
