@@ -105,13 +105,7 @@ async fn endpoint(world: &World, record: &MachineRecord, engine: &EngineRecord) 
             let identity =
                 issued::identity(&*world.store, &record.name).map_err(AskError::Store)?.ok_or(AskError::NoIdentity)?;
             let (host, port) = instance.engine_at(engine.spec.port);
-            Ok(Endpoint::Tls {
-                host,
-                port,
-                ca: identity.ca,
-                cert: identity.cert,
-                key: identity.key,
-            })
+            Ok(Endpoint::Tls { host, port, ca: identity.ca, cert: identity.cert, key: identity.key })
         }
         Api::Ssh => {
             let dir = machine_dir(world, &record.name);

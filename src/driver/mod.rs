@@ -5,12 +5,15 @@
 //! [`DRIVERS`] add a driver; its [`OptionSpec`] table is the only list of its options anywhere.
 
 mod answer;
+mod event;
 mod files;
 mod generic;
 mod keys;
 mod none;
 pub mod nspawn;
 pub mod options;
+pub mod qemu;
+pub mod snapshot;
 
 #[cfg(test)]
 mod compliance;
@@ -37,10 +40,11 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 pub use options::{Change, Kind, OptionProblem, OptionSpec, Secrecy, When};
+pub use snapshot::{Snapshot, SnapshotAction};
 
 /// Every driver, by name.
 pub static DRIVERS: LazyLock<Vec<&'static dyn AnyDriver>> = LazyLock::new(|| {
-    let own: [&'static dyn AnyDriver; 3] = [&generic::Generic, &none::Known, &nspawn::LOCAL];
+    let own: [&'static dyn AnyDriver; 4] = [&generic::Generic, &none::Known, &nspawn::LOCAL, &qemu::LOCAL];
     own.into_iter().chain(PLUGGED.get().copied()).collect()
 });
 
@@ -306,6 +310,17 @@ pub trait Driver: Send + Sync + 'static {
         action: PowerAction,
     ) -> Result<Instance, DriverError>;
 
+    /// Works on snapshots of the instance, and gives those there are then. Drivers that have none need not say so.
+    async fn snapshot(
+        &self,
+        _cx: &DriverContext<'_>,
+        _instance: &Instance,
+        _options: &Self::Options,
+        _action: &SnapshotAction,
+    ) -> Result<Vec<Snapshot>, DriverError> {
+        Err(DriverError::Cannot { driver: Self::NAME, what: "make snapshots" })
+    }
+
     /// Removes the instance and everything that was made for it. Succeeds when it is already gone.
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, options: &Self::Options)
     -> Result<(), DriverError>;
@@ -356,6 +371,14 @@ pub trait AnyDriver: Send + Sync {
         values: &OptionValues,
         action: PowerAction,
     ) -> Result<Instance, DriverError>;
+    /// See [`Driver::snapshot`].
+    async fn snapshot(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+        action: &SnapshotAction,
+    ) -> Result<Vec<Snapshot>, DriverError>;
     /// See [`Driver::rm`].
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, values: &OptionValues) -> Result<(), DriverError>;
 }
@@ -460,6 +483,17 @@ impl<D: Driver> AnyDriver for D {
             Driver::set_power(self, cx, instance, &options, action),
         )
         .await
+    }
+    async fn snapshot(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+        action: &SnapshotAction,
+    ) -> Result<Vec<Snapshot>, DriverError> {
+        let options = typed::<D>(values)?;
+        let call = Driver::snapshot(self, cx, instance, &options, action);
+        between("driver.snapshot", "driver.snapshot.done", cx, call).await
     }
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, values: &OptionValues) -> Result<(), DriverError> {
         let options = typed::<D>(values)?;

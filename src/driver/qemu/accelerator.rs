@@ -24,14 +24,12 @@ const GUEST: [u8; 166] = [
     0xfa, 0x31, 0xc0, 0x8e, 0xd8, 0x8e, 0xc0, 0x8e, 0xd0, 0xbf, 0x00, 0x10, 0xb9, 0x00, 0x18, 0xfc, 0xf3, 0xab,
     // three levels of tables, the last with one page of 2 MiB
     0x66, 0xc7, 0x06, 0x00, 0x10, 0x03, 0x20, 0x00, 0x00, 0x66, 0xc7, 0x06, 0x00, 0x20, 0x03, 0x30, 0x00, 0x00, 0x66,
-    0xc7, 0x06, 0x00, 0x30, 0x83, 0x00, 0x00, 0x00,
-    // cr3; PAE in cr4; LME in EFER
+    0xc7, 0x06, 0x00, 0x30, 0x83, 0x00, 0x00, 0x00, // cr3; PAE in cr4; LME in EFER
     0x66, 0xb8, 0x00, 0x10, 0x00, 0x00, 0x0f, 0x22, 0xd8, 0x0f, 0x20, 0xe0, 0x66, 0x83, 0xc8, 0x20, 0x0f, 0x22, 0xe0,
     0x66, 0xb9, 0x80, 0x00, 0x00, 0xc0, 0x0f, 0x32, 0x66, 0x0d, 0x00, 0x01, 0x00, 0x00, 0x0f, 0x30,
     // lgdt; PE and PG in cr0; far jump into 64-bit code
     0x0f, 0x01, 0x16, 0xa0, 0x7c, 0x0f, 0x20, 0xc0, 0x66, 0x0d, 0x01, 0x00, 0x00, 0x80, 0x0f, 0x22, 0xc0, 0xea, 0x66,
-    0x7c, 0x08, 0x00,
-    // segments, a stack, cpuid
+    0x7c, 0x08, 0x00, // segments, a stack, cpuid
     0xb8, 0x10, 0x00, 0x00, 0x00, 0x8e, 0xd8, 0x8e, 0xd0, 0xbc, 0x00, 0x70, 0x00, 0x00, 0x31, 0xc0, 0x0f, 0xa2,
     // push and pop 100000 times; 0x31 to port 0xf4; hlt for ever
     0xb9, 0xa0, 0x86, 0x01, 0x00, 0x51, 0x58, 0xe2, 0xfc, 0xb0, 0x31, 0xe6, 0xf4, 0xf4, 0xeb, 0xfd, 0x00, 0x00,
@@ -97,7 +95,10 @@ fn remember(
     progress: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Accelerator, DriverError> {
     if let Some(why) = &broken {
-        progress(&format!("{} does not work here ({why}): emulating the processor, which is far slower", native.name()));
+        progress(&format!(
+            "{} does not work here ({why}): emulating the processor, which is far slower",
+            native.name()
+        ));
     }
     let found = Found { of, broken };
     let text = serde_json::to_string_pretty(&found).expect("texts are JSON");
@@ -185,7 +186,10 @@ mod tests {
         match probe(&place(dir.path()), Accelerator::Tcg, Arch::X86_64).await {
             Ok(why) => assert_eq!(why, None),
             Err(e) => {
-                assert!(std::env::var_os("MACHINE_LAB").is_none_or(|v| v != "required"), "MACHINE_LAB=required, but {e}");
+                assert!(
+                    std::env::var_os("MACHINE_LAB").is_none_or(|v| v != "required"),
+                    "MACHINE_LAB=required, but {e}"
+                );
                 println!("SKIPPED: {e}");
             }
         }
@@ -201,7 +205,10 @@ mod tests {
         let chosen = remember(&place(dir.path()), "x".to_owned(), Accelerator::Kvm, why.clone(), &tell).unwrap();
         assert_eq!(chosen, Accelerator::Tcg);
         assert_eq!(remembered(&place(dir.path())).unwrap(), Some(Found { of: "x".to_owned(), broken: why }));
-        assert_eq!(said.into_inner().unwrap(), ["kvm does not work here (there is no /dev/kvm): emulating the processor, which is far slower"]);
+        assert_eq!(
+            said.into_inner().unwrap(),
+            ["kvm does not work here (there is no /dev/kvm): emulating the processor, which is far slower"]
+        );
         files::write(&dir.path().join("accelerator.json"), 0o600, b"{").unwrap();
         assert_eq!(remembered(&place(dir.path())).unwrap(), None);
     }

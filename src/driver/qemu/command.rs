@@ -250,7 +250,10 @@ mod tests {
     fn ports_lead_in_from_this_computer_alone() {
         let forwards = [Forward::local(20022, 22), Forward::local(22376, 2376)];
         let line = line(&computer(&Network::User, &forwards));
-        assert!(line.contains("user,id=net,hostfwd=tcp:127.0.0.1:20022-:22,hostfwd=tcp:127.0.0.1:22376-:2376 "), "{line}");
+        assert!(
+            line.contains("user,id=net,hostfwd=tcp:127.0.0.1:20022-:22,hostfwd=tcp:127.0.0.1:22376-:2376 "),
+            "{line}"
+        );
         assert!(line.contains("-accel tcg,thread=multi -cpu Nehalem -m 512M -smp 2"), "{line}");
     }
 
@@ -281,13 +284,18 @@ mod tests {
         };
         let words = other.arguments();
         let after = |flag: &str| words[words.iter().position(|w| w == flag).unwrap() + 1].to_str().unwrap().to_owned();
-        assert_eq!((after("-cpu"), after("-kernel"), after("-append")), ("host".into(), "/k".into(), "root=/dev/vda1 quiet".into()));
+        assert_eq!(
+            (after("-cpu"), after("-kernel"), after("-append")),
+            ("host".into(), "/k".into(), "root=/dev/vda1 quiet".into())
+        );
         assert!(line(&other).contains("if=pflash,unit=1,format=raw,readonly=off,file=/v.fd"));
     }
 
     #[test]
     fn each_system_has_its_accelerator() {
-        for (system, want) in [("linux", Some("kvm")), ("macos", Some("hvf")), ("windows", Some("whpx")), ("netbsd", None)] {
+        for (system, want) in
+            [("linux", Some("kvm")), ("macos", Some("hvf")), ("windows", Some("whpx")), ("netbsd", None)]
+        {
             assert_eq!(Accelerator::of(system).map(Accelerator::name), want);
         }
     }

@@ -5,16 +5,17 @@
 
 use super::{command::Arch, place::Place, program::Program};
 use crate::{
-    digest::{hex, sha256_hex},
+    digest::sha256_hex,
     driver::{DriverError, files},
     fault,
+    http::{Download, Http, Limiter, Request, Service, Sum, Url},
 };
-use aws_lc_rs::digest::{Context, SHA256, SHA512};
 use std::{
     fs::{self, File},
     io::{self, Read},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 /// Cloud images by name. `{}` is the architecture as the distribution calls it; the checksums stand in the file beside.
@@ -109,62 +110,18 @@ pub(super) fn legal() -> String {
     format!("use one of {}, a URL with `image-checksum`, or a file, qcow2 or raw", names.join(", "))
 }
 
-/// What a file must be.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Checksum {
-    Sha256(String),
-    Sha512(String),
-}
-
-impl Checksum {
-    /// Pure. So many hex digits, with or without the name of the algorithm.
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        let digits = text.strip_prefix("sha256:").or_else(|| text.strip_prefix("sha512:")).unwrap_or(text);
-        let digits = digits.to_ascii_lowercase();
-        match digits.len() {
-            _ if !digits.bytes().all(|b| b.is_ascii_hexdigit()) => None,
-            64 => Some(Self::Sha256(digits)),
-            128 => Some(Self::Sha512(digits)),
-            _ => None,
+/// Pure. The checksum of `file` in a list of them, as coreutils or BSD write it.
+fn listed(list: &str, file: &str) -> Option<Sum> {
+    list.lines().find_map(|line| {
+        if let Some((digits, name)) = line.split_once(char::is_whitespace)
+            && name.trim_start().trim_start_matches('*') == file
+            && let Some(sum) = Sum::parse(digits)
+        {
+            return Some(sum);
         }
-    }
-
-    /// Pure. That of `file` in a list of checksums, as coreutils or BSD write them.
-    pub(super) fn find(list: &str, file: &str) -> Option<Self> {
-        list.lines().find_map(|line| {
-            if let Some((digits, name)) = line.split_once(char::is_whitespace) {
-                if name.trim_start().trim_start_matches('*') == file
-                    && let Some(sum) = Self::parse(digits)
-                {
-                    return Some(sum);
-                }
-            }
-            let (_, rest) = line.split_once(" (")?;
-            let (name, digits) = rest.split_once(") = ")?;
-            (name == file).then(|| Self::parse(digits.trim())).flatten()
-        })
-    }
-
-    fn digits(&self) -> &str {
-        match self {
-            Self::Sha256(digits) | Self::Sha512(digits) => digits,
-        }
-    }
-
-    /// What a file is instead, if it is not this.
-    fn differs(&self, path: &Path) -> io::Result<Option<String>> {
-        let mut context = Context::new(if matches!(self, Self::Sha256(_)) { &SHA256 } else { &SHA512 });
-        let mut file = File::open(path)?;
-        let mut buffer = vec![0; 1 << 20];
-        loop {
-            match file.read(&mut buffer)? {
-                0 => break,
-                n => context.update(&buffer[..n]),
-            }
-        }
-        let found = hex(context.finish().as_ref());
-        Ok((found != self.digits()).then_some(found))
-    }
+        let (name, digits) = line.split_once(" (")?.1.split_once(") = ")?;
+        if name == file { Sum::parse(digits) } else { None }
+    })
 }
 
 /// The image of a machine in the cache, fetched first if it is not there yet.
@@ -176,7 +133,7 @@ pub(super) async fn ensure(
     progress: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<PathBuf, DriverError> {
     files::folder(&place.images, 0o700)?;
-    let given = checksum.and_then(Checksum::parse);
+    let given = checksum.and_then(Sum::parse);
     match image {
         Image::File(path) => own(place, path, given, progress).await,
         Image::Url(url) => {
@@ -188,7 +145,7 @@ pub(super) async fn ensure(
             if let Some(checksum) = given {
                 return fetched(place, &label, url, &checksum, progress).await;
             }
-            let list = match super::download::text(sums).await {
+            let list = match text(sums).await {
                 Ok(list) => list,
                 Err(e) => {
                     // Better the one of some days ago than none.
@@ -197,7 +154,7 @@ pub(super) async fn ensure(
                     return Ok(old);
                 }
             };
-            let checksum = Checksum::find(&list, file).ok_or_else(|| DriverError::Refused {
+            let checksum = listed(&list, file).ok_or_else(|| DriverError::Refused {
                 doing: format!("looking for the checksum of {file}"),
                 why: format!("{sums} does not name it"),
                 help: "give the image as a URL, with `image-checksum`".to_owned(),
@@ -220,7 +177,9 @@ fn newest(place: &Place, label: &str) -> Option<PathBuf> {
     let all = fs::read_dir(&place.images).ok()?.flatten();
     let ours = all.filter(|entry| {
         let name = entry.file_name();
-        name.to_str().and_then(|name| name.strip_prefix(label)).is_some_and(|rest| rest.starts_with('.') && rest.len() == 13)
+        name.to_str()
+            .and_then(|name| name.strip_prefix(label))
+            .is_some_and(|rest| rest.starts_with('.') && rest.len() == 13)
     });
     ours.max_by_key(|entry| entry.metadata().and_then(|data| data.modified()).ok()).map(|entry| entry.path())
 }
@@ -229,7 +188,7 @@ fn newest(place: &Place, label: &str) -> Option<PathBuf> {
 async fn own(
     place: &Place,
     path: &Path,
-    checksum: Option<Checksum>,
+    checksum: Option<Sum>,
     progress: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<PathBuf, DriverError> {
     let path = path.canonicalize().map_err(files::because("reading the image", path))?;
@@ -259,14 +218,35 @@ async fn fetched(
     place: &Place,
     label: &str,
     url: &str,
-    checksum: &Checksum,
+    checksum: &Sum,
     progress: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<PathBuf, DriverError> {
     let key = format!("{label}.{}", &checksum.digits()[..12]);
-    kept(place, &key, url, Some(checksum.clone()), progress, async |to: PathBuf| {
-        super::download::file(url, &to, progress).await
+    kept(place, &key, url, None, progress, async |to: PathBuf| {
+        let what = Download { url: address(url)?, to, sum: Some(checksum.clone()) };
+        Http::shared().download(&what, progress).await.map_err(|e| not_fetched(url, &e.to_string(), e.help()))
     })
     .await
+}
+
+/// A short text from elsewhere.
+async fn text(url: &str) -> Result<String, DriverError> {
+    let service = Service::new(Limiter::new(Duration::from_millis(100), 4, 4));
+    let reply = service.send(&Request::get(address(url)?)).await;
+    let reply = reply.map_err(|e| not_fetched(url, &e.to_string(), e.help()))?;
+    if reply.is_success() {
+        return Ok(reply.text());
+    }
+    let help = "see whether the distribution still has it there, or give the image as a URL, with `image-checksum`";
+    Err(not_fetched(url, &format!("the server answered {}", reply.status()), help.to_owned()))
+}
+
+fn address(url: &str) -> Result<Url, DriverError> {
+    Url::parse(url).map_err(|e| not_fetched(url, &e.to_string(), "correct the URL".to_owned()))
+}
+
+fn not_fetched(url: &str, why: &str, help: String) -> DriverError {
+    DriverError::Refused { doing: format!("fetching {url}"), why: why.to_owned(), help }
 }
 
 /// The image `key` of the cache; `get` brings it to where it is told if it is not there.
@@ -274,7 +254,7 @@ async fn kept(
     place: &Place,
     key: &str,
     from: &str,
-    checksum: Option<Checksum>,
+    checksum: Option<Sum>,
     progress: &(dyn Fn(&str) + Send + Sync),
     get: impl AsyncFnOnce(PathBuf) -> Result<(), DriverError>,
 ) -> Result<PathBuf, DriverError> {
@@ -313,22 +293,21 @@ async fn kept(
 async fn verify(
     from: &str,
     path: &Path,
-    checksum: Checksum,
+    checksum: Sum,
     progress: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<(), DriverError> {
     progress("comparing the image with its checksum");
     let (file, wanted) = (path.to_owned(), checksum.clone());
-    let compared = tokio::task::spawn_blocking(move || wanted.differs(&file)).await;
+    let compared = tokio::task::spawn_blocking(move || wanted.of_file(&file)).await;
     let found = compared.unwrap_or_else(|e| Err(io::Error::other(e))).map_err(files::because("reading", path))?;
-    match found {
-        None => Ok(()),
-        Some(found) => Err(DriverError::Refused {
-            doing: format!("fetching the image {from}"),
-            why: format!("its checksum is {found}, and should be {}", checksum.digits()),
-            help: "try again, for it may have been cut or just replaced; else it is not the image that was meant"
-                .to_owned(),
-        }),
+    if found == checksum {
+        return Ok(());
     }
+    Err(DriverError::Refused {
+        doing: format!("using the image {from}"),
+        why: format!("its checksum is {}, and should be {}", found.digits(), checksum.digits()),
+        help: "correct the checksum, or find out who changed the file; do not use it".to_owned(),
+    })
 }
 
 /// What kind of image a file is, by its first bytes.

@@ -142,9 +142,13 @@ mod tests {
 
     #[test]
     fn an_address_needs_its_prefix() {
-        for (text, legal) in
-            [("10.0.0.2/24", true), ("fd00::2/64", true), ("10.0.0.2", false), ("10.0.0.2/33", false), ("10.0.0.2/0", false)]
-        {
+        for (text, legal) in [
+            ("10.0.0.2/24", true),
+            ("fd00::2/64", true),
+            ("10.0.0.2", false),
+            ("10.0.0.2/33", false),
+            ("10.0.0.2/0", false),
+        ] {
             assert_eq!(cidr(text).is_some(), legal, "{text}");
         }
     }

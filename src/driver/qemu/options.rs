@@ -2,10 +2,13 @@
 
 use super::{
     command::Arch,
-    image::{self, Checksum, Image},
+    image::{self, Image},
     network::{Forward, Network},
 };
-use crate::driver::{Kind, OptionProblem, OptionSpec};
+use crate::{
+    driver::{Kind, OptionProblem, OptionSpec},
+    http::Sum,
+};
 use serde::Deserialize;
 use std::net::IpAddr;
 
@@ -88,10 +91,15 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     .default("auto")
     .field("Accel")
     .in_place(),
-    OptionSpec::new("cpu", "qemu-cpu", Kind::Text, "Model of the processor, as `qemu-system-x86_64 -cpu help` has them")
-        .env("QEMU_CPU")
-        .field("CPUModel")
-        .in_place(),
+    OptionSpec::new(
+        "cpu",
+        "qemu-cpu",
+        Kind::Text,
+        "Model of the processor, as `qemu-system-x86_64 -cpu help` has them",
+    )
+    .env("QEMU_CPU")
+    .field("CPUModel")
+    .in_place(),
     OptionSpec::new(
         "network",
         "qemu-network",
@@ -101,9 +109,14 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     .env("QEMU_NETWORK")
     .default("user")
     .field("Network"),
-    OptionSpec::new("address", "qemu-address", Kind::Text, "With bridge or tap: its address, as 192.168.1.10/24, not DHCP")
-        .env("QEMU_ADDRESS")
-        .field("Address"),
+    OptionSpec::new(
+        "address",
+        "qemu-address",
+        Kind::Text,
+        "With bridge or tap: its address, as 192.168.1.10/24, not DHCP",
+    )
+    .env("QEMU_ADDRESS")
+    .field("Address"),
     OptionSpec::new("gateway", "qemu-gateway", Kind::Text, "With an address: the router")
         .env("QEMU_GATEWAY")
         .field("Gateway"),
@@ -176,7 +189,7 @@ impl Options {
             Ok(_) => {}
         }
         if let Some(text) = &self.image_checksum
-            && Checksum::parse(text).is_none()
+            && Sum::parse(text).is_none()
         {
             problem(
                 "image-checksum",
@@ -223,7 +236,11 @@ impl Options {
         if let Some(address) = &self.address
             && super::network::cidr(address).is_none()
         {
-            problem("address", format!("`{}` is no address with its prefix", address.escape_default()), "write it as 192.168.1.10/24");
+            problem(
+                "address",
+                format!("`{}` is no address with its prefix", address.escape_default()),
+                "write it as 192.168.1.10/24",
+            );
         }
         for (key, values) in [("gateway", self.gateway.as_slice()), ("dns", self.dns.as_deref().unwrap_or_default())] {
             for value in values {
@@ -264,9 +281,8 @@ mod tests {
 
     #[test]
     fn options_that_do_not_fit_together_are_found() {
-        let keys = |more| -> Vec<String> {
-            options(more).problems().into_iter().filter_map(|problem| problem.key).collect()
-        };
+        let keys =
+            |more| -> Vec<String> { options(more).problems().into_iter().filter_map(|problem| problem.key).collect() };
         for (more, want) in [
             (json!({}), &[][..]),
             (json!({"image": "debian-7"}), &["image"]),

@@ -92,7 +92,13 @@ impl Place {
 
     /// Two ports for a machine: those that are given, else those it has, else free ones. Call it under the lock, and
     /// write down what it says before the lock goes. `fresh`: those it has are taken by somebody else.
-    pub(super) fn ports(&self, id: &str, options: &Options, now: Option<Ports>, fresh: bool) -> Result<Ports, DriverError> {
+    pub(super) fn ports(
+        &self,
+        id: &str,
+        options: &Options,
+        now: Option<Ports>,
+        fresh: bool,
+    ) -> Result<Ports, DriverError> {
         let others: BTreeMap<u16, MachineName> = self
             .records()?
             .into_iter()
@@ -117,7 +123,9 @@ impl Place {
         let start = u16::from_str_radix(&digest[..4], 16).unwrap_or_default() % (PORTS.end - PORTS.start);
         let mut free = || {
             let all = (PORTS.start + start..PORTS.end).chain(PORTS.start..PORTS.start + start);
-            let found = all.into_iter().find(|port| !taken.contains(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
+            let found = all
+                .into_iter()
+                .find(|port| !taken.contains(port) && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok());
             taken.extend(found);
             found.ok_or_else(|| DriverError::Unprepared {
                 what: format!("no port from {} to {} is free on this computer", PORTS.start, PORTS.end),

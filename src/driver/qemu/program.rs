@@ -70,12 +70,21 @@ impl Program {
 /// How to install it here.
 fn install(os_release: &str, system: &str, program: &str) -> String {
     let like = os_release.lines().filter_map(|line| line.strip_prefix("ID=").or_else(|| line.strip_prefix("ID_LIKE=")));
-    let words: Vec<String> = like.flat_map(|v| v.trim_matches('"').split(' ').map(str::to_owned).collect::<Vec<_>>()).collect();
-    let named = |(family, _): &&(&str, &str)| *family == system || words.iter().any(|w| w.trim_start_matches("open").starts_with(family));
+    let words: Vec<String> =
+        like.flat_map(|v| v.trim_matches('"').split(' ').map(str::to_owned).collect::<Vec<_>>()).collect();
+    let named = |(family, _): &&(&str, &str)| {
+        *family == system || words.iter().any(|w| w.trim_start_matches("open").starts_with(family))
+    };
     let command = PACKAGES.iter().find(named).map(|(_, command)| *command);
     match command {
         Some(command) if program.ends_with("aarch64") => {
-            format!("install qemu for ARM:\n  {}", command.replace("x86_64", "aarch64").replace("system-x86", "system-arm").replace("qemu-x86", "qemu-arm"))
+            format!(
+                "install qemu for ARM:\n  {}",
+                command
+                    .replace("x86_64", "aarch64")
+                    .replace("system-x86", "system-arm")
+                    .replace("qemu-x86", "qemu-arm")
+            )
         }
         Some(command) => format!("install qemu:\n  {command}"),
         None => "install qemu, with its program `qemu-img`, and see that both are found in PATH".to_owned(),

@@ -90,7 +90,12 @@ impl<S: AsyncRead + AsyncWrite> Qmp<S> {
     }
 
     /// Runs a command that goes on after its answer, and waits for its end.
-    pub(super) async fn job(&mut self, command: &str, mut arguments: Value, within: Duration) -> Result<(), DriverError> {
+    pub(super) async fn job(
+        &mut self,
+        command: &str,
+        mut arguments: Value,
+        within: Duration,
+    ) -> Result<(), DriverError> {
         let id = format!("machine-{command}");
         arguments["job-id"] = Value::from(id.as_str());
         let doing = format!("asking qemu for `{command}`");
@@ -126,7 +131,8 @@ impl<S: AsyncRead + AsyncWrite> Qmp<S> {
                 Ok(_) => {}
                 Err(e) => return Err(lost(doing, &e.to_string())),
             }
-            let line: Line = serde_json::from_str(&text).map_err(|e| lost(doing, &format!("its answer is not JSON: {e}")))?;
+            let line: Line =
+                serde_json::from_str(&text).map_err(|e| lost(doing, &format!("its answer is not JSON: {e}")))?;
             // What happens meanwhile is asked for where it matters.
             if line.event.is_none() {
                 return Ok(line);
