@@ -56,6 +56,7 @@ mod rm_hooks;
 mod row;
 mod scp;
 mod shell;
+mod snapshot;
 mod ssh;
 mod ssh_config;
 mod status;
@@ -158,6 +159,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<power::Restart>(),
     Entry::of::<rm::Rm>(),
     Entry::of::<scp::Scp>(),
+    Entry::of::<snapshot::Snapshot>(),
     Entry::of::<ssh::Ssh>(),
     Entry::of::<ssh_config::SshConfig>(),
     Entry::of::<power::Start>(),
