@@ -1,6 +1,6 @@
 #!/bin/sh
 # Builds a small bootable Debian cloud image for tests of real virtual machines: kernel, GRUB, cloud-init, SSH server,
-# and the packages of an engine, fetched but not installed. Needs root, mmdebstrap and the modules of GRUB.
+# and an engine that is switched off. Needs root, mmdebstrap and the modules of GRUB.
 #   sh scripts/lab-vm-image.sh FILE.qcow2
 # Beside it: FILE.vmlinuz and FILE.initrd, for booting without a loader.
 set -eu
@@ -34,7 +34,7 @@ for unit in systemd-networkd-wait-online apt-daily.timer apt-daily-upgrade.timer
     sys-kernel-debug.mount sys-kernel-tracing.mount getty@tty1 serial-getty@ttyS0 man-db.timer logrotate.timer; do
     chroot . systemctl -q mask "$unit"
 done
-chroot . apt-get --yes --quiet --download-only --no-install-recommends install docker.io >&2
+chroot . systemctl -q disable docker.socket docker containerd
 rm -rf usr/share/doc usr/share/man usr/share/locale
 END
 chmod +x "$work/customize"
@@ -44,9 +44,9 @@ mkdir -p "$1/etc/initramfs-tools/conf.d"
 printf 'MODULES=list\nCOMPRESS=gzip\n' >"$1/etc/initramfs-tools/conf.d/lab"
 END
 chmod +x "$work/essential"
-mmdebstrap --variant=minbase --format=directory --quiet --skip=cleanup/apt --dpkgopt=force-unsafe-io \
+mmdebstrap --variant=minbase --format=directory --quiet --dpkgopt=force-unsafe-io \
     --aptopt='Acquire::Check-Valid-Until "false"' --aptopt='APT::Install-Recommends "false"' \
-    --include=linux-image-cloud-amd64,busybox-static,systemd-sysv,udev,dbus,openssh-server,cloud-init,sudo,iproute2,iptables,ca-certificates,curl,procps,kmod,cloud-guest-utils,fdisk \
+    --include=linux-image-cloud-amd64,busybox-static,systemd-sysv,udev,dbus,openssh-server,cloud-init,sudo,iproute2,iptables,ca-certificates,curl,procps,kmod,cloud-guest-utils,fdisk,docker.io \
     --essential-hook="$work/essential" --customize-hook="$work/customize" bookworm "$root" >&2
 cp "$root"/boot/vmlinuz-* "$work/vmlinuz"
 # The usual initial RAM disk starts a udev of its own, which takes longer than all this one does.
