@@ -48,7 +48,8 @@ pub async fn missing(plan: &Plan, world: &World) -> Vec<Missing> {
     }
     let from = Arc::clone(&world.secrets);
     let look = move || {
-        let tried = needed.into_iter().filter_map(|(machine, key, secret)| {
+        let elsewhere = needed.into_iter().filter(|(_, _, secret)| !matches!(secret, Secret::Config(_)));
+        let tried = elsewhere.filter_map(|(machine, key, secret)| {
             let error = secret.reveal(&*from).err()?;
             Some(Missing { machine, key, error })
         });

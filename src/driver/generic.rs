@@ -2,7 +2,7 @@
 //!
 //! It makes, renames and removes nothing on the host; it only knows where the host is.
 
-use super::{Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction, Secrecy, When};
+use super::{Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction};
 use crate::{
     fault,
     name::MachineName,
@@ -40,21 +40,6 @@ const USUAL_CONFIG: &str = "~/.ssh/config";
 const NO_CONFIG: &str = "none";
 /// Value of `jump` for no host, whatever an `ssh_config` says.
 const NO_JUMP: &str = "none";
-
-/// The defaults of all options; each names only what is different.
-const OPTION: OptionSpec = OptionSpec {
-    key: "",
-    flag: "",
-    env: "",
-    kind: Kind::Text,
-    default: None,
-    fallback: None,
-    required: false,
-    help: "",
-    field: "",
-    secrecy: Secrecy::Plain,
-    when: When::InPlace,
-};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -222,82 +207,73 @@ impl Driver for Generic {
     const NAME: &'static str = "generic";
     const ABOUT: &'static str = "a host that exists already, reached over SSH";
     const OPTIONS: &'static [OptionSpec] = &[
-        OptionSpec {
-            key: "ip",
-            flag: "generic-ip-address",
-            env: "GENERIC_IP_ADDRESS",
-            required: true,
-            help: "address or name of the host, or a Host of the ssh_config",
-            field: "IPAddress",
-            // Another address is another host.
-            when: When::Replace,
-            ..OPTION
-        },
-        OptionSpec {
-            key: "ssh-user",
-            flag: "generic-ssh-user",
-            env: "GENERIC_SSH_USER",
-            fallback: Some(route::USER),
-            help: "user to log in as; root, or one who may run sudo without a password",
-            field: "SSHUser",
-            ..OPTION
-        },
-        OptionSpec {
-            key: "ssh-port",
-            flag: "generic-ssh-port",
-            env: "GENERIC_SSH_PORT",
-            kind: Kind::Port,
-            fallback: Some("22"),
-            help: "TCP port of the SSH server",
-            field: "SSHPort",
-            ..OPTION
-        },
-        OptionSpec {
-            key: "ssh-key",
-            flag: "generic-ssh-key",
-            env: "GENERIC_SSH_KEY",
-            kind: Kind::Path,
-            help: "private key to log in with; without it, the keys in ssh-agent",
-            field: "SSHKey",
-            ..OPTION
-        },
-        OptionSpec {
-            key: "ssh-key-passphrase",
-            flag: "generic-ssh-key-passphrase",
-            env: "GENERIC_SSH_KEY_PASSPHRASE",
-            help: "passphrase of that key, by reference",
-            secrecy: Secrecy::Secret,
-            ..OPTION
-        },
-        OptionSpec {
-            key: "jump",
-            flag: "generic-jump",
-            env: "GENERIC_JUMP",
-            help: "hosts to go through, as user@host:port, comma between them; none: no host",
-            ..OPTION
-        },
-        OptionSpec {
-            key: "ssh-config",
-            flag: "generic-ssh-config",
-            env: "GENERIC_SSH_CONFIG",
-            kind: Kind::Path,
-            default: Some(USUAL_CONFIG),
-            // A machine of which nobody wrote it, as docker-machine's are, is reached as it is recorded.
-            fallback: Some(NO_CONFIG),
-            help: "ssh_config that says the rest about the host and hosts to go through; none: nothing is looked up",
-            ..OPTION
-        },
-        OptionSpec {
-            key: "engine-port",
-            flag: "generic-engine-port",
-            env: "GENERIC_ENGINE_PORT",
-            kind: Kind::Port,
-            default: Some("2376"),
-            help: "TCP port of the engine",
-            field: "EnginePort",
-            when: When::Recorded,
-            ..OPTION
-        },
+        // Another address is another host.
+        OptionSpec::new(
+            "ip",
+            "generic-ip-address",
+            Kind::Text,
+            "address or name of the host, or a Host of the ssh_config",
+        )
+        .env("GENERIC_IP_ADDRESS")
+        .required()
+        .field("IPAddress"),
+        OptionSpec::new(
+            "ssh-user",
+            "generic-ssh-user",
+            Kind::Text,
+            "user to log in as; root, or one who may run sudo without a password",
+        )
+        .env("GENERIC_SSH_USER")
+        .fallback(route::USER)
+        .field("SSHUser")
+        .in_place(),
+        OptionSpec::new("ssh-port", "generic-ssh-port", Kind::Port, "TCP port of the SSH server")
+            .env("GENERIC_SSH_PORT")
+            .fallback("22")
+            .field("SSHPort")
+            .in_place(),
+        OptionSpec::new(
+            "ssh-key",
+            "generic-ssh-key",
+            Kind::Path,
+            "private key to log in with; without it, the keys in ssh-agent",
+        )
+        .env("GENERIC_SSH_KEY")
+        .field("SSHKey")
+        .in_place(),
+        OptionSpec::new(
+            "ssh-key-passphrase",
+            "generic-ssh-key-passphrase",
+            Kind::Text,
+            "passphrase of that key, by reference",
+        )
+        .env("GENERIC_SSH_KEY_PASSPHRASE")
+        .secret()
+        .in_place(),
+        OptionSpec::new(
+            "jump",
+            "generic-jump",
+            Kind::Text,
+            "hosts to go through, as user@host:port, comma between them; none: no host",
+        )
+        .env("GENERIC_JUMP")
+        .in_place(),
+        // A machine of which nobody wrote it, as docker-machine's are, is reached as it is recorded.
+        OptionSpec::new(
+            "ssh-config",
+            "generic-ssh-config",
+            Kind::Path,
+            "ssh_config that says the rest about the host and hosts to go through; none: nothing is looked up",
+        )
+        .env("GENERIC_SSH_CONFIG")
+        .default(USUAL_CONFIG)
+        .fallback(NO_CONFIG)
+        .in_place(),
+        OptionSpec::new("engine-port", "generic-engine-port", Kind::Port, "TCP port of the engine")
+            .env("GENERIC_ENGINE_PORT")
+            .default("2376")
+            .field("EnginePort")
+            .recorded(),
     ];
     const CREATES: bool = false;
     type Options = Options;

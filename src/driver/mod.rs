@@ -4,7 +4,9 @@
 //! in the signatures: the pure half gets no `self`, no context and no `async`. One file and one line in
 //! [`DRIVERS`] add a driver; its [`OptionSpec`] table is the only list of its options anywhere.
 
+mod files;
 mod generic;
+mod keys;
 mod none;
 pub mod nspawn;
 pub mod options;
@@ -16,7 +18,7 @@ use crate::{
     fault,
     name::{FleetName, MachineName},
     record::{Instance, OptionValues, Power},
-    secret::{Reveal, Revealed, Secret, SecretError},
+    secret::{Reveal, Revealed, Secret, SecretError, SecretProblem},
     transport::{Connect, TransportError, route::Lookup},
 };
 use async_trait::async_trait;
@@ -24,12 +26,14 @@ use serde::{
     Deserialize,
     de::{DeserializeOwned, value::MapDeserializer},
 };
+use serde_json::{Map, Value};
 use std::{
     io,
     path::Path,
     sync::{Arc, LazyLock, OnceLock},
 };
 use thiserror::Error;
+use zeroize::Zeroizing;
 
 pub use options::{Change, Kind, OptionProblem, OptionSpec, Secrecy, When};
 
@@ -179,9 +183,28 @@ impl DriverContext<'_> {
     /// # Errors
     /// Names the reference and why nothing came of it.
     pub async fn reveal(&self, secret: &Secret) -> Result<Revealed, DriverError> {
-        let (secret, from) = (secret.clone(), Arc::clone(self.secrets));
-        let found = tokio::task::spawn_blocking(move || secret.reveal(&*from)).await;
+        let (secret, from, dir) = (secret.clone(), Arc::clone(self.secrets), self.dir.to_owned());
+        let look = move || match &secret {
+            Secret::Config(field) => {
+                of_config(&dir.join("config.json"), field).map_err(|why| SecretError { secret: secret.clone(), why })
+            }
+            _ => secret.reveal(&*from),
+        };
+        let found = tokio::task::spawn_blocking(look).await;
         found.expect("looking for a secret does not panic").map_err(DriverError::Secret)
+    }
+}
+
+/// A field of the driver's object in a config.json.
+fn of_config(path: &Path, field: &str) -> Result<Revealed, SecretProblem> {
+    let text = std::fs::read_to_string(path).map(Zeroizing::new).map_err(|e| SecretProblem::Io(e.to_string()))?;
+    // What serde says of a document may quote it.
+    let document: Value =
+        serde_json::from_str(&text).map_err(|_| SecretProblem::Io("config.json is not JSON".to_owned()))?;
+    match document.pointer("/Driver").and_then(|driver| driver.get(field)).and_then(Value::as_str) {
+        None => Err(SecretProblem::Unset),
+        Some("") => Err(SecretProblem::Empty),
+        Some(secret) => Ok(Revealed::new(secret.to_owned())),
     }
 }
 
@@ -237,6 +260,19 @@ pub trait Driver: Send + Sync + 'static {
         None
     }
 
+    /// Pure. Fields of docker-machine's object for this driver (config.json, `Driver`) that are not one option each: what
+    /// its provider calls the instance, switches that it keeps the other way round.
+    #[must_use]
+    fn fields(_options: &Self::Options, _instance: Option<&Instance>) -> Vec<(&'static str, Value)> {
+        Vec::new()
+    }
+
+    /// Pure. Options that follow from such fields in what docker-machine wrote; they win over those of the table.
+    #[must_use]
+    fn of_fields(_driver: &Map<String, Value>) -> OptionValues {
+        OptionValues::new()
+    }
+
     /// Finds the instance by the tag that [`create`](Self::create) gave it, whatever was recorded.
     async fn find(&self, cx: &DriverContext<'_>, options: &Self::Options) -> Result<Option<Instance>, DriverError>;
 
@@ -289,6 +325,10 @@ pub trait AnyDriver: Send + Sync {
     fn check(&self, values: &OptionValues) -> Vec<OptionProblem>;
     /// See [`Driver::lookup`].
     fn lookup(&self, values: &OptionValues) -> Option<Lookup>;
+    /// See [`Driver::fields`]; none when the options cannot be read.
+    fn fields(&self, values: &OptionValues, instance: Option<&Instance>) -> Vec<(&'static str, Value)>;
+    /// See [`Driver::of_fields`].
+    fn of_fields(&self, driver: &Map<String, Value>) -> OptionValues;
     /// See [`Driver::find`].
     async fn find(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Option<Instance>, DriverError>;
     /// See [`Driver::create`].
@@ -371,6 +411,12 @@ impl<D: Driver> AnyDriver for D {
     }
     fn lookup(&self, values: &OptionValues) -> Option<Lookup> {
         D::lookup(&typed::<D>(values).ok()?)
+    }
+    fn fields(&self, values: &OptionValues, instance: Option<&Instance>) -> Vec<(&'static str, Value)> {
+        typed::<D>(values).map_or_else(|_| Vec::new(), |options| D::fields(&options, instance))
+    }
+    fn of_fields(&self, driver: &Map<String, Value>) -> OptionValues {
+        D::of_fields(driver)
     }
     async fn find(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Option<Instance>, DriverError> {
         let options = typed::<D>(values)?;

@@ -1,6 +1,6 @@
 //! Driver `none`: an engine that somebody else set up, known by its URL. Nothing is ever done to it.
 
-use super::{Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction, Secrecy, When};
+use super::{Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction};
 use crate::record::{Instance, Power};
 use async_trait::async_trait;
 use serde::Deserialize;
@@ -42,19 +42,8 @@ fn instance(url: &str) -> Instance {
 impl Driver for Known {
     const NAME: &'static str = "none";
     const ABOUT: &'static str = "an engine that is set up already, known by its URL";
-    const OPTIONS: &'static [OptionSpec] = &[OptionSpec {
-        key: "url",
-        flag: "url",
-        env: "",
-        kind: Kind::Text,
-        default: None,
-        fallback: None,
-        required: true,
-        help: "URL of the engine",
-        field: "URL",
-        secrecy: Secrecy::Plain,
-        when: When::InPlace,
-    }];
+    const OPTIONS: &'static [OptionSpec] =
+        &[OptionSpec::new("url", "url", Kind::Text, "URL of the engine").required().field("URL").in_place()];
     const CREATES: bool = false;
     type Options = Options;
 

@@ -71,6 +71,84 @@ pub struct OptionSpec {
     pub secrecy: Secrecy,
     /// When a change takes effect.
     pub when: When,
+    /// The only legal texts; empty: any.
+    pub choices: &'static [&'static str],
+}
+
+/// A table is written as `OptionSpec::new(…).env(…).default(…)`: each option says only what is particular about it.
+impl OptionSpec {
+    /// An option that may be shown, need not be given and is not in config.json; only a new instance has another value.
+    #[must_use]
+    pub const fn new(key: &'static str, flag: &'static str, kind: Kind, help: &'static str) -> Self {
+        Self {
+            key,
+            flag,
+            env: "",
+            kind,
+            default: None,
+            fallback: None,
+            required: false,
+            help,
+            field: "",
+            secrecy: Secrecy::Plain,
+            when: When::Replace,
+            choices: &[],
+        }
+    }
+
+    /// With the environment variable that fills its flag.
+    #[must_use]
+    pub const fn env(self, env: &'static str) -> Self {
+        Self { env, ..self }
+    }
+
+    /// With what it is when it is not given, as it would be written.
+    #[must_use]
+    pub const fn default(self, default: &'static str) -> Self {
+        Self { default: Some(default), ..self }
+    }
+
+    /// With what its absence means in the end; see [`Self::fallback`](field@Self::fallback).
+    #[must_use]
+    pub const fn fallback(self, fallback: &'static str) -> Self {
+        Self { fallback: Some(fallback), ..self }
+    }
+
+    /// It must be given.
+    #[must_use]
+    pub const fn required(self) -> Self {
+        Self { required: true, ..self }
+    }
+
+    /// With the field of config.json's `Driver` it is kept in.
+    #[must_use]
+    pub const fn field(self, field: &'static str) -> Self {
+        Self { field, ..self }
+    }
+
+    /// Given and recorded by reference only.
+    #[must_use]
+    pub const fn secret(self) -> Self {
+        Self { secrecy: Secrecy::Secret, ..self }
+    }
+
+    /// The driver changes it on an instance that exists.
+    #[must_use]
+    pub const fn in_place(self) -> Self {
+        Self { when: When::InPlace, ..self }
+    }
+
+    /// It says how we reach the machine, and is simply recorded.
+    #[must_use]
+    pub const fn recorded(self) -> Self {
+        Self { when: When::Recorded, ..self }
+    }
+
+    /// With the only texts it may be.
+    #[must_use]
+    pub const fn one_of(self, choices: &'static [&'static str]) -> Self {
+        Self { choices, ..self }
+    }
 }
 
 /// Something wrong with one option, or with several together.
@@ -138,6 +216,9 @@ pub fn read(spec: &OptionSpec, value: &Value) -> Result<Value, String> {
         };
     }
     match (spec.kind, value) {
+        (Kind::Text, Value::String(text)) if !spec.choices.is_empty() && !spec.choices.contains(&text.as_str()) => {
+            wrong(&format!("one of {}", spec.choices.join(", ")))
+        }
         (Kind::Text | Kind::Path, Value::String(_)) | (Kind::Flag, Value::Bool(_)) => Ok(value.clone()),
         // A path that is there unless one says otherwise.
         (Kind::Path, Value::Bool(false)) if spec.default.is_some() => Ok(Value::from("none")),
@@ -241,20 +322,14 @@ mod tests {
     use serde_json::json;
 
     const fn spec(key: &'static str, kind: Kind, default: Option<&'static str>, when: When) -> OptionSpec {
-        let (flag, env, field) = (key, "", "");
-        OptionSpec {
-            key,
-            flag,
-            env,
-            kind,
-            default,
-            fallback: None,
-            required: false,
-            help: "",
-            field,
-            secrecy: Secrecy::Plain,
-            when,
-        }
+        OptionSpec { default, when, ..OptionSpec::new(key, key, kind, "") }
+    }
+
+    #[test]
+    fn only_a_choice_is_taken_where_there_are_choices() {
+        let spec = OptionSpec::new("nic", "nic", Kind::Text, "").one_of(&["virtio", "82540EM"]);
+        assert_eq!(read(&spec, &json!("virtio")).unwrap(), json!("virtio"));
+        assert_eq!(read(&spec, &json!("e1000")).unwrap_err(), "`nic` must be one of virtio, 82540EM");
     }
 
     #[test]
@@ -331,7 +406,7 @@ mod tests {
 
     #[test]
     fn a_fallback_is_not_filled_in_and_its_absence_is_no_change() {
-        let user = OptionSpec { fallback: Some("root"), ..spec("user", Kind::Text, None, When::InPlace) };
+        let user = spec("user", Kind::Text, None, When::InPlace).fallback("root");
         let table = [user, spec("config", Kind::Path, Some("~/c"), When::InPlace)];
         let none = OptionValues::new();
         assert_eq!(with_defaults(&table, &none), OptionValues::from([("config".to_owned(), json!("~/c"))]));

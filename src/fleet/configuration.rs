@@ -198,7 +198,9 @@ fn read_option(spec: &OptionSpec, entry: &Entry) -> Result<serde_json::Value, Pr
         }
         _ => node.to_json(),
     };
-    if spec.secrecy == Secrecy::Secret && !value.is_object() {
+    // `config` is for machines that docker-machine made, and their records only.
+    let of_record = value.get("config").is_some();
+    if spec.secrecy == Secrecy::Secret && (!value.is_object() || of_record) {
         return Err(Problem::new(
             Code::SecretInFile,
             format!("`{}` is a secret and cannot stand in a fleet file", spec.key),
@@ -242,21 +244,12 @@ fn unknown_option(driver: &'static dyn AnyDriver, strange: &Strange<'_>, problem
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::When;
 
-    const TOKEN: OptionSpec = OptionSpec {
-        key: "token",
-        flag: "x-token",
-        env: "X_TOKEN",
-        kind: Kind::Text,
-        default: None,
-        fallback: None,
-        required: true,
-        help: "Token of the API",
-        field: "",
-        secrecy: Secrecy::Secret,
-        when: When::Recorded,
-    };
+    const TOKEN: OptionSpec = OptionSpec::new("token", "x-token", Kind::Text, "Token of the API")
+        .env("X_TOKEN")
+        .required()
+        .secret()
+        .recorded();
 
     fn token(value: &str) -> Result<serde_json::Value, Problem> {
         let mut problems = Problems::default();

@@ -143,6 +143,9 @@ fn option(spec: &OptionSpec) -> Value {
             };
             json!({ "type": "object", "oneOf": [one("env"), one("file"), one("command")] })
         }
+        Kind::Text if !spec.choices.is_empty() => {
+            json!({ "anyOf": [{ "enum": spec.choices }, { "type": "string", "pattern": REFERENCE }] })
+        }
         Kind::Text => json!({ "type": ["string", "number"] }),
         Kind::Path if spec.default.is_some() => json!({ "anyOf": [{ "type": "string" }, { "const": false }] }),
         Kind::Path => json!({ "type": "string" }),

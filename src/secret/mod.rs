@@ -22,6 +22,9 @@ pub enum Secret {
     File(String),
     /// What a program prints, without the end of its last line.
     Command(SecretCommand),
+    /// A field of `Driver` in the machine's own config.json, where docker-machine left it in clear text. It stands in
+    /// records of machines that docker-machine made, never in a fleet file; only the driver is told what it is.
+    Config(String),
 }
 
 /// How a reference is written, for help.
@@ -41,6 +44,7 @@ impl Secret {
             ("env", Some(name)) if is_variable(name) => Ok(Self::Env(name.to_owned())),
             ("env", Some(_)) => Err("this cannot be the name of a variable".to_owned()),
             ("file", Some(path)) => Ok(Self::File(path.to_owned())),
+            ("config", Some(field)) => Ok(Self::Config(field.to_owned())),
             ("command", _) => SecretCommand::from_json(value).map(Self::Command).map_or_else(wrong, Ok),
             _ => wrong(),
         }
@@ -53,6 +57,7 @@ impl Secret {
             Self::Env(name) => json!({ "env": name }),
             Self::File(path) => json!({ "file": path }),
             Self::Command(command) => json!({ "command": command.to_json() }),
+            Self::Config(field) => json!({ "config": field }),
         }
     }
 
@@ -76,6 +81,7 @@ impl fmt::Display for Secret {
             Self::Env(name) => write!(f, "{{ env: {name} }}"),
             Self::File(path) => write!(f, "{{ file: {path} }}"),
             Self::Command(command) => write!(f, "{{ command: {command} }}"),
+            Self::Config(field) => write!(f, "{{ config: {field} }}"),
         }
     }
 }
@@ -205,6 +211,11 @@ impl SecretError {
             }
             // What the command said may be the secret, so it is not kept.
             (Secret::Command(command), _) => format!("run it to see what it says:\n  {}", command.line()),
+            (Secret::Config(field), _) => {
+                format!(
+                    "docker-machine keeps it as `{field}` in the machine's config.json: give the machine a fleet file with a reference of its own"
+                )
+            }
         }
     }
 }

@@ -19,7 +19,10 @@ pub(super) fn options_of(config: &ConfigFile) -> OptionValues {
     let Some(driver) = driver::find(config.driver_name()) else {
         return config.foreign_options();
     };
-    read_fields(driver.options(), |field| config.driver().get(field))
+    let mut options = read_fields(driver.options(), |field| config.driver().get(field));
+    options.extend(secrets(driver.options(), |field| config.driver().get(field)));
+    options.extend(driver.of_fields(config.driver()));
+    options
 }
 
 fn read_fields<'v>(table: &[OptionSpec], field: impl Fn(&str) -> Option<&'v Value>) -> OptionValues {
@@ -33,9 +36,19 @@ fn read_fields<'v>(table: &[OptionSpec], field: impl Fn(&str) -> Option<&'v Valu
     .collect()
 }
 
+/// Where the secrets are that docker-machine left in the document: there, and there they stay.
+fn secrets<'v>(table: &[OptionSpec], field: impl Fn(&str) -> Option<&'v Value>) -> OptionValues {
+    let kept = table.iter().filter(|s| !s.field.is_empty() && s.secrecy == Secrecy::Secret);
+    let given = kept.filter(|spec| field(spec.field).and_then(Value::as_str).is_some_and(|text| !text.is_empty()));
+    given.map(|spec| (spec.key.to_owned(), Secret::Config(spec.field.to_owned()).to_json())).collect()
+}
+
 /// The options of a record as fields of its driver's object.
 pub(super) fn fields_of(record: &MachineRecord) -> Vec<(&'static str, Value)> {
-    write_fields(table(&record.driver), &record.options)
+    let Some(driver) = driver::find(&record.driver) else { return Vec::new() };
+    let mut fields = write_fields(driver.options(), &record.options);
+    fields.extend(driver.fields(&record.options, record.instance.as_ref()));
+    fields
 }
 
 fn write_fields(table: &[OptionSpec], values: &OptionValues) -> Vec<(&'static str, Value)> {
@@ -89,23 +102,10 @@ pub(super) fn plain_options(driver: &str, options: &OptionValues) -> OptionValue
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::When;
     use serde_json::json;
 
     const fn spec(key: &'static str, field: &'static str, kind: Kind, secrecy: Secrecy) -> OptionSpec {
-        OptionSpec {
-            key,
-            flag: key,
-            env: "",
-            kind,
-            default: None,
-            fallback: None,
-            required: false,
-            help: "",
-            field,
-            secrecy,
-            when: When::Replace,
-        }
+        OptionSpec { field, secrecy, ..OptionSpec::new(key, key, kind, "") }
     }
 
     const TABLE: &[OptionSpec] = &[
@@ -124,6 +124,9 @@ mod tests {
         let options = read_fields(TABLE, |field| driver.get(field));
         let want = json!({"memory": 2_147_483_648_u64, "port": 2376, "image": "x", "tags": ["a"]});
         assert_eq!(serde_json::to_value(&options).unwrap(), want);
+        let token = secrets(TABLE, |field| driver.get(field));
+        assert_eq!(serde_json::to_value(&token).unwrap(), json!({"token": {"config": "AccessToken"}}));
+        assert_eq!(secrets(TABLE, |_| None), OptionValues::new());
         let fields = write_fields(TABLE, &options);
         assert_eq!(
             fields,

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use machine::{
     digest::sha256_hex,
-    driver::{Driver, DriverContext, DriverError, Kind, OptionSpec, PowerAction, Secrecy, When},
+    driver::{Driver, DriverContext, DriverError, Kind, OptionSpec, PowerAction, Secrecy},
     record::{Instance, Power},
     secret::Secret,
 };
@@ -22,19 +22,11 @@ pub(crate) struct Options {
 }
 
 const fn spec(key: &'static str, flag: &'static str, env: &'static str, secrecy: Secrecy) -> OptionSpec {
-    OptionSpec {
-        key,
-        flag,
-        env,
-        kind: Kind::Text,
-        default: None,
-        fallback: None,
-        required: true,
-        help: "an option of the cloud",
-        field: key,
-        secrecy,
-        when: When::Recorded,
-    }
+    OptionSpec { secrecy, ..OptionSpec::new(key, flag, Kind::Text, "an option of the cloud") }
+        .env(env)
+        .required()
+        .field(key)
+        .recorded()
 }
 
 /// Where the provider keeps its machines, and `want`, the digest of the token it knows; `broken` is there when it is.

@@ -9,7 +9,7 @@ use machine::{
     clock::{FixedClock, Timestamp},
     digest::sha256_hex,
     docker::{DockerApi, DockerError, Endpoint, EngineVersion},
-    driver::{AnyDriver, Driver, DriverContext, DriverError, Drivers, Kind, OptionSpec, PowerAction, Secrecy, When},
+    driver::{AnyDriver, Driver, DriverContext, DriverError, Drivers, Kind, OptionSpec, PowerAction, When},
     engine::EngineSpec,
     hook::Command,
     local::{Ended, Job, Local, NotStarted},
@@ -189,19 +189,7 @@ pub(crate) struct Options {
 }
 
 const fn option(key: &'static str, kind: Kind, default: &'static str, when: When) -> OptionSpec {
-    OptionSpec {
-        key,
-        flag: key,
-        env: "",
-        kind,
-        default: Some(default),
-        fallback: None,
-        required: false,
-        help: "for tests",
-        field: "",
-        secrecy: Secrecy::Plain,
-        when,
-    }
+    OptionSpec { when, ..OptionSpec::new(key, key, kind, "for tests") }.default(default)
 }
 
 pub(crate) struct FakeDriver(pub(crate) Shared);

@@ -6,16 +6,14 @@
 mod cgroup;
 mod computer;
 mod event;
-mod files;
 mod image;
-mod keys;
 mod network;
 mod place;
 mod process;
 mod program;
 mod rootfs;
 
-use super::{Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction, Secrecy, When};
+use super::{Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction, files, keys};
 use crate::{
     fault,
     record::{Instance, Power, SshEndpoint},
@@ -65,45 +63,33 @@ impl Driver for Nspawn {
     const NAME: &'static str = "nspawn";
     const ABOUT: &'static str = "whole Debian hosts on this computer in seconds, under systemd-nspawn (needs root)";
     const OPTIONS: &'static [OptionSpec] = &[
-        OptionSpec {
-            key: "image",
-            flag: "nspawn-image",
-            env: "NSPAWN_IMAGE",
-            kind: Kind::Text,
-            default: Some("debian-12"),
-            fallback: None,
-            required: false,
-            help: "Debian release (debian-11, debian-12, debian-13, debian-sid), or path of a root file system",
-            field: "Image",
-            secrecy: Secrecy::Plain,
-            when: When::Replace,
-        },
-        OptionSpec {
-            key: "memory",
-            flag: "nspawn-memory",
-            env: "NSPAWN_MEMORY",
-            kind: Kind::Size,
-            default: None,
-            fallback: None,
-            required: false,
-            help: "Most memory the machine may use; without it, all there is",
-            field: "Memory",
-            secrecy: Secrecy::Plain,
-            when: When::InPlace,
-        },
-        OptionSpec {
-            key: "cpus",
-            flag: "nspawn-cpus",
-            env: "NSPAWN_CPUS",
-            kind: Kind::Number,
-            default: None,
-            fallback: None,
-            required: false,
-            help: "Processors' worth of time the machine may use; without it, all there is",
-            field: "CPUs",
-            secrecy: Secrecy::Plain,
-            when: When::InPlace,
-        },
+        OptionSpec::new(
+            "image",
+            "nspawn-image",
+            Kind::Text,
+            "Debian release (debian-11, debian-12, debian-13, debian-sid), or path of a root file system",
+        )
+        .env("NSPAWN_IMAGE")
+        .default("debian-12")
+        .field("Image"),
+        OptionSpec::new(
+            "memory",
+            "nspawn-memory",
+            Kind::Size,
+            "Most memory the machine may use; without it, all there is",
+        )
+        .env("NSPAWN_MEMORY")
+        .field("Memory")
+        .in_place(),
+        OptionSpec::new(
+            "cpus",
+            "nspawn-cpus",
+            Kind::Number,
+            "Processors' worth of time the machine may use; without it, all there is",
+        )
+        .env("NSPAWN_CPUS")
+        .field("CPUs")
+        .in_place(),
     ];
     const CREATES: bool = true;
     type Options = Options;

@@ -1,6 +1,7 @@
 //! Files on this computer: written whole or not at all, private ones from the first byte.
 
-use crate::{driver::DriverError, fault};
+use super::DriverError;
+use crate::fault;
 use rustix::{
     fs::{IFlags, ioctl_getflags, ioctl_setflags},
     mount::{UnmountFlags, unmount},
@@ -13,12 +14,12 @@ use std::{
 };
 
 /// Says what was being done to which path.
-pub(super) fn because(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> DriverError {
+pub(in crate::driver) fn because(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> DriverError {
     let doing = format!("{doing} {}", path.display());
     move |e| match e.kind() {
         io::ErrorKind::PermissionDenied => DriverError::Unprepared {
             what: format!("{doing}: {e}"),
-            help: "driver `nspawn` makes machines on this computer and must run as root".to_owned(),
+            help: "run it as a user who may do that; driver `nspawn` must run as root".to_owned(),
         },
         _ => DriverError::Refused {
             doing,
@@ -29,35 +30,35 @@ pub(super) fn because(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> Dri
 }
 
 /// Writes a file: a temporary one beside it, synchronised and renamed.
-pub(super) fn write(path: &Path, mode: u32, content: &[u8]) -> Result<(), DriverError> {
+pub(in crate::driver) fn write(path: &Path, mode: u32, content: &[u8]) -> Result<(), DriverError> {
     let inner = || -> io::Result<()> {
         let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-        fault::point("nspawn.create", path)?;
+        fault::point("driver.file.create", path)?;
         let mut file = tempfile::Builder::new()
             .prefix(".new-")
             .permissions(fs::Permissions::from_mode(0o600))
             .tempfile_in(folder)?;
-        fault::point("nspawn.write", path)?;
+        fault::point("driver.file.write", path)?;
         file.write_all(content)?;
         file.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
         file.as_file().sync_all()?;
-        fault::point("nspawn.rename", path)?;
+        fault::point("driver.file.rename", path)?;
         file.persist(path)?;
-        fault::point("nspawn.sync-dir", path)?;
+        fault::point("driver.file.sync-dir", path)?;
         File::open(folder)?.sync_all()
     };
     inner().map_err(because("writing", path))
 }
 
 /// Makes a folder and those above it; new ones get `mode`.
-pub(super) fn folder(path: &Path, mode: u32) -> Result<(), DriverError> {
+pub(in crate::driver) fn folder(path: &Path, mode: u32) -> Result<(), DriverError> {
     use std::os::unix::fs::DirBuilderExt;
     let create_all = || fs::DirBuilder::new().recursive(true).mode(mode).create(path);
-    fault::point("nspawn.mkdir", path).and_then(|()| create_all()).map_err(because("making", path))
+    fault::point("driver.file.mkdir", path).and_then(|()| create_all()).map_err(because("making", path))
 }
 
 /// Reads a text; `None` when there is no such file.
-pub(super) fn read(path: &Path) -> Result<Option<String>, DriverError> {
+pub(in crate::driver) fn read(path: &Path) -> Result<Option<String>, DriverError> {
     match fs::read_to_string(path) {
         Ok(text) => Ok(Some(text)),
         Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
@@ -66,17 +67,17 @@ pub(super) fn read(path: &Path) -> Result<Option<String>, DriverError> {
 }
 
 /// Writes to a file of the kernel (below /proc/sys or /sys), which takes one write and no rename.
-pub(super) fn put(path: &Path, value: &str) -> io::Result<()> {
+pub(in crate::driver) fn put(path: &Path, value: &str) -> io::Result<()> {
     OpenOptions::new().write(true).open(path)?.write_all(value.as_bytes())
 }
 
 /// Opens a file to append, private to us.
-pub(super) fn append(path: &Path) -> Result<File, DriverError> {
+pub(in crate::driver) fn append(path: &Path) -> Result<File, DriverError> {
     OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(because("writing", path))
 }
 
 /// Opens a file and waits until no other process holds it; dropping it gives it free.
-pub(super) async fn lock(path: &Path, waiting: impl FnOnce()) -> Result<File, DriverError> {
+pub(in crate::driver) async fn lock(path: &Path, waiting: impl FnOnce()) -> Result<File, DriverError> {
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -109,7 +110,7 @@ async fn blocking<T: Send + 'static>(
 /// Removes a folder and all below it, also what was made immutable. Nothing to do when it is gone.
 ///
 /// What is mounted below it is detached first, or nothing is removed: it may be this computer's own /sys.
-pub(super) async fn remove(path: &Path) -> Result<(), DriverError> {
+pub(in crate::driver) async fn remove(path: &Path) -> Result<(), DriverError> {
     blocking("removing", path, |path| {
         // Mount points are listed without symbolic links.
         let Ok(real) = path.canonicalize() else { return remove_once(path) };
@@ -146,12 +147,12 @@ fn mounted_below(mountinfo: &str, path: &Path) -> Vec<PathBuf> {
 }
 
 /// Makes everything written below `path` durable, before a rename says that it is complete.
-pub(super) async fn sync(path: &Path) -> Result<(), DriverError> {
+pub(in crate::driver) async fn sync(path: &Path) -> Result<(), DriverError> {
     blocking("synchronising", path, |path| Ok(rustix::fs::syncfs(File::open(path)?)?)).await
 }
 
 fn remove_once(path: &Path) -> io::Result<()> {
-    match fault::point("nspawn.remove", path).and_then(|()| fs::remove_dir_all(path)) {
+    match fault::point("driver.file.remove", path).and_then(|()| fs::remove_dir_all(path)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }

@@ -1,7 +1,7 @@
 //! Ed25519 keys for SSH: made here, so that a machine is known before it has answered for the first time.
 
+use super::DriverError;
 use super::files;
-use crate::driver::DriverError;
 use russh::keys::{
     PrivateKey,
     ssh_key::{LineEnding, private::Ed25519Keypair},
@@ -11,7 +11,7 @@ use std::path::Path;
 /// The key in `path`, made when there is none; its public half, as `ssh-ed25519 AAAA… comment`.
 ///
 /// The public half is also kept in `path` with `.pub` appended, as `ssh-keygen` does.
-pub(super) fn ensure(path: &Path, comment: &str) -> Result<String, DriverError> {
+pub(in crate::driver) fn ensure(path: &Path, comment: &str) -> Result<String, DriverError> {
     let refused = |why: String| DriverError::Refused {
         doing: format!("making the SSH key {}", path.display()),
         why,
@@ -36,7 +36,7 @@ pub(super) fn ensure(path: &Path, comment: &str) -> Result<String, DriverError> 
 }
 
 /// A public key without its comment, as host keys are recorded.
-pub(super) fn bare(public: &str) -> String {
+pub(in crate::driver) fn bare(public: &str) -> String {
     public.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
 }
 
