@@ -28,6 +28,7 @@ pub mod provisioner;
 pub mod record;
 
 // Ways to the outside, as traits that drivers may use.
+pub mod cloud_init;
 pub mod transport;
 
 pub mod docker;
