@@ -35,7 +35,7 @@ pub struct Options {
     pub(super) use_private_address: bool,
     pub(super) allow: Option<Vec<String>>,
     pub(super) open_port: Option<Vec<String>>,
-    pub(super) engine_open: Option<bool>,
+    pub(super) engine_open: bool,
     pub(super) security_group: Option<Vec<String>>,
     pub(super) security_group_readonly: bool,
     pub(super) ssh_user: String,
@@ -231,7 +231,8 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
     .field("RequestSpotInstance"),
     OptionSpec::new("spot-price", "amazonec2-spot-price", Kind::Text, "Most to pay for it, in dollars an hour")
         .default("0.50")
-        .field("SpotPrice"),
+        .field("SpotPrice")
+        .recorded(),
     OptionSpec::new(
         "block-duration-minutes",
         "amazonec2-block-duration-minutes",

@@ -20,7 +20,7 @@ const ENGINE: u16 = 2376;
 /// The rules that the options ask for.
 pub(super) fn wanted(options: &Options) -> BTreeSet<Rule> {
     let mut ports = vec![("tcp".to_owned(), options.ssh_port)];
-    if options.engine_open.unwrap_or(true) {
+    if options.engine_open {
         ports.push(("tcp".to_owned(), ENGINE));
     }
     ports.extend(options.open_port.iter().flatten().filter_map(|text| port(text).ok()));
