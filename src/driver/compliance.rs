@@ -2,7 +2,7 @@
 
 use super::{
     AnyDriver, Change, Checkpoint, DRIVERS, Driver, DriverContext, DriverError, Kind, OptionSpec, Secrecy, When,
-    generic, none, nspawn, options, typed,
+    amazonec2, generic, none, nspawn, options, typed,
 };
 use crate::{
     name::{FleetName, MachineName},
@@ -136,6 +136,7 @@ fn the_typed_options_are_those_of_the_table() {
         options_are_typed::<generic::Generic>(),
         options_are_typed::<none::Known>(),
         options_are_typed::<nspawn::Nspawn>(),
+        options_are_typed::<amazonec2::AmazonEc2>(),
     ];
     assert_eq!(tested.to_vec(), DRIVERS.iter().map(|d| d.name()).collect::<Vec<_>>(), "name every driver here");
 }

@@ -4,6 +4,7 @@
 //! in the signatures: the pure half gets no `self`, no context and no `async`. One file and one line in
 //! [`DRIVERS`] add a driver; its [`OptionSpec`] table is the only list of its options anywhere.
 
+pub mod amazonec2;
 mod answer;
 mod files;
 mod generic;
@@ -40,7 +41,7 @@ pub use options::{Change, Kind, OptionProblem, OptionSpec, Secrecy, When};
 
 /// Every driver, by name.
 pub static DRIVERS: LazyLock<Vec<&'static dyn AnyDriver>> = LazyLock::new(|| {
-    let own: [&'static dyn AnyDriver; 3] = [&generic::Generic, &none::Known, &nspawn::LOCAL];
+    let own: [&'static dyn AnyDriver; 4] = [&generic::Generic, &none::Known, &nspawn::LOCAL, &amazonec2::AWS];
     own.into_iter().chain(PLUGGED.get().copied()).collect()
 });
 

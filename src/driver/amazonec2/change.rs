@@ -1,13 +1,7 @@
 //! Changing an instance that exists: what is there is compared with what is wanted, so that a change that was cut off is
 //! finished by the next one.
 
-use super::{
-    Region, group,
-    instance::Seen,
-    options::given,
-    query::Params,
-    tag,
-};
+use super::{Region, group, instance::Seen, options::given, query::Params, tag};
 use crate::{
     driver::DriverError,
     record::{Instance, Power},
@@ -181,7 +175,11 @@ impl Region<'_> {
         let groups = seen.groups();
         if seen.state() != "terminated" {
             (self.cx.progress)("removing the instance");
-            match self.api.call("removing the instance", Params::new("TerminateInstances").list("InstanceId", [id])).await {
+            match self
+                .api
+                .call("removing the instance", Params::new("TerminateInstances").list("InstanceId", [id]))
+                .await
+            {
                 Err(e) if !e.is_gone() => return Err(e.into()),
                 _ => {}
             }

@@ -72,7 +72,9 @@ impl Search<'_> {
         if let Some(found) = self.variables()? {
             return Ok(found);
         }
-        if let (Some(file), Some(arn)) = (self.environment.get("AWS_WEB_IDENTITY_TOKEN_FILE"), self.environment.get("AWS_ROLE_ARN")) {
+        if let (Some(file), Some(arn)) =
+            (self.environment.get("AWS_WEB_IDENTITY_TOKEN_FILE"), self.environment.get("AWS_ROLE_ARN"))
+        {
             let role = Role { arn, session: self.environment.get("AWS_ROLE_SESSION_NAME"), ..Role::default() };
             return self.web_identity(&role, &file).await;
         }
@@ -109,7 +111,8 @@ impl Search<'_> {
     /// Keys that were given with the machine. That their own variables are not set in this shell, as they were in the
     /// one that made the machine, is no error: then it is looked for elsewhere.
     async fn options(&self) -> Result<Option<Credentials>, DriverError> {
-        let Options { access_key: Some(access_key), secret_key: Some(secret_key), session_token, .. } = self.options else {
+        let Options { access_key: Some(access_key), secret_key: Some(secret_key), session_token, .. } = self.options
+        else {
             return Ok(None);
         };
         let (Some(access), Some(secret)) = (self.reveal(access_key).await?, self.reveal(secret_key).await?) else {
@@ -198,10 +201,13 @@ impl Search<'_> {
                 Way::Login => {
                     let words = ["aws", "configure", "export-credentials", "--profile", &name, "--format", "process"];
                     let command = SecretCommand::Words(words.map(str::to_owned).to_vec());
-                    let said = self.cx.reveal(&Secret::Command(command)).await.map_err(|e| DriverError::Unprepared {
-                        what: format!("the AWS CLI has no credentials of {from}, with which one logs in: {e}"),
-                        help: format!("install the AWS CLI (version 2), and log in:\n  aws sso login --profile {name}"),
-                    })?;
+                    let said =
+                        self.cx.reveal(&Secret::Command(command)).await.map_err(|e| DriverError::Unprepared {
+                            what: format!("the AWS CLI has no credentials of {from}, with which one logs in: {e}"),
+                            help: format!(
+                                "install the AWS CLI (version 2), and log in:\n  aws sso login --profile {name}"
+                            ),
+                        })?;
                     session::printed(&said, from)
                 }
                 Way::Nothing => Err(wrong(format!("{from} says nothing about any"))),
@@ -231,7 +237,11 @@ impl Search<'_> {
         let key = format!("{} {} {:?}", base.access_key, role.arn, role.external_id);
         let begin = async {
             let params = session(Params::new("AssumeRole"), role).maybe("ExternalId", role.external_id.as_deref());
-            let answer = self.sts(Some(base)).map_err(DriverError::from)?.call(&format!("assuming the role `{}`", role.arn), params).await;
+            let answer = self
+                .sts(Some(base))
+                .map_err(DriverError::from)?
+                .call(&format!("assuming the role `{}`", role.arn), params)
+                .await;
             session::assumed(&answer?, "AssumeRoleResult", from).map(Some)
         };
         Ok(self.kept(key, begin).await?.expect("a session is begun or it is an error"))

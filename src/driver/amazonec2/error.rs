@@ -105,7 +105,9 @@ fn limit(code: &str, region: &str) -> Option<String> {
         "VolumeLimitExceeded" | "MaxIOPSLimitExceeded" | "InsufficientVolumeCapacity" => {
             "remove volumes you no longer need, or choose a smaller `root-size` or another `volume-type`".to_owned()
         }
-        "SecurityGroupLimitExceeded" | "RulesPerSecurityGroupLimitExceeded" | "SecurityGroupsPerInterfaceLimitExceeded" => {
+        "SecurityGroupLimitExceeded"
+        | "RulesPerSecurityGroupLimitExceeded"
+        | "SecurityGroupsPerInterfaceLimitExceeded" => {
             "remove groups or rules you no longer need, or name a `security-group` of yours that several machines share"
                 .to_owned()
         }
@@ -123,11 +125,15 @@ fn option(code: &str, message: &str) -> &'static str {
         "InvalidAMIID.NotFound" | "InvalidAMIID.Malformed" | "InvalidAMIID.Unavailable" | "InvalidAMIID.Unknown" => {
             "AMIs are of one region: give one of this region as `ami`, or leave it out and name an `image`"
         }
-        "InvalidKeyPair.NotFound" => "see that `keypair-name` is a key pair of this region, then run the same command again",
+        "InvalidKeyPair.NotFound" => {
+            "see that `keypair-name` is a key pair of this region, then run the same command again"
+        }
         "InvalidSubnetID.NotFound" | "InvalidSubnet" => "give a `subnet-id` of this region and VPC, or leave it out",
         "InvalidVpcID.NotFound" => "give a `vpc-id` of this region, or leave it out",
         "InvalidGroup.NotFound" | "InvalidGroupId.Malformed" => "name a `security-group` of this region and VPC",
-        "VPCIdNotSpecified" | "DefaultVpcDoesNotExist" => "give `vpc-id` or `subnet-id`: the account has no default VPC here",
+        "VPCIdNotSpecified" | "DefaultVpcDoesNotExist" => {
+            "give `vpc-id` or `subnet-id`: the account has no default VPC here"
+        }
         "InvalidIPAddress.InUse" => "choose another `private-ip-address`, or leave it out",
         "InvalidBlockDeviceMapping" | "InvalidParameterCombination" if message.contains("olume") => {
             "give a larger `root-size`: a volume cannot be smaller than the image"
@@ -135,12 +141,16 @@ fn option(code: &str, message: &str) -> &'static str {
         "Unsupported" | "InvalidInstanceType" | "UnsupportedOperation" => {
             "choose what this region and zone have: another `zone` or `instance-type`"
         }
-        "IncorrectInstanceState" | "IncorrectState" => "wait until the instance has settled, then run the same command again",
+        "IncorrectInstanceState" | "IncorrectState" => {
+            "wait until the instance has settled, then run the same command again"
+        }
         "VolumeModificationRateExceeded" | "IncorrectModificationState" => {
             "AWS changes a volume once in 6 hours: wait, then run the same command again"
         }
         "OperationNotPermitted" => "the instance is protected: take the protection away in the AWS console first",
-        "InvalidParameterValue" if message.contains("iamInstanceProfile") || message.contains("IAM Instance Profile") => {
+        "InvalidParameterValue"
+            if message.contains("iamInstanceProfile") || message.contains("IAM Instance Profile") =>
+        {
             "give the name of an instance profile of this account as `iam-instance-profile`"
         }
         _ => "correct the options of the machine that this is about, then run the same command again",
@@ -169,16 +179,21 @@ impl From<ApiError> for DriverError {
             // A name that does not exist is most often a region that does not.
             Cause::Http(HttpError::NotSent { .. }) if !endpoint::is_known(&e.region) && e.who != OWN_ENDPOINT => {
                 let near = endpoint::similar(&e.region);
-                let meant = if near.is_empty() { String::new() } else { format!("did you mean `{}`? ", near.join("`, `")) };
+                let meant =
+                    if near.is_empty() { String::new() } else { format!("did you mean `{}`? ", near.join("`, `")) };
                 Self::Refused {
                     why: format!("nothing answers for a region `{}`", e.region),
-                    help: format!("{meant}regions are listed at https://docs.aws.amazon.com/general/latest/gr/ec2-service.html"),
+                    help: format!(
+                        "{meant}regions are listed at https://docs.aws.amazon.com/general/latest/gr/ec2-service.html"
+                    ),
                     doing: e.doing,
                 }
             }
-            Cause::Http(why @ (HttpError::Unsendable { .. } | HttpError::Unprepared { .. } | HttpError::NotSent { distrusted: true, .. })) => {
-                Self::Refused { why: why.to_string(), help: why.help(), doing: e.doing }
-            }
+            Cause::Http(
+                why @ (HttpError::Unsendable { .. }
+                | HttpError::Unprepared { .. }
+                | HttpError::NotSent { distrusted: true, .. }),
+            ) => Self::Refused { why: why.to_string(), help: why.help(), doing: e.doing },
             Cause::Http(HttpError::Malformed { .. }) if e.action.starts_with("Describe") => {
                 let Cause::Http(why) = &e.cause else { unreachable!("it was one a line above") };
                 Self::Refused { why: why.to_string(), help: why.help(), doing: e.doing }

@@ -26,7 +26,9 @@ pub(super) async fn ensure(
 ) -> Result<Vec<String>, DriverError> {
     let owner = Owner::of(cx);
     if options.allow().iter().any(|from| from.ends_with("/0")) && !options.security_group_readonly {
-        (cx.progress)("warning: SSH and engine will be open to the whole world; `allow` (--amazonec2-allow-cidr) says to whom instead");
+        (cx.progress)(
+            "warning: SSH and engine will be open to the whole world; `allow` (--amazonec2-allow-cidr) says to whom instead",
+        );
     }
     if options.groups().is_empty() {
         let group = match find(api, vpc, &[owner.name()]).await?.pop() {
@@ -64,7 +66,8 @@ fn absent(name: &str, vpc: &str) -> DriverError {
     DriverError::Refused {
         doing: format!("looking up the security group `{name}`"),
         why: format!("VPC `{vpc}` has none of this name"),
-        help: "name one that it has, or let it be made by saying who may reach it: `allow: [203.0.113.7/32]`".to_owned(),
+        help: "name one that it has, or let it be made by saying who may reach it: `allow: [203.0.113.7/32]`"
+            .to_owned(),
     }
 }
 
@@ -137,9 +140,12 @@ async fn reconcile(api: &Api, options: &Options, group: &Element, exact: bool) -
 
 /// Says what somebody's own group lacks, as far as that can be told: it is never edited.
 fn tell_missing(cx: &DriverContext<'_>, options: &Options, group: &Element) {
-    let present: BTreeSet<(String, u16)> = rule::present(group).into_iter().map(|rule| (rule.protocol, rule.port)).collect();
+    let present: BTreeSet<(String, u16)> =
+        rule::present(group).into_iter().map(|rule| (rule.protocol, rule.port)).collect();
     let wanted = rule::wanted(options).into_iter().map(|rule| (rule.protocol, rule.port));
-    let ranges = group.items("ipPermissions").any(|one| one.text("fromPort") != one.text("toPort") || one.text("ipProtocol") == "-1");
+    let ranges = group
+        .items("ipPermissions")
+        .any(|one| one.text("fromPort") != one.text("toPort") || one.text("ipProtocol") == "-1");
     let missing: BTreeSet<(String, u16)> = wanted.filter(|one| !present.contains(one)).collect();
     if !missing.is_empty() && !ranges {
         let missing: Vec<String> = missing.iter().map(|(protocol, port)| format!("{port}/{protocol}")).collect();
@@ -162,9 +168,11 @@ pub(super) async fn own(api: &Api, cx: &DriverContext<'_>) -> Result<Vec<String>
 pub(super) async fn tidy(api: &Api, cx: &DriverContext<'_>, ids: &[String]) -> Result<(), DriverError> {
     let mut ours = own(api, cx).await?;
     for id in ids.iter().filter(|id| !ours.contains(id)).cloned().collect::<Vec<_>>() {
-        let ask = Params::new("DescribeSecurityGroups")
-            .filter(1, "group-id", [&id])
-            .filter(2, &format!("tag:{}", tag::STORE), [cx.store_id]);
+        let ask = Params::new("DescribeSecurityGroups").filter(1, "group-id", [&id]).filter(
+            2,
+            &format!("tag:{}", tag::STORE),
+            [cx.store_id],
+        );
         let answer = api.call("looking up a security group", ask).await?;
         ours.extend(answer.items("securityGroupInfo").map(|group| group.text("groupId").to_owned()));
     }

@@ -114,7 +114,8 @@ pub(super) async fn look_up(api: &Api, options: &Options, architecture: Architec
         return answer.items("imagesSet").next().map(image).ok_or_else(|| DriverError::Refused {
             doing: format!("looking up the image `{ami}`"),
             why: format!("there is none in region `{}` that these credentials may use", api.region),
-            help: "AMIs are of one region: give one of this region as `ami`, or leave it out and name an `image`".to_owned(),
+            help: "AMIs are of one region: give one of this region as `ami`, or leave it out and name an `image`"
+                .to_owned(),
         });
     }
     let preset = options.image.as_deref().unwrap_or(IMAGE);

@@ -4,16 +4,19 @@ use super::{
     Region,
     error::ApiError,
     options::Options,
-    query::{Api, Params},
+    query::Params,
     tag::{self, Owner},
     xml::Element,
 };
 use crate::{
-    driver::{DriverContext, DriverError},
-    http::{Awaited, Pace, poll},
+    driver::DriverError,
+    http::{Awaited, Pace, PollError, poll},
     record::{Instance, Power, SshEndpoint},
 };
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
 
 /// Key of the tag that holds the public host key, so that a machine is known even to who has lost all records.
 pub(super) const HOST_KEY: &str = "machine:host-key";
@@ -157,29 +160,29 @@ impl Region<'_> {
         there: impl Fn(&Seen) -> bool + Send + Sync,
     ) -> Result<Option<Seen>, DriverError> {
         let pace = Pace { first: Duration::from_millis(500), most: Duration::from_secs(5) };
-        let mut missing = 0;
-        let look = async || -> Result<Awaited<Option<Seen>>, DriverError> {
+        let (missing, there) = (&AtomicU32::new(0), &there);
+        let look = || async move {
             Ok(match self.describe(id).await? {
-                Some(seen) if there(&seen) => Awaited::Here(Some(seen)),
-                Some(seen) if seen.power() == Power::Gone => Awaited::Here(Some(seen)),
+                Some(seen) if there(&seen) || seen.power() == Power::Gone => Awaited::Here(Some(seen)),
                 Some(seen) => Awaited::Not(format!("it is {}", seen.state())),
                 // What was just made may not be seen at once.
-                None if missing < 8 => {
-                    missing += 1;
-                    Awaited::Not("it is not seen yet".to_owned())
-                }
+                None if missing.fetch_add(1, Ordering::Relaxed) < 8 => Awaited::Not("it is not seen yet".to_owned()),
                 None => Awaited::Here(None),
             })
         };
-        let waited = poll(what, limit, pace, self.cx.progress, look).await;
-        waited.map_err(|e| DriverError::not_in_time(what, e, "see what the AWS console says of it, then run the same command again"))
+        let waited: Result<_, PollError<DriverError>> = poll(what, limit, pace, self.cx.progress, look).await;
+        let help = "see what the AWS console says of it, then run the same command again";
+        waited.map_err(|e| DriverError::not_in_time(what, e, help))
     }
 
     /// Waits until an instance runs and has its address.
     pub(super) async fn wait_running(&self, id: &str) -> Result<Seen, DriverError> {
         let up = |seen: &Seen| seen.state() == "running" && !seen.address(self.options).is_empty();
         let doing = format!("waiting for the instance `{id}` to run");
-        let seen = self.wait(id, "the start of the instance", Duration::from_mins(5), up).await.map_err(|e| self.no_address(id, e))?;
+        let seen = self
+            .wait(id, "the start of the instance", Duration::from_mins(5), up)
+            .await
+            .map_err(|e| self.no_address(id, e))?;
         match seen {
             Some(seen) if up(&seen) => Ok(seen),
             Some(seen) => {
@@ -203,7 +206,8 @@ impl Region<'_> {
             DriverError::Refused { doing, why, .. } if why.contains("it is running") => DriverError::Refused {
                 doing,
                 why: format!("the instance `{id}` runs and has no public address"),
-                help: "choose a subnet that gives one, or reach it inside the VPC: `use-private-address: true`".to_owned(),
+                help: "choose a subnet that gives one, or reach it inside the VPC: `use-private-address: true`"
+                    .to_owned(),
             },
             other => other,
         }

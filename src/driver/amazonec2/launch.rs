@@ -141,6 +141,11 @@ impl Region<'_> {
             host_key: keys::bare(&host_key),
             login_key: digest(&login.public),
         };
+        if self.options.block_duration_minutes.is_some_and(|minutes| minutes > 0) {
+            (cx.progress)(
+                "warning: AWS has ended spot instances of a fixed duration: `block-duration-minutes` does nothing",
+            );
+        }
         (cx.progress)("making the instance");
         let seen = match self.run(&launch).await {
             Ok(seen) => seen,

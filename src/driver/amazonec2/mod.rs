@@ -106,7 +106,9 @@ impl Region<'_> {
 
     /// Restarts what runs, and waits until it has started anew, where one can log in to see that.
     async fn reboot(&self, instance: &Instance) -> Result<(), DriverError> {
-        self.api.call("restarting the instance", Params::new("RebootInstances").list("InstanceId", [&instance.id])).await?;
+        self.api
+            .call("restarting the instance", Params::new("RebootInstances").list("InstanceId", [&instance.id]))
+            .await?;
         Ok(())
     }
 }
@@ -175,7 +177,12 @@ impl Driver for AmazonEc2 {
         self.region(cx, options).await?.change(instance).await
     }
 
-    async fn power(&self, cx: &DriverContext<'_>, instance: &Instance, options: &Options) -> Result<Power, DriverError> {
+    async fn power(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        options: &Options,
+    ) -> Result<Power, DriverError> {
         let region = self.region(cx, options).await?;
         match region.describe(&instance.id).await?.map_or(Power::Gone, |seen| seen.power()) {
             Power::Gone => region.same_account().await.map(|()| Power::Gone),
@@ -196,7 +203,9 @@ impl Driver for AmazonEc2 {
             PowerAction::Start => region.start(id).await?,
             PowerAction::Stop => region.stop(id, false).await?,
             PowerAction::Kill => region.stop(id, true).await?,
-            PowerAction::Restart if region.there(id).await?.power() == Power::Running => region.reboot(instance).await?,
+            PowerAction::Restart if region.there(id).await?.power() == Power::Running => {
+                region.reboot(instance).await?
+            }
             PowerAction::Restart => region.start(id).await?,
         }
         let seen = match action {

@@ -28,11 +28,13 @@ pub(super) async fn look_up(api: &Api, options: &Options) -> Result<Network, Dri
     if let Some(subnet) = given(options.subnet_id.as_deref()) {
         let ask = Params::new("DescribeSubnets").list("SubnetId", [subnet]);
         let answer = api.call(&format!("looking up the subnet `{subnet}`"), ask).await?;
-        let found = answer.items("subnetSet").next().map(network).ok_or_else(|| refused(
-            format!("looking up the subnet `{subnet}`"),
-            format!("there is none in region `{}`", api.region),
-            "give a `subnet-id` of this region, or leave it out",
-        ))?;
+        let found = answer.items("subnetSet").next().map(network).ok_or_else(|| {
+            refused(
+                format!("looking up the subnet `{subnet}`"),
+                format!("there is none in region `{}`", api.region),
+                "give a `subnet-id` of this region, or leave it out",
+            )
+        })?;
         return match vpc {
             Some(vpc) if vpc != found.vpc => Err(refused(
                 format!("looking up the subnet `{subnet}`"),

@@ -65,11 +65,16 @@ const TYPE: &str = "t3.micro";
 
 /// The table.
 pub(super) const OPTIONS: &[OptionSpec] = &[
-    OptionSpec::new("access-key", "amazonec2-access-key", Kind::Text, "AWS access key; without it, as the AWS CLI looks")
-        .env("AWS_ACCESS_KEY_ID")
-        .field("AccessKey")
-        .secret()
-        .recorded(),
+    OptionSpec::new(
+        "access-key",
+        "amazonec2-access-key",
+        Kind::Text,
+        "AWS access key; without it, as the AWS CLI looks",
+    )
+    .env("AWS_ACCESS_KEY_ID")
+    .field("AccessKey")
+    .secret()
+    .recorded(),
     OptionSpec::new("secret-key", "amazonec2-secret-key", Kind::Text, "AWS secret key")
         .env("AWS_SECRET_ACCESS_KEY")
         .field("SecretKey")
@@ -100,11 +105,16 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         .fallback("t2.micro")
         .field("InstanceType")
         .in_place(),
-    OptionSpec::new("root-size", "amazonec2-root-size", Kind::Number, "Size of the root volume in GB; it can only grow")
-        .env("AWS_ROOT_SIZE")
-        .default("16")
-        .field("RootSize")
-        .in_place(),
+    OptionSpec::new(
+        "root-size",
+        "amazonec2-root-size",
+        Kind::Number,
+        "Size of the root volume in GB; it can only grow",
+    )
+    .env("AWS_ROOT_SIZE")
+    .default("16")
+    .field("RootSize")
+    .in_place(),
     OptionSpec::new("volume-type", "amazonec2-volume-type", Kind::Text, "Type of the root volume")
         .env("AWS_VOLUME_TYPE")
         .default("gp3")
@@ -309,7 +319,8 @@ impl Options {
 
     /// The user's own tags.
     pub(super) fn tags(&self) -> Vec<(&str, &str)> {
-        let words: Vec<&str> = given(self.tags.as_deref()).map_or_else(Vec::new, |t| t.split(',').map(str::trim).collect());
+        let words: Vec<&str> =
+            given(self.tags.as_deref()).map_or_else(Vec::new, |t| t.split(',').map(str::trim).collect());
         // One without a value was dropped by docker-machine, with a warning that few saw.
         words.chunks(2).map(|pair| (pair[0], pair.get(1).copied().unwrap_or_default())).collect()
     }
@@ -331,7 +342,11 @@ impl Options {
         }
         for cidr in self.allow() {
             if let Err(why) = rule::cidr(cidr) {
-                problem("allow", format!("`{cidr}` {why}"), "write an address and how many bits of it count: `203.0.113.7/32`");
+                problem(
+                    "allow",
+                    format!("`{cidr}` {why}"),
+                    "write an address and how many bits of it count: `203.0.113.7/32`",
+                );
             }
         }
         for port in self.open_port.iter().flatten() {
@@ -349,10 +364,18 @@ impl Options {
         }
         if self.access_key.is_some() != self.secret_key.is_some() {
             let key = if self.access_key.is_some() { "access-key" } else { "secret-key" };
-            problem(key, "an access key has two halves".to_owned(), "give both `access-key` and `secret-key`, or neither");
+            problem(
+                key,
+                "an access key has two halves".to_owned(),
+                "give both `access-key` and `secret-key`, or neither",
+            );
         }
         if self.region.is_empty() || !plain(&self.region) {
-            problem("region", format!("`{}` cannot be a region", self.region), "regions are called like `eu-central-1`");
+            problem(
+                "region",
+                format!("`{}` cannot be a region", self.region),
+                "regions are called like `eu-central-1`",
+            );
         }
         if let Some(address) = given(self.private_ip_address.as_deref())
             && address.parse::<std::net::Ipv4Addr>().is_err()
@@ -363,7 +386,9 @@ impl Options {
         if self.root_size == 0 {
             problem("root-size", "a machine needs a disk".to_owned(), "give its size in GB: 8 or more");
         }
-        if self.request_spot_instance && !self.spot_price.as_deref().is_none_or(|p| p.parse::<f64>().is_ok_and(|p| p > 0.0)) {
+        if self.request_spot_instance
+            && !self.spot_price.as_deref().is_none_or(|p| p.parse::<f64>().is_ok_and(|p| p > 0.0))
+        {
             problem("spot-price", "it is no amount of dollars".to_owned(), "write it as `0.05`");
         }
         problems.extend(self.check_tags());
@@ -372,7 +397,9 @@ impl Options {
 
     fn check_tags(&self) -> Option<OptionProblem> {
         let wrong = |(key, _): &(&str, &str)| {
-            key.is_empty() || key.len() > 128 || ["aws:", super::tag::PREFIX].iter().any(|prefix| key.starts_with(prefix))
+            key.is_empty()
+                || key.len() > 128
+                || ["aws:", super::tag::PREFIX].iter().any(|prefix| key.starts_with(prefix))
         };
         let (key, _) = self.tags().into_iter().find(wrong)?;
         Some(OptionProblem {

@@ -127,7 +127,9 @@ impl Profiles {
         let again = seen.iter().any(|other| other == name);
         if let Some(arn) = get("role_arn").filter(|_| !again) {
             if get("mfa_serial").is_some() {
-                return Err(format!("profile `{name}` wants a code of `mfa_serial`, which nobody can be asked for here"));
+                return Err(format!(
+                    "profile `{name}` wants a code of `mfa_serial`, which nobody can be asked for here"
+                ));
             }
             let role = Role {
                 arn: arn.to_owned(),
@@ -144,7 +146,10 @@ impl Profiles {
                     // To find a mistake before anything is asked.
                     if source != name {
                         if seen.iter().any(|other| other == source) {
-                            return Err(format!("profiles assume roles in a circle: {} -> {source}", seen.join(" -> ")));
+                            return Err(format!(
+                                "profiles assume roles in a circle: {} -> {source}",
+                                seen.join(" -> ")
+                            ));
                         }
                         self.resolve(source, seen)?;
                     }
@@ -154,7 +159,9 @@ impl Profiles {
                 (None, Some("EcsContainer")) => Source::Container,
                 (None, Some("Ec2InstanceMetadata")) => Source::Instance,
                 (None, _) => {
-                    return Err(format!("profile `{name}` has a `role_arn` and does not say whose credentials assume it"));
+                    return Err(format!(
+                        "profile `{name}` has a `role_arn` and does not say whose credentials assume it"
+                    ));
                 }
             };
             return Ok(Way::Role { role, source });
@@ -229,7 +236,8 @@ mod tests {
         let profiles = Profiles::parse(CONFIG, CREDENTIALS);
         assert_eq!(profiles.way("default"), Ok(keys("AKIA1", "a=b/+", None)));
         assert_eq!(profiles.way("base"), Ok(keys("AKIA2", "s2", Some("t2"))));
-        let role = Role { arn: "arn:aws:iam::1:role/x".to_owned(), external_id: Some("e".to_owned()), ..Role::default() };
+        let role =
+            Role { arn: "arn:aws:iam::1:role/x".to_owned(), external_id: Some("e".to_owned()), ..Role::default() };
         assert_eq!(profiles.way("work"), Ok(Way::Role { role, source: Source::Profile("base".to_owned()) }));
         assert_eq!(profiles.way("two words"), Ok(Way::Process("/bin/tool --for me".to_owned())));
         assert_eq!(profiles.way("people"), Ok(Way::Login));

@@ -129,9 +129,8 @@ impl Api {
             Err(e) => return Err(failed(Cause::Http(e))),
         };
         if !reply.is_success() {
-            let (code, message) = said(&reply).unwrap_or_else(|| {
-                (format!("status {}", reply.status()), "it gives no reason".to_owned())
-            });
+            let (code, message) =
+                said(&reply).unwrap_or_else(|| (format!("status {}", reply.status()), "it gives no reason".to_owned()));
             return Err(failed(Cause::Said { code, message, ahead: ahead(&reply) }));
         }
         Element::parse(&reply.text()).map_err(|why| {
@@ -158,7 +157,8 @@ impl Api {
             service: self.service,
             time: &time,
         };
-        let signed = Signed { method: "POST", path: self.url.path(), query: "", headers: &headers, body: body.as_bytes() };
+        let signed =
+            Signed { method: "POST", path: self.url.path(), query: "", headers: &headers, body: body.as_bytes() };
         let authorization = Revealed::new(signer.authorization(&signed));
         let request = request.header("x-amz-date", &time).secret_header("authorization", &authorization);
         match &credentials.token {
@@ -184,8 +184,15 @@ fn judge(reply: &Reply) -> Verdict {
     let code = said(reply).map(|(code, _)| code);
     match code.as_deref() {
         Some(
-            "RequestLimitExceeded" | "Throttling" | "ThrottlingException" | "ThrottledException" | "RequestThrottled"
-            | "RequestThrottledException" | "EC2ThrottledException" | "SlowDown" | "TooManyRequestsException",
+            "RequestLimitExceeded"
+            | "Throttling"
+            | "ThrottlingException"
+            | "ThrottledException"
+            | "RequestThrottled"
+            | "RequestThrottledException"
+            | "EC2ThrottledException"
+            | "SlowDown"
+            | "TooManyRequestsException",
         ) => Verdict::Throttled,
         Some("InternalError" | "InternalFailure" | "Unavailable" | "ServiceUnavailable") => Verdict::Busy,
         Some(_) => Verdict::Final,

@@ -64,7 +64,8 @@ impl Environment {
 
     /// Where the container we run in has its credentials.
     pub(super) fn container(&self) -> Option<Url> {
-        let relative = self.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").map(|path| format!("http://169.254.170.2{path}"));
+        let relative =
+            self.get("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI").map(|path| format!("http://169.254.170.2{path}"));
         Url::parse(&relative.or_else(|| self.get("AWS_CONTAINER_CREDENTIALS_FULL_URI"))?).ok()
     }
 

@@ -44,10 +44,7 @@ impl Signer<'_> {
         let (names, canonical) = canonical(request);
         let text = format!("AWS4-HMAC-SHA256\n{}\n{scope}\n{}", self.time, sha256_hex(canonical.as_bytes()));
         let signature = hex(mac(self.key().as_ref(), text.as_bytes()).as_ref());
-        format!(
-            "AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}",
-            self.access_key
-        )
+        format!("AWS4-HMAC-SHA256 Credential={}/{scope}, SignedHeaders={names}, Signature={signature}", self.access_key)
     }
 
     fn scope(&self) -> String {

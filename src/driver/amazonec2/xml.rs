@@ -89,11 +89,6 @@ impl Element {
         &self.text
     }
 
-    /// Its name.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
     /// Its tags, from `tagSet`.
     pub(super) fn tag(&self, key: &str) -> Option<&str> {
         self.items("tagSet").find(|tag| tag.text("key") == key).map(|tag| tag.text("value"))
@@ -117,7 +112,7 @@ mod tests {
     #[test]
     fn lists_and_texts_are_found_by_their_path() {
         let answer = Element::parse(ANSWER).unwrap();
-        assert_eq!(answer.name(), "DescribeInstancesResponse");
+        assert_eq!(answer.name, "DescribeInstancesResponse");
         let instances: Vec<_> =
             answer.items("reservationSet").flat_map(|reservation| reservation.items("instancesSet")).collect();
         assert_eq!(instances.iter().map(|i| i.text("instanceId")).collect::<Vec<_>>(), ["i-1", "i-2"]);
