@@ -190,7 +190,7 @@ impl Region<'_> {
                 if ended(&now) {
                     break;
                 }
-                tokio::time::sleep(Duration::from_secs(2)).await;
+                tokio::time::sleep(Duration::from_millis(500)).await;
             }
         }
         if given(Some(seen.text("spotInstanceRequestId"))).is_some() {

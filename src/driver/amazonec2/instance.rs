@@ -14,6 +14,7 @@ use crate::{
     record::{Instance, Power, SshEndpoint},
 };
 use std::{
+    collections::BTreeSet,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -81,7 +82,11 @@ impl Seen {
 
     /// Ids of its security groups.
     pub(super) fn groups(&self) -> Vec<String> {
-        self.item.items("groupSet").map(|group| group.text("groupId").to_owned()).collect()
+        // Those of its interface; not everybody who speaks this API copies them.
+        let interface = self.item.items("networkInterfaceSet").next();
+        let all = self.item.items("groupSet").chain(interface.into_iter().flat_map(|one| one.items("groupSet")));
+        let ids: BTreeSet<&str> = all.map(|group| group.text("groupId")).collect();
+        ids.into_iter().map(str::to_owned).collect()
     }
 
     /// The volume it starts from.

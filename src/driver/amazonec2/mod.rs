@@ -24,10 +24,11 @@ mod xml;
 
 pub use options::Options;
 
-use super::{Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, files};
+use super::{Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, files, generic::boot_id};
 use crate::{
-    http::Retry,
+    http::{Awaited, Pace, Retry, poll},
     record::{Instance, OptionValues, Power},
+    transport::Target,
 };
 use async_trait::async_trait;
 use credentials::{Cache, Search};
@@ -91,6 +92,10 @@ impl Region<'_> {
     /// be concluded, least of all that it can be forgotten.
     async fn same_account(&self) -> Result<(), DriverError> {
         let Some(made_in) = files::read(&self.cx.dir.join(launch::ACCOUNT))? else { return Ok(()) };
+        if given(self.options.endpoint.as_deref()).is_some() {
+            // AWS knows nothing of accounts elsewhere.
+            return Ok(());
+        }
         let sts = credentials::sts(self.options, &self.environment, self.api.credentials.clone())?;
         let now = credentials::account(&sts).await?;
         if now == made_in.trim() {
@@ -104,14 +109,36 @@ impl Region<'_> {
         })
     }
 
-    /// Restarts what runs, and waits until it has started anew, where one can log in to see that.
+    /// Restarts what runs. AWS does not say when that is done; a host that we can log in to does.
     async fn reboot(&self, instance: &Instance) -> Result<(), DriverError> {
-        self.api
-            .call("restarting the instance", Params::new("RebootInstances").list("InstanceId", [&instance.id]))
-            .await?;
-        Ok(())
+        let boot = || async {
+            let target = Target::of(self.cx.machine, instance, self.cx.dir)?;
+            let look = async { boot_id(&*self.cx.connect.connect(&target).await?).await };
+            tokio::time::timeout(Duration::from_secs(10), look).await.ok()?.ok()
+        };
+        let before = boot().await;
+        let ask = Params::new("RebootInstances").list("InstanceId", [&instance.id]);
+        self.api.call("restarting the instance", ask).await?;
+        if before.is_none() {
+            return Ok(());
+        }
+        let pace = Pace { first: Duration::from_secs(1), most: Duration::from_secs(5) };
+        let look = || async {
+            Ok::<_, DriverError>(match boot().await {
+                now @ Some(_) if now != before => Awaited::Here(()),
+                Some(_) => Awaited::Not("it still runs as before".to_owned()),
+                None => Awaited::Not("it does not answer".to_owned()),
+            })
+        };
+        match poll("the restart of the host", REBOOT, pace, self.cx.progress, look).await {
+            Ok(()) => Ok(()),
+            Err(late) => Err(DriverError::Lost { doing: "restarting the instance".to_owned(), why: late.to_string() }),
+        }
     }
 }
+
+/// How long a host may take to start anew.
+const REBOOT: Duration = Duration::from_mins(5);
 
 #[async_trait]
 impl Driver for AmazonEc2 {

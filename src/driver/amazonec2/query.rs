@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     clock::{Clock, SystemClock},
+    fault,
     http::{HttpError, Limiter, Method, Reply, Request, Retry, Service, Url, Verdict},
     secret::Revealed,
 };
@@ -120,12 +121,19 @@ impl Api {
             let request = self.request(&body);
             if params.once_only { request.once_only() } else { request.repeatable() }
         };
-        let reply = match service.send_with(make).await {
-            Ok(reply) => reply,
-            // What was said at the end says more than that patience is at its end.
-            Err(HttpError::Busy { host, throttled, after, reply }) => {
-                return Err(failed(Cause::Http(HttpError::Busy { host, throttled, after, reply })));
+        let looks = ["Describe", "Get", "Assume"].iter().any(|verb| params.action.starts_with(verb));
+        let point = |name| match fault::point(name, params.action) {
+            Err(e) if !looks => {
+                let (host, request) = (self.service.to_owned(), params.action.to_owned());
+                Err(failed(Cause::Http(HttpError::Lost { host, request, why: e.to_string() })))
             }
+            _ => Ok(()),
+        };
+        point("amazonec2.call")?;
+        let answer = service.send_with(make).await;
+        point("amazonec2.call.done")?;
+        let reply = match answer {
+            Ok(reply) => reply,
             Err(e) => return Err(failed(Cause::Http(e))),
         };
         if !reply.is_success() {
