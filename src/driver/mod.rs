@@ -4,6 +4,7 @@
 //! in the signatures: the pure half gets no `self`, no context and no `async`. One file and one line in
 //! [`DRIVERS`] add a driver; its [`OptionSpec`] table is the only list of its options anywhere.
 
+pub mod amazonec2;
 mod answer;
 pub mod digitalocean;
 mod event;
@@ -61,6 +62,7 @@ drivers! {
     generic::Generic = &generic::Generic,
     none::Known = &none::Known,
     nspawn::Nspawn = &nspawn::LOCAL,
+    amazonec2::AmazonEc2 = &amazonec2::AWS,
     digitalocean::DigitalOcean = &digitalocean::REMOTE,
     qemu::Qemu = &qemu::LOCAL,
 }
