@@ -136,6 +136,7 @@ fn the_typed_options_are_those_of_the_table() {
         options_are_typed::<generic::Generic>(),
         options_are_typed::<none::Known>(),
         options_are_typed::<nspawn::Nspawn>(),
+        options_are_typed::<virtualbox::VirtualBox>(),
     ];
     assert_eq!(tested.to_vec(), DRIVERS.iter().map(|d| d.name()).collect::<Vec<_>>(), "name every driver here");
 }

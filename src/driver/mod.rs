@@ -10,6 +10,7 @@ mod keys;
 mod none;
 pub mod nspawn;
 pub mod options;
+mod virtualbox;
 
 #[cfg(test)]
 mod compliance;
@@ -39,7 +40,7 @@ pub use options::{Change, Kind, OptionProblem, OptionSpec, Secrecy, When};
 
 /// Every driver, by name.
 pub static DRIVERS: LazyLock<Vec<&'static dyn AnyDriver>> = LazyLock::new(|| {
-    let own: [&'static dyn AnyDriver; 3] = [&generic::Generic, &none::Known, &nspawn::LOCAL];
+    let own: [&'static dyn AnyDriver; 4] = [&generic::Generic, &none::Known, &nspawn::LOCAL, &virtualbox::VirtualBox];
     own.into_iter().chain(PLUGGED.get().copied()).collect()
 });
 

@@ -63,7 +63,9 @@ impl<F: Read + Seek> Qcow2<F> {
         if version == 3 {
             let features = number(&head, 72);
             if features & UNKNOWN_FEATURES != 0 {
-                return Err(wrong("it has features that are not known here; `qemu-img convert -O qcow2` makes a plain one"));
+                return Err(wrong(
+                    "it has features that are not known here; `qemu-img convert -O qcow2` makes a plain one",
+                ));
             }
             if features & 8 != 0 && small(&head, 100) > 104 && head[104] != 0 {
                 return Err(wrong("it is compressed with zstd; `qemu-img convert -O qcow2` makes a plain one"));
