@@ -51,7 +51,7 @@ fn entry(tar: &mut Vec<u8>, name: &str, kind: u8, mode: u32, content: &[u8]) {
 
 /// The version that a CD's label names, as `v19.03.12` in `Boot2Docker-v19.03.12`.
 pub(super) fn version(iso: &[u8]) -> Option<String> {
-    let label = String::from_utf8_lossy(iso.get(0x8028..0x8028 + 32)?).trim().to_owned();
+    let label = String::from_utf8_lossy(iso.get(0x8028..0x8028 + 32)?).trim_matches([' ', '\0']).to_owned();
     label.find("-v").map(|at| label[at + 1..].to_owned())
 }
 

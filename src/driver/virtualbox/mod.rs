@@ -39,7 +39,7 @@ use std::{
 use vm::{Seen, Vm};
 
 /// The driver.
-pub struct VirtualBox;
+pub(super) struct VirtualBox;
 
 #[async_trait]
 impl Driver for VirtualBox {

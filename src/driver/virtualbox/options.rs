@@ -148,7 +148,7 @@ pub(super) const TABLE: &[OptionSpec] = &[
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[expect(clippy::struct_excessive_bools, reason = "they are docker-machine's switches, one by one")]
-pub struct Options {
+pub(crate) struct Options {
     pub(super) image: String,
     pub(super) memory: u64,
     pub(super) cpu_count: i64,
@@ -310,7 +310,7 @@ pub(super) mod tests {
 
     #[test]
     fn the_proxy_is_the_other_way_round_in_config_json() {
-        let fields = |value: Value| options(value).fields().into_iter().collect::<Map<String, Value>>();
+        let fields = |value: Value| options(value).fields().into_iter().map(|(k, v)| (k.to_owned(), v)).collect::<Map<_, _>>();
         assert_eq!(fields(json!({}))["DNSProxy"], json!(true));
         assert_eq!(fields(json!({ "no-dns-proxy": true }))["DNSProxy"], json!(false));
     }

@@ -94,11 +94,13 @@ mod tests {
     async fn a_machine_is_told_who_it_is_and_both_its_cards() {
         with_context(async |cx| {
             let info = Info::parse(include_str!("transcripts/showvminfo-7.2.txt"));
-            let path = write(cx, "the-id", &info, &options(json!({})), "ssh-ed25519 LOGIN").unwrap();
+            let path = write(cx, "the-id", &info, &options(json!({ "no-share": true })), "ssh-ed25519 LOGIN").unwrap();
             let image = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
-            for text in ["CD001", "08:00:27:69:1f:1e", "ssh-ed25519 LOGIN", "the-id", "vboxsf", "PRIVATE KEY"] {
+            for text in ["CD001", "08:00:27:69:1f:1e", "ssh-ed25519 LOGIN", "the-id", "PRIVATE KEY"] {
                 assert!(image.contains(text), "{text}");
             }
+            write(cx, "the-id", &info, &options(json!({})), "ssh-ed25519 LOGIN").unwrap();
+            assert!(mounts("hosthome").contains("vboxsf"));
             let key = host_key(cx.dir).unwrap();
             assert!(image.contains(&key), "it is known before it has answered");
             assert_eq!(network(&info)["ethernets"]["hostonly"]["dhcp4-overrides"]["use-routes"], json!(false));
