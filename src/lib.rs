@@ -33,6 +33,8 @@ pub mod transport;
 
 pub mod docker;
 
+pub mod http;
+
 // Where machines come from, who vouches for them, what is wanted, what to do. Pure but for drivers.
 pub mod driver;
 

@@ -101,7 +101,6 @@ impl FirstBoot<'_> {
         if let Some(HostKey { private, public }) = host_key {
             // Others are deleted first: a client may prefer their kinds, and does not know them.
             config["ssh_deletekeys"] = json!(true);
-            config["ssh_genkeytypes"] = json!([]);
             config["ssh_keys"] = json!({ "ed25519_private": private, "ed25519_public": public });
             // The private half is none of the console's business, and nor are fingerprints we know.
             config["no_ssh_fingerprints"] = json!(true);

@@ -4,6 +4,7 @@
 //! in the signatures: the pure half gets no `self`, no context and no `async`. One file and one line in
 //! [`DRIVERS`] add a driver; its [`OptionSpec`] table is the only list of its options anywhere.
 
+mod answer;
 mod files;
 mod generic;
 mod keys;
