@@ -16,6 +16,7 @@ pub mod nspawn;
 pub mod options;
 pub mod qemu;
 pub mod snapshot;
+mod virtualbox;
 
 #[cfg(test)]
 mod compliance;
@@ -65,6 +66,7 @@ drivers! {
     amazonec2::AmazonEc2 = &amazonec2::AWS,
     digitalocean::DigitalOcean = &digitalocean::REMOTE,
     qemu::Qemu = &qemu::LOCAL,
+    virtualbox::VirtualBox = &virtualbox::VirtualBox,
 }
 
 static PLUGGED: OnceLock<&'static dyn AnyDriver> = OnceLock::new();
