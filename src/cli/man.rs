@@ -136,6 +136,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("ls", "machine ls --filter state=Running -q", "Print the names of machines that run."),
     ("restart", "machine restart web-1 web-2", "Restart two machines at the same time."),
     ("rm", "machine rm -y web-1", "Remove a machine without asking."),
+    ("snapshot", "machine snapshot create web-1 before", "Keep a machine as it is, to go back to."),
     ("ssh", "machine ssh web-1 -- df -h", "Run a command on a machine."),
     ("start", "machine start web-1", "Start a machine and wait for it."),
     ("status", "machine status web-1", "Print Running, Stopped or another state."),

@@ -57,6 +57,7 @@ mod rm_hooks;
 mod row;
 mod scp;
 mod shell;
+mod snapshot;
 mod ssh;
 mod ssh_config;
 mod status;
@@ -160,6 +161,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<power::Restart>(),
     Entry::of::<rm::Rm>(),
     Entry::of::<scp::Scp>(),
+    Entry::of::<snapshot::Snapshot>(),
     Entry::of::<ssh::Ssh>(),
     Entry::of::<ssh_config::SshConfig>(),
     Entry::of::<power::Start>(),

@@ -423,7 +423,8 @@ async fn reboot(cx: &DriverContext<'_>, target: &Target, poll: Duration) -> Resu
     Err(DriverError::Lost { doing: "waiting for the host to come back after a restart".to_owned(), why: last })
 }
 
-async fn boot_id(transport: &dyn Transport) -> Result<String, TransportError> {
+/// What tells one start of a host from another.
+pub(super) async fn boot_id(transport: &dyn Transport) -> Result<String, TransportError> {
     let ask = Sh::text("cat /proc/sys/kernel/random/boot_id");
     Ok(transport.run(&ask, b"", Limits::SHORT, &mut |_| ()).await?.stdout.trim().to_owned())
 }
