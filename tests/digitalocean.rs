@@ -35,7 +35,7 @@ use std::{
 static DRIVER: DigitalOcean = DigitalOcean::new(
     Pauses {
         pace: Pace { first: Duration::from_millis(50), most: Duration::from_millis(200) },
-        settle: Duration::from_secs(3),
+        settle: Duration::from_secs(6),
     },
     || Service::new(Limiter::new(Duration::from_millis(1), 100, 50)),
 );

@@ -68,8 +68,8 @@ fn from_nothing_to_a_container_and_back() {
     front.plan(("POST", "\"name\":\"web\"", Fault::After));
     let fleet = |size: &str| {
         let text = format!(
-            "fleet: shop\nhosts:\n  web:\n    driver: digitalocean\n    digitalocean:\n      endpoint: {}\n      \
-             size: {size}\n      tags: [shop]\n      image: debian-12-x64\n      userdata: {}\n",
+            "fleet: shop\nhosts:\n  web:\n    driver: digitalocean\n    endpoint: {}\n    size: {size}\n    tags: [shop]\n    \
+             image: debian-12-x64\n    userdata: {}\n",
             front.url(),
             lab.file("user-data", "#!/bin/sh\necho mine > /etc/mine\n")
         );

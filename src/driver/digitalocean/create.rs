@@ -32,10 +32,9 @@ pub(super) async fn settled(actor: &Actor<'_>, tag: &Tag) -> Result<Option<Dropl
             return Ok(Some(first.clone()));
         }
         let since = asked.map(|asked| SystemClock.now().0.saturating_sub(asked));
-        // A clock that was set back must not let us wait for ever.
-        let waiting = since
-            .and_then(|since| u64::try_from(since).ok())
-            .is_some_and(|since| Duration::from_secs(since) < actor.pauses.settle);
+        // Seconds are whole ones, so one more than there are. A clock that was set back must not let us wait for ever.
+        let since = since.and_then(|since| u64::try_from(since).ok()).map(Duration::from_secs);
+        let waiting = since.is_some_and(|since| since <= actor.pauses.settle);
         if !waiting {
             return Ok(None);
         }
@@ -156,7 +155,12 @@ async fn make(actor: &Actor<'_>, options: &Options, tag: &Tag, prepared: &Prepar
             Note::default().save(cx)?;
             return Err(e);
         }
-        Err(e) => return Err(e),
+        Err(e) => {
+            // From now on it may still appear, however long the answer was waited for.
+            let note = Note::load(cx)?;
+            Note { asked: Some(SystemClock.now().0), ..note }.save(cx)?;
+            return Err(e);
+        }
     };
     Note::default().save(cx)?;
     // Nothing shall be left of what could not be; who tries again makes it again. What cannot be removed now is by `rm`.
