@@ -4,6 +4,7 @@
 //! The host key is made here and told to the host, so that the host is known before it has ever answered. Whoever can
 //! read an instance's user data (its provider, and processes on it that reach the metadata service) can read it too.
 
+pub mod iso;
 mod mime;
 
 use serde_json::{Value, json};

@@ -130,7 +130,7 @@ impl Options {
 }
 
 /// The absolute path of a key file that exists.
-fn key_path(text: &str) -> Result<String, DriverError> {
+pub(super) fn key_path(text: &str) -> Result<String, DriverError> {
     let path = match (text.strip_prefix("~/"), std::env::home_dir()) {
         (Some(rest), Some(home)) => home.join(rest),
         (Some(_), None) => {
@@ -156,7 +156,7 @@ fn key_path(text: &str) -> Result<String, DriverError> {
 
 /// Copies a private key into a folder, readable by us alone from the first byte on; its public half too, if
 /// there is one. Gives the path of the copy.
-fn copy_key(key: &Path, dir: &Path) -> Result<String, DriverError> {
+pub(super) fn copy_key(key: &Path, dir: &Path) -> Result<String, DriverError> {
     let unprepared = |what: String| DriverError::Unprepared {
         what,
         help: "correct `ssh-key`, or leave it out to use the keys in ssh-agent".to_owned(),

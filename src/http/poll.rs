@@ -52,8 +52,6 @@ const REMIND: Duration = Duration::from_secs(30);
 
 /// Looks until it is there: at once, then at a slowing pace, for the last time at the end of `limit`.
 ///
-/// `look` is no async closure: of those the compiler cannot see that they may go from thread to thread.
-///
 /// # Errors
 /// When a look fails, or it is not there in time.
 pub async fn poll<T, E: Error, F: Future<Output = Result<Awaited<T>, E>>>(
@@ -61,6 +59,7 @@ pub async fn poll<T, E: Error, F: Future<Output = Result<Awaited<T>, E>>>(
     limit: Duration,
     pace: Pace,
     progress: &(dyn Fn(&str) + Send + Sync),
+    // No `AsyncFnMut`: of such, a compiler does not see yet whether the whole may go to another thread.
     mut look: impl FnMut() -> F,
 ) -> Result<T, PollError<E>> {
     let begun = Instant::now();
@@ -100,7 +99,7 @@ mod tests {
             looks += 1;
             let state = states.get(looks - 1).or(states.last()).unwrap();
             let seen = if *state == "up" { Awaited::Here(looks) } else { Awaited::Not(format!("it is {state}")) };
-            async { Ok(seen) }
+            std::future::ready(Ok(seen))
         });
         let found = found.await;
         (found, begun.elapsed().as_secs(), told.into_inner().unwrap())
