@@ -155,7 +155,7 @@ async fn probe(place: &Place, accelerator: Accelerator, arch: Arch) -> Result<Op
     let arguments = ["-accel", accelerator.argument(), "-m", "64", "-nodefaults", "-display", "none", "-no-reboot"];
     let run = Program::new(arch.program(), "trying the accelerator")
         .args(arguments)
-        .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-drive", "format=raw,read-only=on,file=probe.img"])
+        .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-drive", "format=raw,file=probe.img"])
         .within(&place.base)
         .run();
     let why = match timeout(PROBE, run).await {
