@@ -44,7 +44,7 @@ impl Watch {
 
 fn fleet(more: &str) -> String {
     format!(
-        "fleet: vms\nhosts:\n  vm:\n    driver: qemu\n    qemu:\n      image: {}\n      disk-size: 6GiB\n{more}",
+        "fleet: vms\nhosts:\n  vm:\n    driver: qemu\n    image: {}\n    disk-size: 6GiB\n{more}",
         image().display()
     )
 }
@@ -68,7 +68,7 @@ fn a_virtual_machine_from_nothing_to_a_container_and_back() {
         return;
     }
     let lab = Lab::new();
-    let file = lab.file("fleet.yaml", &fleet("      memory: 768MiB\n"));
+    let file = lab.file("fleet.yaml", &fleet("    memory: 768MiB\n"));
     let mut watch = Watch(Instant::now());
     lab.machine(&["apply", "-y", &file]).ok().says("1 converged");
     watch.lap("from nothing to an engine");
@@ -105,7 +105,7 @@ fn a_virtual_machine_from_nothing_to_a_container_and_back() {
 
     // Memory changes in place, at the next start; address and data stay.
     let before = memory(&lab);
-    lab.file("fleet.yaml", &fleet("      memory: 1GiB\n"));
+    lab.file("fleet.yaml", &fleet("    memory: 1GiB\n"));
     lab.machine(&["plan", &file]).ok().says("memory");
     lab.machine(&["apply", "-y", &file]).ok().says("1 converged");
     assert_eq!(memory(&lab), before, "not while it runs");
