@@ -8,29 +8,10 @@ mod lab;
 use lab::{Lab, Said};
 use std::{
     fs,
-    path::PathBuf,
-    process::Command,
     time::{Duration, Instant},
 };
 
 const NEEDED: [&str; 4] = ["qemu-system-x86_64", "qemu-img", "grub-mkimage", "docker"];
-
-/// The image, built when it is not there or its recipe has changed.
-#[expect(clippy::disallowed_methods, reason = "the lab builds what it needs with its own programs")]
-fn image() -> PathBuf {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/lab-vm-image.sh");
-    let recipe = machine::digest::sha256_hex(&fs::read(script).unwrap());
-    let image = lab::cache().join(format!("debian-12-{}.qcow2", &recipe[..12]));
-    fs::create_dir_all(lab::cache()).unwrap();
-    let lock = fs::File::create(lab::cache().join("vm-image.lock")).unwrap();
-    lock.lock().unwrap();
-    if !image.exists() {
-        let begun = Instant::now();
-        Said::of(&Command::new("sh").arg(script).arg(&image).output().unwrap()).ok();
-        println!("built the image in {} s", begun.elapsed().as_secs());
-    }
-    image
-}
 
 /// Says how long each part of the story took.
 struct Watch(Instant);
@@ -45,7 +26,7 @@ impl Watch {
 fn fleet(more: &str) -> String {
     format!(
         "fleet: vms\nhosts:\n  vm:\n    driver: qemu\n    image: {}\n    disk-size: 6GiB\n{more}",
-        image().display()
+        lab::vm_image().display()
     )
 }
 
