@@ -172,7 +172,8 @@ fn keys_are_kebab_case_and_defaults_are_legal() {
                 assert!(!spec.required, "`{}` of `{}` is required and has a default", spec.key, driver.name());
                 let value = options::read(spec, &Value::from(default)).unwrap();
                 // An amount in bytes would be read as MiB: people write it with its unit.
-                let again = if spec.kind == Kind::Size { Value::from(options::show(spec, &value)) } else { value.clone() };
+                let again =
+                    if spec.kind == Kind::Size { Value::from(options::show(spec, &value)) } else { value.clone() };
                 assert_eq!(options::read(spec, &again).unwrap(), value, "normal forms read as themselves");
             }
         }

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![expect(clippy::disallowed_methods, reason = "it builds a computer with this computer's own programs")]
 
+pub(crate) mod child;
 pub(crate) mod sshd;
 
 use std::{
@@ -62,7 +63,8 @@ impl Vms {
             .iter()
             .flat_map(|what| {
                 let list = self.list(&["list", what]);
-                let lines = list.lines().filter(|l| l.starts_with('"') || l.starts_with("Location") || l.starts_with("Name:"));
+                let lines =
+                    list.lines().filter(|l| l.starts_with('"') || l.starts_with("Location") || l.starts_with("Name:"));
                 lines.map(str::to_owned).collect::<Vec<_>>()
             })
             .collect()

@@ -3,6 +3,7 @@
 use super::{
     image,
     manage::{Manage, io as failed},
+    options::Options,
     raw::{self, Form, Raw},
     vdi::{self, Identity},
 };
@@ -24,9 +25,10 @@ pub(super) async fn of_image(
     manage: &Manage,
     cx: &DriverContext<'_>,
     text: &str,
-    size: u64,
+    options: &Options,
 ) -> Result<PathBuf, DriverError> {
-    let from = image::file(cx, text).await?;
+    let size = options.disk_size;
+    let from = image::file(cx, text, options).await?;
     let doing = format!("reading the image {}", from.display());
     let form = Form::of_file(&from).map_err(|e| unusable(&doing, &e))?;
     (cx.progress)("copying the image to a disk");

@@ -243,7 +243,7 @@ async fn make(
     login: &str,
 ) -> Result<(String, Info), DriverError> {
     match options.origin() {
-        Origin::Cloud(image) => disk::of_image(manage, cx, image, options.disk_size).await?,
+        Origin::Cloud(image) => disk::of_image(manage, cx, image, options).await?,
         Origin::Boot2Docker(url) => {
             boot2docker::cd(cx, url).await?;
             disk::of_bytes(manage, cx, boot2docker::key_disk(login), options.disk_size).await?
