@@ -68,9 +68,10 @@ pub(super) async fn start(
         }
         // Its settings are part of what was saved: nothing of them can change.
         State::Saved => launch(vm, options, &info).await?,
-        State::Off | State::Stuck | State::Stopping | State::Unknown => {
-            if info.state() != State::Off {
-                kill(vm).await?;
+        state @ (State::Off | State::Stuck | State::Stopping | State::Unknown) => {
+            if state != State::Off {
+                // On its way down, or given up.
+                stop(vm, cx).await?;
             }
             let _lock = lock(cx).await?;
             plug(vm, cx, options).await?;

@@ -8,11 +8,11 @@ use super::{
     vdi::{self, Identity},
 };
 use crate::{
-    driver::{DriverContext, DriverError},
+    driver::{DriverContext, DriverError, files},
     fault,
 };
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
 };
@@ -65,7 +65,7 @@ pub(super) async fn of_own(
     let doing = format!("copying the disk {}", from.display());
     let new = cx.dir.join(".new-disk.vdi");
     forget(manage, &new).await;
-    let _ = fs_err_remove(&new);
+    erase(&new)?;
     let (source, target) = (from.display().to_string(), new.display().to_string());
     manage.run(&doing, &["clonemedium", "disk", &source, &target, "--format", "VDI"]).await?;
     if size > 0 {
@@ -128,11 +128,17 @@ fn random() -> io::Result<[u8; 16]> {
 
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fault::point("virtualbox.disk.rename", to)?;
-    std::fs::rename(from, to)
+    fs::rename(from, to)
 }
 
-fn fs_err_remove(path: &Path) -> io::Result<()> {
-    std::fs::remove_file(path)
+/// Removes a file. Nothing to do when it is gone.
+pub(super) fn erase(path: &Path) -> Result<(), DriverError> {
+    match fault::point("virtualbox.erase", path).and_then(|()| fs::remove_file(path)) {
+        Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(files::because("removing", path)(e))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn unusable(doing: &str, error: &io::Error) -> DriverError {

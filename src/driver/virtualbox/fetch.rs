@@ -9,7 +9,7 @@ use crate::{
     http::{Download, Http, Url},
 };
 use std::{
-    fs::{self, File},
+    fs::File,
     io::Read,
     path::{Path, PathBuf},
 };
@@ -57,7 +57,7 @@ async fn newest(cx: &DriverContext<'_>, releases: &Releases) -> Result<String, D
     let to = cx.dir.join(".new-release");
     download(cx, &releases.newest, &to).await?;
     let text = files::read(&to)?.unwrap_or_default();
-    let _ = fs::remove_file(&to);
+    super::disk::erase(&to)?;
     let document: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
     let tag = document.get("tag_name").and_then(serde_json::Value::as_str);
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._+".contains(c);

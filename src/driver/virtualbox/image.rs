@@ -106,7 +106,7 @@ async fn published(cx: &DriverContext<'_>, preset: &Preset) -> Result<Sum, Drive
     let what = Download { url: address(&url)?, to: to.clone(), sum: None };
     Http::shared().download(&what, &|_| ()).await.map_err(|e| refused(&url, &e.to_string(), &e.help()))?;
     let list = files::read(&to)?.unwrap_or_default();
-    let _ = fs::remove_file(&to);
+    super::disk::erase(&to)?;
     listed(&list, preset.file).ok_or_else(|| {
         refused(
             &url,

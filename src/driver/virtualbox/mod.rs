@@ -22,20 +22,14 @@ mod vdi;
 mod vm;
 
 use super::{Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, files, keys};
-use crate::{
-    fault,
-    record::{Instance, OptionValues, Power, SshEndpoint},
-};
+use crate::record::{Instance, OptionValues, Power, SshEndpoint};
 use async_trait::async_trait;
 use boot2docker::Old;
 use info::{Info, State};
 use manage::Manage;
 use options::{Options, Origin};
 use serde_json::{Map, Value};
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 use vm::{Seen, Vm};
 
 /// The driver.
@@ -74,6 +68,9 @@ impl Driver for VirtualBox {
             Origin::Import(..) => String::new(),
             _ => keys::ensure(&cx.dir.join("id_ed25519"), &format!("machine {}", cx.machine))?,
         };
+        if matches!(options.origin(), Origin::Cloud(_)) {
+            seed::make_key(cx)?;
+        }
         let (id, info) = match found(&manage, cx).await? {
             Some(found) => found,
             None => make(&manage, cx, options, &login).await?,
@@ -155,7 +152,7 @@ impl Driver for VirtualBox {
             } else {
                 disk::forget_cd(&manage, &path).await
             }
-            erase(&path)?;
+            disk::erase(&path)?;
         }
         hostonly::tidy(&manage, boot::cidr(options)?).await
     }
@@ -287,7 +284,7 @@ fn unregistered(settings: &Path, id: &str) -> Result<(), DriverError> {
             ),
         });
     }
-    erase(settings)
+    disk::erase(settings)
 }
 
 /// Gives the VM all it needs before its first start. Every part of it may have been done before.
@@ -352,15 +349,6 @@ async fn remove(vm: &Vm<'_>, info: &Info) -> Result<(), DriverError> {
 async fn forget_broken(vm: &Vm<'_>) -> Result<(), DriverError> {
     match vm.call("forgetting the VM", "unregistervm", &[]).await {
         Err(failure) if !matches!(vm.look().await?, Seen::Absent) => Err(failure.into()),
-        _ => Ok(()),
-    }
-}
-
-fn erase(path: &Path) -> Result<(), DriverError> {
-    match fault::point("virtualbox.erase", path).and_then(|()| fs::remove_file(path)) {
-        Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Err(files::because("removing", path)(e))
-        }
         _ => Ok(()),
     }
 }

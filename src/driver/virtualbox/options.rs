@@ -283,7 +283,19 @@ impl Options {
 
     /// Fields of docker-machine's object that are not one option each.
     pub(super) fn fields(&self) -> Vec<(&'static str, Value)> {
-        vec![("VBoxManager", json!({})), ("HostInterfaces", json!({})), ("DNSProxy", json!(!self.no_dns_proxy))]
+        vec![
+            ("VBoxManager", json!({})),
+            ("HostInterfaces", json!({})),
+            ("DNSProxy", json!(!self.no_dns_proxy)),
+            // All of its fields are always there: one that is absent would stay as it was.
+            ("Boot2DockerURL", json!(self.boot2docker_url)),
+            ("Boot2DockerImportVM", json!(self.import_boot2docker_vm)),
+            ("HostDNSResolver", json!(self.host_dns_resolver)),
+            ("HostOnlyNoDHCP", json!(self.hostonly_no_dhcp)),
+            ("NoShare", json!(self.no_share)),
+            ("NoVTXCheck", json!(self.no_vtx_check)),
+            ("ShareFolder", json!(self.share_folder)),
+        ]
     }
 }
 
