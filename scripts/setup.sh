@@ -38,6 +38,11 @@ if [ "${1-}" = tests ]; then
     need age age
     need git git
     need jq jq
+    need qemu-system-x86_64 qemu-system-x86
+    need qemu-img qemu-utils
+    need isoinfo genisoimage
+    need grub-mkimage grub-common
+    [ -f /usr/lib/grub/i386-pc/boot.img ] || missing="$missing grub-pc-bin"
 fi
 if [ -n "$missing" ]; then
     if [ "$(id -u)" -ne 0 ]; then
@@ -46,6 +51,11 @@ if [ -n "$missing" ]; then
     fi
     echo "setup: installing$missing" >&2
     apt-get update -q >&2
+    # A qemu-img from elsewhere keeps the rest of its qemu out: the system's own takes its place.
+    case " $missing " in *" qemu-system-x86 "*)
+        version=$(apt-cache show --no-all-versions qemu-system-x86 | sed -n 's/^Version: //p')
+        missing="$missing --allow-downgrades qemu-utils=$version" ;;
+    esac
     # The services of these packages are not wanted here, only their programs.
     # shellcheck disable=SC2086 # a list of words
     DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -q -y --no-install-recommends $missing >&2

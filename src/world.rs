@@ -94,8 +94,8 @@ pub async fn ask_engine(
 
 async fn endpoint(world: &World, record: &MachineRecord, engine: &EngineRecord) -> Result<Endpoint, AskError> {
     let instance = record.instance.as_ref().ok_or(AskError::NoAddress)?;
-    if let Some(url) = &instance.url {
-        return Ok(Endpoint::Plain(url.clone()));
+    if let Some(url) = instance.told_url() {
+        return Ok(Endpoint::Plain(url.to_owned()));
     }
     match engine.spec.api {
         Api::Tls => {
@@ -104,13 +104,8 @@ async fn endpoint(world: &World, record: &MachineRecord, engine: &EngineRecord) 
             }
             let identity =
                 issued::identity(&*world.store, &record.name).map_err(AskError::Store)?.ok_or(AskError::NoIdentity)?;
-            Ok(Endpoint::Tls {
-                host: instance.address.clone(),
-                port: engine.spec.port,
-                ca: identity.ca,
-                cert: identity.cert,
-                key: identity.key,
-            })
+            let (host, port) = instance.engine_at(engine.spec.port);
+            Ok(Endpoint::Tls { host, port, ca: identity.ca, cert: identity.cert, key: identity.key })
         }
         Api::Ssh => {
             let dir = machine_dir(world, &record.name);

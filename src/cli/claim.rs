@@ -27,6 +27,7 @@ const LOCKING: &[&str] = &[
     "regenerate-certs",
     "restart",
     "rm",
+    "snapshot",
     "start",
     "stop",
     "trust",

@@ -3,7 +3,7 @@
 use super::{CliError, document::Document, names};
 use crate::{
     docker::{DockerError, Endpoint, EngineVersion},
-    driver::{AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction},
+    driver::{AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction, Snapshot, SnapshotAction},
     engine::Api,
     name::MachineName,
     record::{
@@ -106,7 +106,7 @@ impl Machine {
 
     /// The instance's address as docker-machine tells it: of an engine that is known by its URL alone, with the port.
     pub(super) fn address(&self) -> Result<&str, CliError> {
-        let address = self.record.instance.as_ref().map_or("", |instance| match &instance.url {
+        let address = self.record.instance.as_ref().map_or("", |instance| match instance.told_url() {
             Some(url) => authority(url),
             None => &instance.address,
         });
@@ -136,6 +136,17 @@ impl Machine {
         self.keep(&instance).map_err(CliError::Store)?;
         self.record.instance = Some(instance);
         Ok(())
+    }
+
+    /// Works on its snapshots; those there are then.
+    pub(super) async fn snapshot(
+        &self,
+        action: &SnapshotAction,
+        progress: &(dyn Fn(&str) + Send + Sync),
+    ) -> Result<Vec<Snapshot>, CliError> {
+        let (driver, instance) = (self.driver()?, self.instance()?);
+        let work = async |cx: &DriverContext<'_>| driver.snapshot(cx, instance, &self.record.options, action).await;
+        self.with_context(progress, work).await
     }
 
     /// Removes the instance. Succeeds when it is gone already, or never was.

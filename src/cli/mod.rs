@@ -16,6 +16,7 @@ mod create;
 mod debug;
 mod descriptors;
 mod document;
+mod drivers;
 mod env;
 mod error;
 mod exit;
@@ -56,6 +57,7 @@ mod rm_hooks;
 mod row;
 mod scp;
 mod shell;
+mod snapshot;
 mod ssh;
 mod ssh_config;
 mod status;
@@ -140,6 +142,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<fleet::graph::Graph>(),
     Entry::of::<fleet::fmt::Fmt>(),
     Entry::of::<fleet::schema::Schema>(),
+    Entry::of::<drivers::DriversCommand>(),
     Entry::of::<active::Active>(),
     Entry::of::<adopt::Adopt>(),
     Entry::of::<config::Config>(),
@@ -158,6 +161,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<power::Restart>(),
     Entry::of::<rm::Rm>(),
     Entry::of::<scp::Scp>(),
+    Entry::of::<snapshot::Snapshot>(),
     Entry::of::<ssh::Ssh>(),
     Entry::of::<ssh_config::SshConfig>(),
     Entry::of::<power::Start>(),

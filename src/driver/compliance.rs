@@ -2,7 +2,7 @@
 
 use super::{
     AnyDriver, Change, Checkpoint, DRIVERS, Driver, DriverContext, DriverError, Kind, OptionSpec, Secrecy, When,
-    generic, none, nspawn, options, typed, virtualbox,
+    options, typed,
 };
 use crate::{
     name::{FleetName, MachineName},
@@ -62,6 +62,7 @@ fn sample(spec: &OptionSpec) -> Value {
     }
     let text = match (spec.default, spec.kind) {
         (Some(default), _) => default,
+        (None, Kind::Text) if !spec.choices.is_empty() => spec.choices[0],
         (None, Kind::Text) if spec.key == "url" => "tcp://192.0.2.10:2376",
         (None, Kind::Text) => "192.0.2.10",
         (None, Kind::Path) => "/dev/null",
@@ -118,7 +119,7 @@ fn fields<D: Driver>() -> BTreeSet<&'static str> {
 }
 
 #[track_caller]
-fn options_are_typed<D: Driver>() -> &'static str {
+pub(super) fn options_are_typed<D: Driver>() -> &'static str {
     let table: BTreeSet<_> = D::OPTIONS.iter().map(|spec| spec.key).collect();
     assert_eq!(fields::<D>(), table, "fields of the options of `{}`, and its table", D::NAME);
     let driver = super::find(D::NAME).unwrap();
@@ -132,13 +133,8 @@ fn options_are_typed<D: Driver>() -> &'static str {
 
 #[test]
 fn the_typed_options_are_those_of_the_table() {
-    let tested = [
-        options_are_typed::<generic::Generic>(),
-        options_are_typed::<none::Known>(),
-        options_are_typed::<nspawn::Nspawn>(),
-        options_are_typed::<virtualbox::VirtualBox>(),
-    ];
-    assert_eq!(tested.to_vec(), DRIVERS.iter().map(|d| d.name()).collect::<Vec<_>>(), "name every driver here");
+    let tested: Vec<&str> = super::TYPED.iter().map(|typed| typed()).collect();
+    assert_eq!(tested, DRIVERS.iter().map(|d| d.name()).collect::<Vec<_>>());
 }
 
 #[test]
@@ -195,6 +191,48 @@ fn no_two_options_share_a_key_flag_variable_or_field() {
             assert!(spec.field.is_empty() || fields.insert(spec.field), "`{}` of `{}`", spec.field, driver.name());
         }
     }
+}
+
+/// Where our default is another than docker-machine's, and why. `docs/differences.md` says it to users.
+const OTHER_DEFAULTS: [(&str, &str); 0] = [];
+
+/// Flags that docker-machine had, and what we have for them: scripts written for it must go on working.
+#[test]
+fn every_flag_of_docker_machine_is_there_with_its_variable_and_default() {
+    let flags = include_str!("../../tests/golden/docker-machine-flags.tsv");
+    let mut other: BTreeSet<&str> = OTHER_DEFAULTS.iter().map(|(flag, _)| *flag).collect();
+    let mut seen = 0;
+    for line in flags.lines().filter(|line| !line.starts_with('#')) {
+        let [driver, flag, kind, default, env] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let Some(driver) = super::find(driver) else { continue };
+        let spec = driver.options().iter().find(|spec| spec.flag == flag);
+        let spec = spec.unwrap_or_else(|| panic!("`{}` has no --{flag}", driver.name()));
+        seen += 1;
+        let fits = match kind {
+            "bool" => spec.kind == Kind::Flag,
+            "list" => spec.kind == Kind::List,
+            "int" => matches!(spec.kind, Kind::Number | Kind::Port | Kind::Size),
+            // A list takes a text with commas, and what a number is, is a text too.
+            _ => spec.kind != Kind::Flag,
+        };
+        assert!(fits, "--{flag}: {kind} for docker-machine, {:?} for us", spec.kind);
+        // We read variables where docker-machine had none; where it had one, ours is the same.
+        assert!(env.is_empty() || spec.env == env, "--{flag}: ${env} for docker-machine, ${} for us", spec.env);
+        let written = |text: &str| options::read(spec, &Value::from(text)).ok().filter(|v| !is_nothing(v));
+        let ours = spec.default.or(spec.fallback).and_then(written);
+        if ours != Some(default).filter(|text| !text.is_empty()).and_then(written) {
+            assert!(other.remove(flag), "--{flag}: default {default:?} for docker-machine, {ours:?} for us");
+        }
+    }
+    assert!(other.is_empty() && seen >= 8, "no longer different: {other:?}");
+}
+
+/// What means the same as nothing at all.
+fn is_nothing(value: &Value) -> bool {
+    *value == Value::Bool(false)
+        || value == ""
+        || value.as_i64() == Some(0)
+        || value.as_array().is_some_and(Vec::is_empty)
 }
 
 #[test]

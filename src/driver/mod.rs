@@ -4,13 +4,18 @@
 //! in the signatures: the pure half gets no `self`, no context and no `async`. One file and one line in
 //! [`DRIVERS`] add a driver; its [`OptionSpec`] table is the only list of its options anywhere.
 
+pub mod amazonec2;
 mod answer;
+pub mod digitalocean;
+mod event;
 mod files;
 mod generic;
 mod keys;
 mod none;
 pub mod nspawn;
 pub mod options;
+pub mod qemu;
+pub mod snapshot;
 mod virtualbox;
 
 #[cfg(test)]
@@ -38,12 +43,31 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 pub use options::{Change, Kind, OptionProblem, OptionSpec, Secrecy, When};
+pub use snapshot::{Snapshot, SnapshotAction};
 
-/// Every driver, by name.
-pub static DRIVERS: LazyLock<Vec<&'static dyn AnyDriver>> = LazyLock::new(|| {
-    let own: [&'static dyn AnyDriver; 4] = [&generic::Generic, &none::Known, &nspawn::LOCAL, &virtualbox::VirtualBox];
-    own.into_iter().chain(PLUGGED.get().copied()).collect()
-});
+/// The one list of drivers: a type, and its value.
+macro_rules! drivers {
+    ($($driver:ty = $value:expr,)*) => {
+        /// Every driver, by name.
+        pub static DRIVERS: LazyLock<Vec<&'static dyn AnyDriver>> = LazyLock::new(|| {
+            let own: Vec<&'static dyn AnyDriver> = vec![$($value),*];
+            own.into_iter().chain(PLUGGED.get().copied()).collect()
+        });
+
+        #[cfg(test)]
+        const TYPED: &[fn() -> &'static str] = &[$(compliance::options_are_typed::<$driver>),*];
+    };
+}
+
+drivers! {
+    generic::Generic = &generic::Generic,
+    none::Known = &none::Known,
+    nspawn::Nspawn = &nspawn::LOCAL,
+    amazonec2::AmazonEc2 = &amazonec2::AWS,
+    digitalocean::DigitalOcean = &digitalocean::REMOTE,
+    qemu::Qemu = &qemu::LOCAL,
+    virtualbox::VirtualBox = &virtualbox::VirtualBox,
+}
 
 static PLUGGED: OnceLock<&'static dyn AnyDriver> = OnceLock::new();
 
@@ -307,6 +331,17 @@ pub trait Driver: Send + Sync + 'static {
         action: PowerAction,
     ) -> Result<Instance, DriverError>;
 
+    /// Works on snapshots of the instance, and gives those there are then. Drivers that have none need not say so.
+    async fn snapshot(
+        &self,
+        _cx: &DriverContext<'_>,
+        _instance: &Instance,
+        _options: &Self::Options,
+        _action: &SnapshotAction,
+    ) -> Result<Vec<Snapshot>, DriverError> {
+        Err(DriverError::Cannot { driver: Self::NAME, what: "make snapshots" })
+    }
+
     /// Removes the instance and everything that was made for it. Succeeds when it is already gone.
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, options: &Self::Options)
     -> Result<(), DriverError>;
@@ -357,6 +392,14 @@ pub trait AnyDriver: Send + Sync {
         values: &OptionValues,
         action: PowerAction,
     ) -> Result<Instance, DriverError>;
+    /// See [`Driver::snapshot`].
+    async fn snapshot(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+        action: &SnapshotAction,
+    ) -> Result<Vec<Snapshot>, DriverError>;
     /// See [`Driver::rm`].
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, values: &OptionValues) -> Result<(), DriverError>;
 }
@@ -461,6 +504,17 @@ impl<D: Driver> AnyDriver for D {
             Driver::set_power(self, cx, instance, &options, action),
         )
         .await
+    }
+    async fn snapshot(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+        action: &SnapshotAction,
+    ) -> Result<Vec<Snapshot>, DriverError> {
+        let options = typed::<D>(values)?;
+        let call = Driver::snapshot(self, cx, instance, &options, action);
+        between("driver.snapshot", "driver.snapshot.done", cx, call).await
     }
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, values: &OptionValues) -> Result<(), DriverError> {
         let options = typed::<D>(values)?;

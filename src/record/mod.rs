@@ -89,7 +89,8 @@ pub struct Instance {
     pub address: String,
     /// How to log in; `None` when there is no way (driver `none`).
     pub ssh: Option<SshEndpoint>,
-    /// Engine URL, for drivers that are told it instead of setting it up (driver `none`).
+    /// Engine URL, for drivers that are told it instead of setting it up (driver `none`), and where clients reach the
+    /// engine by another port than the one it has on its host (driver `qemu`).
     pub url: Option<String>,
     /// Public host keys, as `ssh-ed25519 AAAA…`. Empty until first contact when the driver cannot tell.
     pub host_keys: Vec<String>,
@@ -99,6 +100,22 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// The URL of an engine that is none of ours to set up: there is no way to log in to its host.
+    #[must_use]
+    pub fn told_url(&self) -> Option<&str> {
+        self.url.as_deref().filter(|_| self.ssh.is_none())
+    }
+
+    /// Where clients reach the engine, which listens on `port` of its host.
+    #[must_use]
+    pub fn engine_at(&self, port: u16) -> (String, u16) {
+        let forwarded = self.url.as_deref().and_then(|url| url.strip_prefix("tcp://")?.rsplit_once(':'));
+        match forwarded.and_then(|(host, port)| Some((host.trim_matches(['[', ']']), port.parse().ok()?))) {
+            Some((host, port)) => (host.to_owned(), port),
+            None => (self.address.clone(), port),
+        }
+    }
+
     /// Pins the keys of host and jump hosts as they were met, where none are pinned yet. Whether that changed anything.
     pub fn pin(&mut self, host_key: String, jump_keys: impl IntoIterator<Item = String>) -> bool {
         let mut changed = false;
@@ -216,11 +233,12 @@ impl MachineRecord {
     #[must_use]
     pub fn url(&self) -> Option<String> {
         let instance = self.instance.as_ref()?;
-        if let Some(url) = &instance.url {
-            return Some(url.clone());
+        if let Some(url) = instance.told_url() {
+            return Some(url.to_owned());
         }
         let engine = self.engine.as_ref()?;
         match engine.spec.api {
+            crate::engine::Api::Tls if instance.url.is_some() => instance.url.clone(),
             crate::engine::Api::Tls if !instance.address.is_empty() => {
                 Some(format!("tcp://{}", host_port(&instance.address, engine.spec.port)))
             }

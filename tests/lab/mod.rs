@@ -32,6 +32,12 @@ pub(crate) fn ready(programs: &[&str]) -> bool {
     false
 }
 
+/// Where the lab keeps what takes long to make.
+pub(crate) fn cache() -> PathBuf {
+    let home = std::env::var_os("HOME").unwrap_or_else(|| "/root".into());
+    Path::new(&home).join(".cache/machine-lab")
+}
+
 /// How a program ended, and what it said.
 #[derive(Debug)]
 pub(crate) struct Said {
@@ -119,6 +125,8 @@ impl Lab {
             .env("MACHINE_STORAGE_PATH", self.store())
             .env("MACHINE_NSPAWN_DIR", self.base())
             .env("MACHINE_NSPAWN_IMAGES", images)
+            .env("MACHINE_QEMU_DIR", self.path("qemu"))
+            .env("MACHINE_QEMU_IMAGES", cache().join("images"))
             .current_dir(self.dir.path())
             .stdin(Stdio::null());
         command

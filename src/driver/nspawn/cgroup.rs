@@ -3,7 +3,8 @@
 //! The group in the unified hierarchy (version 2) is what says whether a machine runs; its name is ours
 //! alone. Where controllers are still in hierarchies of version 1, there are groups of the same name.
 
-use super::{event, files};
+use super::files;
+use crate::driver::event;
 use crate::{driver::DriverError, fault};
 use rustix::process::{Pid, Signal, kill_process};
 use std::{

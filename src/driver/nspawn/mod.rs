@@ -5,7 +5,6 @@
 
 mod cgroup;
 mod computer;
-mod event;
 mod image;
 mod network;
 mod place;

@@ -4,11 +4,11 @@
 
 use super::{
     cgroup::Cgroup,
-    event, files, network,
+    files, network,
     place::{Folder, Record, Recorded},
     program::Program,
 };
-use crate::driver::DriverError;
+use crate::driver::{DriverError, event};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::{ffi::OsString, fs, net::Ipv4Addr, os::fd::OwnedFd, path::Path, time::Duration};
 use tokio::{

@@ -8,6 +8,6 @@ use tokio::io::{Interest, unix::AsyncFd};
     deprecated,
     reason = "sound for an `OwnedFd`, which stays open as long as it lives; the successor is unsafe to call"
 )]
-pub(super) fn watch(file: impl Into<OwnedFd>, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
+pub(in crate::driver) fn watch(file: impl Into<OwnedFd>, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     AsyncFd::with_interest(file.into(), interest)
 }

@@ -1,0 +1,300 @@
+//! From files to a machine that answers: everything it needs of this computer, and what is told when it does not come up.
+
+use super::{
+    accelerator,
+    command::{Accelerator, Computer, Firmware, SOCKET},
+    console, disk, firmware, here,
+    network::{ENGINE, Forward, Network, cidr, mac},
+    options::Options,
+    place::{Folder, Place, Record},
+    process::{self, Process},
+    qmp::Qmp,
+};
+use crate::driver::{DriverContext, DriverError};
+use std::{path::PathBuf, time::Duration};
+use tokio::{
+    io::AsyncReadExt,
+    net::TcpStream,
+    time::{Instant, sleep, timeout},
+};
+
+/// How long a machine may take from start to the first word of its SSH server.
+const BOOT: Duration = Duration::from_mins(4);
+/// The same where each instruction is translated: a first boot with cloud-init is minutes of work there.
+const EMULATED: Duration = Duration::from_mins(12);
+/// After which a machine on an accelerator must have printed something.
+const SILENCE: Duration = Duration::from_secs(45);
+/// Between two attempts to connect.
+const RETRY: Duration = Duration::from_millis(200);
+/// Between two questions to qemu how the machine is.
+const QUESTION: Duration = Duration::from_secs(3);
+
+/// Starts a machine and waits until its SSH server answers; only waits when it runs.
+pub(super) async fn start(
+    place: &Place,
+    cx: &DriverContext<'_>,
+    folder: &Folder,
+    mut record: Record,
+    options: &Options,
+) -> Result<Record, DriverError> {
+    let waiting = || (cx.progress)("waiting for another run that works on the machine");
+    let _lock = folder.lock(waiting).await?;
+    let arch = options.arch();
+    let mut accelerator = accelerator::choose(place, &options.accel, arch, cx.progress).await?;
+    let mut distrusted = false;
+    loop {
+        let process = match Process::find(folder)? {
+            Some(running) => running,
+            None => switch_on(place, cx, folder, &mut record, options, accelerator).await?,
+        };
+        let last = distrusted || accelerator == Accelerator::Tcg || options.accel != "auto";
+        match booted(&process, folder, &record, options, accelerator, last).await? {
+            Came::Up(address) => {
+                if address != record.address {
+                    record.address = address;
+                    folder.save(&record)?;
+                }
+                return Ok(record);
+            }
+            Came::Not(why) if last => {
+                return Err(DriverError::Refused {
+                    doing: "waiting for the machine to boot".to_owned(),
+                    why: format!("{why}; {}", console::tail(folder)),
+                    help: "correct what is wrong, then run the same command again: what is there is taken over"
+                        .to_owned(),
+                });
+            }
+            Came::Not(why) => {
+                process.kill().await?;
+                accelerator = accelerator::distrust(place, accelerator, arch, why, cx.progress).await?;
+                distrusted = true;
+            }
+        }
+    }
+}
+
+/// Starts qemu, with other ports when somebody else has taken those it had.
+async fn switch_on(
+    place: &Place,
+    cx: &DriverContext<'_>,
+    folder: &Folder,
+    record: &mut Record,
+    options: &Options,
+    accelerator: Accelerator,
+) -> Result<Process, DriverError> {
+    if !record.image.is_file() {
+        return Err(DriverError::Refused {
+            doing: format!("starting `{}`", cx.machine),
+            why: format!("the image below its disk, {}, is not there any more", record.image.display()),
+            help: "bring it back, or remove the machine and create it anew".to_owned(),
+        });
+    }
+    disk::grow(folder, options.disk_size, false).await?;
+    let mut fresh = false;
+    for _ in 0..3 {
+        if record.ports.is_some() {
+            let _lock = place.lock().await?;
+            record.ports = Some(place.ports(&folder.id, options, record.ports, fresh)?);
+            folder.save(record)?;
+        }
+        (cx.progress)(match accelerator {
+            Accelerator::Tcg => "starting the machine, emulated",
+            _ => "starting the machine",
+        });
+        match launch(cx, folder, record, options, accelerator).await {
+            Err(DriverError::Refused { why, .. })
+                if why.contains("Could not set up host forwarding rule") && movable(&why, record, options) =>
+            {
+                (cx.progress)("a port of the machine is in use: taking others");
+                fresh = true;
+            }
+            other => return other,
+        }
+    }
+    launch(cx, folder, record, options, accelerator).await
+}
+
+/// Whether the port that qemu could not have is one that we chose.
+fn movable(why: &str, record: &Record, options: &Options) -> bool {
+    let refused = |port: u16| why.contains(&format!(":{port}-:"));
+    record.ports.is_some_and(|ports| {
+        (options.ssh_port.is_none() && refused(ports.ssh)) || (options.engine_port.is_none() && refused(ports.engine))
+    })
+}
+
+async fn launch(
+    cx: &DriverContext<'_>,
+    folder: &Folder,
+    record: &Record,
+    options: &Options,
+    accelerator: Accelerator,
+) -> Result<Process, DriverError> {
+    let arch = options.arch();
+    let network = Network::parse(&options.network).unwrap_or(Network::User);
+    let firmware = firmware::find(options.firmware.as_deref(), arch, options.kernel.is_some())?;
+    if let Some((_, first)) = &firmware {
+        firmware::settle(folder, first)?;
+    }
+    let variables = folder.variables();
+    let mut forwards: Vec<Forward> = Vec::new();
+    if let Some(ports) = record.ports {
+        forwards.extend([Forward::local(ports.ssh, 22), Forward::local(ports.engine, ENGINE)]);
+        forwards.extend(options.forward.iter().flatten().filter_map(|text| Forward::parse(text).ok()));
+    }
+    let path = |text: &Option<String>| -> Option<PathBuf> { text.as_deref().map(here) };
+    let (kernel, initrd) = (path(&options.kernel), path(&options.initrd));
+    let computer = Computer {
+        name: cx.machine.as_str(),
+        arch,
+        accelerator,
+        cpu: options.cpu.as_deref(),
+        memory: options.memory,
+        cpus: options.cpus,
+        disk: &folder.disk(),
+        seed: &folder.seed(),
+        network: &network,
+        mac: &mac(&folder.id),
+        forwards: &forwards,
+        firmware: firmware.as_ref().map(|(code, _)| Firmware { code, variables: &variables }),
+        kernel: kernel.as_deref(),
+        initrd: initrd.as_deref(),
+        append: options.append.as_deref(),
+        console: &folder.console(),
+        pid: &folder.pid(),
+    };
+    process::launch(folder, arch.program(), computer.arguments()).await
+}
+
+/// How a start ended.
+enum Came {
+    /// It answers; at this address, when it has one of its own that only it knows.
+    Up(Option<String>),
+    /// It does not, and why.
+    Not(String),
+}
+
+/// Waits until the machine's SSH server answers. `last`: there is no other accelerator to try.
+async fn booted(
+    process: &Process,
+    folder: &Folder,
+    record: &Record,
+    options: &Options,
+    accelerator: Accelerator,
+    last: bool,
+) -> Result<Came, DriverError> {
+    let most = if accelerator == Accelerator::Tcg { EMULATED } else { BOOT };
+    let up = async {
+        let (host, port, own) = match record.ports {
+            Some(ports) => ("127.0.0.1".to_owned(), ports.ssh, None),
+            None => match options.address.as_deref().and_then(cidr) {
+                Some((address, _)) => (address.to_string(), 22, None),
+                None => {
+                    let address = told(folder).await;
+                    (address.clone(), 22, Some(address))
+                }
+            },
+        };
+        answers(&host, port).await;
+        own
+    };
+    tokio::select! {
+        up = timeout(most, up) => Ok(match up {
+            Ok(address) => Came::Up(address),
+            Err(_) => Came::Not(format!("no SSH server answers within {} minutes", most.as_secs() / 60)),
+        }),
+        _ = process.ended() => Ok(Came::Not("it ended".to_owned())),
+        why = trouble(folder, last) => Ok(Came::Not(why)),
+    }
+}
+
+/// Ends when something is wrong with the machine that waiting does not mend.
+async fn trouble(folder: &Folder, last: bool) -> String {
+    let begun = Instant::now();
+    loop {
+        sleep(QUESTION).await;
+        let status = async { Qmp::connect(&folder.path, SOCKET).await?.status().await }.await;
+        match status.as_deref() {
+            Ok("io-error") => return "it stands still, for the disk of this computer is full or broken".to_owned(),
+            Ok("internal-error") => return "the accelerator cannot run its instructions".to_owned(),
+            Ok("guest-panicked") => return "its kernel has panicked".to_owned(),
+            _ => {}
+        }
+        if !last && begun.elapsed() > SILENCE && console::text(folder).is_empty() {
+            return "a machine does not get on".to_owned();
+        }
+    }
+}
+
+/// The address that the machine tells on its console.
+async fn told(folder: &Folder) -> String {
+    let mac = mac(&folder.id);
+    loop {
+        if let Some(address) = console::address(&console::text(folder), &mac) {
+            return address.to_string();
+        }
+        sleep(RETRY).await;
+    }
+}
+
+/// Ends when an SSH server greets. A forwarded port can be connected to before anybody listens behind it.
+async fn answers(host: &str, port: u16) {
+    let greeted = async || {
+        let mut stream = TcpStream::connect((host, port)).await.ok()?;
+        let mut greeting = [0_u8; 4];
+        stream.read_exact(&mut greeting).await.ok()?;
+        (&greeting == b"SSH-").then_some(())
+    };
+    while timeout(Duration::from_secs(5), greeted()).await.ok().flatten().is_none() {
+        sleep(RETRY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        driver::qemu::place::{Phase, Ports},
+        name::MachineName,
+    };
+    use serde_json::json;
+
+    #[test]
+    fn only_ports_that_we_chose_are_exchanged() {
+        let record = Record {
+            version: Record::VERSION,
+            store_id: "s".to_owned(),
+            fleet: None,
+            machine: MachineName::new("web-1").unwrap(),
+            phase: Phase::Prepared,
+            image: PathBuf::new(),
+            ports: Some(Ports { ssh: 20_001, engine: 2376 }),
+            address: None,
+            host_key: String::new(),
+            login_key: String::new(),
+            told: 1,
+        };
+        let options: Options = serde_json::from_value(json!({
+            "image": "debian-12", "memory": 1, "cpus": 1, "disk-size": 1, "accel": "auto", "network": "user",
+            "ssh-user": "u", "engine-port": 2376,
+        }))
+        .unwrap();
+        let said = |port: u16| format!("qemu said: Could not set up host forwarding rule 'tcp:127.0.0.1:{port}-:22'");
+        assert!(movable(&said(20_001), &record, &options));
+        assert!(!movable(&said(2376), &record, &options), "the user wants this one");
+        assert!(!movable(&said(8080), &record, &options), "and this one");
+    }
+
+    #[tokio::test]
+    async fn what_listens_without_a_word_is_no_ssh_server() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let server = tokio::spawn(async move {
+            use tokio::io::AsyncWriteExt;
+            // As behind a forwarded port: accepted, and closed.
+            drop(listener.accept().await.unwrap());
+            listener.accept().await.unwrap().0.write_all(b"SSH-2.0-x\r\n").await.unwrap();
+        });
+        answers("127.0.0.1", port).await;
+        server.await.unwrap();
+    }
+}

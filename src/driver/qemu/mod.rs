@@ -1,0 +1,345 @@
+//! Driver `qemu`: each machine is a virtual machine on this computer, from a cloud image of a distribution.
+//!
+//! It needs neither root nor a service: what it knows is in files below one folder ([`place`]), what runs is asked of the
+//! kernel and of qemu itself. Every step may be killed at any moment and repeated.
+
+mod accelerator;
+mod boot;
+mod command;
+mod console;
+mod disk;
+mod firmware;
+mod image;
+mod network;
+mod options;
+mod place;
+mod process;
+mod program;
+mod qmp;
+mod snapshots;
+
+use super::{
+    Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, Snapshot, SnapshotAction, files, keys,
+};
+use crate::{
+    cloud_init::{self, FirstBoot, HostKey, iso::Seed},
+    fault,
+    record::{Instance, Power, SshEndpoint, host_port},
+};
+use async_trait::async_trait;
+use image::Image;
+use network::Network;
+pub use options::Options;
+use place::{Folder, Phase, Place, Record};
+use process::Process;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// The driver.
+pub struct Qemu {
+    place: Option<Place>,
+}
+
+/// The one in the table of drivers: its folders are as the environment says.
+pub static LOCAL: Qemu = Qemu { place: None };
+
+impl Qemu {
+    /// One with folders of its own, whatever the environment says.
+    #[must_use]
+    pub fn at(base: PathBuf, images: PathBuf) -> Self {
+        Self { place: Some(Place { base, images }) }
+    }
+
+    fn place(&self) -> Result<Place, DriverError> {
+        self.place.clone().map_or_else(Place::of_environment, Ok)
+    }
+}
+
+#[async_trait]
+impl Driver for Qemu {
+    const NAME: &'static str = "qemu";
+    const ABOUT: &'static str = "virtual machines on this computer, from cloud images";
+    const OPTIONS: &'static [OptionSpec] = options::OPTIONS;
+    const CREATES: bool = true;
+    type Options = Options;
+
+    fn check(options: &Options) -> Vec<OptionProblem> {
+        options.problems()
+    }
+
+    async fn find(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {
+        let place = self.place()?;
+        let folder = place.folder(&place::id(cx))?;
+        let Some(record) = folder.load()? else {
+            // A creation that was killed early has left rubbish, and nobody else would ever look for it.
+            erase(&place, &folder).await?;
+            return Ok(None);
+        };
+        Ok(Some(instance(cx, &folder, &record, options)))
+    }
+
+    async fn create(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Instance, DriverError> {
+        let place = self.place()?;
+        let folder = place.folder(&place::id(cx))?;
+        let login_key = keys::ensure(&cx.dir.join("id_ed25519"), &format!("machine {}", cx.machine))?;
+        let mut record = match folder.load()? {
+            Some(record) => taken_over(&folder, record, login_key).await?,
+            None => allocate(&place, cx, &folder, options, login_key).await?,
+        };
+        cx.checkpoint.instance(&instance(cx, &folder, &record, options))?;
+        if record.phase == Phase::Allocated {
+            prepare(cx, &folder, &record, options).await?;
+            record.phase = Phase::Prepared;
+            folder.save(&record)?;
+        }
+        let record = boot::start(&place, cx, &folder, record, options).await?;
+        Ok(instance(cx, &folder, &record, options))
+    }
+
+    async fn change(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        options: &Options,
+    ) -> Result<Instance, DriverError> {
+        let folder = self.place()?.folder(&instance.id)?;
+        let record = owned(cx, &folder)?.ok_or_else(|| gone(&instance.id))?;
+        let running = Process::find(&folder)?.is_some();
+        disk::grow(&folder, options.disk_size, running).await?;
+        if running {
+            (cx.progress)(&format!("what needs a start takes effect at the next one: machine restart {}", cx.machine));
+        }
+        Ok(self::instance(cx, &folder, &record, options))
+    }
+
+    async fn power(&self, cx: &DriverContext<'_>, instance: &Instance, _: &Options) -> Result<Power, DriverError> {
+        let folder = self.place()?.folder(&instance.id)?;
+        if owned(cx, &folder)?.is_none() {
+            return Ok(Power::Gone);
+        }
+        Ok(if Process::find(&folder)?.is_some() { Power::Running } else { Power::Stopped })
+    }
+
+    async fn set_power(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        options: &Options,
+        action: PowerAction,
+    ) -> Result<Instance, DriverError> {
+        let place = self.place()?;
+        let folder = place.folder(&instance.id)?;
+        let mut record = owned(cx, &folder)?.ok_or_else(|| gone(&instance.id))?;
+        if let Some(process) = Process::find(&folder)? {
+            match action {
+                PowerAction::Stop | PowerAction::Restart => process.stop(&folder, cx.progress).await?,
+                PowerAction::Kill => process.kill().await?,
+                PowerAction::Start => {}
+            }
+        }
+        if matches!(action, PowerAction::Start | PowerAction::Restart) {
+            if record.phase == Phase::Allocated {
+                prepare(cx, &folder, &record, options).await?;
+                record.phase = Phase::Prepared;
+                folder.save(&record)?;
+            }
+            record = boot::start(&place, cx, &folder, record, options).await?;
+        }
+        Ok(self::instance(cx, &folder, &record, options))
+    }
+
+    async fn snapshot(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        _: &Options,
+        action: &SnapshotAction,
+    ) -> Result<Vec<Snapshot>, DriverError> {
+        let folder = self.place()?.folder(&instance.id)?;
+        owned(cx, &folder)?.ok_or_else(|| gone(&instance.id))?;
+        snapshots::perform(cx, &folder, action).await
+    }
+
+    async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, _: &Options) -> Result<(), DriverError> {
+        let place = self.place()?;
+        let folder = place.folder(&instance.id)?;
+        owned(cx, &folder)?;
+        erase(&place, &folder).await
+    }
+}
+
+/// Takes away all there is of a machine, from whatever point on. Images stay, for the next one.
+async fn erase(place: &Place, folder: &Folder) -> Result<(), DriverError> {
+    if !folder.path.exists() {
+        return Ok(());
+    }
+    if let Some(process) = Process::find(folder)? {
+        process.kill().await?;
+    }
+    // The record first: what is left when we are killed now is rubbish, and known to be.
+    match fault::point("qemu.forget", folder.json()).and_then(|()| fs::remove_file(folder.json())) {
+        Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Err(files::because("removing", &folder.json())(e));
+        }
+        _ => {}
+    }
+    files::remove(&folder.path).await?;
+    // Only if it is empty. Locked, so that no create loses its folder.
+    let _lock = place.lock().await?;
+    fault::pass("qemu.tidy", &place.base);
+    let _ = fs::remove_dir(place.instances());
+    Ok(())
+}
+
+/// What the store is told of a machine.
+fn instance(cx: &DriverContext<'_>, folder: &Folder, record: &Record, options: &Options) -> Instance {
+    let local = || "127.0.0.1".to_owned();
+    let (address, port, url) = match record.ports {
+        Some(ports) => (local(), ports.ssh, Some(format!("tcp://{}", host_port(&local(), ports.engine)))),
+        None => {
+            let given = options.address.as_deref().and_then(|text| Some(text.split_once('/')?.0.to_owned()));
+            (given.or_else(|| record.address.clone()).unwrap_or_default(), 22, None)
+        }
+    };
+    Instance {
+        id: folder.id.clone(),
+        address: address.clone(),
+        ssh: Some(SshEndpoint {
+            host: address,
+            port,
+            user: options.ssh_user.clone(),
+            key: Some(cx.dir.join("id_ed25519").display().to_string()),
+            passphrase: None,
+            jump: None,
+        }),
+        url,
+        host_keys: vec![record.host_key.clone()],
+        jump_keys: Vec::new(),
+    }
+}
+
+fn gone(id: &str) -> DriverError {
+    DriverError::Refused {
+        doing: format!("looking for instance `{id}`"),
+        why: "it is not on this computer any more".to_owned(),
+        help: "apply again: it is made anew".to_owned(),
+    }
+}
+
+/// The record of a machine of this store; that of another store is not ours to touch.
+fn owned(cx: &DriverContext<'_>, folder: &Folder) -> Result<Option<Record>, DriverError> {
+    match folder.load()? {
+        Some(record) if record.store_id != cx.store_id => Err(DriverError::Refused {
+            doing: format!("looking at {}", folder.path.display()),
+            why: format!("it belongs to the store `{}`, not to `{}`", record.store_id, cx.store_id),
+            help: "use the store that made it".to_owned(),
+        }),
+        other => Ok(other),
+    }
+}
+
+/// Gives a new machine its folder, its ports and its host key.
+async fn allocate(
+    place: &Place,
+    cx: &DriverContext<'_>,
+    folder: &Folder,
+    options: &Options,
+    login_key: String,
+) -> Result<Record, DriverError> {
+    let wrong = |doing: &str, why: String, help: String| DriverError::Refused { doing: doing.to_owned(), why, help };
+    let image =
+        Image::parse(&options.image, options.arch()).map_err(|why| wrong("choosing the image", why, image::legal()))?;
+    let network = Network::parse(&options.network)
+        .map_err(|why| wrong("choosing the network", why, "write `user`, `bridge=NAME` or `tap=NAME`".to_owned()))?;
+    // Before anything is fetched: what cannot be read now must not be found out after a long download.
+    own_user_data(options)?;
+    let image = image::ensure(place, &image, options.image_checksum.as_deref(), options.arch(), cx.progress).await?;
+    // Whatever is here is of a run that was killed.
+    erase(place, folder).await?;
+    let _lock = place.lock().await?;
+    files::folder(&folder.path, 0o700)?;
+    let ports = match network {
+        Network::User => Some(place.ports(&folder.id, options, None, false)?),
+        Network::Bridge(_) | Network::Tap(_) => None,
+    };
+    let host_key = keys::ensure(&folder.host_key(), &format!("root@{}", cx.machine))?;
+    let record = Record {
+        version: Record::VERSION,
+        store_id: cx.store_id.to_owned(),
+        fleet: cx.fleet.cloned(),
+        machine: cx.machine.clone(),
+        phase: Phase::Allocated,
+        image,
+        ports,
+        address: None,
+        host_key: keys::bare(&host_key),
+        login_key,
+        told: 1,
+    };
+    folder.save(&record)?;
+    Ok(record)
+}
+
+/// Makes sure that a machine that was there already lets our key in.
+async fn taken_over(folder: &Folder, mut record: Record, login_key: String) -> Result<Record, DriverError> {
+    if record.login_key != login_key {
+        // Its key was lost with the machine's folder in the store. It is told anew, and listens at its next start.
+        if let Some(process) = Process::find(folder)? {
+            process.kill().await?;
+        }
+        record = Record { login_key, phase: Phase::Allocated, told: record.told + 1, ..record };
+        folder.save(&record)?;
+    }
+    Ok(record)
+}
+
+/// Makes the disk, and what the machine is told at its first boot.
+async fn prepare(
+    cx: &DriverContext<'_>,
+    folder: &Folder,
+    record: &Record,
+    options: &Options,
+) -> Result<(), DriverError> {
+    disk::make(folder, &record.image, options.disk_size).await?;
+    let private = files::read(&folder.host_key())?.unwrap_or_default();
+    let first = FirstBoot {
+        hostname: cx.machine.as_str(),
+        user: &options.ssh_user,
+        authorized_keys: &[&record.login_key],
+        host_key: Some(HostKey { private: &private, public: &record.host_key }),
+    };
+    let own = own_user_data(options)?;
+    let user_data = first.user_data(own.as_deref()).map_err(|e| DriverError::Refused {
+        doing: "reading the user data".to_owned(),
+        why: e.to_string(),
+        help: e.help().to_owned(),
+    })?;
+    let meta_data = cloud_init::meta_data(&format!("{}-{}", folder.id, record.told), cx.machine.as_str());
+    let network = options.address.as_deref().map(|address| {
+        let dns = options.dns.as_deref().unwrap_or_default();
+        network::config(&network::mac(&folder.id), address, options.gateway.as_deref(), dns)
+    });
+    let seed = Seed {
+        user_data: &user_data,
+        meta_data: meta_data.as_bytes(),
+        network_config: network.as_deref().map(str::as_bytes),
+    };
+    // The host key's private half is in it.
+    files::write(&folder.seed(), 0o600, &seed.image())
+}
+
+/// The user's own data for cloud-init, if any.
+fn own_user_data(options: &Options) -> Result<Option<Vec<u8>>, DriverError> {
+    let Some(path) = options.user_data.as_deref().map(here) else { return Ok(None) };
+    fs::read(&path).map(Some).map_err(files::because("reading the user data", &path))
+}
+
+/// A path of the user's, with `~/` as his home.
+fn here(path: &str) -> PathBuf {
+    match (path.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => Path::new(path).to_owned(),
+    }
+}
