@@ -172,6 +172,18 @@ fn a_vm_lives_and_dies_and_leaves_nothing() {
     assert_eq!(host.power("web", &moved), "Stopped");
     host.done("start", "web", Some(&moved));
 
+    // As it was: VirtualBox keeps the disk, and it runs again.
+    let snapshots = |call: &str| host.done(call, "web", Some(&moved)).power;
+    assert_eq!(snapshots("snapshot ls"), "");
+    assert_eq!(snapshots("snapshot create clean"), "clean");
+    let again = host.ask("snapshot create clean", "web", Some(&moved));
+    assert!(again.error.contains("already"), "{again:?}");
+    assert_eq!(snapshots("snapshot create later"), "clean,later");
+    assert_eq!(snapshots("snapshot restore clean"), "clean,later");
+    assert_eq!(host.power("web", &moved), "Running");
+    assert_eq!(snapshots("snapshot rm later"), "clean");
+    assert_eq!(snapshots("snapshot rm clean"), "");
+
     // More of everything needs it off: it says so, and comes back.
     host.more.extend([("memory".to_owned(), json!("2048")), ("cpu-count".to_owned(), json!("3"))]);
     host.more.insert("disk-size".to_owned(), json!("96"));

@@ -194,7 +194,8 @@ fn no_two_options_share_a_key_flag_variable_or_field() {
 }
 
 /// Where our default is another than docker-machine's, and why. `docs/differences.md` says it to users.
-const OTHER_DEFAULTS: [(&str, &str); 0] = [];
+const OTHER_DEFAULTS: [(&str, &str); 1] =
+    [("virtualbox-hostonly-cidr", "VirtualBox 6.1.28 and newer allow only 192.168.56.0/21 unless told otherwise")];
 
 /// Flags that docker-machine had, and what we have for them: scripts written for it must go on working.
 #[test]

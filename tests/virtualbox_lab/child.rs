@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use machine::{
-    driver::{Checkpoint, DriverContext, DriverError, PowerAction, find, options},
+    driver::{Checkpoint, DriverContext, DriverError, PowerAction, SnapshotAction, find, options},
     fault,
     name::{FleetName, MachineName},
     record::Instance,
@@ -115,6 +115,19 @@ async fn ask(task: &Task) -> Answer {
             answer.power = format!("{power:?}");
             None
         }),
+        word if word.starts_with("snapshot") => {
+            let name = |word: &str| word.split(' ').nth(2).unwrap_or_default().to_owned();
+            let action = match word.split(' ').nth(1) {
+                Some("create") => SnapshotAction::Create(name(word)),
+                Some("restore") => SnapshotAction::Restore(name(word)),
+                Some("rm") => SnapshotAction::Rm(name(word)),
+                _ => SnapshotAction::List,
+            };
+            driver.snapshot(&cx, instance.unwrap(), &values, &action).await.map(|there| {
+                answer.power = there.into_iter().map(|snapshot| snapshot.name).collect::<Vec<_>>().join(",");
+                None
+            })
+        }
         word => {
             let (instance, action) = power(match word {
                 "start" => PowerAction::Start,

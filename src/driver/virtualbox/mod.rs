@@ -18,10 +18,13 @@ mod options;
 mod qcow2;
 mod raw;
 mod seed;
+mod snapshots;
 mod vdi;
 mod vm;
 
-use super::{Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, files, keys};
+use super::{
+    Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, Snapshot, SnapshotAction, files, keys,
+};
 use crate::record::{Instance, OptionValues, Power, SshEndpoint};
 use async_trait::async_trait;
 use boot2docker::Old;
@@ -131,6 +134,18 @@ impl Driver for VirtualBox {
             PowerAction::Start | PowerAction::Restart => boot::start(&vm, cx, options, instance).await,
             PowerAction::Stop | PowerAction::Kill => Ok(instance.clone()),
         }
+    }
+
+    async fn snapshot(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        options: &Options,
+        action: &SnapshotAction,
+    ) -> Result<Vec<Snapshot>, DriverError> {
+        let manage = Manage::find()?;
+        let (vm, _) = owned(&manage, cx, instance).await?.ok_or_else(|| gone(&instance.id))?;
+        snapshots::perform(&vm, cx, instance, options, action).await
     }
 
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, options: &Options) -> Result<(), DriverError> {
@@ -328,6 +343,9 @@ fn own_disk(cx: &DriverContext<'_>, info: &Info) -> Option<PathBuf> {
 /// Removes a VM with its disks.
 async fn remove(vm: &Vm<'_>, info: &Info) -> Result<(), DriverError> {
     boot::kill(vm).await?;
+    if matches!(vm.look().await?, Seen::Broken) {
+        return forget_broken(vm).await;
+    }
     let doing = "removing the VM";
     if let Some((_, interface)) = info.hostonly() {
         // Else the address stays its own for ever. Old versions have nothing to forget.
