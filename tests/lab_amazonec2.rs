@@ -66,9 +66,9 @@ fn from_nothing_to_a_container_and_back() {
     proxy.plan(vec![(Which::Action("RunInstances", 1), Fault::After)]);
     let fleet = |kind: &str| {
         let text = format!(
-            "fleet: shop\nhosts:\n  web:\n    driver: amazonec2\n    amazonec2:\n      vpc-id: {vpc}\n      \
-             use-private-address: true\n      private-ip-address: {}\n      instance-type: {kind}\n      \
-             allow: [{}]\n      image: debian-13\n      ssh-user: admin\n      userdata: {}\n",
+            "fleet: shop\nhosts:\n  web:\n    driver: amazonec2\n    vpc-id: {vpc}\n    use-private-address: true\n    \
+             private-ip-address: {}\n    instance-type: {kind}\n    allow: [{}]\n    image: debian-13\n    \
+             ssh-user: admin\n    userdata: {}\n",
             cloud.address(77),
             cloud.cidr(),
             lab.file("user-data", "#!/bin/sh\necho mine > /etc/mine\n")
