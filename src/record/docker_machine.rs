@@ -196,8 +196,10 @@ impl ConfigFile {
         let driver = self.driver();
         let address = self.address();
         let none = self.driver_name() == "none";
-        let ssh = (!none && !address.is_empty()).then(|| SshEndpoint {
-            host: address.clone(),
+        // Its SSH server is behind a port of this computer, whatever its address.
+        let forwarded = self.driver_name() == "virtualbox";
+        let ssh = (forwarded || !none && !address.is_empty()).then(|| SshEndpoint {
+            host: if forwarded { "127.0.0.1".to_owned() } else { address.clone() },
             port: self.ssh_port().unwrap_or(22),
             user: self.ssh_user().unwrap_or("root").to_owned(),
             // Of all drivers only `generic` means "no key" by an empty path: the agent's are used then.
@@ -305,6 +307,7 @@ impl ConfigFile {
         }
         if driver_name == "generic" {
             let port = record.engine.as_ref().map(|e| e.spec.port).filter(|port| *port != 0);
+            let port = port.map(|port| record.instance.as_ref().map_or(port, |instance| instance.engine_at(port).1));
             if let Some(port) = port {
                 put(driver, "EnginePort", Value::from(port));
             } else if get(driver, "EnginePort").is_none() {

@@ -4,6 +4,7 @@
 #![allow(dead_code, reason = "each test uses a part of it")]
 #![expect(clippy::disallowed_methods, reason = "it builds a computer with this computer's own programs")]
 
+pub(crate) mod child;
 pub(crate) mod sshd;
 
 use std::{

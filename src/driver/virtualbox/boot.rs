@@ -3,7 +3,7 @@
 use super::{
     advice,
     hostonly::{self, Cidr},
-    image::home,
+    image,
     info::{Info, State},
     options::Options,
     vm::{Seen, Vm},
@@ -17,7 +17,6 @@ use crate::{
 use std::{
     fs::{self, File},
     net::TcpListener,
-    path::Path,
     time::{Duration, Instant},
 };
 
@@ -33,10 +32,9 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// Where only we are: networks and ports are chosen by one run at a time.
 pub(super) async fn lock(cx: &DriverContext<'_>) -> Result<File, DriverError> {
-    let cache = std::env::var_os("XDG_CACHE_HOME").filter(|dir| Path::new(dir).is_absolute());
-    let folder = cache.map_or_else(|| home().join(".cache"), Into::into).join("machine");
+    let folder = image::cache();
     files::folder(&folder, 0o700)?;
-    files::lock(&folder.join("virtualbox.lock"), || (cx.progress)("waiting for another run to start its VM")).await
+    files::lock(&folder.join(".lock"), || (cx.progress)("waiting for another run to start its VM")).await
 }
 
 /// The network, and the VM in it. It must be off.
@@ -70,9 +68,10 @@ pub(super) async fn start(
         }
         // Its settings are part of what was saved: nothing of them can change.
         State::Saved => launch(vm, options, &info).await?,
-        State::Off | State::Stuck | State::Stopping | State::Unknown => {
-            if info.state() != State::Off {
-                kill(vm).await?;
+        state @ (State::Off | State::Stuck | State::Stopping | State::Unknown) => {
+            if state != State::Off {
+                // On its way down, or given up.
+                stop(vm, cx).await?;
             }
             let _lock = lock(cx).await?;
             plug(vm, cx, options).await?;

@@ -3,15 +3,16 @@
 use super::{
     image,
     manage::{Manage, io as failed},
+    options::Options,
     raw::{self, Form, Raw},
     vdi::{self, Identity},
 };
 use crate::{
-    driver::{DriverContext, DriverError},
+    driver::{DriverContext, DriverError, files},
     fault,
 };
 use std::{
-    fs::File,
+    fs::{self, File},
     io,
     path::{Path, PathBuf},
 };
@@ -24,9 +25,10 @@ pub(super) async fn of_image(
     manage: &Manage,
     cx: &DriverContext<'_>,
     text: &str,
-    size: u64,
+    options: &Options,
 ) -> Result<PathBuf, DriverError> {
-    let from = image::file(cx, text).await?;
+    let size = options.disk_size;
+    let from = image::file(cx, text, options).await?;
     let doing = format!("reading the image {}", from.display());
     let form = Form::of_file(&from).map_err(|e| unusable(&doing, &e))?;
     (cx.progress)("copying the image to a disk");
@@ -63,7 +65,7 @@ pub(super) async fn of_own(
     let doing = format!("copying the disk {}", from.display());
     let new = cx.dir.join(".new-disk.vdi");
     forget(manage, &new).await;
-    let _ = fs_err_remove(&new);
+    erase(&new)?;
     let (source, target) = (from.display().to_string(), new.display().to_string());
     manage.run(&doing, &["clonemedium", "disk", &source, &target, "--format", "VDI"]).await?;
     if size > 0 {
@@ -126,11 +128,17 @@ fn random() -> io::Result<[u8; 16]> {
 
 fn rename(from: &Path, to: &Path) -> io::Result<()> {
     fault::point("virtualbox.disk.rename", to)?;
-    std::fs::rename(from, to)
+    fs::rename(from, to)
 }
 
-fn fs_err_remove(path: &Path) -> io::Result<()> {
-    std::fs::remove_file(path)
+/// Removes a file. Nothing to do when it is gone.
+pub(super) fn erase(path: &Path) -> Result<(), DriverError> {
+    match fault::point("virtualbox.erase", path).and_then(|()| fs::remove_file(path)) {
+        Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(files::because("removing", path)(e))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn unusable(doing: &str, error: &io::Error) -> DriverError {

@@ -18,24 +18,21 @@ mod options;
 mod qcow2;
 mod raw;
 mod seed;
+mod snapshots;
 mod vdi;
 mod vm;
 
-use super::{Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, files, keys};
-use crate::{
-    fault,
-    record::{Instance, OptionValues, Power, SshEndpoint},
+use super::{
+    Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, Snapshot, SnapshotAction, files, keys,
 };
+use crate::record::{Instance, OptionValues, Power, SshEndpoint};
 use async_trait::async_trait;
 use boot2docker::Old;
 use info::{Info, State};
 use manage::Manage;
 use options::{Options, Origin};
 use serde_json::{Map, Value};
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 use vm::{Seen, Vm};
 
 /// The driver.
@@ -47,6 +44,7 @@ impl Driver for VirtualBox {
     const ABOUT: &'static str = "VMs of VirtualBox on this computer, from cloud images or boot2docker";
     const OPTIONS: &'static [OptionSpec] = options::TABLE;
     const CREATES: bool = true;
+    const LOCAL: bool = true;
     type Options = Options;
 
     fn check(options: &Options) -> Vec<OptionProblem> {
@@ -74,6 +72,9 @@ impl Driver for VirtualBox {
             Origin::Import(..) => String::new(),
             _ => keys::ensure(&cx.dir.join("id_ed25519"), &format!("machine {}", cx.machine))?,
         };
+        if matches!(options.origin(), Origin::Cloud(_)) {
+            seed::make_key(cx)?;
+        }
         let (id, info) = match found(&manage, cx).await? {
             Some(found) => found,
             None => make(&manage, cx, options, &login).await?,
@@ -136,6 +137,18 @@ impl Driver for VirtualBox {
         }
     }
 
+    async fn snapshot(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        options: &Options,
+        action: &SnapshotAction,
+    ) -> Result<Vec<Snapshot>, DriverError> {
+        let manage = Manage::find()?;
+        let (vm, _) = owned(&manage, cx, instance).await?.ok_or_else(|| gone(&instance.id))?;
+        snapshots::perform(&vm, cx, instance, options, action).await
+    }
+
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, options: &Options) -> Result<(), DriverError> {
         let manage = Manage::find()?;
         let seen = Vm::new(&manage, &instance.id).look().await?;
@@ -155,7 +168,7 @@ impl Driver for VirtualBox {
             } else {
                 disk::forget_cd(&manage, &path).await
             }
-            erase(&path)?;
+            disk::erase(&path)?;
         }
         hostonly::tidy(&manage, boot::cidr(options)?).await
     }
@@ -243,7 +256,7 @@ async fn make(
     login: &str,
 ) -> Result<(String, Info), DriverError> {
     match options.origin() {
-        Origin::Cloud(image) => disk::of_image(manage, cx, image, options.disk_size).await?,
+        Origin::Cloud(image) => disk::of_image(manage, cx, image, options).await?,
         Origin::Boot2Docker(url) => {
             boot2docker::cd(cx, url).await?;
             disk::of_bytes(manage, cx, boot2docker::key_disk(login), options.disk_size).await?
@@ -287,7 +300,7 @@ fn unregistered(settings: &Path, id: &str) -> Result<(), DriverError> {
             ),
         });
     }
-    erase(settings)
+    disk::erase(settings)
 }
 
 /// Gives the VM all it needs before its first start. Every part of it may have been done before.
@@ -331,6 +344,9 @@ fn own_disk(cx: &DriverContext<'_>, info: &Info) -> Option<PathBuf> {
 /// Removes a VM with its disks.
 async fn remove(vm: &Vm<'_>, info: &Info) -> Result<(), DriverError> {
     boot::kill(vm).await?;
+    if matches!(vm.look().await?, Seen::Broken) {
+        return forget_broken(vm).await;
+    }
     let doing = "removing the VM";
     if let Some((_, interface)) = info.hostonly() {
         // Else the address stays its own for ever. Old versions have nothing to forget.
@@ -352,15 +368,6 @@ async fn remove(vm: &Vm<'_>, info: &Info) -> Result<(), DriverError> {
 async fn forget_broken(vm: &Vm<'_>) -> Result<(), DriverError> {
     match vm.call("forgetting the VM", "unregistervm", &[]).await {
         Err(failure) if !matches!(vm.look().await?, Seen::Absent) => Err(failure.into()),
-        _ => Ok(()),
-    }
-}
-
-fn erase(path: &Path) -> Result<(), DriverError> {
-    match fault::point("virtualbox.erase", path).and_then(|()| fs::remove_file(path)) {
-        Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            Err(files::because("removing", path)(e))
-        }
         _ => Ok(()),
     }
 }

@@ -1,7 +1,10 @@
 //! The options: docker-machine's sixteen, and those of cloud images.
 
 use super::{hostonly::Cidr, image};
-use crate::driver::{Kind, OptionProblem, OptionSpec};
+use crate::{
+    driver::{Kind, OptionProblem, OptionSpec},
+    http::Sum,
+};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -11,10 +14,17 @@ pub(super) const TABLE: &[OptionSpec] = &[
         "image",
         "virtualbox-image",
         Kind::Text,
-        "Cloud image: debian-13, debian-12, ubuntu-24.04, ubuntu-22.04, fedora-42, a URL, or a file's path",
+        "Cloud image: debian-13, debian-12, ubuntu-24.04, ubuntu-22.04, a URL, or a file's path",
     )
     .env("VIRTUALBOX_IMAGE")
     .default("debian-13"),
+    OptionSpec::new(
+        "image-checksum",
+        "virtualbox-image-checksum",
+        Kind::Text,
+        "SHA-256 or SHA-512 of the image, in hex; needed for a URL",
+    )
+    .env("VIRTUALBOX_IMAGE_CHECKSUM"),
     OptionSpec::new("memory", "virtualbox-memory", Kind::Size, "Size of memory for host in MB")
         .env("VIRTUALBOX_MEMORY_SIZE")
         .default("1024")
@@ -150,6 +160,7 @@ pub(super) const TABLE: &[OptionSpec] = &[
 #[expect(clippy::struct_excessive_bools, reason = "they are docker-machine's switches, one by one")]
 pub(crate) struct Options {
     pub(super) image: String,
+    pub(super) image_checksum: Option<String>,
     pub(super) memory: u64,
     pub(super) cpu_count: i64,
     pub(super) disk_size: u64,
@@ -246,6 +257,17 @@ impl Options {
         {
             problem("image", why, image::LEGAL);
         }
+        match self.image_checksum.as_deref() {
+            None if matches!(self.origin(), Origin::Cloud(image) if image::needs_checksum(image)) => problem(
+                "image-checksum",
+                "an image from an address is used only when it is known which".to_owned(),
+                "give the SHA-256 or SHA-512 that its publisher names",
+            ),
+            Some(sum) if Sum::parse(sum).is_none() => {
+                problem("image-checksum", "it is no checksum".to_owned(), "give 64 or 128 hexadecimal digits");
+            }
+            _ => {}
+        }
         if self.memory < 64 << 20 {
             problem("memory", "too little for Linux and an engine".to_owned(), "give `512MiB` or more");
         }
@@ -261,7 +283,19 @@ impl Options {
 
     /// Fields of docker-machine's object that are not one option each.
     pub(super) fn fields(&self) -> Vec<(&'static str, Value)> {
-        vec![("VBoxManager", json!({})), ("HostInterfaces", json!({})), ("DNSProxy", json!(!self.no_dns_proxy))]
+        vec![
+            ("VBoxManager", json!({})),
+            ("HostInterfaces", json!({})),
+            ("DNSProxy", json!(!self.no_dns_proxy)),
+            // All of its fields are always there: one that is absent would stay as it was.
+            ("Boot2DockerURL", json!(self.boot2docker_url)),
+            ("Boot2DockerImportVM", json!(self.import_boot2docker_vm)),
+            ("HostDNSResolver", json!(self.host_dns_resolver)),
+            ("HostOnlyNoDHCP", json!(self.hostonly_no_dhcp)),
+            ("NoShare", json!(self.no_share)),
+            ("NoVTXCheck", json!(self.no_vtx_check)),
+            ("ShareFolder", json!(self.share_folder)),
+        ]
     }
 }
 

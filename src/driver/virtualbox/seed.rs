@@ -24,9 +24,8 @@ pub(super) fn write(
     options: &Options,
     login: &str,
 ) -> Result<PathBuf, DriverError> {
-    let path = cx.dir.join(HOST_KEY);
-    let public = keys::ensure(&path, &format!("root@{}", cx.machine))?;
-    let private = files::read(&path)?.unwrap_or_default();
+    let public = make_key(cx)?;
+    let private = files::read(&cx.dir.join(HOST_KEY))?.unwrap_or_default();
     let boot = FirstBoot {
         hostname: cx.machine.as_str(),
         user: &options.ssh_user,
@@ -49,6 +48,11 @@ pub(super) fn write(
     // Our half of its key is in it.
     files::write(&to, 0o600, &seed.image())?;
     Ok(to)
+}
+
+/// The key it will be known by, made once; its public half.
+pub(super) fn make_key(cx: &DriverContext<'_>) -> Result<String, DriverError> {
+    keys::ensure(&cx.dir.join(HOST_KEY), &format!("root@{}", cx.machine))
 }
 
 /// The key it is known by, if it was given one.

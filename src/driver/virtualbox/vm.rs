@@ -53,7 +53,13 @@ impl<'a> Vm<'a> {
     /// What VirtualBox knows of it.
     pub(super) async fn look(&self) -> Result<Seen, DriverError> {
         match self.manage.ask("looking at the VM", &["showvminfo", &self.id, "--machinereadable"]).await {
-            Ok(text) => Ok(Seen::There(Box::new(Info::parse(&text)))),
+            Ok(text) => {
+                let info = Info::parse(&text);
+                // VirtualBox goes on for a while with what it has in memory.
+                let lost = info.settings().is_some_and(|settings| !settings.exists());
+                let off = matches!(info.state(), State::Off | State::Saved);
+                Ok(if lost && off { Seen::Broken } else { Seen::There(Box::new(info)) })
+            }
             Err(failure) if failure.is_absent() => Ok(Seen::Absent),
             Err(failure) if failure.is_inaccessible() => Ok(Seen::Broken),
             Err(failure) => Err(failure.into()),
