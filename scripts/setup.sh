@@ -34,6 +34,7 @@ if [ "${1-}" = tests ]; then
     need groff groff
     need dpkg-deb dpkg
     need gpg gnupg
+    need isoinfo genisoimage
     need age age
     need git git
     need jq jq

@@ -124,7 +124,7 @@ async fn look(world: &World, record: &MachineRecord, store_id: &str) -> Observed
             Ok(power) => observed.power = power,
             Err(e) => observed.host = Reach::Failed(e.to_string()),
         }
-        if matches!(observed.power, Power::Stopped | Power::Gone) || matches!(observed.host, Reach::Failed(_)) {
+        if observed.power.is_off() || observed.power == Power::Gone || matches!(observed.host, Reach::Failed(_)) {
             return observed;
         }
     }

@@ -82,7 +82,7 @@ fn the_schema_refuses_what_an_editor_should_underline() {
         ("hosts: { web: { driver: generic, ssh-port: 70000 } }", "a port too high"),
         ("hosts: { web: { depends-on: [db] } }", "another spelling"),
         ("hosts: { web: { memory: lots } }", "no size"),
-        ("drivers: { a: { driver: virtualbox } }\nhosts: {}", "a driver that is not there"),
+        ("drivers: { a: { driver: vmwarefusion } }\nhosts: {}", "a driver that is not there"),
         ("drivers: { a: { image: x } }\nhosts: {}", "a configuration without a driver"),
         ("hosts: []", "a list of hosts"),
         ("fleet: x", "no hosts"),

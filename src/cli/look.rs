@@ -236,6 +236,8 @@ impl From<Power> for State {
     fn from(power: Power) -> Self {
         match machine::state(power) {
             "Running" => Self::Running,
+            "Paused" => Self::Paused,
+            "Saved" => Self::Saved,
             "Stopped" => Self::Stopped,
             "Starting" => Self::Starting,
             "Stopping" => Self::Stopping,

@@ -302,6 +302,8 @@ pub(super) fn state(power: Power) -> &'static str {
         Power::Stopped => "Stopped",
         Power::Starting => "Starting",
         Power::Stopping => "Stopping",
+        Power::Paused => "Paused",
+        Power::Saved => "Saved",
         Power::Gone => "Not Found",
         Power::Unknown => "",
     }

@@ -116,6 +116,8 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("apply", "machine apply --yes fleet.yaml", "Apply without asking."),
     ("drift", "machine drift fleet.yaml", "Show what somebody changed on the hosts."),
     ("destroy", "machine destroy fleet.yaml", "Remove all machines of the fleet, after a question."),
+    ("drivers", "machine drivers", "List what machines can be made with."),
+    ("drivers", "machine drivers nspawn", "Show the options of a driver."),
     ("lock", "machine lock ls", "Show who is at work on which fleet."),
     ("lock", "machine lock break shop", "Take the lock of a fleet away from a run that hangs."),
     ("graph", "machine graph --format mermaid fleet.yaml", "Draw the fleet for a Markdown file."),

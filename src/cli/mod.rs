@@ -16,6 +16,7 @@ mod create;
 mod debug;
 mod descriptors;
 mod document;
+mod drivers;
 mod env;
 mod error;
 mod exit;
@@ -141,6 +142,7 @@ const COMMANDS: &[Entry] = &[
     Entry::of::<fleet::graph::Graph>(),
     Entry::of::<fleet::fmt::Fmt>(),
     Entry::of::<fleet::schema::Schema>(),
+    Entry::of::<drivers::DriversCommand>(),
     Entry::of::<active::Active>(),
     Entry::of::<adopt::Adopt>(),
     Entry::of::<config::Config>(),

@@ -157,7 +157,7 @@ async fn kill(mut machine: Machine, lines: Lines) -> Result<Changed, CliError> {
 async fn restart(mut machine: Machine, lines: Lines) -> Result<Changed, CliError> {
     say(&lines, format!("Restarting \"{}\"...", machine.name()));
     match machine.power().await? {
-        Power::Stopped => return start_from(machine, lines, false).await,
+        Power::Stopped | Power::Paused | Power::Saved => return start_from(machine, lines, false).await,
         Power::Running | Power::Unknown => {
             machine.set_power(PowerAction::Restart, &progress(&machine, &lines)).await?;
         }

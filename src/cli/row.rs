@@ -46,12 +46,14 @@ impl Active {
     }
 }
 
-/// How a machine is, with docker-machine's numbers. 2 and 3 are "Paused" and "Saved", which none of our drivers knows.
+/// How a machine is, with docker-machine's numbers.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) enum State {
     #[default]
     None = 0,
     Running = 1,
+    Paused = 2,
+    Saved = 3,
     Stopped = 4,
     Stopping = 5,
     Starting = 6,
@@ -66,6 +68,8 @@ impl State {
         match self {
             Self::None => "",
             Self::Running => "Running",
+            Self::Paused => "Paused",
+            Self::Saved => "Saved",
             Self::Stopped => "Stopped",
             Self::Stopping => "Stopping",
             Self::Starting => "Starting",

@@ -30,7 +30,7 @@ async fn upgrade(mut machine: Machine, lines: Lines) -> Result<Changed, CliError
     let name = machine.name().clone();
     let mut changed = Changed::Nothing;
     match machine.power().await? {
-        Power::Stopped => {
+        Power::Stopped | Power::Paused | Power::Saved => {
             say(&lines, "Starting machine so machine can be upgraded...".to_owned());
             machine.set_power(PowerAction::Start, &progress(&machine, &lines)).await?;
             changed = Changed::Addresses;

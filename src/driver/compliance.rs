@@ -2,7 +2,7 @@
 
 use super::{
     AnyDriver, Change, Checkpoint, DRIVERS, Driver, DriverContext, DriverError, Kind, OptionSpec, Secrecy, When,
-    generic, none, nspawn, options, qemu, typed,
+    options, typed,
 };
 use crate::{
     name::{FleetName, MachineName},
@@ -119,7 +119,7 @@ fn fields<D: Driver>() -> BTreeSet<&'static str> {
 }
 
 #[track_caller]
-fn options_are_typed<D: Driver>() -> &'static str {
+pub(super) fn options_are_typed<D: Driver>() -> &'static str {
     let table: BTreeSet<_> = D::OPTIONS.iter().map(|spec| spec.key).collect();
     assert_eq!(fields::<D>(), table, "fields of the options of `{}`, and its table", D::NAME);
     let driver = super::find(D::NAME).unwrap();
@@ -133,13 +133,8 @@ fn options_are_typed<D: Driver>() -> &'static str {
 
 #[test]
 fn the_typed_options_are_those_of_the_table() {
-    let tested = [
-        options_are_typed::<generic::Generic>(),
-        options_are_typed::<none::Known>(),
-        options_are_typed::<nspawn::Nspawn>(),
-        options_are_typed::<qemu::Qemu>(),
-    ];
-    assert_eq!(tested.to_vec(), DRIVERS.iter().map(|d| d.name()).collect::<Vec<_>>(), "name every driver here");
+    let tested: Vec<&str> = super::TYPED.iter().map(|typed| typed()).collect();
+    assert_eq!(tested, DRIVERS.iter().map(|d| d.name()).collect::<Vec<_>>());
 }
 
 #[test]
@@ -196,6 +191,58 @@ fn no_two_options_share_a_key_flag_variable_or_field() {
             assert!(spec.field.is_empty() || fields.insert(spec.field), "`{}` of `{}`", spec.field, driver.name());
         }
     }
+}
+
+/// Where our default is another than docker-machine's, and why. `docs/differences.md` says it to users.
+const OTHER_DEFAULTS: [(&str, &str); 6] = [
+    ("amazonec2-device-name", "what the image itself calls its root device"),
+    ("amazonec2-instance-type", "t2.micro is not to be had in newer regions and accounts"),
+    ("amazonec2-volume-type", "gp3 is faster and costs less"),
+    ("amazonec2-zone", "not every account has a subnet in zone `a`"),
+    ("digitalocean-image", "Ubuntu 16.04 is not offered any more"),
+    ("virtualbox-hostonly-cidr", "VirtualBox 6.1.28 and later allow 192.168.56.0/21 only"),
+];
+
+/// Flags that docker-machine had, and what we have for them: scripts written for it must go on working.
+#[test]
+fn every_flag_of_docker_machine_is_there_with_its_variable_and_default() {
+    let flags = include_str!("../../tests/golden/docker-machine-flags.tsv");
+    let mut other: BTreeSet<&str> = OTHER_DEFAULTS.iter().map(|(flag, _)| *flag).collect();
+    let (mut seen, mut unexplained) = (0, Vec::new());
+    for line in flags.lines().filter(|line| !line.starts_with('#')) {
+        let [driver, flag, kind, default, env] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
+        let Some(driver) = super::find(driver) else { continue };
+        let spec = driver.options().iter().find(|spec| spec.flag == flag);
+        let spec = spec.unwrap_or_else(|| panic!("`{}` has no --{flag}", driver.name()));
+        seen += 1;
+        let fits = match kind {
+            "bool" => spec.kind == Kind::Flag,
+            "list" => spec.kind == Kind::List,
+            "int" => matches!(spec.kind, Kind::Number | Kind::Port | Kind::Size),
+            // A list takes a text with commas, and what a number is, is a text too.
+            _ => spec.kind != Kind::Flag,
+        };
+        assert!(fits, "--{flag}: {kind} for docker-machine, {:?} for us", spec.kind);
+        // We read variables where docker-machine had none; where it had one, ours is the same.
+        assert!(env.is_empty() || spec.env == env, "--{flag}: ${env} for docker-machine, ${} for us", spec.env);
+        let written = |text: &str| options::read(spec, &Value::from(text)).ok().filter(|v| !is_nothing(v));
+        let ours = spec.default.or(spec.fallback).and_then(written);
+        if ours != Some(default).filter(|text| !text.is_empty()).and_then(written) {
+            if !other.remove(flag) {
+                unexplained.push(format!("--{flag}: default {default:?} for docker-machine, {ours:?} for us"));
+            }
+        }
+    }
+    assert!(unexplained.is_empty(), "{}", unexplained.join("\n"));
+    assert!(other.is_empty() && seen >= 8, "no longer different: {other:?}");
+}
+
+/// What means the same as nothing at all.
+fn is_nothing(value: &Value) -> bool {
+    *value == Value::Bool(false)
+        || value == ""
+        || value.as_i64() == Some(0)
+        || value.as_array().is_some_and(Vec::is_empty)
 }
 
 #[test]

@@ -130,7 +130,7 @@ impl Options {
 }
 
 /// The absolute path of a key file that exists.
-fn key_path(text: &str) -> Result<String, DriverError> {
+pub(super) fn key_path(text: &str) -> Result<String, DriverError> {
     let path = match (text.strip_prefix("~/"), std::env::home_dir()) {
         (Some(rest), Some(home)) => home.join(rest),
         (Some(_), None) => {
@@ -156,7 +156,7 @@ fn key_path(text: &str) -> Result<String, DriverError> {
 
 /// Copies a private key into a folder, readable by us alone from the first byte on; its public half too, if
 /// there is one. Gives the path of the copy.
-fn copy_key(key: &Path, dir: &Path) -> Result<String, DriverError> {
+pub(super) fn copy_key(key: &Path, dir: &Path) -> Result<String, DriverError> {
     let unprepared = |what: String| DriverError::Unprepared {
         what,
         help: "correct `ssh-key`, or leave it out to use the keys in ssh-agent".to_owned(),
@@ -423,7 +423,8 @@ async fn reboot(cx: &DriverContext<'_>, target: &Target, poll: Duration) -> Resu
     Err(DriverError::Lost { doing: "waiting for the host to come back after a restart".to_owned(), why: last })
 }
 
-async fn boot_id(transport: &dyn Transport) -> Result<String, TransportError> {
+/// What tells one start of a host from another.
+pub(super) async fn boot_id(transport: &dyn Transport) -> Result<String, TransportError> {
     let ask = Sh::text("cat /proc/sys/kernel/random/boot_id");
     Ok(transport.run(&ask, b"", Limits::SHORT, &mut |_| ()).await?.stdout.trim().to_owned())
 }

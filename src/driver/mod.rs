@@ -4,7 +4,9 @@
 //! in the signatures: the pure half gets no `self`, no context and no `async`. One file and one line in
 //! [`DRIVERS`] add a driver; its [`OptionSpec`] table is the only list of its options anywhere.
 
+pub mod amazonec2;
 mod answer;
+pub mod digitalocean;
 mod event;
 mod files;
 mod generic;
@@ -14,6 +16,7 @@ pub mod nspawn;
 pub mod options;
 pub mod qemu;
 pub mod snapshot;
+mod virtualbox;
 
 #[cfg(test)]
 mod compliance;
@@ -42,11 +45,29 @@ use zeroize::Zeroizing;
 pub use options::{Change, Kind, OptionProblem, OptionSpec, Secrecy, When};
 pub use snapshot::{Snapshot, SnapshotAction};
 
-/// Every driver, by name.
-pub static DRIVERS: LazyLock<Vec<&'static dyn AnyDriver>> = LazyLock::new(|| {
-    let own: [&'static dyn AnyDriver; 4] = [&generic::Generic, &none::Known, &nspawn::LOCAL, &qemu::LOCAL];
-    own.into_iter().chain(PLUGGED.get().copied()).collect()
-});
+/// The one list of drivers: a type, and its value.
+macro_rules! drivers {
+    ($($driver:ty = $value:expr,)*) => {
+        /// Every driver, by name.
+        pub static DRIVERS: LazyLock<Vec<&'static dyn AnyDriver>> = LazyLock::new(|| {
+            let own: Vec<&'static dyn AnyDriver> = vec![$($value),*];
+            own.into_iter().chain(PLUGGED.get().copied()).collect()
+        });
+
+        #[cfg(test)]
+        const TYPED: &[fn() -> &'static str] = &[$(compliance::options_are_typed::<$driver>),*];
+    };
+}
+
+drivers! {
+    generic::Generic = &generic::Generic,
+    none::Known = &none::Known,
+    nspawn::Nspawn = &nspawn::LOCAL,
+    amazonec2::AmazonEc2 = &amazonec2::AWS,
+    digitalocean::DigitalOcean = &digitalocean::REMOTE,
+    qemu::Qemu = &qemu::LOCAL,
+    virtualbox::VirtualBox = &virtualbox::VirtualBox,
+}
 
 static PLUGGED: OnceLock<&'static dyn AnyDriver> = OnceLock::new();
 
@@ -250,6 +271,8 @@ pub trait Driver: Send + Sync + 'static {
     const OPTIONS: &'static [OptionSpec];
     /// Whether it makes instances, or only knows where they are.
     const CREATES: bool;
+    /// Whether its instances are on this computer: from another one nobody but their hosts themselves can be asked.
+    const LOCAL: bool = false;
     /// The options, typed. Its fields are the keys of [`Self::OPTIONS`] (a test holds it).
     type Options: DeserializeOwned + Send + Sync;
 
@@ -337,6 +360,8 @@ pub trait AnyDriver: Send + Sync {
     fn options(&self) -> &'static [OptionSpec];
     /// See [`Driver::CREATES`].
     fn creates(&self) -> bool;
+    /// See [`Driver::LOCAL`].
+    fn is_local(&self) -> bool;
     /// Pure. All problems of complete, normalised values, beyond those of single options.
     fn check(&self, values: &OptionValues) -> Vec<OptionProblem>;
     /// See [`Driver::lookup`].
@@ -426,6 +451,9 @@ impl<D: Driver> AnyDriver for D {
     }
     fn creates(&self) -> bool {
         D::CREATES
+    }
+    fn is_local(&self) -> bool {
+        D::LOCAL
     }
     fn check(&self, values: &OptionValues) -> Vec<OptionProblem> {
         match typed::<D>(values) {

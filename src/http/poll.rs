@@ -54,12 +54,13 @@ const REMIND: Duration = Duration::from_secs(30);
 ///
 /// # Errors
 /// When a look fails, or it is not there in time.
-pub async fn poll<T, E: Error>(
+pub async fn poll<T, E: Error, F: Future<Output = Result<Awaited<T>, E>>>(
     what: &str,
     limit: Duration,
     pace: Pace,
     progress: &(dyn Fn(&str) + Send + Sync),
-    mut look: impl AsyncFnMut() -> Result<Awaited<T>, E>,
+    // No `AsyncFnMut`: of such, a compiler does not see yet whether the whole may go to another thread.
+    mut look: impl FnMut() -> F,
 ) -> Result<T, PollError<E>> {
     let begun = Instant::now();
     let mut wait = pace.first;
@@ -94,10 +95,11 @@ mod tests {
         let progress = |text: &str| told.lock().unwrap().push(text.to_owned());
         let begun = Instant::now();
         let mut looks = 0;
-        let found = poll("its start", Duration::from_secs(limit), Pace::default(), &progress, async || {
+        let found = poll("its start", Duration::from_secs(limit), Pace::default(), &progress, || {
             looks += 1;
             let state = states.get(looks - 1).or(states.last()).unwrap();
-            Ok(if *state == "up" { Awaited::Here(looks) } else { Awaited::Not(format!("it is {state}")) })
+            let seen = if *state == "up" { Awaited::Here(looks) } else { Awaited::Not(format!("it is {state}")) };
+            std::future::ready(Ok(seen))
         });
         let found = found.await;
         (found, begun.elapsed().as_secs(), told.into_inner().unwrap())
@@ -125,7 +127,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_look_that_fails_ends_it() {
-        let look = async || Err::<Awaited<()>, _>(io::Error::other("refused"));
+        let look = || async { Err::<Awaited<()>, _>(io::Error::other("refused")) };
         let found = poll("its start", Duration::from_secs(9), Pace::default(), &|_| (), look).await;
         assert!(matches!(found, Err(PollError::Look(e)) if e.to_string() == "refused"));
     }

@@ -246,7 +246,7 @@ fn upgrade(
         reasons.push(Reason::Drifted(difference("address", Some(&old.address), Some(&seen.address))));
         work = Work::RecordInstance(Box::new(seen.clone()));
     }
-    if observed.is_some_and(|o| o.power == Power::Stopped) {
+    if observed.is_some_and(|o| o.power.is_off()) {
         reasons.push(Reason::Drifted(difference("power", Some("stopped"), Some("running"))));
         work = Work::StartInstance;
     }
@@ -271,7 +271,7 @@ fn upgrade(
 
 /// Whether it was found off: nothing is known then of what is on it.
 fn is_off(observed: Option<&Observed>) -> bool {
-    observed.is_some_and(|o| o.power == Power::Stopped)
+    observed.is_some_and(|o| o.power.is_off())
 }
 
 fn option_differences<'a>(

@@ -4,7 +4,7 @@ use super::diff::{difference, host_certificate_drift};
 use crate::{
     engine::{Api, EngineSpec, Variable, env as variable},
     provisioner::{self, Difference, Provisioners},
-    record::{ApiFact, EngineRecord, MachineRecord, Observed, Power, Reach},
+    record::{ApiFact, EngineRecord, MachineRecord, Observed, Reach},
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -111,7 +111,7 @@ pub(super) fn drift(
     observed: &Observed,
     table: Provisioners,
 ) -> Vec<Difference> {
-    if observed.power == Power::Stopped {
+    if observed.power.is_off() {
         return Vec::new();
     }
     let Reach::Answered(facts) = &observed.host else { return Vec::new() };

@@ -91,7 +91,7 @@ fn forget_old(known: Option<&Known>, here: &mut [(StepId, Step)]) {
 fn nobody_there(point: Point, known: Option<&Known>) -> bool {
     let power = known.and_then(|known| known.observed.as_ref()).map(|observed| observed.power);
     match point {
-        Point::PreUpgrade => power == Some(Power::Stopped),
+        Point::PreUpgrade => power.is_some_and(Power::is_off),
         Point::PreRm => power == Some(Power::Gone) || known.is_some_and(|known| known.record.instance.is_none()),
         Point::PreCreate | Point::PostRm => true,
         Point::PostCreate | Point::PostUpgrade => false,

@@ -31,7 +31,7 @@ impl<'a> Roll<'a> {
         let is_down = |name: &MachineName| {
             let observed = known(name).and_then(|known| known.observed.as_ref());
             observed.is_some_and(|seen| {
-                matches!(seen.power, Power::Stopped | Power::Gone) || matches!(seen.host, Reach::Failed(_))
+                seen.power.is_off() || seen.power == Power::Gone || matches!(seen.host, Reach::Failed(_))
             })
         };
         let changed: BTreeSet<&MachineName> =

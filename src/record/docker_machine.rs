@@ -196,8 +196,10 @@ impl ConfigFile {
         let driver = self.driver();
         let address = self.address();
         let none = self.driver_name() == "none";
-        let ssh = (!none && !address.is_empty()).then(|| SshEndpoint {
-            host: address.clone(),
+        // Its SSH server is behind a port of this computer, whatever its address.
+        let forwarded = self.driver_name() == "virtualbox";
+        let ssh = (forwarded || !none && !address.is_empty()).then(|| SshEndpoint {
+            host: if forwarded { "127.0.0.1".to_owned() } else { address.clone() },
             port: self.ssh_port().unwrap_or(22),
             user: self.ssh_user().unwrap_or("root").to_owned(),
             // Of all drivers only `generic` means "no key" by an empty path: the agent's are used then.

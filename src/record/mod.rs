@@ -280,10 +280,22 @@ pub enum Power {
     Starting,
     /// It is on its way down.
     Stopping,
+    /// It stands still, with all that is in its memory.
+    Paused,
+    /// What was in its memory is on a disk; it goes on from there.
+    Saved,
     /// The provider says there is no such machine.
     Gone,
     /// The driver cannot tell.
     Unknown,
+}
+
+impl Power {
+    /// Whether it is there, serves nobody, and would if it were started.
+    #[must_use]
+    pub fn is_off(self) -> bool {
+        matches!(self, Self::Stopped | Self::Paused | Self::Saved)
+    }
 }
 
 /// Where a look at a machine ended.

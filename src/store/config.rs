@@ -30,7 +30,8 @@ fn read_fields<'v>(table: &[OptionSpec], field: impl Fn(&str) -> Option<&'v Valu
     kept.filter_map(|spec| {
         let value = field(spec.field).filter(|v| !v.is_null() && v.as_str() != Some(""))?;
         // docker-machine's zero is "not given"; what our table refuses stays in the document only.
-        let given = value.as_i64() != Some(0);
+        let off = spec.kind == Kind::Flag && spec.default.is_none() && value.as_bool() == Some(false);
+        let given = value.as_i64() != Some(0) && !off;
         options::read(spec, value).ok().filter(|_| given).map(|value| (spec.key.to_owned(), value))
     })
     .collect()

@@ -105,7 +105,7 @@ fn found(root: &Path, line: &str) {
     } else {
         fs::create_dir_all(machines.join("box")).unwrap();
         let config = r#"{"ConfigVersion": 3, "Driver": {"IPAddress": "192.0.2.9", "MachineName": "box"},
-            "DriverName": "virtualbox", "HostOptions": {}, "Name": "box"}"#;
+            "DriverName": "vmwarefusion", "HostOptions": {}, "Name": "box"}"#;
         fs::write(machines.join("box/config.json"), config).unwrap();
     }
 }

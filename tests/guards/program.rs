@@ -198,7 +198,7 @@ fn what_nobody_can_look_for_is_remembered_until_somebody_knows() {
     let home = Home::new();
     home.config(
         "box",
-        "virtualbox",
+        "vmwarefusion",
         r#"{"IPAddress": "192.0.2.9", "MachineName": "box", "Password": "s3cret-s3cret"}"#,
         "{}",
     );

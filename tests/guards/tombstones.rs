@@ -119,7 +119,7 @@ fn a_new_machine_of_the_name_is_not_confused_with_the_old() {
 fn a_new_machine_of_another_driver_does_not_wait() {
     run(async {
         let (world, _, stone) = lost_web().await;
-        let elsewhere = Tombstone { driver: "virtualbox".to_owned(), ..stone.clone() };
+        let elsewhere = Tombstone { driver: "vmwarefusion".to_owned(), ..stone.clone() };
         world.store.remove_tombstone(&stone.id()).unwrap();
         world.store.put_tombstone(&elsewhere).unwrap();
         let shop = fleet("shop", "db, web");

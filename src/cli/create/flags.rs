@@ -181,7 +181,7 @@ impl<'a> Given<'a> {
 
     /// The driver.
     pub(super) fn driver(&self) -> Result<&'static dyn AnyDriver, CliError> {
-        let name = self.text(DRIVER);
+        let name = Some(self.text(DRIVER)).filter(|name| !name.is_empty()).unwrap_or_else(|| DEFAULT_DRIVER.to_owned());
         driver::find(&name).ok_or_else(|| {
             let known: Vec<&str> = driver::DRIVERS.iter().map(|driver| driver.name()).collect();
             let plugin = format!("docker-machine-driver-{name}");

@@ -63,6 +63,7 @@ impl Driver for Qemu {
     const ABOUT: &'static str = "virtual machines on this computer, from cloud images";
     const OPTIONS: &'static [OptionSpec] = options::OPTIONS;
     const CREATES: bool = true;
+    const LOCAL: bool = true;
     type Options = Options;
 
     fn check(options: &Options) -> Vec<OptionProblem> {

@@ -106,7 +106,9 @@ impl<S: AsyncRead + AsyncWrite> Qmp<S> {
                 let jobs = self.ask("query-jobs", Value::Null).await?;
                 let ours = jobs.as_array().into_iter().flatten().find(|job| job["id"] == id.as_str());
                 match ours {
-                    Some(job) if job["status"] == "concluded" => return Ok(job["error"].as_str().map(str::to_owned)),
+                    Some(job) if job["status"] == "concluded" => {
+                        return Ok::<_, DriverError>(job["error"].as_str().map(str::to_owned));
+                    }
                     None => return Ok(None),
                     Some(_) => tokio::time::sleep(Duration::from_millis(50)).await,
                 }

@@ -1,0 +1,129 @@
+//! What a person may have meant when the provider does not know a region, size, image or VPC.
+
+use super::{account::Account, options::Options};
+use crate::driver::DriverError;
+use serde::Deserialize;
+
+/// A region, size, image or VPC, as far as we read it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Thing {
+    slug: Option<String>,
+    id: serde_json::Value,
+    name: String,
+    region: String,
+    regions: Vec<String>,
+    sizes: Vec<String>,
+    available: Option<bool>,
+}
+
+impl Thing {
+    fn slug(&self) -> &str {
+        self.slug.as_deref().unwrap_or_default()
+    }
+
+    fn is(&self, word: &str) -> bool {
+        self.slug() == word || self.id.to_string() == word
+    }
+}
+
+/// Texts that are offered at most.
+const MOST: usize = 5;
+
+/// A refusal of a creation or a change of size, with what may have been meant. What cannot be looked up is left out.
+pub(super) async fn advise(account: &Account, options: &Options, refused: DriverError) -> DriverError {
+    let DriverError::Refused { doing, why, help } = refused else { return refused };
+    let help = find(account, options).await.ok().flatten().unwrap_or(help);
+    DriverError::Refused { doing, why, help }
+}
+
+async fn list(account: &Account, list: &str, query: &[(&str, &str)]) -> Result<Vec<Thing>, DriverError> {
+    account.all("looking for what there is", list, list, query).await
+}
+
+async fn find(account: &Account, options: &Options) -> Result<Option<String>, DriverError> {
+    let Options { region, size, image, .. } = options;
+    let regions = list(account, "regions", &[]).await?;
+    let Some(own) = regions.iter().find(|thing| thing.is(region)) else {
+        let open = regions.iter().filter(|thing| thing.available != Some(false));
+        return Ok(Some(offer("region", region, open.map(Thing::slug))));
+    };
+    if own.available == Some(false) {
+        let open = regions.iter().filter(|thing| thing.available != Some(false));
+        return Ok(Some(format!(
+            "region `{region}` takes no droplets now; {}",
+            offer("region", region, open.map(Thing::slug))
+        )));
+    }
+    let sizes = list(account, "sizes", &[]).await?;
+    let here = || {
+        sizes.iter().filter(|thing| own.sizes.iter().any(|slug| slug == thing.slug()) || thing.regions.contains(region))
+    };
+    if !sizes.iter().any(|thing| thing.is(size)) {
+        return Ok(Some(offer("size", size, here().map(Thing::slug))));
+    }
+    if !here().any(|thing| thing.is(size)) {
+        let offer = offer("size", size, here().map(Thing::slug));
+        return Ok(Some(format!("size `{size}` is not to be had in `{region}`; {offer}")));
+    }
+    if image.bytes().all(|b| b.is_ascii_digit()) {
+        return Ok(None);
+    }
+    let images = list(account, "images", &[("type", "distribution")]).await?;
+    if !images.iter().any(|thing| thing.is(image)) {
+        return Ok(Some(offer("image", image, images.iter().map(Thing::slug).filter(|slug| !slug.is_empty()))));
+    }
+    Ok(None)
+}
+
+/// Those most like the word, then the first of the rest.
+fn offer<'a>(kind: &str, word: &str, among: impl Iterator<Item = &'a str>) -> String {
+    let mut all: Vec<&str> = among.collect();
+    all.sort_unstable();
+    let mut best = similar::get_close_matches(word, &all, MOST, 0.5);
+    best.extend(all.iter().copied().filter(|word| !best.contains(word)).take(MOST - best.len()).collect::<Vec<_>>());
+    let names: Vec<String> = best.iter().map(|slug| format!("`{slug}`")).collect();
+    let all = format!("https://slugs.do-api.dev lists all {kind}s");
+    if names.is_empty() {
+        format!("choose another {kind}; {all}")
+    } else {
+        format!("use one of {}; {all}", names.join(", "))
+    }
+}
+
+/// The UUID of a VPC that is given by name or UUID.
+pub(super) async fn vpc(account: &Account, wanted: &str, region: &str) -> Result<String, DriverError> {
+    let doing = "looking for the VPC";
+    let vpcs: Vec<Thing> = account.all(doing, "vpcs", "vpcs", &[]).await?;
+    let id = |thing: &Thing| thing.id.as_str().unwrap_or_default().to_owned();
+    let found = vpcs.iter().find(|thing| id(thing).eq_ignore_ascii_case(wanted) || thing.name == wanted);
+    let refused = |why: String| {
+        let here: Vec<String> =
+            vpcs.iter().filter(|thing| thing.region == region).map(|t| format!("`{}`", t.name)).collect();
+        let help = if here.is_empty() {
+            format!("make one in `{region}`, or leave `vpc` out: the default one is made when it is needed")
+        } else {
+            format!("in `{region}` there are {}", here.join(", "))
+        };
+        DriverError::Refused { doing: doing.to_owned(), why, help }
+    };
+    match found {
+        None => Err(refused(format!("the account has no VPC `{wanted}`"))),
+        Some(thing) if thing.region != region => Err(refused(format!("`{wanted}` is in region `{}`", thing.region))),
+        Some(thing) => Ok(id(thing)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_most_alike_is_offered_first() {
+        let among = ["ams3", "fra1", "nyc1", "nyc3", "sfo3", "sgp1", "tor1"];
+        let text = offer("region", "nyc4", among.into_iter());
+        assert!(text.starts_with("use one of `nyc"), "{text}");
+        assert_eq!(text.matches('`').count(), 2 * MOST, "{text}");
+        assert!(offer("region", "x", [].into_iter()).starts_with("choose another region; "));
+    }
+}

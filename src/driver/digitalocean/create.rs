@@ -1,0 +1,254 @@
+//! Making a droplet: once, whatever is lost on the way.
+
+use super::{
+    action::Actor, advice, beside, droplet::Droplet, files, host_key, instance, key::Key, keys, login_key, note::Note,
+    options::Options, own_key, tag::Tag,
+};
+use crate::{
+    clock::{Clock, SystemClock},
+    cloud_init::{FirstBoot, HostKey},
+    driver::{DriverContext, DriverError},
+    fault,
+    record::Instance,
+};
+use serde_json::{Value, json};
+use std::{fs, path::Path, time::Duration};
+
+/// The provider takes no more user data.
+const MOST_USER_DATA: usize = 64 << 10;
+
+/// The droplet of this tag. If one was asked for a moment ago and nobody knows what came of it, the provider may show it
+/// late: then it is waited for.
+pub(super) async fn settled(actor: &Actor<'_>, tag: &Tag) -> Result<Option<Droplet>, DriverError> {
+    let asked = Note::load(actor.cx)?.asked;
+    let mut told = false;
+    loop {
+        let found = Droplet::tagged(actor.account, tag).await?;
+        if let [first, others @ ..] = found.as_slice() {
+            if !others.is_empty() {
+                let all: Vec<String> = found.iter().map(|droplet| droplet.id.to_string()).collect();
+                (actor.cx.progress)(&format!("warning: droplets {} all carry the tag {tag}", all.join(", ")));
+            }
+            return Ok(Some(first.clone()));
+        }
+        let since = asked.map(|asked| SystemClock.now().0.saturating_sub(asked));
+        // Seconds are whole ones, so one more than there are. A clock that was set back must not let us wait for ever.
+        let since = since.and_then(|since| u64::try_from(since).ok()).map(Duration::from_secs);
+        let waiting = since.is_some_and(|since| since <= actor.pauses.settle);
+        if !waiting {
+            return Ok(None);
+        }
+        if !told {
+            (actor.cx.progress)("a droplet was asked for and no answer came: waiting whether it appears");
+            told = true;
+        }
+        tokio::time::sleep(actor.pauses.pace.first).await;
+    }
+}
+
+/// Makes the droplet, or takes the one that is there.
+pub(super) async fn create(actor: &Actor<'_>, options: &Options) -> Result<Instance, DriverError> {
+    let Actor { cx, .. } = actor;
+    let tag = Tag::of(cx);
+    // All that can go wrong on this computer goes wrong before anything is made elsewhere.
+    let prepared = Prepared::of(cx, options)?;
+    let droplet = match settled(actor, &tag).await? {
+        Some(droplet) => prepared.take_over(cx, droplet)?,
+        None => make(actor, options, &tag, &prepared).await?,
+    };
+    cx.checkpoint.instance(&instance(cx, options, &droplet, None)?)?;
+    let note = Note::load(cx)?;
+    Note { asked: None, ..note }.save(cx)?;
+    let droplet = actor.switch_on_when_made(droplet.id).await?;
+    instance(cx, options, &droplet, None)
+}
+
+/// What a creation needs of this computer.
+struct Prepared {
+    /// The public half of the key that is made for the machine; `None`: one of the account is used.
+    own: Option<String>,
+    /// Whether that key was there before.
+    known: bool,
+    host_private: String,
+    host_public: String,
+    user_data: Option<Vec<u8>>,
+}
+
+impl Prepared {
+    fn of(cx: &DriverContext<'_>, options: &Options) -> Result<Self, DriverError> {
+        let name = cx.machine.as_str();
+        if !name.ends_with(|c: char| c.is_ascii_alphanumeric()) {
+            return Err(DriverError::Refused {
+                doing: "naming the droplet".to_owned(),
+                why: format!("DigitalOcean takes no name that ends as `{name}` does"),
+                help: "let it end with a letter or a digit".to_owned(),
+            });
+        }
+        let user_data = options.userdata.as_deref().filter(|path| !path.is_empty()).map(read_user_data).transpose()?;
+        if let Some(key) = options.key() {
+            login_key(cx, key)?;
+        }
+        let known = own_key(cx).exists();
+        let own = match options.fingerprint() {
+            Some(_) => None,
+            None => Some(keys::ensure(&own_key(cx), &format!("machine {name}"))?),
+        };
+        let host_public = keys::ensure(&host_key(cx), &format!("root@{name}"))?;
+        let host_private = files::read(&host_key(cx))?.unwrap_or_default();
+        debug_assert!(beside(&host_key(cx)).exists(), "it is read where the instance is told");
+        Ok(Self { own, known, host_private, host_public, user_data })
+    }
+
+    /// A droplet of an earlier attempt lets in only the key it was made with.
+    fn take_over(&self, cx: &DriverContext<'_>, droplet: Droplet) -> Result<Droplet, DriverError> {
+        if self.own.is_none() || self.known {
+            return Ok(droplet);
+        }
+        // What was just made must not be taken for that key the next time.
+        let _ = fault::point("digitalocean.unmake-key", own_key(cx)).and_then(|()| fs::remove_file(own_key(cx)));
+        Err(DriverError::Refused {
+            doing: format!("taking over droplet {}", droplet.id),
+            why: format!("it was made with a key that is not in {} any more", cx.dir.display()),
+            help: format!(
+                "bring that folder back, or remove the droplet and try again:\n  machine rm -y {}",
+                cx.machine
+            ),
+        })
+    }
+}
+
+/// Asks for a droplet that is not there.
+async fn make(actor: &Actor<'_>, options: &Options, tag: &Tag, prepared: &Prepared) -> Result<Droplet, DriverError> {
+    let Actor { cx, account, .. } = actor;
+    // Whatever becomes of us from here on, who removes the machine looks for all that carries the tag.
+    cx.checkpoint.instance(&unborn(tag))?;
+    let vpc = match options.vpc.as_deref().filter(|vpc| !vpc.is_empty()) {
+        Some(vpc) => Some(advice::vpc(account, vpc, &options.region).await?),
+        None => None,
+    };
+    let theirs = match options.fingerprint() {
+        Some(fingerprint) => Some(Key::get(account, fingerprint).await?),
+        None => None,
+    };
+    let login = theirs.as_ref().map(|key| key.public_key.as_str()).or(prepared.own.as_deref()).unwrap_or_default();
+    let data = user_data(cx, options, prepared, login)?;
+    let key = if let Some(key) = theirs {
+        key
+    } else {
+        fault::pass("digitalocean.key", cx.machine.as_str());
+        let key = Key::ensure(account, tag, login).await?;
+        fault::pass("digitalocean.key.done", cx.machine.as_str());
+        key
+    };
+    let wanted = wanted(cx, options, tag, &data, &key, vpc.as_deref());
+    let tags = options.tags().into_iter().map(str::to_owned).collect();
+    Note { asked: Some(SystemClock.now().0), tags, ..Note::default() }.save(cx)?;
+    (cx.progress)(&format!("creating a droplet ({} in {})", options.size, options.region));
+    fault::pass("digitalocean.create", cx.machine.as_str());
+    let made = Droplet::make(account, &wanted).await;
+    fault::pass("digitalocean.create.done", cx.machine.as_str());
+    let refused = match made {
+        Ok(Ok(droplet)) => return Ok(droplet),
+        Ok(Err(refusal)) => refusal.error("creating the droplet"),
+        // It never left this computer.
+        Err(e @ DriverError::Unprepared { .. }) => {
+            Note::default().save(cx)?;
+            return Err(e);
+        }
+        Err(e) => {
+            // From now on it may still appear, however long the answer was waited for.
+            let note = Note::load(cx)?;
+            Note { asked: Some(SystemClock.now().0), ..note }.save(cx)?;
+            return Err(e);
+        }
+    };
+    Note::default().save(cx)?;
+    // Nothing shall be left of what could not be; who tries again makes it again. What cannot be removed now is by `rm`.
+    let _ = Key::forget(account, tag, cx.machine.as_str(), None).await;
+    Err(advice::advise(account, options, refused).await)
+}
+
+/// Stands for what is being made, while it has no number: only its tag is known.
+fn unborn(tag: &Tag) -> Instance {
+    Instance {
+        id: tag.to_string(),
+        address: String::new(),
+        ssh: None,
+        url: None,
+        host_keys: Vec::new(),
+        jump_keys: Vec::new(),
+    }
+}
+
+/// What the droplet is told at its first boot.
+fn user_data(
+    cx: &DriverContext<'_>,
+    options: &Options,
+    prepared: &Prepared,
+    login: &str,
+) -> Result<String, DriverError> {
+    let boot = FirstBoot {
+        hostname: cx.machine.as_str(),
+        user: &options.ssh_user,
+        authorized_keys: &[login],
+        host_key: Some(HostKey { private: &prepared.host_private, public: &prepared.host_public }),
+    };
+    let problem = |why: String, help: &str| DriverError::Refused {
+        doing: "reading the user data".to_owned(),
+        why,
+        help: help.to_owned(),
+    };
+    let data = boot.user_data(prepared.user_data.as_deref()).map_err(|e| problem(e.to_string(), e.help()))?;
+    let data = String::from_utf8(data).map_err(|_| problem("it is no text".to_owned(), "give a text file"))?;
+    if data.len() > MOST_USER_DATA {
+        let why = format!("with what the machine needs itself it is {} B, and DigitalOcean takes 64 KiB", data.len());
+        return Err(problem(why, "let it fetch what is large from elsewhere"));
+    }
+    Ok(data)
+}
+
+/// The request for a droplet.
+fn wanted(cx: &DriverContext<'_>, options: &Options, tag: &Tag, data: &str, key: &Key, vpc: Option<&str>) -> Value {
+    let image = options.image.parse::<u64>().map_or_else(|_| json!(options.image), |id| json!(id));
+    let mut tags = options.tags();
+    tags.push(tag.as_str());
+    let mut wanted = json!({
+        "name": cx.machine.as_str(),
+        "region": options.region,
+        "size": options.size,
+        "image": image,
+        "ssh_keys": [key.id],
+        "backups": options.backups,
+        "ipv6": options.ipv6,
+        "monitoring": options.monitoring,
+        "tags": tags,
+        "user_data": data,
+    });
+    if let Some(vpc) = vpc {
+        wanted["vpc_uuid"] = json!(vpc);
+    }
+    wanted
+}
+
+fn read_user_data(path: &str) -> Result<Vec<u8>, DriverError> {
+    let whole = match (path.strip_prefix("~/"), std::env::home_dir()) {
+        (Some(rest), Some(home)) => home.join(rest),
+        _ => Path::new(path).to_owned(),
+    };
+    fs::read(&whole).map_err(|e| DriverError::Unprepared {
+        what: format!("the user data in {} cannot be read: {e}", whole.display()),
+        help: "correct `userdata`".to_owned(),
+    })
+}
+
+impl Actor<'_> {
+    /// A droplet that was just made comes up by itself; one that an earlier attempt left off does not.
+    async fn switch_on_when_made(&self, id: u64) -> Result<Droplet, DriverError> {
+        let made = self
+            .until(id, "the creation of the droplet", super::action::QUICK, |droplet| {
+                if droplet.is_on() || droplet.is_off() { Ok(()) } else { Err(format!("it is {}", droplet.status)) }
+            })
+            .await?;
+        if made.is_off() { self.switch_on(id).await } else { self.up(id).await }
+    }
+}

@@ -1,0 +1,357 @@
+//! The network of this computer and its machines: an interface of VirtualBox's, with a DHCP server on it.
+
+use super::{info::records, manage::Manage};
+use crate::driver::DriverError;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    net::Ipv4Addr,
+};
+
+/// An address of this computer, and how much of it is the network's.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Cidr {
+    address: Ipv4Addr,
+    prefix: u8,
+}
+
+impl Cidr {
+    /// Reads `192.168.60.1/24`.
+    ///
+    /// # Errors
+    /// Says what is wrong with it.
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("`{text}` is not an address in a network");
+        let (address, prefix) = text.split_once('/').ok_or_else(wrong)?;
+        let cidr =
+            Self { address: address.parse().map_err(|_| wrong())?, prefix: prefix.parse().map_err(|_| wrong())? };
+        if !(8..=29).contains(&cidr.prefix) {
+            return Err(format!("a network of /{} has no room for machines, or far too much", cidr.prefix));
+        }
+        if cidr.address == cidr.network() || cidr.address == cidr.last() {
+            return Err(format!("`{address}` is the network itself, and not an address in it"));
+        }
+        Ok(cidr)
+    }
+
+    fn mask(self) -> Ipv4Addr {
+        Ipv4Addr::from_bits(u32::MAX << (32 - u32::from(self.prefix)))
+    }
+
+    fn network(self) -> Ipv4Addr {
+        self.address & self.mask()
+    }
+
+    fn last(self) -> Ipv4Addr {
+        self.address | !self.mask()
+    }
+
+    fn holds(self, address: Ipv4Addr) -> bool {
+        address & self.mask() == self.network()
+    }
+
+    /// The DHCP server's own address, and the first and last that it gives away.
+    fn dhcp(self) -> [Ipv4Addr; 3] {
+        let at = |n: u32| Ipv4Addr::from_bits(self.network().to_bits() + n);
+        let own = self.address.to_bits() - self.network().to_bits();
+        let server = if own == 2 { 3 } else { 2 };
+        if self.prefix <= 24 {
+            // As docker-machine has it; where this computer is in that range, the other half.
+            let (first, last) = if (100..=254).contains(&own) { (10, 99) } else { (100, 254) };
+            return [at(server), at(first), at(last)];
+        }
+        let most = self.last().to_bits() - self.network().to_bits() - 1;
+        let (first, last) = if own < 4 { (4, most) } else { (server + 1, own - 1) };
+        [at(server), at(first), at(last)]
+    }
+}
+
+/// An interface, as VirtualBox lists it.
+type Listed = BTreeMap<String, String>;
+
+fn field<'a>(record: &'a Listed, key: &str) -> &'a str {
+    record.get(key).map_or("", String::as_str)
+}
+
+/// The interface with our address. VirtualBox on macOS has shown a mask of `15.0.0.0` for any.
+fn with_address(interfaces: &[Listed], cidr: Cidr) -> Result<Option<String>, DriverError> {
+    let address = cidr.address.to_string();
+    let mut ours = interfaces.iter().filter(|i| field(i, "ipaddress") == address);
+    let Some(first) = ours.next() else { return Ok(None) };
+    if let Some(second) = ours.next() {
+        return Err(DriverError::Refused {
+            doing: format!("looking for the host-only network {address}"),
+            why: format!("{} and {} both have this address", field(first, "name"), field(second, "name")),
+            help: format!("remove one of them:\n  VBoxManage hostonlyif remove {}", field(second, "name")),
+        });
+    }
+    let mask = field(first, "networkmask");
+    if mask != cidr.mask().to_string() && mask != "15.0.0.0" {
+        return Err(DriverError::Refused {
+            doing: format!("using the host-only interface {}", field(first, "name")),
+            why: format!("it has the address {address} with the mask {mask}, and not {}", cidr.mask()),
+            help: "give `hostonly-cidr` an address of another network".to_owned(),
+        });
+    }
+    Ok(Some(field(first, "name").to_owned()))
+}
+
+/// An interface of this computer that is none of VirtualBox's and is in our network already (`/proc/net/route`).
+fn conflict(routes: &str, interfaces: &[Listed], cidr: Cidr) -> Option<String> {
+    let own: BTreeSet<&str> = interfaces.iter().map(|i| field(i, "name")).collect();
+    let taken = routes.lines().skip(1).find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let hex = |n: usize| u32::from_str_radix(words.get(n)?, 16).ok().map(u32::swap_bytes);
+        let (name, network, mask) = (*words.first()?, hex(1)?, hex(7)?);
+        let same = mask != 0 && network == cidr.network().to_bits() & mask && mask <= cidr.mask().to_bits();
+        // What leads everywhere is in nobody's way.
+        (same && mask >= 0xff00_0000 && network == cidr.network().to_bits() && !own.contains(name)).then_some(name)
+    });
+    taken.map(str::to_owned)
+}
+
+/// Makes sure of the network; what a VM's card is plugged into.
+pub(super) async fn ensure(
+    manage: &Manage,
+    cidr: Cidr,
+    dhcp: bool,
+    progress: &(dyn Fn(&str) + Send + Sync),
+) -> Result<Plug, DriverError> {
+    if cfg!(target_os = "macos") && manage.major().await? >= 7 {
+        return network(manage, cidr, dhcp).await.map(Plug::Network);
+    }
+    let doing = "looking at host-only networks";
+    let interfaces = records(&manage.ask(doing, &["list", "hostonlyifs"]).await?);
+    let name = match with_address(&interfaces, cidr)? {
+        Some(name) => name,
+        None => {
+            let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
+            if let Some(other) = conflict(&routes, &interfaces, cidr) {
+                return Err(DriverError::Refused {
+                    doing: format!("making the host-only network {}/{}", cidr.network(), cidr.prefix),
+                    why: format!("host-only cidr conflicts with the network address of a host interface: {other}"),
+                    help: "give `hostonly-cidr` an address of another network, as `192.168.61.1/24`".to_owned(),
+                });
+            }
+            interface(manage, &interfaces, cidr, progress).await?
+        }
+    };
+    serve(manage, &name, cidr, dhcp).await?;
+    Ok(Plug::Interface(name))
+}
+
+/// What a VM's card is plugged into.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Plug {
+    /// An interface of this computer.
+    Interface(String),
+    /// A network, as VirtualBox 7 has on macOS.
+    Network(String),
+}
+
+/// Where it is noted which interfaces were there before one was made, and which one that was.
+fn note(cidr: Cidr) -> String {
+    format!("machine/hostonly/{}", cidr.network())
+}
+
+/// Makes an interface. A run that was killed on the way has left one that is taken now.
+async fn interface(
+    manage: &Manage,
+    before: &[Listed],
+    cidr: Cidr,
+    progress: &(dyn Fn(&str) + Send + Sync),
+) -> Result<String, DriverError> {
+    let doing = format!("making the host-only network {}/{}", cidr.network(), cidr.prefix);
+    let names = |list: &[Listed]| list.iter().map(|i| field(i, "name").to_owned()).collect::<BTreeSet<_>>();
+    let known = value(&manage.ask(&doing, &["getextradata", "global", &note(cidr)]).await?);
+    let begun = known.as_deref().and_then(|v| v.strip_prefix("before:"));
+    let abandoned = begun.and_then(|old| {
+        let old: BTreeSet<String> = old.split(',').map(str::to_owned).collect();
+        names(before).difference(&old).next().cloned()
+    });
+    let name = if let Some(name) = abandoned {
+        name
+    } else {
+        progress("making a host-only network");
+        let old = names(before).into_iter().collect::<Vec<_>>().join(",");
+        manage.run(&doing, &["setextradata", "global", &note(cidr), &format!("before:{old}")]).await?;
+        let said = manage.run(&doing, &["hostonlyif", "create"]).await?;
+        let told = said.split_once("Interface '").and_then(|(_, rest)| rest.split_once('\'')).map(|(name, _)| name);
+        match told {
+            Some(name) => name.to_owned(),
+            None => {
+                let after = records(&manage.ask(&doing, &["list", "hostonlyifs"]).await?);
+                let new = names(&after).difference(&names(before)).next().cloned();
+                new.ok_or_else(|| DriverError::Refused {
+                    doing: doing.clone(),
+                    why: "VirtualBox made an interface and does not show it".to_owned(),
+                    help: "restart VirtualBox's services, or this computer".to_owned(),
+                })?
+            }
+        }
+    };
+    let (address, mask) = (cidr.address.to_string(), cidr.mask().to_string());
+    let set = ["hostonlyif", "ipconfig", &name, "--ip", &address, "--netmask", &mask];
+    if let Err(failure) = manage.run(&doing, &set).await {
+        let outside = failure.says("E_ACCESSDENIED") || failure.says("Access denied");
+        // It has an address VirtualBox chose; nobody will ask for it again.
+        let _ = manage.run(&doing, &["hostonlyif", "remove", &name]).await;
+        let _ = manage.run(&doing, &["setextradata", "global", &note(cidr)]).await;
+        if outside {
+            let network = format!("{}/{}", cidr.network(), cidr.prefix);
+            return Err(DriverError::Refused {
+                doing,
+                why: format!("VirtualBox does not allow the network {network} on this computer"),
+                help: format!(
+                    "give `hostonly-cidr` an address inside 192.168.56.0/21, as `192.168.60.1/24`; or allow the network, as \
+                     administrator:\n  mkdir -p /etc/vbox && echo '* {network}' >> /etc/vbox/networks.conf"
+                ),
+            });
+        }
+        return Err(failure.into());
+    }
+    manage.run(&doing, &["setextradata", "global", &note(cidr), &name]).await?;
+    Ok(name)
+}
+
+/// What `getextradata` printed.
+fn value(said: &str) -> Option<String> {
+    said.lines().find_map(|line| line.strip_prefix("Value: ")).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty())
+}
+
+/// The DHCP server of an interface, as asked for. One that serves our network already stays as it is.
+async fn serve(manage: &Manage, interface: &str, cidr: Cidr, dhcp: bool) -> Result<(), DriverError> {
+    let doing = format!("setting up DHCP on {interface}");
+    let name = format!("HostInterfaceNetworking-{interface}");
+    let servers = records(&manage.ask(&doing, &["list", "dhcpservers"]).await?);
+    let verb = match servers.iter().find(|server| field(server, "networkname") == name) {
+        None => "add",
+        Some(server) if serves(server, cidr, dhcp) => return Ok(()),
+        Some(_) => "modify",
+    };
+    let [ip, lower, upper] = cidr.dhcp().map(|address| address.to_string());
+    let mask = cidr.mask().to_string();
+    let switch = if dhcp { "--enable" } else { "--disable" };
+    let args = ["dhcpserver", verb, "--netname", &name, "--ip", &ip, "--netmask", &mask, "--lowerip", &lower];
+    let args: Vec<&str> = args.into_iter().chain(["--upperip", &upper, switch]).collect();
+    manage.run(&doing, &args).await?;
+    Ok(())
+}
+
+fn serves(server: &Listed, cidr: Cidr, dhcp: bool) -> bool {
+    let ip = ["dhcpd ip", "ip"].iter().map(|key| field(server, key)).find(|ip| !ip.is_empty()).unwrap_or_default();
+    let inside = ip.parse().is_ok_and(|ip| cidr.holds(ip));
+    inside && field(server, "networkmask") == cidr.mask().to_string() && (field(server, "enabled") == "Yes") == dhcp
+}
+
+/// The network of VirtualBox 7 on macOS, which needs no interface.
+async fn network(manage: &Manage, cidr: Cidr, dhcp: bool) -> Result<String, DriverError> {
+    let doing = "setting up the host-only network";
+    let name = format!("machine-{}", cidr.network());
+    let listed = records(&manage.ask(doing, &["list", "hostonlynets"]).await?);
+    if !listed.iter().any(|net| field(net, "name") == name) {
+        let [_, lower, upper] = cidr.dhcp().map(|address| address.to_string());
+        // This computer takes the first address; the rest is given away.
+        let lower = if dhcp { cidr.address.to_string() } else { lower };
+        let [name, mask] = [format!("--name={name}"), format!("--netmask={}", cidr.mask())];
+        let [lower, upper] = [format!("--lower-ip={lower}"), format!("--upper-ip={upper}")];
+        manage.run(doing, &["hostonlynet", "add", &name, &mask, &lower, &upper, "--enable"]).await?;
+    }
+    Ok(name)
+}
+
+/// Takes away an interface that we made, if no VM is plugged into it any more.
+pub(super) async fn tidy(manage: &Manage, cidr: Cidr) -> Result<(), DriverError> {
+    let doing = "removing the host-only network";
+    let Some(name) = value(&manage.ask(doing, &["getextradata", "global", &note(cidr)]).await?) else { return Ok(()) };
+    if name.starts_with("before:") {
+        return Ok(());
+    }
+    let all = manage.ask(doing, &["list", "-l", "vms"]).await?;
+    if uses(&all, &name) {
+        return Ok(());
+    }
+    // Other VMs, of other users' stores too, may still come to use it until it is gone; they make one anew.
+    let _ = manage.run(doing, &["dhcpserver", "remove", "--netname", &format!("HostInterfaceNetworking-{name}")]).await;
+    match manage.run(doing, &["hostonlyif", "remove", &name]).await {
+        Err(failure) if !failure.says("could not be found") => return Err(failure.into()),
+        _ => {}
+    }
+    manage.run(doing, &["setextradata", "global", &note(cidr)]).await?;
+    Ok(())
+}
+
+/// Whether a VM in the long list is plugged into the interface.
+fn uses(long_list: &str, interface: &str) -> bool {
+    long_list.contains(&format!("Host-only Interface '{interface}'"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cidr(text: &str) -> Cidr {
+        Cidr::parse(text).unwrap()
+    }
+
+    #[test]
+    fn an_address_in_a_network_is_neither_the_network_nor_its_last() {
+        for bad in ["", "192.168.60.1", "192.168.60.0/24", "192.168.60.255/24", "x/24", "192.168.60.1/31", "10.0.0.1/3"]
+        {
+            assert!(Cidr::parse(bad).is_err(), "{bad}");
+        }
+        assert_eq!(cidr("192.168.60.1/21").network(), Ipv4Addr::new(192, 168, 56, 0));
+    }
+
+    #[test]
+    fn dhcp_gives_away_what_nobody_has() {
+        let case = |text: &str| cidr(text).dhcp().map(|a| a.octets()[3]);
+        assert_eq!(case("192.168.60.1/24"), [2, 100, 254]);
+        assert_eq!(case("192.168.60.2/24"), [3, 100, 254]);
+        assert_eq!(case("192.168.60.101/24"), [2, 10, 99]);
+        assert_eq!(case("192.168.60.1/28"), [2, 4, 14]);
+        assert_eq!(case("192.168.60.14/28"), [2, 3, 13]);
+    }
+
+    #[test]
+    fn the_interface_with_our_address_is_taken_and_two_of_them_are_a_problem() {
+        let listed = records(include_str!("transcripts/hostonlyifs-7.2.txt"));
+        assert_eq!(with_address(&listed, cidr("192.168.56.1/24")).unwrap().as_deref(), Some("vboxnet0"));
+        assert_eq!(with_address(&listed, cidr("192.168.60.1/24")).unwrap(), None);
+        assert!(with_address(&listed, cidr("192.168.56.1/25")).is_err(), "another mask");
+        let twice = [listed.clone(), listed].concat();
+        assert!(with_address(&twice, cidr("192.168.56.1/24")).is_err());
+    }
+
+    #[test]
+    fn another_interface_in_our_network_is_a_conflict() {
+        let routes = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n\
+                      eth0\t00000000\t0100000A\t0003\t0\t0\t0\t00000000\t0\t0\t0\n\
+                      br0\t003CA8C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
+        assert_eq!(conflict(routes, &[], cidr("192.168.60.1/24")).as_deref(), Some("br0"));
+        assert_eq!(conflict(routes, &[], cidr("192.168.61.1/24")), None);
+        let own = BTreeMap::from([("name".to_owned(), "br0".to_owned())]);
+        assert_eq!(conflict(routes, &[own], cidr("192.168.60.1/24")), None);
+    }
+
+    #[test]
+    fn a_dhcp_server_that_serves_is_left_alone_in_old_and_new_lists() {
+        let seven = records(include_str!("transcripts/dhcpservers-7.2.txt"));
+        assert!(serves(&seven[0], cidr("192.168.56.1/24"), true));
+        assert!(!serves(&seven[0], cidr("192.168.60.1/24"), true), "another network");
+        assert!(!serves(&seven[1], cidr("192.168.57.1/24"), true), "it is off");
+        assert!(serves(&seven[1], cidr("192.168.57.1/24"), false));
+        let five = "NetworkName:    HostInterfaceNetworking-vboxnet0\nIP:             192.168.99.2\n\
+                    NetworkMask:    255.255.255.0\nlowerIPAddress: 192.168.99.100\nupperIPAddress: 192.168.99.254\n\
+                    Enabled:        Yes\n\n";
+        assert!(serves(&records(five)[0], cidr("192.168.99.1/24"), true));
+    }
+
+    #[test]
+    fn what_was_noted_is_read() {
+        assert_eq!(value("Value: vboxnet1\n").as_deref(), Some("vboxnet1"));
+        assert_eq!(value("No value set!\n"), None);
+        let list = "NIC 2:  MAC: 080027691F1E, Attachment: Host-only Interface 'vboxnet1', Cable connected: on";
+        assert!(uses(list, "vboxnet1") && !uses(list, "vboxnet"));
+    }
+}
