@@ -23,7 +23,10 @@ use std::{
     fs,
     path::PathBuf,
     process::{Command, Stdio},
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -233,7 +236,7 @@ fn an_instance_has_a_whole_life_and_leaves_nothing() {
         assert_eq!(host.find().await.unwrap(), None);
         let made = host.create().await.unwrap();
         assert_eq!(host.recorded().unwrap().id, made.id, "kept before anything else");
-        assert_eq!(lab.moto.instances(), [made.id.clone()]);
+        assert_eq!(lab.moto.instances(""), [made.id.clone()]);
         assert!(!made.address.is_empty() && made.host_keys.len() == 1);
         assert_eq!(host.find().await.unwrap().as_ref(), Some(&made), "found with nothing recorded, its host key too");
         assert_eq!(host.create().await.unwrap(), made, "creating twice is creating once");
@@ -246,7 +249,7 @@ fn an_instance_has_a_whole_life_and_leaves_nothing() {
         let user_data =
             lab.moto.ec2(&format!("Action=DescribeInstanceAttribute&InstanceId={}&Attribute=userData", made.id));
         assert!(user_data.contains("userData"), "{user_data}");
-        let group = lab.moto.groups().concat();
+        let group = lab.moto.groups("").concat();
         let from = "203.0.113.7/32";
         let rules = ["22", "2376", "53", "8080"].map(|port| format!("{port} {from}"));
         assert_eq!(lab.moto.rules(&group), rules);
@@ -268,13 +271,17 @@ fn an_instance_has_a_whole_life_and_leaves_nothing() {
         host.set("open-port", json!([]));
         host.set("root-size", json!(32));
         host.set("monitoring", json!(true));
+        // moto has no such calls.
+        let monitor = || vec![(Which::Action("MonitorInstances", 1), Fault::Says(200, ""))];
+        lab.proxy.plan(monitor());
         let changed = host.change(&started).await.unwrap();
+        assert!(lab.proxy.hit(), "monitoring was switched on");
         let answer = lab.moto.ec2("Action=DescribeInstances");
         assert_eq!(text(&answer, "instanceType"), "t3.large");
         assert!(answer.contains("<value>db</value>") && answer.contains("<key>cost</key>"));
         assert_eq!(lab.moto.rules(&group), ["22 10.0.0.0/8", "22 203.0.113.7/32"]);
         assert_eq!(host.power(&made).await.unwrap(), Power::Running, "it runs again");
-        lab.proxy.plan(Vec::new());
+        lab.proxy.plan(monitor());
         host.change(&changed).await.unwrap();
         let changes: Vec<String> = lab.proxy.actions().into_iter().filter(|a| !a.starts_with("Describe")).collect();
         // moto knows neither the state of monitoring nor that a volume has grown.
@@ -283,7 +290,7 @@ fn an_instance_has_a_whole_life_and_leaves_nothing() {
         assert!(changes.is_empty(), "what is as it should be is left alone: {changes:?}");
 
         host.rm(&changed).await.unwrap();
-        lab.moto.assert_empty("after rm");
+        lab.moto.assert_empty("", "after rm");
         host.rm(&changed).await.unwrap();
         assert_eq!(host.power(&changed).await.unwrap(), Power::Gone);
     });
@@ -293,6 +300,29 @@ fn an_instance_has_a_whole_life_and_leaves_nothing() {
     }
 }
 
+/// Runs trials with numbers from 1, some at a time, until one says that there was nothing to try any more. Each has a machine
+/// and a proxy of its own, and all one moto. How many there were.
+fn trials(lab: &Lab, trial: impl Fn(usize, &Proxy, &str) -> bool + Sync) -> usize {
+    let (next, end) = (AtomicUsize::new(1), AtomicUsize::new(usize::MAX));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::SeqCst);
+                    if number >= end.load(Ordering::SeqCst) {
+                        return;
+                    }
+                    let proxy = Proxy::start(lab.moto.port);
+                    if !trial(number, &proxy, &format!("m{number}")) {
+                        end.fetch_min(number, Ordering::SeqCst);
+                    }
+                }
+            });
+        }
+    });
+    end.into_inner() - 1
+}
+
 /// Pain 4. Whatever happens to whichever call: one instance in the end, and none after `rm`.
 #[test]
 fn whatever_happens_to_whichever_call_there_is_one_instance_and_rm_leaves_nothing() {
@@ -300,32 +330,23 @@ fn whatever_happens_to_whichever_call_there_is_one_instance_and_rm_leaves_nothin
         return;
     }
     let lab = Lab::get();
-    let faults = [
-        Fault::Before,
-        Fault::After,
-        Fault::Says(503, "Unavailable"),
-        Fault::Says(503, "RequestLimitExceeded"),
-        Fault::Says(500, "InternalError"),
-    ];
-    for fault in faults {
+    let says = |code| Fault::Says(503, code);
+    for fault in [Fault::Before, Fault::After, says("Unavailable"), says("RequestLimitExceeded")] {
         // A creation, then a removal; the fault meets each call of both once.
-        for number in 1.. {
-            lab.fresh();
-            lab.proxy.plan(vec![(Which::Number(number), fault)]);
-            let host = Host::new(&lab.proxy, json!({}));
+        let calls = trials(&lab, |number, proxy, name| {
+            proxy.plan(vec![(Which::Number(number), fault)]);
+            let host = Host::named(name, proxy, json!({}));
             let when = format!("{fault:?} of call {number}");
-            let hit = run(async {
+            run(async {
                 let made = host.create().await.unwrap_or_else(|e| panic!("{when}: {e}"));
-                assert_eq!(lab.moto.instances(), [made.id.clone()], "{when}: {:?}", lab.proxy.actions());
+                assert_eq!(lab.moto.instances(name), [made.id.clone()], "{when}: {:?}", proxy.actions());
                 host.rm(&made).await.unwrap_or_else(|e| panic!("{when}: {e}"));
-                lab.proxy.hit()
             });
-            lab.moto.assert_empty(&when);
-            if !hit {
-                assert!(number > 15, "calls were made: {}", number - 1);
-                break;
-            }
-        }
+            lab.moto.assert_empty(name, &when);
+            proxy.hit()
+        });
+        assert!(calls > 15, "calls were made: {calls}");
+        lab.moto.reset();
     }
 }
 
@@ -339,39 +360,32 @@ fn who_is_killed_at_any_call_doubles_and_leaks_nothing() {
     for (fault, remove) in
         [(Fault::HangBefore, false), (Fault::HangAfter, false), (Fault::HangBefore, true), (Fault::HangAfter, true)]
     {
-        for number in 1.. {
-            lab.fresh();
-            lab.proxy.plan(vec![(Which::Number(number), fault)]);
-            let host = Host::new(&lab.proxy, json!({}));
+        let calls = trials(&lab, |number, proxy, name| {
+            proxy.plan(vec![(Which::Number(number), fault)]);
+            let host = Host::named(name, proxy, json!({}));
             let when = format!("killed at call {number}, {fault:?}");
-            let proxy = lab.proxy.clone();
             let killed = run(async {
-                let hit = tokio::task::spawn_blocking(move || proxy.wait_hit());
+                let watched = proxy.clone();
+                let hit = tokio::task::spawn_blocking(move || watched.wait_hit());
                 // A future that is dropped does no more than a process that was killed.
                 tokio::select! {
-                    made = host.create_once() => { made.unwrap(); false }
+                    made = host.create_once() => { made.unwrap(); proxy.note_hit(); false }
                     _ = hit => true,
                 }
             });
-            if !killed {
-                // Lets the one who waits go.
-                lab.proxy.plan(vec![(Which::Number(1), Fault::Before)]);
-                let _ = run(host.find());
-            }
-            lab.proxy.plan(Vec::new());
+            proxy.plan(Vec::new());
             run(async {
                 if !remove {
                     let made = host.create().await.unwrap_or_else(|e| panic!("{when}: {e}"));
-                    assert_eq!(lab.moto.instances(), [made.id.clone()], "{when}");
+                    assert_eq!(lab.moto.instances(name), [made.id.clone()], "{when}");
                 }
                 host.rm_whatever(host.recorded()).await;
             });
-            lab.moto.assert_empty(&when);
-            if !killed {
-                assert!(number > 8, "calls were made: {}", number - 1);
-                break;
-            }
-        }
+            lab.moto.assert_empty(name, &when);
+            killed
+        });
+        assert!(calls > 8, "calls were made: {calls}");
+        lab.moto.reset();
     }
 }
 
@@ -427,7 +441,7 @@ fn what_aws_refuses_is_told_with_what_to_do_and_nothing_stays() {
         assert!(error.to_string().contains(code) && !error.is_transient(), "{error}");
         assert!(error.help().unwrap().contains(help), "{code}: {:?}", error.help());
         assert_eq!(lab.proxy.actions().iter().filter(|a| *a == "RunInstances").count(), 1, "{code}: asked once");
-        lab.moto.assert_empty(code);
+        lab.moto.assert_empty("", code);
     }
     for (given, why) in [
         (json!({"instance-type": "t3.gigantic"}), "t3.micro"),
@@ -442,7 +456,7 @@ fn what_aws_refuses_is_told_with_what_to_do_and_nothing_stays() {
         let host = Host::new(&lab.proxy, given.clone());
         let error = run(host.create()).unwrap_err();
         assert!(error.help().unwrap().contains(why), "{given}: {error}: {:?}", error.help());
-        lab.moto.assert_empty(&given.to_string());
+        lab.moto.assert_empty("", &given.to_string());
     }
 }
 
@@ -462,7 +476,7 @@ fn who_is_throttled_waits() {
     ]);
     let host = Host::new(&lab.proxy, json!({ "retries": 5 }));
     let made = run(host.create_once()).unwrap();
-    assert_eq!(lab.moto.instances(), [made.id]);
+    assert_eq!(lab.moto.instances(""), [made.id]);
     assert_eq!(lab.proxy.actions().iter().filter(|a| *a == "RunInstances").count(), 3);
 }
 
@@ -482,7 +496,7 @@ fn groups_of_others_are_left_alone_and_ours_go_with_their_last_user() {
         assert!(theirs.told().contains("`theirs` is not ours to edit, and lets nobody reach 22/tcp, 2376/tcp"));
         assert!(theirs.told().contains("open to the whole world"), "{}", theirs.told());
         theirs.rm(&made).await.unwrap();
-        assert_eq!(lab.moto.groups(), ["theirs"]);
+        assert_eq!(lab.moto.groups(""), ["theirs"]);
 
         let given = |allow: &str| json!({ "security-group": ["shared"], "allow": [allow] });
         let one = Host::named("web-1", &lab.proxy, given("10.0.0.0/8"));
@@ -493,10 +507,13 @@ fn groups_of_others_are_left_alone_and_ours_go_with_their_last_user() {
             ["22 10.0.0.0/8", "22 192.0.2.0/24", "2376 10.0.0.0/8", "2376 192.0.2.0/24"],
             "what several share is added to"
         );
+        // moto would remove a group that is in use.
+        lab.proxy.plan(vec![(Which::Action("DeleteSecurityGroup", 1), Fault::Says(400, "DependencyViolation"))]);
         one.rm(&first).await.unwrap();
-        assert_eq!(lab.moto.groups(), ["shared", "theirs"], "it is in use");
+        assert!(lab.proxy.hit());
+        assert_eq!(lab.moto.groups(""), ["shared", "theirs"], "it is in use");
         two.rm(&second).await.unwrap();
-        assert_eq!(lab.moto.groups(), ["theirs"]);
+        assert_eq!(lab.moto.groups(""), ["theirs"]);
 
         let quiet = Host::new(&lab.proxy, json!({ "security-group": ["theirs"], "security-group-readonly": true }));
         let made = quiet.create().await.unwrap();
@@ -533,7 +550,7 @@ fn an_existing_key_pair_a_fixed_address_and_a_spot_instance() {
         }
         host.rm(&made).await.unwrap();
     });
-    assert_eq!(lab.moto.keys(), ["mine"], "what the user has is the user's");
+    assert_eq!(lab.moto.keys(""), ["mine"], "what the user has is the user's");
     assert!(path.exists());
 }
 
@@ -598,7 +615,7 @@ fn the_documented_policy_is_enough_and_each_permission_is_named_when_it_is_missi
         assert!(!format!("{error:?} {help}").contains(CANARY));
     });
     lab.moto.check_signatures(false);
-    lab.moto.assert_empty("after all of them");
+    lab.moto.assert_empty("", "after all of them");
     // The policy holds nothing that is not needed, but for what moto does not ask for.
     let used: Vec<String> = lab.proxy.actions();
     assert!(used.iter().any(|action| action == "ModifyVolume"));
@@ -706,7 +723,7 @@ fn another_account_does_not_make_a_machine_forgotten() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    let id = lab.moto.instances().concat();
+    let id = lab.moto.instances("").concat();
     lab.moto.ec2(&format!("Action=TerminateInstances&InstanceId.1={id}"));
     let say = |args: &[&str]| {
         let out = machine(args).output().unwrap();
@@ -718,5 +735,5 @@ fn another_account_does_not_make_a_machine_forgotten() {
     fs::write(folder.join("amazonec2-account"), "123456789012").unwrap();
     let (removed, said) = say(&["rm", "-y", "web-1"]);
     assert!(removed, "{said}");
-    lab.moto.assert_empty("after rm of what is gone");
+    lab.moto.assert_empty("", "after rm of what is gone");
 }

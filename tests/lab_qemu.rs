@@ -8,29 +8,10 @@ mod lab;
 use lab::{Lab, Said};
 use std::{
     fs,
-    path::PathBuf,
-    process::Command,
     time::{Duration, Instant},
 };
 
 const NEEDED: [&str; 4] = ["qemu-system-x86_64", "qemu-img", "grub-mkimage", "docker"];
-
-/// The image, built when it is not there or its recipe has changed.
-#[expect(clippy::disallowed_methods, reason = "the lab builds what it needs with its own programs")]
-fn image() -> PathBuf {
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/lab-vm-image.sh");
-    let recipe = machine::digest::sha256_hex(&fs::read(script).unwrap());
-    let image = lab::cache().join(format!("debian-12-{}.qcow2", &recipe[..12]));
-    fs::create_dir_all(lab::cache()).unwrap();
-    let lock = fs::File::create(lab::cache().join("vm-image.lock")).unwrap();
-    lock.lock().unwrap();
-    if !image.exists() {
-        let begun = Instant::now();
-        Said::of(&Command::new("sh").arg(script).arg(&image).output().unwrap()).ok();
-        println!("built the image in {} s", begun.elapsed().as_secs());
-    }
-    image
-}
 
 /// Says how long each part of the story took.
 struct Watch(Instant);
@@ -44,8 +25,8 @@ impl Watch {
 
 fn fleet(more: &str) -> String {
     format!(
-        "fleet: vms\nhosts:\n  vm:\n    driver: qemu\n    qemu:\n      image: {}\n      disk-size: 6GiB\n{more}",
-        image().display()
+        "fleet: vms\nhosts:\n  vm:\n    driver: qemu\n    image: {}\n    disk-size: 6GiB\n{more}",
+        lab::vm_image().display()
     )
 }
 
@@ -68,7 +49,7 @@ fn a_virtual_machine_from_nothing_to_a_container_and_back() {
         return;
     }
     let lab = Lab::new();
-    let file = lab.file("fleet.yaml", &fleet("      memory: 768MiB\n"));
+    let file = lab.file("fleet.yaml", &fleet("    memory: 768MiB\n"));
     let mut watch = Watch(Instant::now());
     lab.machine(&["apply", "-y", &file]).ok().says("1 converged");
     watch.lap("from nothing to an engine");
@@ -77,7 +58,7 @@ fn a_virtual_machine_from_nothing_to_a_container_and_back() {
     let url = lab.machine(&["url", "vm"]).ok().out.trim().to_owned();
     assert!(url.starts_with("tcp://127.0.0.1:2") && !url.ends_with(":2376"), "{url}");
     let known = fs::read_to_string(lab.store().join("machines/vm/record.kdl")).unwrap();
-    let host_key = lab.on("vm", "cat /etc/ssh/ssh_host_ed25519_key.pub");
+    let host_key = lab.on("vm", "sudo cat /etc/ssh/ssh_host_ed25519_key.pub");
     assert!(known.contains(host_key.split(' ').nth(1).unwrap().trim()), "{host_key}\n{known}");
     assert_eq!(lab.on("vm", "ls /etc/ssh | grep -c '_key$'"), "1\n", "no key that nobody knows");
     assert_eq!(lab.on("vm", "hostname"), "vm\n");
@@ -105,7 +86,7 @@ fn a_virtual_machine_from_nothing_to_a_container_and_back() {
 
     // Memory changes in place, at the next start; address and data stay.
     let before = memory(&lab);
-    lab.file("fleet.yaml", &fleet("      memory: 1GiB\n"));
+    lab.file("fleet.yaml", &fleet("    memory: 1GiB\n"));
     lab.machine(&["plan", &file]).ok().says("memory");
     lab.machine(&["apply", "-y", &file]).ok().says("1 converged");
     assert_eq!(memory(&lab), before, "not while it runs");

@@ -9,6 +9,7 @@ use std::{
 /// Modules that are values and functions from values to values.
 const PURE: &[&str] = &[
     "age",
+    "cloud_init",
     "name",
     "graph",
     "harmless",
@@ -168,6 +169,34 @@ fn every_driver_and_provisioner_file_is_in_its_table() {
             assert!(text.contains(&format!("mod {name};")), "{dir}: `{name}` has no file of its own");
         }
     }
+}
+
+/// A driver is one file or folder and one line of the table: nothing else knows its name. The exceptions are
+/// docker-machine's: which drivers it had, and which it took when none was named.
+#[test]
+fn nobody_but_the_table_knows_a_driver_by_name() {
+    let known = [
+        ("src/record/docker_machine.rs", "amazonec2"),
+        ("src/record/docker_machine.rs", "digitalocean"),
+        ("src/record/docker_machine.rs", "virtualbox"),
+        ("src/cli/create/flags.rs", "virtualbox"),
+    ];
+    let mut found = Vec::new();
+    for path in files(Path::new("src")) {
+        let (text, name) = (code(&path), path.display().to_string());
+        for driver in ["amazonec2", "digitalocean", "nspawn", "qemu", "virtualbox"] {
+            let own = name.starts_with(&format!("src/driver/{driver}")) || name == "src/driver/mod.rs";
+            let named = text.contains(&format!("\"{driver}\"")) || text.contains(&format!("{driver}::"));
+            if named && !own {
+                found.push((name.clone(), driver));
+            }
+        }
+    }
+    let mut found: Vec<_> = found.iter().map(|(name, driver)| (name.as_str(), *driver)).collect();
+    found.sort_unstable();
+    let mut known = known.to_vec();
+    known.sort_unstable();
+    assert_eq!(found, known);
 }
 
 #[test]

@@ -17,8 +17,8 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// Drivers whose instances exist only for the computer, or the store, that made them.
-const LOCAL_DRIVERS: [&str; 4] = ["hyperv", "nspawn", "virtualbox", "vmwarefusion"];
+/// Drivers of docker-machine's that we do not have and whose instances exist only for the computer that made them.
+const LOCAL_DRIVERS: [&str; 2] = ["hyperv", "vmwarefusion"];
 
 /// What of a machine's folder travels, beside the key to log in with.
 pub const CERTIFICATES: [&str; 5] = ["ca.pem", "cert.pem", "key.pem", "server.pem", "server-key.pem"];
@@ -185,7 +185,9 @@ impl Parcel {
         if let Some(file) = record.options.get("ssh-key").and_then(Value::as_str).map(whole) {
             record.options.insert("ssh-key".to_owned(), Value::from(file));
         }
-        let local = LOCAL_DRIVERS.contains(&record.driver.as_str()) && !same_store;
+        let driver = record.driver.as_str();
+        let local = driver::find(driver).map_or(LOCAL_DRIVERS.contains(&driver), driver::AnyDriver::is_local);
+        let local = local && !same_store;
         if local {
             let was = std::mem::replace(&mut record.driver, "generic".to_owned());
             record.options = as_generic(&record);

@@ -271,6 +271,8 @@ pub trait Driver: Send + Sync + 'static {
     const OPTIONS: &'static [OptionSpec];
     /// Whether it makes instances, or only knows where they are.
     const CREATES: bool;
+    /// Whether its instances are on this computer: from another one nobody but their hosts themselves can be asked.
+    const LOCAL: bool = false;
     /// The options, typed. Its fields are the keys of [`Self::OPTIONS`] (a test holds it).
     type Options: DeserializeOwned + Send + Sync;
 
@@ -358,6 +360,8 @@ pub trait AnyDriver: Send + Sync {
     fn options(&self) -> &'static [OptionSpec];
     /// See [`Driver::CREATES`].
     fn creates(&self) -> bool;
+    /// See [`Driver::LOCAL`].
+    fn is_local(&self) -> bool;
     /// Pure. All problems of complete, normalised values, beyond those of single options.
     fn check(&self, values: &OptionValues) -> Vec<OptionProblem>;
     /// See [`Driver::lookup`].
@@ -447,6 +451,9 @@ impl<D: Driver> AnyDriver for D {
     }
     fn creates(&self) -> bool {
         D::CREATES
+    }
+    fn is_local(&self) -> bool {
+        D::LOCAL
     }
     fn check(&self, values: &OptionValues) -> Vec<OptionProblem> {
         match typed::<D>(values) {

@@ -307,6 +307,7 @@ impl ConfigFile {
         }
         if driver_name == "generic" {
             let port = record.engine.as_ref().map(|e| e.spec.port).filter(|port| *port != 0);
+            let port = port.map(|port| record.instance.as_ref().map_or(port, |instance| instance.engine_at(port).1));
             if let Some(port) = port {
                 put(driver, "EnginePort", Value::from(port));
             } else if get(driver, "EnginePort").is_none() {

@@ -38,6 +38,20 @@ pub(crate) fn cache() -> PathBuf {
     Path::new(&home).join(".cache/machine-lab")
 }
 
+/// The image of virtual machines, built when it is not there or its recipe has changed.
+pub(crate) fn vm_image() -> PathBuf {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/lab-vm-image.sh");
+    let recipe = machine::digest::sha256_hex(&fs::read(script).unwrap());
+    let image = cache().join(format!("debian-12-{}.qcow2", &recipe[..12]));
+    fs::create_dir_all(cache()).unwrap();
+    let lock = fs::File::create(cache().join("vm-image.lock")).unwrap();
+    lock.lock().unwrap();
+    if !image.exists() {
+        Said::of(&Command::new("sh").arg(script).arg(&image).output().unwrap()).ok();
+    }
+    image
+}
+
 /// How a program ended, and what it said.
 #[derive(Debug)]
 pub(crate) struct Said {

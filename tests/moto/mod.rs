@@ -148,7 +148,7 @@ impl Moto {
 
     /// Whether signatures and policies count from now on.
     pub(crate) fn check_signatures(&self, on: bool) {
-        self.post("/moto-api/reset-auth", "", if on { "0" } else { "inf" });
+        self.post("/moto-api/reset-auth", "", if on { "0" } else { "1000000000" });
     }
 
     /// Calls a service, as nobody in particular.
@@ -164,10 +164,11 @@ impl Moto {
 
     fn post(&self, path: &str, headers: &str, body: &str) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let kind = if path == "/" { "application/x-www-form-urlencoded" } else { "text/plain" };
         write!(
             stream,
             "POST {path} HTTP/1.1\r\nhost: 127.0.0.1:{}\r\nconnection: close\r\n{headers}\
-             content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{body}",
+             content-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}",
             self.port,
             body.len()
         )
@@ -179,29 +180,37 @@ impl Moto {
         body.to_owned()
     }
 
-    /// Ids of all instances that are not gone.
-    pub(crate) fn instances(&self) -> Vec<String> {
+    /// Ids of all instances of a machine, or of all machines, that are not gone.
+    pub(crate) fn instances(&self, of: &str) -> Vec<String> {
         let states = ["pending", "running", "stopping", "stopped"];
         let filter: String = (1..).zip(states).map(|(n, state)| format!("&Filter.1.Value.{n}={state}")).collect();
-        let answer = self.ec2(&format!("Action=DescribeInstances&Filter.1.Name=instance-state-name{filter}"));
+        let named =
+            if of.is_empty() { String::new() } else { format!("&Filter.2.Name=tag:Name&Filter.2.Value.1={of}") };
+        let answer = self.ec2(&format!("Action=DescribeInstances&Filter.1.Name=instance-state-name{filter}{named}"));
         texts(&answer, "instanceId")
     }
 
-    /// Names of all key pairs.
-    pub(crate) fn keys(&self) -> Vec<String> {
-        texts(&self.ec2("Action=DescribeKeyPairs"), "keyName")
-    }
-
-    /// Names of all security groups but those that are there of themselves.
-    pub(crate) fn groups(&self) -> Vec<String> {
-        let mut names = texts(&self.ec2("Action=DescribeSecurityGroups"), "groupName");
-        names.retain(|name| name != "default");
+    /// Names of all key pairs, or of those made for a machine.
+    pub(crate) fn keys(&self, of: &str) -> Vec<String> {
+        let mut names = texts(&self.ec2("Action=DescribeKeyPairs"), "keyName");
+        names.retain(|name| of.is_empty() || name.starts_with(&format!("machine-{of}-")));
         names
     }
 
-    /// All volumes that our instances have.
-    pub(crate) fn volumes(&self) -> Vec<String> {
-        texts(&self.ec2("Action=DescribeVolumes&Filter.1.Name=tag-key&Filter.1.Value.1=machine:owner"), "volumeId")
+    /// Names of all security groups but those that are there of themselves, or of those made for a machine.
+    pub(crate) fn groups(&self, of: &str) -> Vec<String> {
+        let mut names = texts(&self.ec2("Action=DescribeSecurityGroups"), "groupName");
+        names.retain(|name| name != "default" && (of.is_empty() || name.starts_with(&format!("machine-{of}-"))));
+        names
+    }
+
+    /// All volumes that our instances have, or those of a machine.
+    pub(crate) fn volumes(&self, of: &str) -> Vec<String> {
+        let filter = match of {
+            "" => "Filter.1.Name=tag-key&Filter.1.Value.1=machine:owner".to_owned(),
+            of => format!("Filter.1.Name=tag:Name&Filter.1.Value.1={of}"),
+        };
+        texts(&self.ec2(&format!("Action=DescribeVolumes&{filter}")), "volumeId")
     }
 
     /// The single-port rules of a group, as `22 10.0.0.0/8`.
@@ -221,10 +230,10 @@ impl Moto {
         rules
     }
 
-    /// That nothing of ours is left.
+    /// That nothing is left of a machine, or of all.
     #[track_caller]
-    pub(crate) fn assert_empty(&self, when: &str) {
-        let left = (self.instances(), self.keys(), self.groups(), self.volumes());
+    pub(crate) fn assert_empty(&self, of: &str, when: &str) {
+        let left = (self.instances(of), self.keys(of), self.groups(of), self.volumes(of));
         assert_eq!(left, Default::default(), "left: instances, key pairs, groups, volumes: {when}");
     }
 }

@@ -119,7 +119,8 @@ impl Proxy {
         }
     }
 
-    fn note_hit(&self) {
+    /// Lets those go on who wait.
+    pub(crate) fn note_hit(&self) {
         self.state().hit = true;
         self.state.1.notify_all();
     }

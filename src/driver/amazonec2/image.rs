@@ -60,7 +60,7 @@ pub(super) async fn architecture(api: &Api, instance_type: &str) -> Result<Archi
     let ask = Params::new("DescribeInstanceTypes").list("InstanceType", [instance_type]);
     let answer = match api.call(&format!("looking up the instance type `{instance_type}`"), ask).await {
         Ok(answer) => answer,
-        Err(e) if matches!(e.code(), "UnauthorizedOperation" | "InvalidAction" | "UnknownAction") => {
+        Err(e) if matches!(e.code(), "UnauthorizedOperation" | "AccessDenied" | "InvalidAction" | "UnknownAction") => {
             return Ok(Architecture::by_name(instance_type));
         }
         Err(e) if e.code() == "InvalidInstanceType" => return Err(unknown_type(api, instance_type, e).await),

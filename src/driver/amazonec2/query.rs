@@ -67,12 +67,13 @@ impl Params {
     }
 }
 
-/// As RFC 3986 has it; what AWS takes everywhere.
+/// As forms are written.
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => out.push(char::from(byte)),
+            b' ' => out.push('+'),
             _ => out.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -230,7 +231,7 @@ mod tests {
             .maybe("NextToken", None)
             .maybe("Other", Some(""));
         let want = "Action=DescribeImages&Version=2016-11-15&Owner.1=099720109477&Filter.1.Name=name\
-            &Filter.1.Value.1=ubuntu%2Fimages%2F%2A&Filter.1.Value.2=%C3%A4%20b";
+            &Filter.1.Value.1=ubuntu%2Fimages%2F%2A&Filter.1.Value.2=%C3%A4+b";
         assert_eq!(params.form("2016-11-15"), want);
     }
 }

@@ -3,15 +3,11 @@
 use super::options::Options;
 use crate::{
     driver::{DriverContext, DriverError},
-    http::{Limiter, Method, Reply, Request, Service, Url},
+    http::{Method, Reply, Request, Service, Url},
     secret::Revealed,
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
-use std::{sync::LazyLock, time::Duration};
-
-/// The provider takes 250 requests in a minute; a few less leave room for others who use the token.
-static SERVICE: LazyLock<Service> = LazyLock::new(|| Service::new(Limiter::new(Duration::from_millis(260), 20, 8)));
 
 /// More than this in one page the provider does not send.
 const PAGE: &str = "200";
@@ -21,6 +17,7 @@ const PAGES: u32 = 500;
 /// What requests for one account are made with.
 pub(super) struct Account {
     base: Url,
+    service: Service,
     token: Revealed,
 }
 
@@ -36,13 +33,13 @@ pub(super) struct Refusal {
 
 impl Account {
     /// The account that the token is of.
-    pub(super) async fn of(cx: &DriverContext<'_>, options: &Options) -> Result<Self, DriverError> {
+    pub(super) async fn of(service: &Service, cx: &DriverContext<'_>, options: &Options) -> Result<Self, DriverError> {
         let base = options.url().map_err(|why| DriverError::Refused {
             doing: "reading the options".to_owned(),
             why,
             help: "correct `endpoint`".to_owned(),
         })?;
-        Ok(Self { base, token: cx.reveal(&options.token()).await? })
+        Ok(Self { base, service: service.clone(), token: cx.reveal(&options.token()).await? })
     }
 
     fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> Request {
@@ -55,7 +52,7 @@ impl Account {
     }
 
     async fn send(&self, doing: &str, request: &Request) -> Result<Reply, DriverError> {
-        SERVICE.send(request).await.map_err(|e| DriverError::unanswered(doing, &e))
+        self.service.send(request).await.map_err(|e| DriverError::unanswered(doing, &e))
     }
 
     /// What is there; `None` when it is not.

@@ -32,10 +32,9 @@ pub(super) async fn settled(actor: &Actor<'_>, tag: &Tag) -> Result<Option<Dropl
             return Ok(Some(first.clone()));
         }
         let since = asked.map(|asked| SystemClock.now().0.saturating_sub(asked));
-        // A clock that was set back must not let us wait for ever.
-        let waiting = since
-            .and_then(|since| u64::try_from(since).ok())
-            .is_some_and(|since| Duration::from_secs(since) < actor.pauses.settle);
+        // Seconds are whole ones, so one more than there are. A clock that was set back must not let us wait for ever.
+        let since = since.and_then(|since| u64::try_from(since).ok()).map(Duration::from_secs);
+        let waiting = since.is_some_and(|since| since <= actor.pauses.settle);
         if !waiting {
             return Ok(None);
         }
@@ -127,15 +126,21 @@ async fn make(actor: &Actor<'_>, options: &Options, tag: &Tag, prepared: &Prepar
         Some(vpc) => Some(advice::vpc(account, vpc, &options.region).await?),
         None => None,
     };
-    let key = if let Some(public) = &prepared.own {
-        fault::pass("digitalocean.key", cx.machine.as_str());
-        let key = Key::ensure(account, tag, public).await?;
-        fault::pass("digitalocean.key.done", cx.machine.as_str());
+    let theirs = match options.fingerprint() {
+        Some(fingerprint) => Some(Key::get(account, fingerprint).await?),
+        None => None,
+    };
+    let login = theirs.as_ref().map(|key| key.public_key.as_str()).or(prepared.own.as_deref()).unwrap_or_default();
+    let data = user_data(cx, options, prepared, login)?;
+    let key = if let Some(key) = theirs {
         key
     } else {
-        Key::get(account, options.fingerprint().unwrap_or_default()).await?
+        fault::pass("digitalocean.key", cx.machine.as_str());
+        let key = Key::ensure(account, tag, login).await?;
+        fault::pass("digitalocean.key.done", cx.machine.as_str());
+        key
     };
-    let wanted = wanted(cx, options, tag, prepared, &key, vpc.as_deref())?;
+    let wanted = wanted(cx, options, tag, &data, &key, vpc.as_deref());
     let tags = options.tags().into_iter().map(str::to_owned).collect();
     Note { asked: Some(SystemClock.now().0), tags, ..Note::default() }.save(cx)?;
     (cx.progress)(&format!("creating a droplet ({} in {})", options.size, options.region));
@@ -150,7 +155,12 @@ async fn make(actor: &Actor<'_>, options: &Options, tag: &Tag, prepared: &Prepar
             Note::default().save(cx)?;
             return Err(e);
         }
-        Err(e) => return Err(e),
+        Err(e) => {
+            // From now on it may still appear, however long the answer was waited for.
+            let note = Note::load(cx)?;
+            Note { asked: Some(SystemClock.now().0), ..note }.save(cx)?;
+            return Err(e);
+        }
     };
     Note::default().save(cx)?;
     // Nothing shall be left of what could not be; who tries again makes it again. What cannot be removed now is by `rm`.
@@ -170,16 +180,13 @@ fn unborn(tag: &Tag) -> Instance {
     }
 }
 
-/// The request for a droplet.
-fn wanted(
+/// What the droplet is told at its first boot.
+fn user_data(
     cx: &DriverContext<'_>,
     options: &Options,
-    tag: &Tag,
     prepared: &Prepared,
-    key: &Key,
-    vpc: Option<&str>,
-) -> Result<Value, DriverError> {
-    let login = prepared.own.as_deref().unwrap_or(&key.public_key);
+    login: &str,
+) -> Result<String, DriverError> {
     let boot = FirstBoot {
         hostname: cx.machine.as_str(),
         user: &options.ssh_user,
@@ -197,6 +204,11 @@ fn wanted(
         let why = format!("with what the machine needs itself it is {} B, and DigitalOcean takes 64 KiB", data.len());
         return Err(problem(why, "let it fetch what is large from elsewhere"));
     }
+    Ok(data)
+}
+
+/// The request for a droplet.
+fn wanted(cx: &DriverContext<'_>, options: &Options, tag: &Tag, data: &str, key: &Key, vpc: Option<&str>) -> Value {
     let image = options.image.parse::<u64>().map_or_else(|_| json!(options.image), |id| json!(id));
     let mut tags = options.tags();
     tags.push(tag.as_str());
@@ -215,7 +227,7 @@ fn wanted(
     if let Some(vpc) = vpc {
         wanted["vpc_uuid"] = json!(vpc);
     }
-    Ok(wanted)
+    wanted
 }
 
 fn read_user_data(path: &str) -> Result<Vec<u8>, DriverError> {

@@ -16,7 +16,7 @@ mod tag;
 use super::{Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, files, generic, keys};
 use crate::{
     fault,
-    http::{Awaited, Pace, poll},
+    http::{Awaited, Limiter, Pace, Service, poll},
     record::{Instance, OptionValues, Power, SshEndpoint},
 };
 use account::{Account, Refusal};
@@ -27,12 +27,13 @@ use key::Key;
 use note::Note;
 pub use options::Options;
 use serde_json::{Map, Value, json};
-use std::{collections::BTreeSet, path::PathBuf, time::Duration};
+use std::{collections::BTreeSet, path::PathBuf, sync::LazyLock, time::Duration};
 use tag::Tag;
 
 /// The driver.
 pub struct DigitalOcean {
     pauses: Pauses,
+    service: LazyLock<Service>,
 }
 
 /// How long it waits between looks, and for what may still appear.
@@ -45,16 +46,20 @@ pub struct Pauses {
 }
 
 /// The one in the table of drivers.
-pub static REMOTE: DigitalOcean = DigitalOcean::new(Pauses {
-    pace: Pace { first: Duration::from_secs(1), most: Duration::from_secs(10) },
-    settle: Duration::from_secs(45),
-});
+pub static REMOTE: DigitalOcean = DigitalOcean::new(
+    Pauses {
+        pace: Pace { first: Duration::from_secs(1), most: Duration::from_secs(10) },
+        settle: Duration::from_secs(45),
+    },
+    // 250 requests in a minute are taken; a few less leave room for others who use the token.
+    || Service::new(Limiter::new(Duration::from_millis(260), 20, 8)),
+);
 
 impl DigitalOcean {
-    /// One of another patience, for a provider that is nearer.
+    /// One of another patience, and within other limits, for a provider that is nearer.
     #[must_use]
-    pub const fn new(pauses: Pauses) -> Self {
-        Self { pauses }
+    pub const fn new(pauses: Pauses, service: fn() -> Service) -> Self {
+        Self { pauses, service: LazyLock::new(service) }
     }
 }
 
@@ -82,14 +87,14 @@ impl Driver for DigitalOcean {
     }
 
     async fn find(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {
-        let account = Account::of(cx, options).await?;
+        let account = Account::of(&self.service, cx, options).await?;
         let actor = Actor { cx, account: &account, pauses: self.pauses };
         let droplet = create::settled(&actor, &Tag::of(cx)).await?;
         droplet.map(|droplet| instance(cx, options, &droplet, None)).transpose()
     }
 
     async fn create(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Instance, DriverError> {
-        let account = Account::of(cx, options).await?;
+        let account = Account::of(&self.service, cx, options).await?;
         create::create(&Actor { cx, account: &account, pauses: self.pauses }, options).await
     }
 
@@ -99,7 +104,7 @@ impl Driver for DigitalOcean {
         instance: &Instance,
         options: &Options,
     ) -> Result<Instance, DriverError> {
-        let account = Account::of(cx, options).await?;
+        let account = Account::of(&self.service, cx, options).await?;
         let actor = Actor { cx, account: &account, pauses: self.pauses };
         let droplet = there(&account, cx, instance).await?;
         let id = droplet.id;
@@ -129,7 +134,7 @@ impl Driver for DigitalOcean {
         instance: &Instance,
         options: &Options,
     ) -> Result<Power, DriverError> {
-        let account = Account::of(cx, options).await?;
+        let account = Account::of(&self.service, cx, options).await?;
         Ok(look(&account, cx, instance).await?.map_or(Power::Gone, |droplet| droplet.power()))
     }
 
@@ -140,7 +145,7 @@ impl Driver for DigitalOcean {
         options: &Options,
         action: PowerAction,
     ) -> Result<Instance, DriverError> {
-        let account = Account::of(cx, options).await?;
+        let account = Account::of(&self.service, cx, options).await?;
         let actor = Actor { cx, account: &account, pauses: self.pauses };
         let id = there(&account, cx, instance).await?.id;
         let droplet = match action {
@@ -165,7 +170,7 @@ impl Driver for DigitalOcean {
     }
 
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, options: &Options) -> Result<(), DriverError> {
-        let account = Account::of(cx, options).await?;
+        let account = Account::of(&self.service, cx, options).await?;
         let actor = Actor { cx, account: &account, pauses: self.pauses };
         let tag = Tag::of(cx);
         // By its number, since one that docker-machine made has no tag; and by the tag, since no number may be known.

@@ -91,6 +91,7 @@ impl Driver for Nspawn {
         .in_place(),
     ];
     const CREATES: bool = true;
+    const LOCAL: bool = true;
     type Options = Options;
 
     fn check(options: &Options) -> Vec<OptionProblem> {

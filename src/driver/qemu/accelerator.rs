@@ -9,6 +9,7 @@ use super::{
 use crate::{
     digest::sha256_hex_of,
     driver::{DriverError, files},
+    fault,
 };
 use serde::{Deserialize, Serialize};
 use std::{fs, io, path::Path, time::Duration};
@@ -59,7 +60,11 @@ pub(super) async fn choose(
     progress: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Accelerator, DriverError> {
     if let Some(given) = Accelerator::parse(wanted) {
-        return if given == Accelerator::Kvm { device().map(|()| given).map_err(unusable) } else { Ok(given) };
+        return if given == Accelerator::Kvm {
+            device().map(|()| given).map_err(|why| unusable(&why))
+        } else {
+            Ok(given)
+        };
     }
     // Another processor than ours can only be emulated.
     let Some(native) = Accelerator::of(std::env::consts::OS).filter(|_| arch == Arch::here()) else {
@@ -132,7 +137,7 @@ fn device() -> Result<(), String> {
     })
 }
 
-fn unusable(why: String) -> DriverError {
+fn unusable(why: &str) -> DriverError {
     let help = if why.contains("may not") {
         "join its group, log in again, and run the same command:\n  sudo usermod --append --groups kvm \"$USER\""
     } else {
@@ -155,7 +160,7 @@ async fn probe(place: &Place, accelerator: Accelerator, arch: Arch) -> Result<Op
     let arguments = ["-accel", accelerator.argument(), "-m", "64", "-nodefaults", "-display", "none", "-no-reboot"];
     let run = Program::new(arch.program(), "trying the accelerator")
         .args(arguments)
-        .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-drive", "format=raw,read-only=on,file=probe.img"])
+        .args(["-device", "isa-debug-exit,iobase=0xf4,iosize=1", "-drive", "format=raw,file=probe.img"])
         .within(&place.base)
         .run();
     let why = match timeout(PROBE, run).await {
@@ -166,7 +171,9 @@ async fn probe(place: &Place, accelerator: Accelerator, arch: Arch) -> Result<Op
         Ok(Err(other)) => return Err(other),
         Ok(Ok(_)) => Some("a small guest ended at once".to_owned()),
     };
-    fs::remove_file(&disk).map_err(files::because("removing", &disk))?;
+    fault::point("qemu.remove", &disk)
+        .and_then(|()| fs::remove_file(&disk))
+        .map_err(files::because("removing", &disk))?;
     Ok(why)
 }
 
@@ -220,7 +227,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let tcg = choose(&place(dir.path()), "tcg", Arch::here(), &|_| ()).await;
         assert_eq!(tcg.unwrap(), Accelerator::Tcg);
-        let error = unusable("there is no /dev/kvm".to_owned());
+        let error = unusable("there is no /dev/kvm");
         assert_eq!(error.to_string(), "kvm cannot be used: there is no /dev/kvm");
     }
 }

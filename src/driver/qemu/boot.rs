@@ -184,15 +184,14 @@ async fn booted(
 ) -> Result<Came, DriverError> {
     let most = if accelerator == Accelerator::Tcg { EMULATED } else { BOOT };
     let up = async {
-        let (host, port, own) = match record.ports {
-            Some(ports) => ("127.0.0.1".to_owned(), ports.ssh, None),
-            None => match options.address.as_deref().and_then(cidr) {
-                Some((address, _)) => (address.to_string(), 22, None),
-                None => {
-                    let address = told(folder).await;
-                    (address.clone(), 22, Some(address))
-                }
-            },
+        let given = options.address.as_deref().and_then(cidr);
+        let (host, port, own) = match (record.ports, given) {
+            (Some(ports), _) => ("127.0.0.1".to_owned(), ports.ssh, None),
+            (None, Some((address, _))) => (address.to_string(), 22, None),
+            (None, None) => {
+                let address = told(folder).await;
+                (address.clone(), 22, Some(address))
+            }
         };
         answers(&host, port).await;
         own

@@ -81,3 +81,57 @@ async fn an_image_that_refers_to_another_file_is_refused() {
     let error = ensure(&place(dir.path()), &Image::File(path), None, Arch::X86_64, &|_| ()).await.unwrap_err();
     assert!(error.to_string().ends_with("it is only a part of an image, and refers to another file"), "{error}");
 }
+
+/// Serves one file at every path, for as long as it is asked.
+async fn served(content: &'static [u8]) -> String {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut asked = [0; 2048];
+            let _ = stream.read(&mut asked).await;
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", content.len());
+            let _ = stream.write_all(&[head.as_bytes(), content].concat()).await;
+        }
+    });
+    format!("http://{address}/x.img")
+}
+
+#[tokio::test]
+async fn an_image_from_a_url_is_fetched_once_and_only_when_it_is_the_one_that_is_meant() {
+    let dir = tempfile::tempdir().unwrap();
+    let url = served(b"an image").await;
+    let get = async |checksum: &str| {
+        ensure(&place(dir.path()), &Image::Url(url.clone()), Some(checksum), Arch::X86_64, &|_| ()).await
+    };
+    let error = get(&sha256_hex(b"another")).await.unwrap_err();
+    assert!(error.to_string().contains("is not what was asked for"), "{error}");
+    let first = get(&sha256_hex(b"an image")).await.unwrap();
+    assert_eq!(fs::read(&first).unwrap(), b"an image");
+    let gone = Image::Url("http://127.0.0.1:9/x.img".to_owned());
+    let again = ensure(&place(dir.path()), &gone, Some(&sha256_hex(b"an image")), Arch::X86_64, &|_| ()).await;
+    assert_eq!(again.unwrap(), first, "what is there needs no network");
+}
+
+#[tokio::test]
+async fn the_newest_known_image_serves_when_its_publisher_does_not_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = place(dir.path());
+    let preset = |url: &str| Image::Preset {
+        name: "debian-12",
+        url: url.to_owned(),
+        file: "x.img".to_owned(),
+        sums: "http://127.0.0.1:9/SHA512SUMS".to_owned(),
+    };
+    let get = async |sum: Option<&str>, url: &str, said: &std::sync::Mutex<Vec<String>>| {
+        let tell = |line: &str| said.lock().unwrap().push(line.to_owned());
+        ensure(&place, &preset(url), sum, Arch::X86_64, &tell).await
+    };
+    let said = std::sync::Mutex::new(Vec::new());
+    let url = served(b"an image").await;
+    let first = get(Some(&sha256_hex(b"an image")), &url, &said).await.unwrap();
+    assert_eq!(newest(&place, "debian-12-x86_64"), Some(first));
+    assert_eq!(newest(&place, "debian-1"), None);
+    assert_eq!(newest(&place, "fedora-43-x86_64"), None);
+}

@@ -63,6 +63,7 @@ impl Driver for Qemu {
     const ABOUT: &'static str = "virtual machines on this computer, from cloud images";
     const OPTIONS: &'static [OptionSpec] = options::OPTIONS;
     const CREATES: bool = true;
+    const LOCAL: bool = true;
     type Options = Options;
 
     fn check(options: &Options) -> Vec<OptionProblem> {
@@ -196,12 +197,11 @@ async fn erase(place: &Place, folder: &Folder) -> Result<(), DriverError> {
 /// What the store is told of a machine.
 fn instance(cx: &DriverContext<'_>, folder: &Folder, record: &Record, options: &Options) -> Instance {
     let local = || "127.0.0.1".to_owned();
-    let (address, port, url) = match record.ports {
-        Some(ports) => (local(), ports.ssh, Some(format!("tcp://{}", host_port(&local(), ports.engine)))),
-        None => {
-            let given = options.address.as_deref().and_then(|text| Some(text.split_once('/')?.0.to_owned()));
-            (given.or_else(|| record.address.clone()).unwrap_or_default(), 22, None)
-        }
+    let (address, port, url) = if let Some(ports) = record.ports {
+        (local(), ports.ssh, Some(format!("tcp://{}", host_port(&local(), ports.engine))))
+    } else {
+        let given = options.address.as_deref().and_then(|text| Some(text.split_once('/')?.0.to_owned()));
+        (given.or_else(|| record.address.clone()).unwrap_or_default(), 22, None)
     };
     Instance {
         id: folder.id.clone(),

@@ -3,7 +3,7 @@
 use crate::driver::DriverError;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::{path::Path, time::Duration};
+use std::{os::fd::AsRawFd, path::Path, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, ReadHalf, WriteHalf, split},
     net::UnixStream,
@@ -44,7 +44,6 @@ impl Qmp {
                 return UnixStream::connect(&path).await;
             }
             // A shorter way to the same: the folder as one of our open files.
-            use std::os::fd::AsRawFd;
             let open = std::fs::File::open(folder)?;
             UnixStream::connect(format!("/proc/self/fd/{}/{socket}", open.as_raw_fd())).await
         };

@@ -44,6 +44,7 @@ impl Driver for VirtualBox {
     const ABOUT: &'static str = "VMs of VirtualBox on this computer, from cloud images or boot2docker";
     const OPTIONS: &'static [OptionSpec] = options::TABLE;
     const CREATES: bool = true;
+    const LOCAL: bool = true;
     type Options = Options;
 
     fn check(options: &Options) -> Vec<OptionProblem> {
