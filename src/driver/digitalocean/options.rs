@@ -163,10 +163,12 @@ impl Options {
         self.access_token.clone().unwrap_or_else(|| Secret::Env(TOKEN.to_owned()))
     }
 
-    /// The user's own tags. docker-machine took blanks and empty ones.
+    /// The user's own tags. docker-machine took them in one text, with commas, blanks and empty ones.
     pub(super) fn tags(&self) -> Vec<&str> {
         let mut tags = Vec::new();
-        for tag in self.tags.iter().flatten().map(|tag| tag.trim()).filter(|tag| !tag.is_empty()) {
+        for tag in
+            self.tags.iter().flatten().flat_map(|tags| tags.split(',')).map(str::trim).filter(|tag| !tag.is_empty())
+        {
             if !tags.contains(&tag) {
                 tags.push(tag);
             }
@@ -290,5 +292,7 @@ mod tests {
     #[test]
     fn tags_are_read_as_docker_machine_did() {
         assert_eq!(of(json!({"tags": [" a", " b", "", "a"]})).tags(), ["a", "b"]);
+        let one = of(json!({"tags": [" a, b,"]}));
+        assert_eq!((one.tags(), one.problems()), (vec!["a", "b"], Vec::new()), "as its flag is given");
     }
 }
