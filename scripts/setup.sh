@@ -38,6 +38,7 @@ if [ "${1-}" = tests ]; then
     need age age
     need git git
     need jq jq
+    [ "$(dpkg-query -W -f '${Status}' python3-venv 2>/dev/null)" = 'install ok installed' ] || missing="$missing python3-venv"
     need qemu-system-x86_64 qemu-system-x86
     need qemu-img qemu-utils
     need isoinfo genisoimage

@@ -1,8 +1,7 @@
 //! Who we are at AWS, found where its own tools look, in their order; nothing else is asked before it is needed.
 //!
-//! 1. `access-key` and `secret-key`, 2. `profile`, 3. the environment, 4. a web identity, 5. the profile of the
-//! environment or the default one, 6. the container, 7. the instance we run on. A program for the last would hang where
-//! there is none, so it has a second.
+//! These are `access-key` and `secret-key`, `profile`, the environment, a web identity, the profile of the environment or the
+//! default one, the container, the instance we run on. To ask for the last would hang where there is none, so it has a second.
 
 use super::{
     error::ApiError,
@@ -30,7 +29,7 @@ pub(super) struct Credentials {
     pub(super) token: Option<Revealed>,
     /// When the session ends.
     pub(super) expires: Option<OffsetDateTime>,
-    /// For people, as `profile `work``.
+    /// For people, as ``profile `work` ``.
     pub(super) from: String,
 }
 
@@ -197,7 +196,7 @@ impl Search<'_> {
                 Way::WebIdentity { role, file } => self.web_identity(&role, &file).await,
                 Way::Process(line) => {
                     let said = self.cx.reveal(&Secret::Command(SecretCommand::Line(line))).await?;
-                    session::printed(&said, from)
+                    session::printed(&said, &from)
                 }
                 Way::Login => {
                     let words = ["aws", "configure", "export-credentials", "--profile", &name, "--format", "process"];
@@ -209,7 +208,7 @@ impl Search<'_> {
                                 "install the AWS CLI (version 2), and log in:\n  aws sso login --profile {name}"
                             ),
                         })?;
-                    session::printed(&said, from)
+                    session::printed(&said, &from)
                 }
                 Way::Nothing => Err(wrong(format!("{from} says nothing about any"))),
             }
@@ -227,22 +226,18 @@ impl Search<'_> {
         if let Some(kept) = cache.get(&key).filter(|kept| kept.expires.is_none_or(|end| end - session::now() > LEAST)) {
             return Ok(Some(kept.clone()));
         }
-        let begun = begin.await?;
-        if let Some(begun) = &begun {
-            cache.insert(key, begun.clone());
+        let new = begin.await?;
+        if let Some(new) = &new {
+            cache.insert(key, new.clone());
         }
-        Ok(begun)
+        Ok(new)
     }
 
     async fn assume(&self, role: &Role, base: Credentials, from: String) -> Result<Credentials, DriverError> {
         let key = format!("{} {} {:?}", base.access_key, role.arn, role.external_id);
         let begin = async {
             let params = session(Params::new("AssumeRole"), role).maybe("ExternalId", role.external_id.as_deref());
-            let answer = self
-                .sts(Some(base))
-                .map_err(DriverError::from)?
-                .call(&format!("assuming the role `{}`", role.arn), params)
-                .await;
+            let answer = self.sts(Some(base))?.call(&format!("assuming the role `{}`", role.arn), params).await;
             session::assumed(&answer?, "AssumeRoleResult", from).map(Some)
         };
         Ok(self.kept(key, begin).await?.expect("a session is begun or it is an error"))

@@ -14,7 +14,7 @@ pub(super) struct ApiError {
     pub(super) service: &'static str,
     /// Where.
     pub(super) region: String,
-    /// Where the credentials are from, as `profile `work``.
+    /// Where the credentials are from, as ``profile `work` ``.
     pub(super) who: String,
     /// What came back.
     pub(super) cause: Cause,

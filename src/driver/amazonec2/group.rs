@@ -42,15 +42,14 @@ pub(super) async fn ensure(
     let there = find(api, vpc, options.groups()).await?;
     for name in options.groups() {
         let known = there.iter().find(|group| group.text("groupName") == name || group.text("groupId") == name);
-        let group = match known {
-            Some(group) => group.clone(),
-            None => {
-                if options.allow().is_empty() || options.security_group_readonly || name.starts_with("sg-") {
-                    return Err(absent(name, vpc));
-                }
-                let tags = vec![(tag::STORE.to_owned(), cx.store_id.to_owned())];
-                make(api, cx, vpc, name, tags).await?
+        let group = if let Some(group) = known {
+            group.clone()
+        } else {
+            if options.allow().is_empty() || options.security_group_readonly || name.starts_with("sg-") {
+                return Err(absent(name, vpc));
             }
+            let tags = vec![(tag::STORE.to_owned(), cx.store_id.to_owned())];
+            make(api, cx, vpc, name, tags).await?
         };
         if group.tag(tag::STORE) == Some(cx.store_id) {
             reconcile(api, options, &group, false).await?;

@@ -187,7 +187,7 @@ impl Region<'_> {
         let seen = self
             .wait(id, "the start of the instance", Duration::from_mins(5), up)
             .await
-            .map_err(|e| self.no_address(id, e))?;
+            .map_err(|e| no_address(id, e))?;
         match seen {
             Some(seen) if up(&seen) => Ok(seen),
             Some(seen) => {
@@ -205,19 +205,6 @@ impl Region<'_> {
         }
     }
 
-    /// One that runs and never gets a public address is in a subnet that gives none.
-    fn no_address(&self, id: &str, e: DriverError) -> DriverError {
-        match e {
-            DriverError::Refused { doing, why, .. } if why.contains("it is running") => DriverError::Refused {
-                doing,
-                why: format!("the instance `{id}` runs and has no public address"),
-                help: "choose a subnet that gives one, or reach it inside the VPC: `use-private-address: true`"
-                    .to_owned(),
-            },
-            other => other,
-        }
-    }
-
     /// What is said of an instance that is recorded and is not there.
     pub(super) fn gone(&self, id: &str) -> DriverError {
         DriverError::Refused {
@@ -225,6 +212,18 @@ impl Region<'_> {
             why: format!("there is none in region `{}` any more", self.api.region),
             help: "apply again: it is made anew; or remove the machine".to_owned(),
         }
+    }
+}
+
+/// One that runs and never gets a public address is in a subnet that gives none.
+fn no_address(id: &str, e: DriverError) -> DriverError {
+    match e {
+        DriverError::Refused { doing, why, .. } if why.contains("it is running") => DriverError::Refused {
+            doing,
+            why: format!("the instance `{id}` runs and has no public address"),
+            help: "choose a subnet that gives one, or reach it inside the VPC: `use-private-address: true`".to_owned(),
+        },
+        other => other,
     }
 }
 

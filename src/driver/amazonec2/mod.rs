@@ -244,13 +244,12 @@ impl Driver for AmazonEc2 {
         let region = self.region(cx, options).await?;
         let id = instance.id.as_str();
         match action {
-            PowerAction::Start => region.start(id).await?,
             PowerAction::Stop => region.stop(id, false).await?,
             PowerAction::Kill => region.stop(id, true).await?,
             PowerAction::Restart if region.there(id).await?.power() == Power::Running => {
-                region.reboot(instance).await?
+                region.reboot(instance).await?;
             }
-            PowerAction::Restart => region.start(id).await?,
+            PowerAction::Start | PowerAction::Restart => region.start(id).await?,
         }
         let seen = match action {
             PowerAction::Start | PowerAction::Restart => region.wait_running(id).await?,

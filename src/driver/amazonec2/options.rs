@@ -11,6 +11,7 @@ use crate::{
 use serde::Deserialize;
 
 /// The options, typed.
+#[expect(clippy::struct_excessive_bools, reason = "each is an option of its own, as docker-machine has it")]
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Options {

@@ -12,7 +12,7 @@ use crate::{
     http::{HttpError, Limiter, Method, Reply, Request, Retry, Service, Url, Verdict},
     secret::Revealed,
 };
-use std::{sync::LazyLock, time::Duration};
+use std::{io, sync::LazyLock, time::Duration};
 use time::{OffsetDateTime, format_description::well_known::Rfc2822};
 
 /// Parameters of a call, its action first.
@@ -123,16 +123,14 @@ impl Api {
             if params.once_only { request.once_only() } else { request.repeatable() }
         };
         let looks = ["Describe", "Get", "Assume"].iter().any(|verb| params.action.starts_with(verb));
-        let point = |name| match fault::point(name, params.action) {
-            Err(e) if !looks => {
-                let (host, request) = (self.service.to_owned(), params.action.to_owned());
-                Err(failed(Cause::Http(HttpError::Lost { host, request, why: e.to_string() })))
-            }
-            _ => Ok(()),
+        let point = |name| if looks { Ok(()) } else { fault::point(name, params.action) };
+        let lost = |e: io::Error| {
+            let (host, request) = (self.service.to_owned(), params.action.to_owned());
+            failed(Cause::Http(HttpError::Lost { host, request, why: e.to_string() }))
         };
-        point("amazonec2.call")?;
+        point("amazonec2.call").map_err(lost)?;
         let answer = service.send_with(make).await;
-        point("amazonec2.call.done")?;
+        point("amazonec2.call.done").map_err(lost)?;
         let reply = match answer {
             Ok(reply) => reply,
             // All calls are `POST /`.
@@ -171,9 +169,9 @@ impl Api {
             service: self.service,
             time: &time,
         };
-        let signed =
+        let whole =
             Signed { method: "POST", path: self.url.path(), query: "", headers: &headers, body: body.as_bytes() };
-        let authorization = Revealed::new(signer.authorization(&signed));
+        let authorization = Revealed::new(signer.authorization(&whole));
         let request = request.header("x-amz-date", &time).secret_header("authorization", &authorization);
         match &credentials.token {
             Some(token) => request.secret_header("x-amz-security-token", token),

@@ -8,7 +8,12 @@ use crate::{
     secret::Revealed,
 };
 use serde::Deserialize;
-use std::{collections::BTreeMap, env, fs, io, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    env, fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 /// What the environment says about AWS.
@@ -31,10 +36,10 @@ impl Environment {
             let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
             (name.starts_with("AWS_") && !value.is_empty()).then_some((name, value))
         };
-        Self::new(env::vars_os().filter_map(ours).collect(), env::home_dir().unwrap_or_default())
+        Self::new(env::vars_os().filter_map(ours).collect(), &env::home_dir().unwrap_or_default())
     }
 
-    fn new(variables: BTreeMap<String, String>, home: PathBuf) -> Self {
+    fn new(variables: BTreeMap<String, String>, home: &Path) -> Self {
         let file = |variable: &str, usual: &str| match variables.get(variable) {
             Some(path) => path.strip_prefix("~/").map_or_else(|| path.into(), |rest| home.join(rest)),
             None => home.join(".aws").join(usual),
@@ -109,13 +114,13 @@ impl Printed {
 }
 
 /// What a program has printed.
-pub(super) fn printed(said: &Revealed, from: String) -> Result<Credentials, DriverError> {
+pub(super) fn printed(said: &Revealed, from: &str) -> Result<Credentials, DriverError> {
     let wrong = |why: &str| DriverError::Unprepared {
         what: format!("the program that prints the credentials of {from} {why}"),
         help: "run it as the profile says, and see what it prints: a JSON object with AccessKeyId and SecretAccessKey"
             .to_owned(),
     };
-    let found = Printed::read(said.expose(), from.clone()).ok_or_else(|| wrong("prints something else"))?;
+    let found = Printed::read(said.expose(), from.to_owned()).ok_or_else(|| wrong("prints something else"))?;
     if found.expires.is_some_and(|end| end <= now()) {
         return Err(wrong("prints some that have ended"));
     }
@@ -153,7 +158,10 @@ pub(super) async fn container(environment: &Environment, at: Url) -> Result<Opti
     Ok(reply.and_then(|reply| Printed::read(&reply.text(), "the role of this container".to_owned())))
 }
 
-/// The credentials of the role of the instance we run on, through IMDSv2; `None` when this is no instance, or has none.
+/// Where an instance has its role, and the credentials of that.
+const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
+
+/// The credentials of the role of the instance we run on, through version 2 of its metadata service; `None` when this is no instance, or has none.
 pub(super) async fn instance(at: Url) -> Result<Option<Credentials>, DriverError> {
     let ask = async |request: Request| {
         let reply = Http::shared().once(&request.timeout(METADATA)).await.ok()?;
@@ -164,7 +172,6 @@ pub(super) async fn instance(at: Url) -> Result<Option<Credentials>, DriverError
         let token = Request::new(Method::PUT, url("/latest/api/token")?);
         let token = Revealed::new(ask(token.header("x-aws-ec2-metadata-token-ttl-seconds", "300")).await?);
         let get = |path: &str| Some(Request::get(url(path)?).secret_header("x-aws-ec2-metadata-token", &token));
-        const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
         let role = ask(get(ROLES)?).await?;
         let role = role.lines().next()?.to_owned();
         let text = ask(get(&format!("{ROLES}{role}"))?).await?;
@@ -179,7 +186,7 @@ mod tests {
 
     fn environment(variables: &[(&str, &str)]) -> Environment {
         let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        Environment::new(variables, "/home/u".into())
+        Environment::new(variables, Path::new("/home/u"))
     }
 
     #[test]
@@ -201,11 +208,11 @@ mod tests {
     #[test]
     fn what_a_program_prints_is_read_and_what_has_ended_is_refused() {
         let text = r#"{"Version":1,"AccessKeyId":"ASIA1","SecretAccessKey":"canary","SessionToken":"t","Expiration":"2999-01-01T00:00:00Z"}"#;
-        let found = printed(&Revealed::new(text.to_owned()), "profile `x`".to_owned()).unwrap();
+        let found = printed(&Revealed::new(text.to_owned()), "profile `x`").unwrap();
         assert_eq!((found.access_key.as_str(), found.expires.unwrap().year()), ("ASIA1", 2999));
         let old = text.replace("2999", "2001");
         for wrong in [old.as_str(), "canary", "{\"AccessKeyId\":\"canary\"}"] {
-            let error = printed(&Revealed::new(wrong.to_owned()), "profile `x`".to_owned()).unwrap_err();
+            let error = printed(&Revealed::new(wrong.to_owned()), "profile `x`").unwrap_err();
             assert!(!error.to_string().contains("canary"), "{error}");
         }
     }

@@ -77,9 +77,9 @@ fn canonical(request: &Request<'_>) -> (String, String) {
         .collect();
     headers.sort();
     let names = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
-    let lines: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
+    let lines = headers.iter().map(|(name, value)| format!("{name}:{value}")).collect::<Vec<_>>().join("\n");
     let Request { method, path, query, body, .. } = request;
-    let canonical = format!("{method}\n{path}\n{query}\n{lines}\n{names}\n{}", sha256_hex(body));
+    let canonical = format!("{method}\n{path}\n{query}\n{lines}\n\n{names}\n{}", sha256_hex(body));
     (names, canonical)
 }
 

@@ -38,7 +38,7 @@ impl Element {
                     // The reader has seen that it ends what was begun.
                     let mut done = open.pop().unwrap_or_default();
                     if done.children.is_empty() {
-                        done.text = done.text.trim().to_owned();
+                        done.text = String::from(done.text.trim());
                     } else {
                         done.text.clear();
                     }
@@ -47,13 +47,12 @@ impl Element {
                 Event::Text(part) => top(&mut open).text.push_str(&part.decode().map_err(|e| e.to_string())?),
                 Event::CData(part) => top(&mut open).text.push_str(&part.decode().map_err(|e| e.to_string())?),
                 Event::GeneralRef(name) => {
-                    let one = match name.resolve_char_ref().map_err(|e| e.to_string())? {
-                        Some(c) => c.to_string(),
-                        None => {
-                            let name = name.decode().map_err(|e| e.to_string())?;
-                            let known = quick_xml::escape::resolve_predefined_entity(&name);
-                            known.ok_or_else(|| format!("`&{name};` means nothing"))?.to_owned()
-                        }
+                    let one = if let Some(c) = name.resolve_char_ref().map_err(|e| e.to_string())? {
+                        c.to_string()
+                    } else {
+                        let name = name.decode().map_err(|e| e.to_string())?;
+                        let known = quick_xml::escape::resolve_predefined_entity(&name);
+                        known.ok_or_else(|| format!("`&{name};` means nothing"))?.to_owned()
                     };
                     top(&mut open).text.push_str(&one);
                 }
