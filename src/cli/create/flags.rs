@@ -130,7 +130,9 @@ pub(in crate::cli) fn show(command: Command, words: &[String]) -> Command {
             _ => {}
         }
     }
-    let Some(driver) = asked.and_then(|name| driver::find(&name)) else { return command };
+    // Without a word it is the one that will be used.
+    let asked = asked.filter(|name| !name.is_empty()).unwrap_or_else(|| DEFAULT_DRIVER.to_owned());
+    let Some(driver) = driver::find(&asked) else { return command };
     driver.options().iter().fold(command, |command, spec| command.mut_arg(spec.flag, |arg| arg.hide(false)))
 }
 

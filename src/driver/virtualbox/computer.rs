@@ -29,7 +29,7 @@ fn parse(version: &str) -> Option<(u32, u32)> {
 
 fn old(version: &str) -> DriverError {
     DriverError::Unprepared {
-        what: format!("We support Virtualbox starting with version 5. Your VirtualBox install is {version:?}"),
+        what: format!("VirtualBox {version:?} is too old: 5 or newer is needed"),
         help: "install a newer one from https://www.virtualbox.org/wiki/Downloads".to_owned(),
     }
 }
@@ -48,7 +48,7 @@ pub(super) async fn check(manage: &Manage, cx: &DriverContext<'_>, options: &Opt
         let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         if !processors.is_empty() && !can_virtualize(&processors) {
             return Err(DriverError::Unprepared {
-                what: "This computer doesn't have VT-X/AMD-v enabled. Enabling it in the BIOS is mandatory".to_owned(),
+                what: "this computer's processor offers no VT-x or AMD-V".to_owned(),
                 help: advice::on("VERR_VMX_NO_VMX"),
             });
         }

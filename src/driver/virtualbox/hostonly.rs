@@ -129,7 +129,7 @@ pub(super) async fn ensure(
             if let Some(other) = conflict(&routes, &interfaces, cidr) {
                 return Err(DriverError::Refused {
                     doing: format!("making the host-only network {}/{}", cidr.network(), cidr.prefix),
-                    why: format!("host-only cidr conflicts with the network address of a host interface: {other}"),
+                    why: format!("the interface `{other}` of this computer is in that network already"),
                     help: "give `hostonly-cidr` an address of another network, as `192.168.61.1/24`".to_owned(),
                 });
             }

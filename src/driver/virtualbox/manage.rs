@@ -68,7 +68,7 @@ impl Manage {
     pub(super) fn find() -> Result<Self, DriverError> {
         let places = places(env::consts::OS, |name| env::var_os(name));
         let program = places.into_iter().find(|place| place.is_file()).ok_or_else(|| DriverError::Unprepared {
-            what: "VBoxManage not found. Make sure VirtualBox is installed and VBoxManage is in the path".to_owned(),
+            what: "VBoxManage not found: VirtualBox is not installed, or its folder is not in the path".to_owned(),
             help: "install VirtualBox from https://www.virtualbox.org/wiki/Downloads, or choose another driver: \
                    `machine drivers` lists them"
                 .to_owned(),

@@ -25,22 +25,17 @@ pub(super) const TABLE: &[OptionSpec] = &[
         "SHA-256 or SHA-512 of the image, in hex; needed for a URL",
     )
     .env("VIRTUALBOX_IMAGE_CHECKSUM"),
-    OptionSpec::new("memory", "virtualbox-memory", Kind::Size, "Size of memory for host in MB")
+    OptionSpec::new("memory", "virtualbox-memory", Kind::Size, "Memory, as 2GiB or in MiB")
         .env("VIRTUALBOX_MEMORY_SIZE")
         .default("1024")
         .field("Memory")
         .in_place(),
-    OptionSpec::new(
-        "cpu-count",
-        "virtualbox-cpu-count",
-        Kind::Number,
-        "number of CPUs for the machine (-1 to use the number of CPUs available)",
-    )
-    .env("VIRTUALBOX_CPU_COUNT")
-    .default("1")
-    .field("CPU")
-    .in_place(),
-    OptionSpec::new("disk-size", "virtualbox-disk-size", Kind::Size, "Size of disk for host in MB; it can grow later")
+    OptionSpec::new("cpu-count", "virtualbox-cpu-count", Kind::Number, "Processors; -1: as many as this computer has")
+        .env("VIRTUALBOX_CPU_COUNT")
+        .default("1")
+        .field("CPU")
+        .in_place(),
+    OptionSpec::new("disk-size", "virtualbox-disk-size", Kind::Size, "Disk, as 40GiB or in MiB; it can grow later")
         .env("VIRTUALBOX_DISK_SIZE")
         .default("20000")
         .field("DiskSize")
@@ -65,7 +60,7 @@ pub(super) const TABLE: &[OptionSpec] = &[
         "boot2docker-url",
         "virtualbox-boot2docker-url",
         Kind::Text,
-        "The URL of the boot2docker image, in place of a cloud image",
+        "ISO of boot2docker to start instead of a cloud image: a path, a URL, or releases on GitHub",
     )
     .env("VIRTUALBOX_BOOT2DOCKER_URL")
     .field("Boot2DockerURL"),
@@ -73,29 +68,44 @@ pub(super) const TABLE: &[OptionSpec] = &[
         "import-boot2docker-vm",
         "virtualbox-import-boot2docker-vm",
         Kind::Text,
-        "The name of a Boot2Docker VM to import",
+        "Old VM of boot2docker whose disk and key are taken over",
     )
     .env("VIRTUALBOX_BOOT2DOCKER_IMPORT_VM")
     .field("Boot2DockerImportVM"),
-    OptionSpec::new("host-dns-resolver", "virtualbox-host-dns-resolver", Kind::Flag, "Use the host DNS resolver")
-        .env("VIRTUALBOX_HOST_DNS_RESOLVER")
-        .field("HostDNSResolver")
-        .in_place(),
-    OptionSpec::new("nat-nictype", "virtualbox-nat-nictype", Kind::Text, "Specify the Network Adapter Type")
-        .env("VIRTUALBOX_NAT_NICTYPE")
-        .default("82540EM")
-        .field("NatNicType")
-        .in_place(),
-    OptionSpec::new("hostonly-cidr", "virtualbox-hostonly-cidr", Kind::Text, "Specify the Host Only CIDR")
-        .env("VIRTUALBOX_HOSTONLY_CIDR")
-        .default("192.168.60.1/24")
-        .field("HostOnlyCIDR")
-        .in_place(),
+    OptionSpec::new(
+        "host-dns-resolver",
+        "virtualbox-host-dns-resolver",
+        Kind::Flag,
+        "Let VirtualBox ask this computer's resolver for names",
+    )
+    .env("VIRTUALBOX_HOST_DNS_RESOLVER")
+    .field("HostDNSResolver")
+    .in_place(),
+    OptionSpec::new(
+        "nat-nictype",
+        "virtualbox-nat-nictype",
+        Kind::Text,
+        "Kind of network card for the way out, as virtio",
+    )
+    .env("VIRTUALBOX_NAT_NICTYPE")
+    .default("82540EM")
+    .field("NatNicType")
+    .in_place(),
+    OptionSpec::new(
+        "hostonly-cidr",
+        "virtualbox-hostonly-cidr",
+        Kind::Text,
+        "This computer's address in the network with its machines, and the mask",
+    )
+    .env("VIRTUALBOX_HOSTONLY_CIDR")
+    .default("192.168.60.1/24")
+    .field("HostOnlyCIDR")
+    .in_place(),
     OptionSpec::new(
         "hostonly-nictype",
         "virtualbox-hostonly-nictype",
         Kind::Text,
-        "Specify the Host Only Network Adapter Type",
+        "Kind of network card for the network with this computer",
     )
     .env("VIRTUALBOX_HOSTONLY_NIC_TYPE")
     .default("82540EM")
@@ -105,24 +115,34 @@ pub(super) const TABLE: &[OptionSpec] = &[
         "hostonly-nicpromisc",
         "virtualbox-hostonly-nicpromisc",
         Kind::Text,
-        "Specify the Host Only Network Adapter Promiscuous Mode",
+        "Whether that card may listen to others: deny, allow-vms, allow-all",
     )
     .env("VIRTUALBOX_HOSTONLY_NIC_PROMISC")
     .default("deny")
     .field("HostOnlyPromiscMode")
     .one_of(&["deny", "allow-vms", "allow-all"])
     .in_place(),
-    OptionSpec::new("ui-type", "virtualbox-ui-type", Kind::Text, "Specify the UI Type: (gui|sdl|headless|separate)")
-        .env("VIRTUALBOX_UI_TYPE")
-        .default("headless")
-        .field("UIType")
-        .one_of(&["gui", "sdl", "headless", "separate"])
-        .recorded(),
-    OptionSpec::new("hostonly-no-dhcp", "virtualbox-hostonly-no-dhcp", Kind::Flag, "Disable the Host Only DHCP Server")
-        .env("VIRTUALBOX_HOSTONLY_NO_DHCP")
-        .field("HostOnlyNoDHCP")
-        .in_place(),
-    OptionSpec::new("no-share", "virtualbox-no-share", Kind::Flag, "Disable the mount of your home directory")
+    OptionSpec::new(
+        "ui-type",
+        "virtualbox-ui-type",
+        Kind::Text,
+        "How its screen is shown: headless, gui, sdl, separate",
+    )
+    .env("VIRTUALBOX_UI_TYPE")
+    .default("headless")
+    .field("UIType")
+    .one_of(&["gui", "sdl", "headless", "separate"])
+    .recorded(),
+    OptionSpec::new(
+        "hostonly-no-dhcp",
+        "virtualbox-hostonly-no-dhcp",
+        Kind::Flag,
+        "No DHCP there: user data sets up that card",
+    )
+    .env("VIRTUALBOX_HOSTONLY_NO_DHCP")
+    .field("HostOnlyNoDHCP")
+    .in_place(),
+    OptionSpec::new("no-share", "virtualbox-no-share", Kind::Flag, "Let it see no folder of this computer")
         .env("VIRTUALBOX_NO_SHARE")
         .field("NoShare")
         .in_place(),
@@ -130,7 +150,7 @@ pub(super) const TABLE: &[OptionSpec] = &[
         "no-dns-proxy",
         "virtualbox-no-dns-proxy",
         Kind::Flag,
-        "Disable proxying all DNS requests to the host",
+        "Let names be asked for outside, not through VirtualBox",
     )
     .env("VIRTUALBOX_NO_DNS_PROXY")
     .in_place(),
@@ -138,7 +158,7 @@ pub(super) const TABLE: &[OptionSpec] = &[
         "no-vtx-check",
         "virtualbox-no-vtx-check",
         Kind::Flag,
-        "Disable checking for the availability of hardware virtualization before the vm is started",
+        "Go on where this computer cannot run VMs in hardware, or hides that it can",
     )
     .env("VIRTUALBOX_NO_VTX_CHECK")
     .field("NoVTXCheck")
@@ -147,7 +167,7 @@ pub(super) const TABLE: &[OptionSpec] = &[
         "share-folder",
         "virtualbox-share-folder",
         Kind::Text,
-        "Mount the specified directory instead of the default home location. Format: dir:name",
+        "Folder it sees instead of the homes, as FOLDER:NAME",
     )
     .env("VIRTUALBOX_SHARE_FOLDER")
     .field("ShareFolder")
