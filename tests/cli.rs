@@ -199,7 +199,7 @@ fn the_table_shows_machines_of_all_kinds() {
     home.none("gone", "tcp://127.0.0.1:1");
     home.config(
         "alien",
-        "amazonec2",
+        "softlayer",
         r#"{"IPAddress": "192.0.2.7", "MachineName": "alien", "InstanceId": "i-1"}"#,
         "{}",
     );
@@ -559,10 +559,10 @@ fn rm_goes_on_after_a_failure_and_force_succeeds() {
     let home = Home::new();
     home.none("web-1", "tcp://192.0.2.10:2376");
     home.none("web-2", "tcp://192.0.2.10:2376");
-    home.config("alien", "amazonec2", r#"{"IPAddress": "192.0.2.7", "MachineName": "alien"}"#, "{}");
+    home.config("alien", "softlayer", r#"{"IPAddress": "192.0.2.7", "MachineName": "alien"}"#, "{}");
     let run = home.in_store("docker-machine", &["rm", "-y", "web-1", "alien", "web-2"]);
     assert_eq!(run.status, 1);
-    assert!(run.stderr.starts_with("Error removing host \"alien\": Driver \"amazonec2\" not found."), "{}", run.stderr);
+    assert!(run.stderr.starts_with("Error removing host \"alien\": Driver \"softlayer\" not found."), "{}", run.stderr);
     assert_eq!(home.in_store("machine", &["ls", "-q"]).stdout, "alien\n", "what could be removed is");
     let run = home.in_store("docker-machine", &["rm", "-f", "alien", "nope"]);
     assert_eq!(run.status, 0, "{}", run.stderr);
