@@ -291,7 +291,7 @@ fn wherever_create_is_killed_there_is_one_vm_and_then_none() {
         return;
     }
     let host = Host::new();
-    let every = if std::env::var("MACHINE_CRASH").is_ok_and(|v| v == "full") { 1 } else { 9 };
+    let every = if std::env::var("MACHINE_CRASH").is_ok_and(|v| v == "full") { 1 } else { 12 };
     let (mut point, mut killed, begun) = (1, 0, Instant::now());
     while host.try_ask("create", "web", None, point).is_none() {
         killed += 1;
