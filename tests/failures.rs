@@ -76,6 +76,11 @@ fn driver() -> Vec<DriverError> {
         DriverError::Cannot { driver: "generic", what: "start" },
         DriverError::Checkpoint(text("disk full")),
         DriverError::Secret(secret()),
+        DriverError::Stranger {
+            doing: "looking for credentials".into(),
+            why: "there are none".into(),
+            help: "log in".into(),
+        },
     ];
     all.extend(transport().into_iter().map(DriverError::Transport));
     all

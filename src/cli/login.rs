@@ -46,7 +46,8 @@ impl<'a> Login<'a> {
     pub(super) async fn check(&self, doing: &str) -> Result<(), CliError> {
         if !matches!(
             self.machine.power().await,
-            Ok(Power::Running | Power::Unknown) | Err(CliError::NoDriver(_) | CliError::Driver(DriverError::Secret(_)))
+            Ok(Power::Running | Power::Unknown)
+                | Err(CliError::NoDriver(_) | CliError::Driver(DriverError::Secret(_) | DriverError::Stranger { .. }))
         ) {
             let (error, name) = (if self.cx.drop_in() { "Error: " } else { "" }, self.machine.name());
             return Err(CliError::Said {

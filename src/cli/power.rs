@@ -13,6 +13,8 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 const SSH_PATIENCE: Duration = Duration::from_mins(3);
 const ENGINE_TRIES: u32 = 10;
 const ENGINE_PAUSE: Duration = Duration::from_secs(3);
+/// How long one question may take: an emulated machine that has just started is slow to shake hands.
+const ENGINE_ANSWER: Duration = Duration::from_secs(10);
 
 macro_rules! power_command {
     ($(#[$about:meta])* $command:ident, $name:literal, $work:ident) => {
@@ -196,7 +198,7 @@ async fn answers(machine: &Machine, lines: &Lines) -> Result<(), CliError> {
         return Ok(());
     }
     let mut tries = 1;
-    while let Err(e) = machine.engine_version(ENGINE_PAUSE).await {
+    while let Err(e) = machine.engine_version(ENGINE_ANSWER).await {
         if tries == ENGINE_TRIES {
             return Err(e
                 .doing(format!("Maximum number of retries ({tries}) exceeded"))

@@ -35,7 +35,9 @@ impl Run for Url {
 /// a secret that is not set: who only uses a machine needs no credentials of its provider.
 pub(super) async fn running(machine: &Machine) -> Result<String, CliError> {
     let power = match machine.power().await {
-        Err(CliError::NoDriver(_) | CliError::Driver(DriverError::Secret(_))) => Power::Running,
+        Err(CliError::NoDriver(_) | CliError::Driver(DriverError::Secret(_) | DriverError::Stranger { .. })) => {
+            Power::Running
+        }
         other => other?,
     };
     machine.url().filter(|_| power == Power::Running).ok_or_else(|| CliError::said("Host is not running"))

@@ -112,6 +112,17 @@ pub enum DriverError {
         /// What to do about it.
         help: String,
     },
+    /// The provider does not know us: there are no credentials, or none that count any more. Who only uses a machine needs
+    /// none, so this keeps nobody from it.
+    #[error("{doing}: {why}")]
+    Stranger {
+        /// What was being done.
+        doing: String,
+        /// What is missing, or what came back.
+        why: String,
+        /// What to do about it.
+        help: String,
+    },
     /// The answer was lost or the provider is busy: the effect may have happened.
     #[error("{doing}: {why}")]
     Lost {
@@ -148,6 +159,7 @@ impl DriverError {
             Self::Transport(e) => e.is_transient(),
             Self::Unprepared { .. }
             | Self::Refused { .. }
+            | Self::Stranger { .. }
             | Self::Cannot { .. }
             | Self::Secret(_)
             | Self::Checkpoint(_) => false,
@@ -158,7 +170,7 @@ impl DriverError {
     #[must_use]
     pub fn help(&self) -> Option<String> {
         match self {
-            Self::Unprepared { help, .. } | Self::Refused { help, .. } => Some(help.clone()),
+            Self::Unprepared { help, .. } | Self::Refused { help, .. } | Self::Stranger { help, .. } => Some(help.clone()),
             Self::Transport(e) => Some(e.help()),
             Self::Secret(e) => Some(e.help()),
             Self::Lost { .. } => {

@@ -171,11 +171,11 @@ impl Proxy {
                 hang(&mut stream);
             }
             Some(Fault::After) => {
-                let _ = forward(&request, moto);
+                let _ = self.effect(&call, &request, moto);
                 self.note_hit();
             }
             Some(Fault::HangAfter) => {
-                let _ = forward(&request, moto);
+                let _ = self.effect(&call, &request, moto);
                 self.note_hit();
                 hang(&mut stream);
             }
@@ -189,7 +189,13 @@ impl Proxy {
     }
 
     fn answer(&self, stream: &mut TcpStream, call: &Call, request: &[u8], moto: u16) {
-        let Ok(answer) = forward(request, moto) else { return };
+        if let Ok(answer) = self.effect(call, request, moto) {
+            let _ = stream.write_all(&answer);
+        }
+    }
+
+    fn effect(&self, call: &Call, request: &[u8], moto: u16) -> io::Result<Vec<u8>> {
+        let answer = forward(request, moto)?;
         let hook = self.state().hook.clone();
         if let Some(hook) = hook {
             let text = String::from_utf8_lossy(&answer);
@@ -197,7 +203,7 @@ impl Proxy {
                 (hook.lock().unwrap_or_else(PoisonError::into_inner))(&call.action, &text);
             }
         }
-        let _ = stream.write_all(&answer);
+        Ok(answer)
     }
 }
 

@@ -288,6 +288,9 @@ impl Emulator {
 
     fn look(&self, id: u64) -> Answer {
         let mut state = self.state();
+        if let Some(action) = state.droplets.get(&id).and_then(|droplet| droplet.action) {
+            self.advance(&mut state, action);
+        }
         let Some(droplet) = state.droplets.get_mut(&id) else { return absent() };
         if droplet.status == "new" {
             droplet.left = droplet.left.saturating_sub(1);
@@ -326,6 +329,9 @@ impl Emulator {
             "resize" if !off => return unprocessable("Droplet must be powered off"),
             "resize" => {
                 let size = body["size"].as_str().unwrap_or_default();
+                if size == droplet.size {
+                    return unprocessable("Droplet is already this size.");
+                }
                 match shape::SIZES.iter().find(|(slug, ..)| *slug == size) {
                     None => return unprocessable("You specified an invalid size."),
                     Some((.., disk)) if *disk < droplet.disk => {
@@ -347,14 +353,22 @@ impl Emulator {
 
     fn action(&self, id: u64) -> Answer {
         let mut state = self.state();
-        let Some(action) = state.actions.get_mut(&id) else { return absent() };
+        if !state.actions.contains_key(&id) {
+            return absent();
+        }
+        self.advance(&mut state, id);
+        (200, json!({ "action": show_action(id, &state.actions[&id]) }))
+    }
+
+    /// Somebody has looked, and time goes on.
+    fn advance(&self, state: &mut State, id: u64) {
+        let action = state.actions.get_mut(&id).unwrap();
         action.left = action.left.saturating_sub(1);
         if action.left == 0 && action.status == "in-progress" {
             action.status = "completed";
             let action = action.clone();
-            self.done(&mut state, &action);
+            self.done(state, &action);
         }
-        (200, json!({ "action": show_action(id, &state.actions[&id]) }))
     }
 
     fn done(&self, state: &mut State, action: &Action) {

@@ -20,8 +20,12 @@ impl Region<'_> {
         self.change_groups(&seen).await?;
         self.change_monitoring(&seen).await?;
         self.change_volume(&seen).await?;
-        self.change_type(&seen).await?;
-        Ok(self.there(id).await?.moved(self.options, old))
+        let restarted = self.change_type(&seen).await?;
+        let now = self.there(id).await?.moved(self.options, old);
+        if restarted {
+            self.answering(&now).await;
+        }
+        Ok(now)
     }
 
     /// The instance, which must be there.
@@ -113,11 +117,11 @@ impl Region<'_> {
         Ok(())
     }
 
-    /// AWS gives another type only to an instance that is off.
-    async fn change_type(&self, seen: &Seen) -> Result<(), DriverError> {
+    /// AWS gives another type only to an instance that is off. Whether it was started anew.
+    async fn change_type(&self, seen: &Seen) -> Result<bool, DriverError> {
         let (id, wanted) = (seen.id(), self.options.instance_type());
         if seen.text("instanceType") == wanted {
-            return Ok(());
+            return Ok(false);
         }
         let ran = matches!(seen.power(), Power::Running | Power::Starting);
         (self.cx.progress)(&format!("stopping the machine, to make it a {wanted}"));
@@ -130,7 +134,7 @@ impl Region<'_> {
             self.wait_running(id).await?;
         }
         changed?;
-        Ok(())
+        Ok(ran)
     }
 
     /// Switches an instance on; nothing to do when it runs.

@@ -95,9 +95,10 @@ impl Search<'_> {
 
     fn nowhere(&self) -> DriverError {
         let Environment { config, credentials, .. } = &self.environment;
-        DriverError::Unprepared {
-            what: format!(
-                "there are no AWS credentials: neither given, nor in the environment, nor in {} or {}, nor has this \
+        DriverError::Stranger {
+            doing: "looking for AWS credentials".to_owned(),
+            why: format!(
+                "there are none: neither given, nor in the environment, nor in {} or {}, nor has this \
                  computer a role",
                 credentials.display(),
                 config.display()

@@ -157,6 +157,21 @@ fn option(code: &str, message: &str) -> &'static str {
     }
 }
 
+/// Whether it says that we are nobody, or no longer who we were.
+fn is_stranger(code: &str) -> bool {
+    matches!(
+        code,
+        "ExpiredToken"
+            | "ExpiredTokenException"
+            | "RequestExpired"
+            | "AuthFailure"
+            | "InvalidClientTokenId"
+            | "UnrecognizedClientException"
+            | "InvalidAccessKeyId"
+            | "SignatureDoesNotMatch"
+    )
+}
+
 /// The permission that AWS says is missing, as `iam:PassRole`.
 fn permission(message: &str) -> Option<String> {
     let rest = message.split("not authorized to perform: ").nth(1)?;
@@ -174,7 +189,11 @@ impl From<ApiError> for DriverError {
         match &e.cause {
             Cause::Said { code, message, ahead } => {
                 let help = e.help(code, message, *ahead);
-                Self::Refused { why: format!("AWS says {code}: {}", short(message)), help, doing: e.doing }
+                let why = format!("AWS says {code}: {}", short(message));
+                if is_stranger(code) {
+                    return Self::Stranger { why, help, doing: e.doing };
+                }
+                Self::Refused { why, help, doing: e.doing }
             }
             // A name that does not exist is most often a region that does not.
             Cause::Http(HttpError::NotSent { .. }) if !endpoint::is_known(&e.region) && e.who != OWN_ENDPOINT => {

@@ -151,7 +151,7 @@ impl Region<'_> {
             Ok(seen) => seen,
             Err(e) => {
                 // Nobody would look for what was made for an instance that is not to be.
-                if matches!(e, DriverError::Refused { .. }) {
+                if matches!(e, DriverError::Refused { .. } | DriverError::Stranger { .. }) {
                     self.forget_attempt()?;
                     let _ = self.tidy(&launch.groups).await;
                 }

@@ -109,6 +109,23 @@ impl Region<'_> {
         })
     }
 
+    /// Waits until one can log in to what was started anew: who comes next would meet a host that is still starting. One that
+    /// cannot be reached from here is not waited for.
+    async fn answering(&self, instance: &Instance) {
+        let Some(target) = Target::of(self.cx.machine, instance, self.cx.dir) else { return };
+        let look = || async {
+            match self.cx.connect.connect(&target).await {
+                Err(e) if e.is_transient() => Ok::<_, DriverError>(Awaited::Not(e.to_string())),
+                _ => Ok(Awaited::Here(())),
+            }
+        };
+        let pace = Pace { first: Duration::from_secs(1), most: Duration::from_secs(5) };
+        let waited = poll("the host to start", REBOOT, pace, self.cx.progress, look).await;
+        if let Err(late) = waited {
+            (self.cx.progress)(&format!("warning: {late}"));
+        }
+    }
+
     /// Restarts what runs. AWS does not say when that is done; a host that we can log in to does.
     async fn reboot(&self, instance: &Instance) -> Result<(), DriverError> {
         let boot = || async {

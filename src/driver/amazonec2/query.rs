@@ -135,6 +135,11 @@ impl Api {
         point("amazonec2.call.done")?;
         let reply = match answer {
             Ok(reply) => reply,
+            // All calls are `POST /`.
+            Err(HttpError::Lost { host, why, .. }) => {
+                let request = params.action.to_owned();
+                return Err(failed(Cause::Http(HttpError::Lost { host, request, why })));
+            }
             Err(e) => return Err(failed(Cause::Http(e))),
         };
         if !reply.is_success() {

@@ -18,6 +18,7 @@ use crate::{
     fault,
     http::{Awaited, Limiter, Pace, Service, poll},
     record::{Instance, OptionValues, Power, SshEndpoint},
+    transport::Target,
 };
 use account::{Account, Refusal};
 use action::{Actor, LONG, QUICK, gone};
@@ -117,15 +118,14 @@ impl Driver for DigitalOcean {
             resize(&actor, id, options).await?;
         }
         let mut note = Note::load(cx)?;
-        let droplet = if note.resizing {
-            let droplet = actor.switch_on(id).await?;
-            note.resizing = false;
-            note.save(cx)?;
-            droplet
-        } else {
-            actor.free(id).await?
-        };
-        self::instance(cx, options, &droplet, Some(instance))
+        if !note.resizing {
+            return self::instance(cx, options, &actor.free(id).await?, Some(instance));
+        }
+        let now = self::instance(cx, options, &actor.switch_on(id).await?, Some(instance))?;
+        answers(cx, &now).await?;
+        note.resizing = false;
+        note.save(cx)?;
+        Ok(now)
     }
 
     async fn power(
@@ -166,7 +166,11 @@ impl Driver for DigitalOcean {
                 actor.up(id).await?
             }
         };
-        self::instance(cx, options, &droplet, Some(instance))
+        let now = self::instance(cx, options, &droplet, Some(instance))?;
+        if matches!(action, PowerAction::Start | PowerAction::Restart) {
+            answers(cx, &now).await?;
+        }
+        Ok(now)
     }
 
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, options: &Options) -> Result<(), DriverError> {
@@ -241,6 +245,14 @@ fn instance(
     })
 }
 
+/// Waits until one can log in to a host that was switched on: the provider only knows of its power.
+async fn answers(cx: &DriverContext<'_>, instance: &Instance) -> Result<(), DriverError> {
+    let Some(mut target) = Target::of(cx.machine, instance, cx.dir) else { return Ok(()) };
+    (cx.progress)("waiting for SSH");
+    target.patience = QUICK;
+    cx.connect.connect(&target).await.map(drop).map_err(DriverError::Transport)
+}
+
 /// The private key that was made for the machine.
 fn own_key(cx: &DriverContext<'_>) -> PathBuf {
     cx.dir.join("id_ed25519")
@@ -299,6 +311,10 @@ async fn resize(actor: &Actor<'_>, id: u64, options: &Options) -> Result<(), Dri
     note.resizing = true;
     note.save(actor.cx)?;
     actor.shut_down(id).await?;
+    // An earlier attempt may have been granted without our hearing of it.
+    if actor.free(id).await?.size_slug == options.size {
+        return Ok(());
+    }
     (actor.cx.progress)(&format!("resizing to {}", options.size));
     let body = json!({ "type": "resize", "size": options.size, "disk": options.resize_disk });
     let Err(e) = actor.act(id, &body, LONG).await else { return Ok(()) };

@@ -116,7 +116,9 @@ async fn switch_on(
 
 /// Whether the port that qemu could not have is one that we chose.
 fn movable(why: &str, record: &Record, options: &Options) -> bool {
-    let refused = |port: u16| why.contains(&format!(":{port}-:"));
+    // Before that, qemu repeats all it was told.
+    let rule = why.rsplit("forwarding rule").next().unwrap_or_default();
+    let refused = |port: u16| rule.contains(&format!(":{port}-:"));
     record.ports.is_some_and(|ports| {
         (options.ssh_port.is_none() && refused(ports.ssh)) || (options.engine_port.is_none() && refused(ports.engine))
     })
@@ -277,7 +279,10 @@ mod tests {
             "ssh-user": "u", "engine-port": 2376,
         }))
         .unwrap();
-        let said = |port: u16| format!("qemu said: Could not set up host forwarding rule 'tcp:127.0.0.1:{port}-:22'");
+        let said = |port: u16| {
+            let all = "-netdev user,hostfwd=tcp:127.0.0.1:20001-:22,hostfwd=tcp:127.0.0.1:2376-:2376";
+            format!("qemu said: {all}: Could not set up host forwarding rule 'tcp:127.0.0.1:{port}-:22'")
+        };
         assert!(movable(&said(20_001), &record, &options));
         assert!(!movable(&said(2376), &record, &options), "the user wants this one");
         assert!(!movable(&said(8080), &record, &options), "and this one");

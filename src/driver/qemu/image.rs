@@ -145,6 +145,7 @@ pub(super) async fn ensure(
             if let Some(checksum) = given {
                 return fetched(place, &label, url, &checksum, progress).await;
             }
+            progress(&format!("asking for the newest {name}"));
             let list = match text(sums).await {
                 Ok(list) => list,
                 Err(e) => {
@@ -172,6 +173,16 @@ fn unknown(url: &str) -> DriverError {
     }
 }
 
+/// Says of a file of the user's why it cannot be read.
+pub(super) fn unread(what: &str, path: &Path) -> impl FnOnce(io::Error) -> DriverError {
+    let doing = format!("reading the {what} {}", path.display());
+    move |e| DriverError::Refused {
+        doing,
+        why: e.to_string(),
+        help: "give the full path of a file that is there and that you may read".to_owned(),
+    }
+}
+
 /// The image of a label that was fetched last.
 fn newest(place: &Place, label: &str) -> Option<PathBuf> {
     let all = fs::read_dir(&place.images).ok()?.flatten();
@@ -191,7 +202,7 @@ async fn own(
     checksum: Option<Sum>,
     progress: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<PathBuf, DriverError> {
-    let path = path.canonicalize().map_err(files::because("reading the image", path))?;
+    let path = path.canonicalize().map_err(unread("image", path))?;
     let data = fs::metadata(&path).map_err(files::because("reading the image", &path))?;
     let text = format!("{} {} {} {}", path.display(), data.size(), data.mtime(), data.mtime_nsec());
     let key = format!("file.{}", &sha256_hex(text.as_bytes())[..12]);

@@ -255,6 +255,8 @@ async fn allocate(
         .map_err(|why| wrong("choosing the network", why, "write `user`, `bridge=NAME` or `tap=NAME`".to_owned()))?;
     // Before anything is fetched: what cannot be read now must not be found out after a long download.
     own_user_data(options)?;
+    files::folder(&place.base, 0o700)?;
+    accelerator::choose(place, &options.accel, options.arch(), cx.progress).await?;
     let image = image::ensure(place, &image, options.image_checksum.as_deref(), options.arch(), cx.progress).await?;
     // Whatever is here is of a run that was killed.
     erase(place, folder).await?;
@@ -333,7 +335,7 @@ async fn prepare(
 /// The user's own data for cloud-init, if any.
 fn own_user_data(options: &Options) -> Result<Option<Vec<u8>>, DriverError> {
     let Some(path) = options.user_data.as_deref().map(here) else { return Ok(None) };
-    fs::read(&path).map(Some).map_err(files::because("reading the user data", &path))
+    fs::read(&path).map(Some).map_err(image::unread("user data", &path))
 }
 
 /// A path of the user's, with `~/` as his home.
