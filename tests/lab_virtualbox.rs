@@ -42,6 +42,14 @@ fn child() {
     }
 }
 
+/// The image as distributions give them out, where there is a program for that.
+fn packed(image: &Path) -> PathBuf {
+    let to = image.with_extension("qcow2");
+    let made =
+        Command::new("qemu-img").args(["convert", "-c", "-f", "raw", "-O", "qcow2"]).arg(image).arg(&to).status();
+    if made.is_ok_and(|status| status.success()) { to } else { image.to_owned() }
+}
+
 /// A computer with VirtualBox, and a store on it.
 struct Host {
     lab: Lab,
@@ -55,6 +63,7 @@ impl Host {
         let lab = Lab::new();
         let image = lab.path("image.raw");
         fs::write(&image, vec![7; 3 << 20]).unwrap();
+        let image = packed(&image);
         let computer = VirtualBox::new(&lab.path(""), sshd::run(&lab.path("sshd")));
         Self { lab, computer, image: image.display().to_string(), more: serde_json::Map::new() }
     }
@@ -282,7 +291,7 @@ fn wherever_create_is_killed_there_is_one_vm_and_then_none() {
         return;
     }
     let host = Host::new();
-    let every = if std::env::var("MACHINE_CRASH").is_ok_and(|v| v == "full") { 1 } else { 9 };
+    let every = if std::env::var("MACHINE_CRASH").is_ok_and(|v| v == "full") { 1 } else { 12 };
     let (mut point, mut killed, begun) = (1, 0, Instant::now());
     while host.try_ask("create", "web", None, point).is_none() {
         killed += 1;

@@ -201,7 +201,7 @@ impl ConfigFile {
         let ssh = (forwarded || !none && !address.is_empty()).then(|| SshEndpoint {
             host: if forwarded { "127.0.0.1".to_owned() } else { address.clone() },
             port: self.ssh_port().unwrap_or(22),
-            user: self.ssh_user().unwrap_or("root").to_owned(),
+            user: self.ssh_user().unwrap_or(if forwarded { "docker" } else { "root" }).to_owned(),
             // Of all drivers only `generic` means "no key" by an empty path: the agent's are used then.
             key: match self.ssh_key() {
                 Some(key) => Some(key.to_owned()),

@@ -30,6 +30,21 @@ fn field<'c>(config: &'c ConfigFile, path: &str) -> &'c Value {
         .unwrap()
 }
 
+/// docker-machine logs in to VMs of VirtualBox through a port of this computer, whatever their address, and as `docker`.
+#[test]
+fn a_vm_of_virtualbox_is_behind_a_port_of_this_computer() {
+    let driver = |ip: &str| json!({ "IPAddress": ip, "MachineName": "dev", "SSHPort": 50123 });
+    for ip in ["192.168.99.100", ""] {
+        let text = json!({ "ConfigVersion": 3, "DriverName": "virtualbox", "Name": "dev", "Driver": driver(ip) });
+        let (_, record) = at(ROOT, "dev", &text.to_string());
+        let instance = record.instance.unwrap();
+        let ssh = instance.ssh.unwrap();
+        assert_eq!((instance.address.as_str(), ssh.host.as_str(), ssh.port), (ip, "127.0.0.1", 50123));
+        assert_eq!(ssh.user, "docker");
+        assert!(ssh.key.unwrap().ends_with("/machines/dev/id_rsa"));
+    }
+}
+
 /// docker-machine's driver `generic` dials port 0 when it is told 0.
 #[test]
 fn a_machine_that_got_its_instance_later_has_its_login_written_out() {

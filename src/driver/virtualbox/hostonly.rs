@@ -103,9 +103,8 @@ fn conflict(routes: &str, interfaces: &[Listed], cidr: Cidr) -> Option<String> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let hex = |n: usize| u32::from_str_radix(words.get(n)?, 16).ok().map(u32::swap_bytes);
         let (name, network, mask) = (*words.first()?, hex(1)?, hex(7)?);
-        let same = mask != 0 && network == cidr.network().to_bits() & mask && mask <= cidr.mask().to_bits();
         // What leads everywhere is in nobody's way.
-        (same && mask >= 0xff00_0000 && network == cidr.network().to_bits() && !own.contains(name)).then_some(name)
+        (mask != 0 && network == cidr.network().to_bits() && !own.contains(name)).then_some(name)
     });
     taken.map(str::to_owned)
 }
@@ -122,19 +121,18 @@ pub(super) async fn ensure(
     }
     let doing = "looking at host-only networks";
     let interfaces = records(&manage.ask(doing, &["list", "hostonlyifs"]).await?);
-    let name = match with_address(&interfaces, cidr)? {
-        Some(name) => name,
-        None => {
-            let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
-            if let Some(other) = conflict(&routes, &interfaces, cidr) {
-                return Err(DriverError::Refused {
-                    doing: format!("making the host-only network {}/{}", cidr.network(), cidr.prefix),
-                    why: format!("the interface `{other}` of this computer is in that network already"),
-                    help: "give `hostonly-cidr` an address of another network, as `192.168.61.1/24`".to_owned(),
-                });
-            }
-            interface(manage, &interfaces, cidr, progress).await?
+    let name = if let Some(name) = with_address(&interfaces, cidr)? {
+        name
+    } else {
+        let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
+        if let Some(other) = conflict(&routes, &interfaces, cidr) {
+            return Err(DriverError::Refused {
+                doing: format!("making the host-only network {}/{}", cidr.network(), cidr.prefix),
+                why: format!("the interface `{other}` of this computer is in that network already"),
+                help: "give `hostonly-cidr` an address of another network, as `192.168.61.1/24`".to_owned(),
+            });
         }
+        interface(manage, &interfaces, cidr, progress).await?
     };
     serve(manage, &name, cidr, dhcp).await?;
     Ok(Plug::Interface(name))
@@ -177,17 +175,16 @@ async fn interface(
         manage.run(&doing, &["setextradata", "global", &note(cidr), &format!("before:{old}")]).await?;
         let said = manage.run(&doing, &["hostonlyif", "create"]).await?;
         let told = said.split_once("Interface '").and_then(|(_, rest)| rest.split_once('\'')).map(|(name, _)| name);
-        match told {
-            Some(name) => name.to_owned(),
-            None => {
-                let after = records(&manage.ask(&doing, &["list", "hostonlyifs"]).await?);
-                let new = names(&after).difference(&names(before)).next().cloned();
-                new.ok_or_else(|| DriverError::Refused {
-                    doing: doing.clone(),
-                    why: "VirtualBox made an interface and does not show it".to_owned(),
-                    help: "restart VirtualBox's services, or this computer".to_owned(),
-                })?
-            }
+        if let Some(name) = told {
+            name.to_owned()
+        } else {
+            let after = records(&manage.ask(&doing, &["list", "hostonlyifs"]).await?);
+            let new = names(&after).difference(&names(before)).next().cloned();
+            new.ok_or_else(|| DriverError::Refused {
+                doing: doing.clone(),
+                why: "VirtualBox made an interface and does not show it".to_owned(),
+                help: "restart VirtualBox's services, or this computer".to_owned(),
+            })?
         }
     };
     let (address, mask) = (cidr.address.to_string(), cidr.mask().to_string());

@@ -97,13 +97,11 @@ impl Info {
 
     /// The port of this computer that leads to its SSH server.
     pub(super) fn ssh_port(&self) -> Option<u16> {
-        let rules = self.0.iter().filter(|(key, _)| key.starts_with("Forwarding("));
-        rules
-            .filter_map(|(_, rule)| {
-                let mut fields = rule.split(',');
-                (fields.next() == Some("ssh")).then(|| fields.nth(2)?.parse().ok())?
-            })
-            .next()
+        let mut rules = self.0.iter().filter(|(key, _)| key.starts_with("Forwarding("));
+        rules.find_map(|(_, rule)| {
+            let mut fields = rule.split(',');
+            (fields.next() == Some("ssh")).then(|| fields.nth(2)?.parse().ok())?
+        })
     }
 
     /// The network card on the host-only network, and what it is plugged into.
