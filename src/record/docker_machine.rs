@@ -273,7 +273,9 @@ impl ConfigFile {
         let driver = object_mut(&mut self.document, "Driver");
         if known {
             for (field, value) in fields {
-                if !BASE.contains(&field) || record.instance.is_none() {
+                // To Go, what is absent is empty.
+                let said = get(driver, field).is_some() || !is_empty(&value);
+                if said && (!BASE.contains(&field) || record.instance.is_none()) {
                     put(driver, field, value);
                 }
             }
@@ -415,6 +417,17 @@ fn without_secrets(value: &Value) -> Value {
         }
         Value::Array(items) => items.iter().map(without_secrets).collect(),
         scalar => scalar.clone(),
+    }
+}
+
+/// Whether a value is what Go takes an absent one for.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Bool(false) => true,
+        Value::String(text) => text.is_empty(),
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::Array(items) => items.is_empty(),
+        Value::Bool(true) | Value::Object(_) => false,
     }
 }
 
