@@ -14,10 +14,21 @@ use ocean::{
     emulator::Hosts,
     front::{Fault, Front},
 };
-use std::{fs, net::Ipv4Addr, process::Command, sync::Arc};
+use std::{
+    fs,
+    net::Ipv4Addr,
+    process::Command,
+    sync::{Arc, Weak},
+};
 
-/// Droplets that are hosts of a cloud on this computer.
-struct Real(Arc<Cloud>);
+/// Droplets that are hosts of a cloud on this computer. The provider's threads outlive the test; the cloud must not.
+struct Real(Weak<Cloud>);
+
+impl Real {
+    fn cloud(&self) -> Arc<Cloud> {
+        self.0.upgrade().expect("nobody asks after the test")
+    }
+}
 
 fn host(id: u64) -> String {
     format!("d{id}")
@@ -25,22 +36,22 @@ fn host(id: u64) -> String {
 
 impl Hosts for Real {
     fn address(&self, id: u64) -> Ipv4Addr {
-        self.0.address(u8::try_from(id % 200).unwrap() + 10)
+        self.cloud().address(u8::try_from(id % 200).unwrap() + 10)
     }
     fn boot(&self, id: u64, address: Ipv4Addr, user_data: &str) {
-        self.0.boot(&host(id), address, user_data.as_bytes());
+        self.cloud().boot(&host(id), address, user_data.as_bytes());
     }
     fn start(&self, id: u64) {
-        self.0.start(&host(id));
+        self.cloud().start(&host(id));
     }
     fn stop(&self, id: u64) {
-        self.0.stop(&host(id));
+        self.cloud().stop(&host(id));
     }
     fn kill(&self, id: u64) {
-        self.0.kill(&host(id));
+        self.cloud().kill(&host(id));
     }
     fn remove(&self, id: u64) {
-        self.0.remove(&host(id));
+        self.cloud().remove(&host(id));
     }
 }
 
@@ -60,7 +71,7 @@ fn from_nothing_to_a_container_and_back() {
         return;
     }
     let cloud = Arc::new(Cloud::new());
-    let Some(ocean) = Ocean::new(Box::new(Real(Arc::clone(&cloud)))) else { return };
+    let Some(ocean) = Ocean::new(Box::new(Real(Arc::downgrade(&cloud)))) else { return };
     let (lab, front) = (Lab::new(), ocean.front());
     let run = |args: &[&str]| machine(&lab, &front, args);
 
