@@ -164,9 +164,9 @@ impl Driver for VirtualBox {
             let path = cx.dir.join(file);
             // VirtualBox remembers what was plugged in, by its place.
             if forget {
-                disk::forget(&manage, &path).await
+                disk::forget(&manage, &path).await;
             } else {
-                disk::forget_cd(&manage, &path).await
+                disk::forget_cd(&manage, &path).await;
             }
             disk::erase(&path)?;
         }
