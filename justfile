@@ -11,7 +11,7 @@ quickstart *ARGS:
 test *ARGS:
     sh scripts/test.sh {{ARGS}}
 
-# As `test`, with the program killed at three times as many points of real hosts' lives.
+# As `test`, with the program killed at three times as many points of real hosts' lives, and all of a virtual machine's life.
 lab-full *ARGS:
     MACHINE_LAB=required MACHINE_CRASH=full sh scripts/test.sh {{ARGS}}
 

@@ -78,7 +78,7 @@ fn a_host_has_our_key_lets_us_in_and_obeys_the_users_own_data_too() {
         }
     }
     cloud.reboot("plain");
-    until("ssh after a reboot", Duration::from_secs(60), || open(cloud.address(11), 22));
+    until("ssh after a reboot", Duration::from_mins(1), || open(cloud.address(11), 22));
     cloud.kill("plain");
     assert!(!cloud.runs("plain") && !open(cloud.address(11), 22));
 }

@@ -1,4 +1,4 @@
-//! Driver `virtualbox` with the real VBoxManage of Debian sid. Needs root, and packages of Debian.
+//! Driver `virtualbox` with the real `VBoxManage` of Debian sid. Needs root, and packages of Debian.
 //!
 //! Only what needs VirtualBox's kernel module is emulated (`tests/virtualbox_lab/VBoxManage`). The test program is also
 //! the driver's process, so that it can be killed at each of its points.
@@ -94,9 +94,7 @@ impl Host {
             .unwrap();
         let text = String::from_utf8_lossy(&out.stdout);
         let answer = text.lines().find_map(|line| line.strip_prefix("ANSWER "));
-        if answer.is_none() && die_at == 0 {
-            panic!("{}\n{text}\n{}", task.call, String::from_utf8_lossy(&out.stderr));
-        }
+        assert!(!(answer.is_none() && die_at == 0), "{}\n{text}\n{}", task.call, String::from_utf8_lossy(&out.stderr));
         answer.map(|text| serde_json::from_str(text).unwrap())
     }
 
@@ -291,7 +289,7 @@ fn wherever_create_is_killed_there_is_one_vm_and_then_none() {
         return;
     }
     let host = Host::new();
-    let every = if std::env::var("MACHINE_CRASH").is_ok_and(|v| v == "full") { 1 } else { 12 };
+    let every = if std::env::var("MACHINE_CRASH").is_ok_and(|v| v == "full") { 1 } else { 24 };
     let (mut point, mut killed, begun) = (1, 0, Instant::now());
     while host.try_ask("create", "web", None, point).is_none() {
         killed += 1;

@@ -90,12 +90,11 @@ fn page(driver: &dyn AnyDriver, program: &str) -> String {
         text.push_str("It makes no instances: what it is told of is there already, and stays.\n");
     }
     let required: Vec<&OptionSpec> = driver.options().iter().filter(|spec| spec.required).collect();
-    let flags: String = required
-        .iter()
-        .filter(|spec| spec.secrecy == Secrecy::Plain)
-        .map(|spec| format!(" --{} …", spec.flag))
-        .collect();
-    text.push_str(&format!("\nBy name:\n  {program} create -d {name}{flags} web\n"));
+    text.push_str(&format!("\nBy name:\n  {program} create -d {name}"));
+    for spec in required.iter().filter(|spec| spec.secrecy == Secrecy::Plain) {
+        text.push_str(&format!(" --{} …", spec.flag));
+    }
+    text.push_str(" web\n");
     text.push_str(&format!("\nIn a fleet file:\n  hosts:\n    web:\n      driver: {name}\n"));
     for spec in required {
         match spec.secrecy {

@@ -84,7 +84,7 @@ fn other_programs_read_what_was_written() {
     for way in ["-R", "-J"] {
         if let Some(said) = program("isoinfo", &[way, "-i", at, "-f"]) {
             assert_eq!(
-                said.replace("/", "").lines().collect::<Vec<_>>(),
+                said.replace('/', "").lines().collect::<Vec<_>>(),
                 ["meta-data", "network-config", "user-data"],
                 "{way}"
             );

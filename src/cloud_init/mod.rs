@@ -113,7 +113,7 @@ fn pretty(config: &Value) -> String {
     serde_json::to_string_pretty(config).expect("texts and lists are JSON")
 }
 
-/// `meta-data` of the data source NoCloud. An image is told who it is once for each `instance_id`.
+/// `meta-data` of the data source `NoCloud`. An image is told who it is once for each `instance_id`.
 #[must_use]
 pub fn meta_data(instance_id: &str, hostname: &str) -> String {
     format!("{}\n", pretty(&json!({ "instance-id": instance_id, "local-hostname": hostname })))

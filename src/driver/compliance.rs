@@ -227,10 +227,9 @@ fn every_flag_of_docker_machine_is_there_with_its_variable_and_default() {
         assert!(env.is_empty() || spec.env == env, "--{flag}: ${env} for docker-machine, ${} for us", spec.env);
         let written = |text: &str| options::read(spec, &Value::from(text)).ok().filter(|v| !is_nothing(v));
         let ours = spec.default.or(spec.fallback).and_then(written);
-        if ours != Some(default).filter(|text| !text.is_empty()).and_then(written) {
-            if !other.remove(flag) {
-                unexplained.push(format!("--{flag}: default {default:?} for docker-machine, {ours:?} for us"));
-            }
+        let same = ours == Some(default).filter(|text| !text.is_empty()).and_then(written);
+        if !same && !other.remove(flag) {
+            unexplained.push(format!("--{flag}: default {default:?} for docker-machine, {ours:?} for us"));
         }
     }
     assert!(unexplained.is_empty(), "{}", unexplained.join("\n"));

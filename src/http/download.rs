@@ -128,7 +128,7 @@ impl DownloadError {
 }
 
 /// How long a server may send nothing.
-const SILENCE: Duration = Duration::from_secs(60);
+const SILENCE: Duration = Duration::from_mins(1);
 /// How often in a row nothing at all may come.
 const TRIES: u32 = 6;
 

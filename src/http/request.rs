@@ -21,7 +21,7 @@ pub struct Request {
 }
 
 /// How long an answer may take, unless one says otherwise.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 impl Request {
     /// A request without headers and body. Unless it is a POST or PATCH, sending it twice is taken to be as good as once.

@@ -41,7 +41,7 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { first: Duration::from_millis(500), most: Duration::from_secs(20), within: Duration::from_secs(120) }
+        Self { first: Duration::from_millis(500), most: Duration::from_secs(20), within: Duration::from_mins(2) }
     }
 }
 
@@ -114,9 +114,9 @@ mod tests {
     #[test]
     fn waits_double_up_to_a_limit_and_are_never_less_than_half() {
         let retry = Retry { first: Duration::from_secs(1), most: Duration::from_secs(5), within: Duration::MAX };
-        let seconds = |tries, chance| retry.wait(tries, chance).as_secs_f64();
-        assert_eq!([1, 2, 3, 4, 99].map(|tries| seconds(tries, 1.0)), [1.0, 2.0, 4.0, 5.0, 5.0]);
-        assert_eq!([1, 2, 99].map(|tries| seconds(tries, 0.0)), [0.5, 1.0, 2.5]);
+        let millis = |tries, chance| retry.wait(tries, chance).as_millis();
+        assert_eq!([1, 2, 3, 4, 99].map(|tries| millis(tries, 1.0)), [1000, 2000, 4000, 5000, 5000]);
+        assert_eq!([1, 2, 99].map(|tries| millis(tries, 0.0)), [500, 1000, 2500]);
         assert!((0..100).all(|_| (0.0..=1.0).contains(&chance())));
     }
 

@@ -80,7 +80,7 @@ async fn serve(mut stream: TcpStream, seen: Arc<Mutex<Vec<String>>>, act: Arc<im
             }
         }
         Act::Drop => {}
-        Act::Hang => tokio::time::sleep(Duration::from_secs(3600)).await,
+        Act::Hang => tokio::time::sleep(Duration::from_hours(1)).await,
     }
     let _ = stream.shutdown().await;
 }

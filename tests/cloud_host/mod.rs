@@ -204,7 +204,7 @@ impl Cloud {
     /// Asks a host to switch off and waits for it; one that does not is killed.
     pub(crate) fn stop(&self, id: &str) {
         self.signal(id, "-TERM");
-        if !self.wait_off(id, Duration::from_secs(60)) {
+        if !self.wait_off(id, Duration::from_mins(1)) {
             self.kill(id);
         }
     }

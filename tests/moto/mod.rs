@@ -134,7 +134,7 @@ impl Moto {
             .unwrap();
         let began = Instant::now();
         while TcpStream::connect(("127.0.0.1", port)).is_err() {
-            assert!(began.elapsed() < Duration::from_secs(60), "moto does not start: {}", dir.path().display());
+            assert!(began.elapsed() < Duration::from_mins(1), "moto does not start: {}", dir.path().display());
             std::thread::sleep(Duration::from_millis(50));
         }
         Self { child, port, _dir: dir }
@@ -183,7 +183,8 @@ impl Moto {
     /// Ids of all instances of a machine, or of all machines, that are not gone.
     pub(crate) fn instances(&self, of: &str) -> Vec<String> {
         let states = ["pending", "running", "stopping", "stopped"];
-        let filter: String = (1..).zip(states).map(|(n, state)| format!("&Filter.1.Value.{n}={state}")).collect();
+        let filter: Vec<String> = (1..).zip(states).map(|(n, state)| format!("&Filter.1.Value.{n}={state}")).collect();
+        let filter = filter.concat();
         let named =
             if of.is_empty() { String::new() } else { format!("&Filter.2.Name=tag:Name&Filter.2.Value.1={of}") };
         let answer = self.ec2(&format!("Action=DescribeInstances&Filter.1.Name=instance-state-name{filter}{named}"));

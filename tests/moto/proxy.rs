@@ -142,15 +142,15 @@ impl Proxy {
             let mut state = self.state();
             state.calls.push(call.clone());
             let number = state.calls.len();
-            let found = state.plan.iter_mut().find_map(|(which, fault)| match which {
+
+            state.plan.iter_mut().find_map(|(which, fault)| match which {
                 Which::Number(n) => (*n == number).then_some(*fault),
                 Which::Action(action, times) if *action == call.action && *times > 0 => {
                     *times -= 1;
                     Some(*fault)
                 }
                 Which::Action(..) => None,
-            });
-            found
+            })
         };
         match fault {
             Some(Fault::Says(status, code)) => {

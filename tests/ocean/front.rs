@@ -103,7 +103,7 @@ impl Serve for Way {
         let answer = self.forward(&request);
         match (fault, answer) {
             (Some(Fault::BrokenAfter), _) => wire::answer(stream, 500, "", BROKEN),
-            (Some(Fault::Silence), _) => thread::sleep(Duration::from_secs(3600)),
+            (Some(Fault::Silence), _) => thread::sleep(Duration::from_hours(1)),
             (None, Some((head, body))) => {
                 let _ = stream.write_all(format!("{head}\r\n\r\n").as_bytes());
                 let _ = stream.write_all(&body);

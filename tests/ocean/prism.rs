@@ -72,7 +72,7 @@ impl Prism {
         let begun = Instant::now();
         while TcpStream::connect(address).is_err() {
             let ended = prism.child.try_wait().unwrap();
-            let late = begun.elapsed() > Duration::from_secs(120);
+            let late = begun.elapsed() > Duration::from_mins(2);
             assert!(ended.is_none() && !late, "prism does not start: {}", prism.said());
             thread::sleep(Duration::from_millis(100));
         }

@@ -1,4 +1,4 @@
-//! A computer with VirtualBox: the real VBoxManage of Debian sid in namespaces of its own, with only that emulated which
+//! A computer with VirtualBox: the real `VBoxManage` of Debian sid in namespaces of its own, with only that emulated which
 //! needs VirtualBox's kernel module. What runs as a VM is up to the test: see [`VirtualBox::new`].
 
 #![allow(dead_code, reason = "each test uses a part of it")]
@@ -24,19 +24,19 @@ use std::{
 /// Does what is done to a VM: `start`, `stop` or `kill`, and its UUID. An error is what VirtualBox says.
 pub(crate) type Run = Box<dyn FnMut(&Vms, &str, &str) -> Result<(), String> + Send>;
 
-/// Where VMs are looked at: VBoxManage, as the driver runs it.
+/// Where VMs are looked at: `VBoxManage`, as the driver runs it.
 #[derive(Clone)]
 pub(crate) struct Vms {
     lab: PathBuf,
 }
 
 impl Vms {
-    /// Runs VBoxManage.
+    /// Runs `VBoxManage`.
     pub(crate) fn manage(&self, args: &[&str]) -> Output {
         Command::new(self.lab.join("bin/VBoxManage")).args(args).stdin(Stdio::null()).output().unwrap()
     }
 
-    /// What VBoxManage printed, without Debian's warning.
+    /// What `VBoxManage` printed, without Debian's warning.
     pub(crate) fn list(&self, args: &[&str]) -> String {
         let out = self.manage(args);
         let said = String::from_utf8_lossy(&out.stdout).into_owned();
@@ -125,7 +125,7 @@ impl VirtualBox {
         Self { vms, holder, done, answers: Some(answers) }
     }
 
-    /// PATH with VBoxManage in it.
+    /// PATH with `VBoxManage` in it.
     pub(crate) fn path(&self) -> String {
         format!("{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", self.vms.lab.join("bin").display())
     }
@@ -136,7 +136,7 @@ impl VirtualBox {
     }
 }
 
-/// Does what VBoxManage asks for, until the end.
+/// Does what `VBoxManage` asks for, until the end.
 fn answer(vms: &Vms, done: &AtomicBool, mut run: Run) {
     let (asked, answered) = (vms.lab.join("asked"), vms.lab.join("answered"));
     while !done.load(Ordering::Relaxed) {

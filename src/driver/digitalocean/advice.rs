@@ -23,7 +23,7 @@ impl Thing {
     }
 
     fn is(&self, word: &str) -> bool {
-        self.slug() == word || self.id.to_string() == word
+        self.slug() == word || self.id.as_str() == Some(word) || word.parse().is_ok_and(|id: u64| self.id == id)
     }
 }
 

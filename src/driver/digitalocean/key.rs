@@ -7,6 +7,7 @@ use serde_json::json;
 
 /// What we read of one.
 #[derive(Clone, Debug, Deserialize)]
+#[expect(clippy::struct_field_names, reason = "it is the provider's word for it")]
 pub(super) struct Key {
     pub(super) id: u64,
     #[serde(deserialize_with = "text")]

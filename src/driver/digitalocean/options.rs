@@ -11,6 +11,7 @@ use std::net::IpAddr;
 /// The options, typed.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[expect(clippy::struct_excessive_bools, reason = "they are docker-machine's switches, one by one")]
 pub struct Options {
     pub(super) access_token: Option<Secret>,
     pub(super) endpoint: String,

@@ -270,6 +270,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
+    #[expect(clippy::needless_pass_by_value, reason = "it is written where it is called")]
     fn options(more: serde_json::Value) -> Options {
         let mut all = json!({
             "image": "debian-12", "memory": 2_u64 << 30, "cpus": 2, "disk-size": 20_u64 << 30, "accel": "auto",

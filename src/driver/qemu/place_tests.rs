@@ -6,6 +6,7 @@ fn place(dir: &Path) -> Place {
     Place { base: dir.to_owned(), images: dir.join("images") }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "it is written where it is called")]
 fn options(more: serde_json::Value) -> Options {
     let mut all = json!({
         "image": "debian-12", "memory": 1, "cpus": 1, "disk-size": 1, "accel": "auto", "network": "user", "ssh-user": "u",

@@ -198,7 +198,7 @@ pub(super) fn records(text: &str) -> Vec<BTreeMap<String, String>> {
 mod tests {
     use super::*;
 
-    /// Lines of VBoxManage 7.2 of Debian.
+    /// Lines of `VBoxManage` 7.2 of Debian.
     const SEVEN: &str = include_str!("transcripts/showvminfo-7.2.txt");
 
     #[test]

@@ -169,12 +169,12 @@ mod tests {
         let mut pack = Compress::new(Compression::best(), false);
         pack.compress(&[7; 512], &mut packed, FlushCompress::Finish).unwrap();
         let shift = 62 - (9 - 8);
-        let entries = [1024, 0, COMPRESSED | (1 << shift) | 2060, 1536 | ZERO];
-        for (at, value) in [(24, 2048_u64), (40, 512), (512, 768 & !511 | (1 << 63))] {
+        let entries = [1024, 0, COMPRESSED | (1 << shift) | 0x80c, 0x600 | ZERO];
+        for (at, value) in [(24, 2048_u64), (40, 512), (512, 0x200 | (1 << 63))] {
             image[at..at + 8].copy_from_slice(&value.to_be_bytes());
         }
         // The table of tables is at 512, its only table at 2560.
-        image[512..520].copy_from_slice(&(2560_u64 | (1 << 63)).to_be_bytes());
+        image[512..520].copy_from_slice(&(0xa00_u64 | (1 << 63)).to_be_bytes());
         for (n, entry) in entries.into_iter().enumerate() {
             image[2560 + n * 8..2568 + n * 8].copy_from_slice(&entry.to_be_bytes());
         }
