@@ -255,7 +255,7 @@ async fn life(ocean: &Ocean) {
     let data = asked["user_data"].as_str().unwrap();
     assert!(data.contains(host.lines().nth(1).unwrap()), "{data}");
     for entry in fs::read_dir(case.dir.path()).unwrap().flatten() {
-        assert!(!fs::read_to_string(entry.path()).unwrap().contains(TOKEN), "{:?}", entry.path());
+        assert!(!fs::read_to_string(entry.path()).unwrap().contains(TOKEN), "{}", entry.path().display());
     }
 
     assert_eq!(case.create().await.unwrap(), made, "creating twice is creating once");

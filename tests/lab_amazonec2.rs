@@ -1,8 +1,6 @@
 //! Driver `amazonec2` from `machine create` to a running container: what moto starts is a host of this computer with real
 //! cloud-init, at the instance's private address and with its user data.
 
-#![expect(clippy::disallowed_methods, reason = "the tests look at hosts with this computer's own programs")]
-
 mod cloud_host;
 mod lab;
 mod moto;

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// The image has no program that loads profiles of AppArmor.
+/// The image has no program that loads profiles of `AppArmor`.
 const RUN: [&str; 5] = ["run", "--rm", "--security-opt", "apparmor=unconfined", "tiny"];
 
 const NEEDED: [&str; 4] = ["qemu-system-x86_64", "qemu-img", "grub-mkimage", "docker"];
@@ -35,8 +35,8 @@ fn fleet(more: &str) -> String {
 
 /// The id of the qemu of a machine, if it runs.
 fn pid(lab: &Lab) -> Option<String> {
-    let instances = fs::read_dir(lab.path("qemu/instances")).ok()?.flatten();
-    let pid = instances.filter_map(|e| fs::read_to_string(e.path().join("qemu.pid")).ok()).next()?;
+    let mut instances = fs::read_dir(lab.path("qemu/instances")).ok()?.flatten();
+    let pid = instances.find_map(|e| fs::read_to_string(e.path().join("qemu.pid")).ok())?;
     let pid = pid.trim().to_owned();
     fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| !line.is_empty()).then_some(pid)
 }

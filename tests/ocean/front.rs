@@ -78,7 +78,7 @@ impl Way {
     fn forward(&self, request: &Request) -> Option<(String, Vec<u8>)> {
         let mut there = TcpStream::connect(self.to).ok()?;
         let lines = request.head.lines().filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
-        let head: String = lines.map(|line| format!("{line}\r\n")).collect();
+        let head = lines.map(|line| format!("{line}\r\n")).collect::<Vec<_>>().concat();
         there.write_all(format!("{head}connection: close\r\n\r\n").as_bytes()).ok()?;
         there.write_all(&request.body).ok()?;
         wire::message(&mut there)
