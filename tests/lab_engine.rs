@@ -99,7 +99,9 @@ fn taken_over(lab: &Lab) {
     );
     let state = || {
         let info = "{{.Labels}} {{.RegistryConfig.Mirrors}} {{.LoggingDriver}} {{.Driver}} {{json .RegistryConfig.InsecureRegistryCIDRs}} {{json .RegistryConfig.IndexConfigs}}";
-        let info = lab.docker("s", &["info", "-f", info]).ok().out;
+        // dockerd keeps labels in a map: their order is of no matter.
+        let info =
+            lab.docker("s", &["info", "-f", info]).ok().out.replace("[provider=generic a=b]", "[a=b provider=generic]");
         let variables = lab.on("s", &format!("{ENVIRON} | grep -e ^FOO -e PROXY"));
         let network = lab.on("s", "ip -4 -o address show docker0");
         (info, variables, network.split_whitespace().nth(3).map(str::to_owned))

@@ -73,6 +73,15 @@ async fn revealed(task: &Task, spec: &EngineSpec) -> Result<EngineSpec, StepErro
     found.expect("looking for a secret does not panic").map_err(StepError::Secret)
 }
 
+/// After a change that may have switched the machine off and on: waits a moment for the engine that was on it, so that the
+/// next look finds nothing to do. One that does not come back is for that look to find.
+pub(super) async fn back(task: &Task, record: &MachineRecord) {
+    if let Some(engine) = record.engine.as_ref().filter(|_| record.pending.is_empty()) {
+        task.progress(phase::ASKING);
+        let _ = ask(task, record, engine, ANSWER).await;
+    }
+}
+
 /// Asks until the engine answers, for it may only just have been started.
 pub(super) async fn ask(
     worker: &impl Worker,

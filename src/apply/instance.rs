@@ -1,6 +1,6 @@
 //! Steps on an instance: made, changed, switched on, removed, or only recorded.
 
-use super::{StepError, step::Task};
+use super::{StepError, engine, step::Task};
 use crate::{
     driver::{Checkpoint, DriverContext, DriverError, PowerAction},
     name::FleetName,
@@ -70,7 +70,9 @@ pub(super) async fn change(task: &Task, start: bool) -> Result<(), StepError> {
     }
     adopt(task, &mut record)?;
     settle(&mut record, instance);
-    task.done(&mut record)
+    task.done(&mut record)?;
+    engine::back(task, &record).await;
+    Ok(())
 }
 
 /// Switches the instance on.
