@@ -145,7 +145,15 @@ fn comes_back(lab: &Lab, file: &str, url: &str, before: u64, watch: &mut Watch) 
     lab.machine(&["ls"]).ok().says("Stopped");
     // Another program takes its port meanwhile.
     let port = url.rsplit_once(':').unwrap().1.parse::<u16>().unwrap();
-    let _busy = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+    // What was killed gives its memory back before its sockets.
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let _busy = loop {
+        match std::net::TcpListener::bind(("127.0.0.1", port)) {
+            Ok(listener) => break listener,
+            Err(e) => assert!(Instant::now() < deadline, "{e}"),
+        }
+        std::thread::yield_now();
+    };
     lab.machine(&["apply", "-y", file]).ok().says("1 converged");
     watch.lap("killed, and applied again");
     assert_ne!(lab.machine(&["url", "vm"]).ok().out.trim(), url, "its port was taken");
