@@ -11,6 +11,7 @@ mod place;
 mod process;
 mod program;
 mod rootfs;
+mod tree;
 
 use super::{Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction, files, keys};
 use crate::{
@@ -212,7 +213,7 @@ async fn erase(place: &Place, folder: &Folder) -> Result<(), DriverError> {
             network::down(place).await?;
         }
     }
-    files::remove(&folder.path).await?;
+    tree::remove(&folder.path).await?;
     // Only if they are empty: other machines and images stay. Locked, so that no create loses its folder.
     let _lock = Place::lock().await?;
     fault::pass("nspawn.tidy", &place.base);
@@ -277,7 +278,7 @@ async fn allocate(
     let lower = image::ensure(place, &image, cx.progress).await?;
     // Whatever is here is of a run that was killed.
     process::kill(folder).await?;
-    files::remove(&folder.path).await?;
+    tree::remove(&folder.path).await?;
     let _lock = Place::lock().await?;
     files::folder(&place.instances(), 0o700)?;
     let subnet = network::subnet(place)?;

@@ -7,12 +7,13 @@ use super::{
     files, network,
     place::{Folder, Record, Recorded},
     program::Program,
+    tree,
 };
-use crate::driver::{DriverError, event};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use std::{ffi::OsString, fs, net::Ipv4Addr, os::fd::OwnedFd, path::Path, time::Duration};
+use crate::driver::{DriverError, process::Held};
+use rustix::process::Signal;
+use std::{ffi::OsString, fs, net::Ipv4Addr, path::Path, time::Duration};
 use tokio::{
-    io::{AsyncReadExt, Interest},
+    io::AsyncReadExt,
     net::TcpStream,
     time::{sleep, timeout},
 };
@@ -26,11 +27,11 @@ const DEATH: Duration = Duration::from_secs(20);
 /// Between two attempts to connect. Nothing reports that a port opens in another network namespace.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// A running `systemd-nspawn` that was found to be ours. Holding it, its process id cannot come to mean another.
+/// A running `systemd-nspawn` that was found to be ours.
 pub(super) struct Process {
     /// As to be recorded.
     pub(super) recorded: Recorded,
-    handle: OwnedFd,
+    held: Held,
 }
 
 impl Process {
@@ -48,26 +49,22 @@ impl Process {
         group.supervisors().into_iter().find_map(|pid| Self::open(pid, &folder.root()))
     }
 
-    /// Opens first and looks then, so that what is looked at is what is held.
     fn open(pid: i32, root: &Path) -> Option<Self> {
-        let handle = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::NONBLOCK).ok()?;
-        let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let held = Held::open(pid)?;
         let started = started(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
-        is_ours(&command, root).then_some(Self { recorded: Recorded { pid, started }, handle })
+        is_ours(&held.command, root).then_some(Self { recorded: Recorded { pid, started }, held })
     }
 
     /// Waits until it has ended.
     async fn ended(&self) -> std::io::Result<()> {
-        let handle = event::watch(self.handle.try_clone()?, Interest::READABLE)?;
-        handle.readable().await.map(drop)
+        self.held.ended().await
     }
 
     /// Asks the machine to shut down, and waits.
     ///
     /// `systemd-nspawn` passes SIGTERM on to the machine as a request to shut down (systemd-nspawn(1), `--kill-signal`).
     pub(super) async fn stop(&self, folder: &Folder, machine: &str) -> Result<(), DriverError> {
-        pidfd_send_signal(&self.handle, Signal::TERM)
-            .map_err(|e| refused("asking the machine to stop", &e.to_string()))?;
+        self.held.signal(Signal::TERM).map_err(|e| refused("asking the machine to stop", &e.to_string()))?;
         if timeout(SHUTDOWN, self.ended()).await.is_err() {
             return Err(DriverError::Refused {
                 doing: "stopping the machine".to_owned(),
@@ -98,7 +95,7 @@ pub(super) async fn clear(folder: &Folder) -> Result<(), DriverError> {
     group.remove()?;
     network::unplug(&format!("vb-{}", folder.tag)).await?;
     for left in ["propagate", "unix-export"] {
-        files::remove(&Path::new("/run/systemd/nspawn").join(left).join(&folder.tag)).await?;
+        tree::remove(&Path::new("/run/systemd/nspawn").join(left).join(&folder.tag)).await?;
     }
     Ok(())
 }
@@ -167,7 +164,7 @@ pub(super) async fn launch(
         "--capability=all".into(),
         "--system-call-filter=add_key keyctl bpf".into(),
     ]);
-    let log = files::append(&folder.console())?;
+    let log = tree::append(&folder.console())?;
     // `setsid`: no terminal and no Ctrl-C of ours reaches it. It runs in place: the child is the keeper.
     let child = Program::new("setsid", "starting the machine")
         .args(["unshare"])

@@ -143,7 +143,9 @@ impl Computer<'_> {
     pub(super) fn arguments(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = Vec::new();
         let mut add = |words_: &[&str]| words.extend(words_.iter().map(OsString::from));
-        add(&["-name", &format!("guest={},process=machine-{}", self.name, self.name)]);
+        let process = if cfg!(target_os = "linux") { format!(",process=machine-{}", self.name) } else { String::new() };
+        // Elsewhere qemu ends when it is told to call its process something else.
+        add(&["-name", &format!("guest={}{process}", self.name)]);
         add(&["-nodefaults", "-no-user-config", "-display", "none"]);
         let machine = match self.arch {
             Arch::X86_64 => "q35,vmport=off",
