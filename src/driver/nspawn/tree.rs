@@ -1,6 +1,9 @@
 //! What only Linux has of files: folders with things mounted below them, attributes that forbid, files of the kernel.
 
-use crate::driver::{DriverError, files};
+use crate::{
+    driver::{DriverError, files},
+    fault,
+};
 use rustix::{
     fs::{IFlags, ioctl_getflags, ioctl_setflags},
     mount::{UnmountFlags, unmount},
@@ -14,12 +17,14 @@ use std::{
 
 /// Writes to a file of the kernel (below /proc/sys or /sys), which takes one write and no rename.
 pub(super) fn put(path: &Path, value: &str) -> io::Result<()> {
+    fault::point("nspawn.put", path)?;
     OpenOptions::new().write(true).open(path)?.write_all(value.as_bytes())
 }
 
 /// Opens a file to append, private to us.
 pub(super) fn append(path: &Path) -> Result<File, DriverError> {
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(files::because("writing", path))
+    let open = || OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    fault::point("nspawn.append", path).and_then(|()| open()).map_err(files::because("writing", path))
 }
 
 /// Removes a folder and all below it, also what was made immutable. Nothing to do when it is gone.
