@@ -194,6 +194,10 @@ impl Driver for AmazonEc2 {
         values
     }
 
+    async fn precheck(&self, cx: &DriverContext<'_>, options: &Options) -> Result<(), DriverError> {
+        self.region(cx, options).await?.precheck().await
+    }
+
     async fn find(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {
         let region = self.region(cx, options).await?;
         if let Some(seen) = region.find().await? {
