@@ -6,6 +6,7 @@ use crate::{
         proxy::{Fault, Which},
         ready,
     },
+    program::Home,
 };
 use std::{
     fs,
@@ -20,51 +21,32 @@ fn credentials_are_found_where_the_tools_of_aws_look() {
         return;
     }
     let lab = Lab::get();
-    let home = tempfile::tempdir().unwrap();
-    fs::create_dir(home.path().join(".aws")).unwrap();
-    fs::write(
-        home.path().join(".aws/config"),
+    let home = Home::new();
+    home.file(
+        ".aws/config",
         "[profile role]\nrole_arn = arn:aws:iam::123456789012:role/deploy\nsource_profile = base\n\
          [profile tool]\ncredential_process = echo '{\"Version\":1,\"AccessKeyId\":\"AKIATOOL\",\"SecretAccessKey\":\"s\"}'\n\
          [profile people]\nsso_session = corp\n[sso-session corp]\nsso_start_url = https://corp.example\n",
-    )
-    .unwrap();
-    fs::write(
-        home.path().join(".aws/credentials"),
+    );
+    home.file(
+        ".aws/credentials",
         "[default]\naws_access_key_id = AKIADEFAULT\naws_secret_access_key = s\n\
          [base]\naws_access_key_id = AKIABASE\naws_secret_access_key = s\n",
-    )
-    .unwrap();
-    let bin = home.path().join("bin");
-    fs::create_dir(&bin).unwrap();
+    );
     // What version 2 of the AWS CLI prints after `aws sso login`.
-    let aws = bin.join("aws");
     let script = "#!/bin/sh\n[ \"$*\" = 'configure export-credentials --profile people --format process' ] || exit 9\n\
                   echo '{\"Version\":1,\"AccessKeyId\":\"ASIASSO\",\"SecretAccessKey\":\"s\",\"SessionToken\":\"t\"}'\n";
-    fs::write(&aws, script).unwrap();
+    let aws = home.file("bin/aws", script);
     fs::set_permissions(&aws, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
-    let path = format!("{}:/usr/bin:/bin", bin.display());
     // The first look for the instance is refused, which ends the creation: who asked is all that matters here.
     let create = |environment: &[(&str, &str)], flags: &[&str]| {
         lab.proxy.plan(vec![(Which::Action("DescribeInstances", 99), Fault::Says(403, "UnauthorizedOperation"))]);
-        let out = Command::new(env!("CARGO_BIN_EXE_machine"))
-            .args(["create", "-d", "amazonec2", "--amazonec2-allow-cidr", "10.0.0.0/8"])
-            .args(flags)
-            .arg("web-1")
-            .env_clear()
-            .env("HOME", home.path())
-            .env("PATH", &path)
-            .env("MACHINE_STORAGE_PATH", tempfile::tempdir().unwrap().path())
-            .env("AWS_ENDPOINT_URL", lab.proxy.url())
-            .env("AWS_EC2_METADATA_DISABLED", "true")
-            .envs(environment.iter().copied())
-            .output()
-            .unwrap();
+        let said = home.create(&lab.proxy, flags, environment);
         let mut calls: Vec<String> =
             lab.proxy.calls().into_iter().map(|c| format!("{} {}", c.action, c.access_key)).collect();
         // What is looked up before stands in no order.
         calls.retain(|call| ["Assume", "DescribeInstances "].iter().any(|action| call.starts_with(action)));
-        (calls, String::from_utf8(out.stderr).unwrap())
+        (calls, said.text)
     };
     let env = [("AWS_ACCESS_KEY_ID", "AKIAENV"), ("AWS_SECRET_ACCESS_KEY", "s")];
     assert_eq!(create(&env, &[]).0[0], "DescribeInstances AKIAENV");

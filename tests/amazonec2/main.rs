@@ -9,4 +9,9 @@ mod life;
 #[path = "../moto/mod.rs"]
 mod moto;
 mod precheck;
+mod program;
 mod refusals;
+mod roles;
+mod services;
+#[path = "../ocean/wire.rs"]
+mod wire;

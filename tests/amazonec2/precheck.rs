@@ -6,25 +6,17 @@ use crate::{
         proxy::{Fault, Which},
         ready,
     },
+    program::Home,
 };
-use std::process::{Command, Output};
-
-fn create(lab: &Lab, home: &tempfile::TempDir, flags: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_machine"));
-    command.env_clear().env("HOME", home.path()).env("MACHINE_STORAGE_PATH", home.path().join("store"));
-    command.env("AWS_ENDPOINT_URL", lab.proxy.url()).env("AWS_EC2_METADATA_DISABLED", "true");
-    command.env("AWS_ACCESS_KEY_ID", "AKIATEST").env("AWS_SECRET_ACCESS_KEY", "s");
-    command.args(["create", "-d", "amazonec2"]).args(flags).arg("web-1").output().unwrap()
-}
-
 #[test]
 fn what_the_provider_has_not_leaves_nothing_behind() {
     if !ready() {
         return;
     }
     let lab = Lab::get();
-    let home = tempfile::tempdir().unwrap();
-    let allow = ["--amazonec2-allow-cidr", "10.0.0.0/8"];
+    let home = Home::new();
+    let words = ["create", "-d", "amazonec2", "--amazonec2-allow-cidr", "10.0.0.0/8"];
+    let environment = [("AWS_ACCESS_KEY_ID", "AKIATEST"), ("AWS_SECRET_ACCESS_KEY", "s")];
     for (flags, want) in [
         (&["--amazonec2-instance-type", "t3.gigantic"][..], "t3.micro"),
         (&["--amazonec2-ami", "ami-12345678"], "AMIs are of one region"),
@@ -35,19 +27,16 @@ fn what_the_provider_has_not_leaves_nothing_behind() {
         (&["--amazonec2-keypair-name", "nobodys", "--amazonec2-ssh-keypath", "/dev/null"], "`keypair-name`"),
     ] {
         lab.fresh();
-        let out = create(&lab, &home, &[&allow, flags].concat());
-        let said = String::from_utf8(out.stderr).unwrap();
-        println!("{said}");
-        assert_eq!(out.status.code(), Some(3), "{flags:?}: {said}");
-        assert!(said.contains("pre-create check") && said.contains(want), "{flags:?}: {said}");
-        assert!(!home.path().join("store/machines/web-1").exists(), "{flags:?}: it is recorded");
+        let said = home.machine(&lab.proxy, &[&words, flags, &["web-1"]].concat(), &environment);
+        println!("{}", said.text);
+        let told = said.text.contains("pre-create check") && said.text.contains(want);
+        assert!(said.code == 3 && told, "{flags:?}: {}", said.text);
+        assert!(!home.path("store/machines/web-1").exists(), "{flags:?}: it is recorded");
         let asked = lab.proxy.actions();
         assert!(asked.iter().all(|action| action.starts_with("Describe")), "{flags:?}: {asked:?}");
-        // The name is free: the next one may have it.
-        lab.proxy.plan(vec![(Which::Action("DescribeInstances", 99), Fault::Says(403, "UnauthorizedOperation"))]);
-        let out = create(&lab, &home, &allow);
-        assert_eq!(out.status.code(), Some(1), "it is begun: {}", String::from_utf8_lossy(&out.stderr));
-        let gone = Command::new("rm").arg("-r").arg(home.path().join("store/machines/web-1")).status().unwrap();
-        assert!(gone.success());
     }
+    // The name is free, and what is refused later is as it was.
+    lab.proxy.plan(vec![(Which::Action("DescribeInstances", 99), Fault::Says(403, "UnauthorizedOperation"))]);
+    let said = home.machine(&lab.proxy, &[&words[..], &["web-1"]].concat(), &environment);
+    assert!(said.code == 1 && home.path("store/machines/web-1").exists(), "{}", said.text);
 }

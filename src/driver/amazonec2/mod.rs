@@ -19,6 +19,7 @@ mod query;
 mod rule;
 mod session;
 mod sign;
+mod sso;
 mod tag;
 mod xml;
 
