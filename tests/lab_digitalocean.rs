@@ -129,9 +129,9 @@ fn from_nothing_to_a_container_and_back() {
     assert_eq!(config["Driver"]["DropletID"], ocean.emulator.droplets("one")[0].id);
     assert_eq!((&config["Driver"]["Tags"], &config["Driver"]["Image"]), (&"a,b".into(), &"debian-12-x64".into()));
     run(&["rm", "-y", "one"]).ok();
-    // 3 is for what this computer lacks; here it is the provider who refuses.
-    run(&["create", "-d", "digitalocean", "--digitalocean-region", "nyc9", "two"]).code(1).says("use one of `nyc3`");
-    run(&["rm", "-y", "two"]).ok();
+    // Found out before anything is recorded.
+    run(&["create", "-d", "digitalocean", "--digitalocean-region", "nyc9", "two"]).code(3).says("use one of `nyc3`");
+    assert!(!run(&["ls", "-q"]).ok().out.contains("two") && !lab.store().join("machines/two").exists());
     assert_eq!(ocean.emulator.left("machine"), [""; 0], "no key, no tag");
     assert!(["web", "one", "two"].iter().all(|name| ocean.emulator.droplets(name).is_empty()));
     ocean.keeps_to_the_document();

@@ -1,13 +1,16 @@
-//! Whether all secrets that a plan will need are to be had, found out before its first step.
+//! What is found out before the first step of a plan: whether all secrets that it will need are to be had, and, for one
+//! machine, whether its provider has what it names.
 
+use super::StepError;
 use crate::{
-    driver::Secrecy,
+    driver::{Checkpoint, DriverContext, DriverError, Secrecy},
+    fleet::HostSpec,
     name::MachineName,
     plan::{Plan, Work},
-    record::OptionValues,
+    record::{Instance, OptionValues},
     secret::{Secret, SecretError},
     transport::ssh,
-    world::World,
+    world::{self, World},
 };
 use std::{collections::BTreeSet, sync::Arc};
 
@@ -56,6 +59,37 @@ pub async fn missing(plan: &Plan, world: &World) -> Vec<Missing> {
         tried.collect()
     };
     tokio::task::spawn_blocking(look).await.expect("looking for a secret does not panic")
+}
+
+/// Asks the provider of a machine that nothing is recorded of whether it has what the options name. A fleet does without:
+/// its providers say so when they are asked to make something, and asking beforehand would take as many requests again.
+///
+/// # Errors
+/// What the driver says; nothing was made.
+pub async fn provider(machine: &MachineName, host: &HostSpec, world: &World) -> Result<(), StepError> {
+    let unknown = || StepError::UnknownDriver { driver: host.driver.clone(), machine: machine.clone() };
+    let driver = *world.drivers.get(host.driver.as_str()).ok_or_else(unknown)?;
+    let dir = world::machine_dir(world, machine);
+    let cx = DriverContext {
+        machine,
+        fleet: None,
+        store_id: "",
+        dir: &dir,
+        connect: &*world.connect,
+        checkpoint: &Nothing,
+        secrets: &world.secrets,
+        progress: &|_| {},
+    };
+    driver.precheck(&cx, &host.options).await.map_err(StepError::Driver)
+}
+
+/// There is nothing to keep of what is not there.
+struct Nothing;
+
+impl Checkpoint for Nothing {
+    fn instance(&self, _: &Instance) -> Result<(), DriverError> {
+        Ok(())
+    }
 }
 
 /// What the fleet says of its successor is nothing to one that goes.

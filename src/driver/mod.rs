@@ -317,6 +317,12 @@ pub trait Driver: Send + Sync + 'static {
         OptionValues::new()
     }
 
+    /// Asks the provider whether all that the options name is to be had. It changes nothing, neither there nor here: nothing
+    /// is recorded yet, and the machine's folder need not be there. Those who find it out by creating do without.
+    async fn precheck(&self, _cx: &DriverContext<'_>, _options: &Self::Options) -> Result<(), DriverError> {
+        Ok(())
+    }
+
     /// Finds the instance by the tag that [`create`](Self::create) gave it, whatever was recorded.
     async fn find(&self, cx: &DriverContext<'_>, options: &Self::Options) -> Result<Option<Instance>, DriverError>;
 
@@ -386,6 +392,8 @@ pub trait AnyDriver: Send + Sync {
     fn fields(&self, values: &OptionValues, instance: Option<&Instance>) -> Vec<(&'static str, Value)>;
     /// See [`Driver::of_fields`].
     fn of_fields(&self, driver: &Map<String, Value>) -> OptionValues;
+    /// See [`Driver::precheck`].
+    async fn precheck(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<(), DriverError>;
     /// See [`Driver::find`].
     async fn find(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Option<Instance>, DriverError>;
     /// See [`Driver::create`].
@@ -485,6 +493,9 @@ impl<D: Driver> AnyDriver for D {
     }
     fn of_fields(&self, driver: &Map<String, Value>) -> OptionValues {
         D::of_fields(driver)
+    }
+    async fn precheck(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<(), DriverError> {
+        Driver::precheck(self, cx, &typed::<D>(values)?).await
     }
     async fn find(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Option<Instance>, DriverError> {
         let options = typed::<D>(values)?;

@@ -148,7 +148,12 @@ impl Moto {
 
     /// Whether signatures and policies count from now on.
     pub(crate) fn check_signatures(&self, on: bool) {
-        self.post("/moto-api/reset-auth", "", if on { "0" } else { "1000000000" });
+        self.check_signatures_after(if on { 0 } else { 1_000_000_000 });
+    }
+
+    /// The same, after so many calls: it does not know that there are some that need none.
+    pub(crate) fn check_signatures_after(&self, calls: u32) {
+        self.post("/moto-api/reset-auth", "", &calls.to_string());
     }
 
     /// Calls a service, as nobody in particular.

@@ -169,6 +169,10 @@ impl Emulator {
             }
             ("GET", ["sizes"]) => page(request, "sizes", shape::SIZES.iter().map(|s| shape::size(s.0)).collect()),
             ("GET", ["images"]) => page(request, "images", shape::IMAGES.iter().map(|i| shape::image(i.1)).collect()),
+            ("GET", ["images", word]) => {
+                let found = shape::IMAGES.iter().find(|(id, slug, ..)| *slug == *word || *id == number(word));
+                found.map_or_else(absent, |image| (200, json!({ "image": shape::image(image.1) })))
+            }
             ("GET", ["vpcs"]) => page(request, "vpcs", vec![vpc("default-nyc3", "nyc3", 1), vpc("inside", "fra1", 2)]),
             ("GET", ["account", "keys"]) => {
                 let keys = self.state().keys.iter().map(|(id, key)| show_key(*id, key)).collect();

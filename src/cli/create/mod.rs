@@ -5,7 +5,7 @@ mod flags;
 
 use super::{CliError, Cx, Exit, Group, Out, Run, claim, error::NamesError, fleet, story};
 use crate::{
-    apply::{self, Interrupt, StepError},
+    apply::{self, Interrupt, StepError, preflight},
     driver::{AnyDriver, DriverError},
     fleet::{HostSpec, sets_up_engine},
     hook::Hooks,
@@ -22,6 +22,7 @@ use clap::{ArgMatches, Command};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
+    sync::Arc,
 };
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -88,6 +89,10 @@ impl Run for Create {
             out.line(&deed.to_string())?;
         }
         let lock = claim::single(cx, &world, &name)?;
+        out.line("Running pre-create checks...")?;
+        // Before there is a record, so that a provider that says no leaves nothing behind.
+        let had = cx.block_on(preflight::provider(&name, &spec, &world))?;
+        had.map_err(|e| CliError::Precheck(Arc::new(e)))?;
         let record = MachineRecord::new(name.clone(), None, asked.driver.name(), asked.options.clone());
         world
             .store
@@ -98,7 +103,6 @@ impl Run for Create {
                 config.set_auth_files(&files);
             })
             .map_err(CliError::Store)?;
-        out.line("Running pre-create checks...")?;
         // What an earlier machine of the name left goes first: the new one would be found by the same tag.
         let snapshot = Snapshot { tombstones: remains(&world)?, ..Snapshot::default() };
         let plan = Plan::machine(&name, &spec, &snapshot, &fleet::inputs(&world, false));
@@ -186,7 +190,7 @@ impl Create {
         {
             // Nothing was made, so nothing is kept; if that fails, `rm` will do it.
             let _ = world.store.remove(name);
-            return CliError::Precheck(std::sync::Arc::clone(cause));
+            return CliError::Precheck(Arc::clone(cause));
         }
         if self.0.get_flag(ROLLBACK) {
             // It goes with the machine's folder, and would be the only place that tells everything.

@@ -9,6 +9,7 @@ use super::{
     profile::{Profiles, Role, Source, Way},
     query::{Api, Params},
     session::{self, Environment},
+    sso::Login,
 };
 use crate::{
     driver::{DriverContext, DriverError},
@@ -198,7 +199,10 @@ impl Search<'_> {
                     let said = self.cx.reveal(&Secret::Command(SecretCommand::Line(line))).await?;
                     session::printed(&said, &from)
                 }
-                Way::Login => {
+                Way::Login(login) => {
+                    if let Some(found) = self.portal(login, &name).await? {
+                        return Ok(found);
+                    }
                     let words = ["aws", "configure", "export-credentials", "--profile", &name, "--format", "process"];
                     let command = SecretCommand::Words(words.map(str::to_owned).to_vec());
                     let said =
@@ -258,6 +262,12 @@ impl Search<'_> {
 
     fn sts(&self, credentials: Option<Credentials>) -> Result<Api, DriverError> {
         sts(self.options, &self.environment, credentials)
+    }
+
+    async fn portal(&self, login: Option<Login>, profile: &str) -> Result<Option<Credentials>, DriverError> {
+        let Some(login) = login else { return Ok(None) };
+        let own = self.environment.get("AWS_ENDPOINT_URL_SSO").or_else(|| self.environment.get("AWS_ENDPOINT_URL"));
+        self.kept(format!("{login:?}"), login.credentials(&self.environment.logins, own.as_deref(), profile)).await
     }
 
     async fn container(&self) -> Result<Option<Credentials>, DriverError> {

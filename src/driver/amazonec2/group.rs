@@ -41,11 +41,10 @@ pub(super) async fn ensure(
     let mut ids = Vec::new();
     let there = find(api, vpc, options.groups()).await?;
     for name in options.groups() {
-        let known = there.iter().find(|group| group.text("groupName") == name || group.text("groupId") == name);
-        let group = if let Some(group) = known {
+        let group = if let Some(group) = there.iter().find(|group| is(group, name)) {
             group.clone()
         } else {
-            if options.allow().is_empty() || options.security_group_readonly || name.starts_with("sg-") {
+            if !may_be_made(options, name) {
                 return Err(absent(name, vpc));
             }
             let tags = vec![(tag::STORE.to_owned(), cx.store_id.to_owned())];
@@ -59,6 +58,25 @@ pub(super) async fn ensure(
         ids.push(group.text("groupId").to_owned());
     }
     Ok(ids)
+}
+
+/// Whether all groups are there that were named and are not ours to make.
+pub(super) async fn check(api: &Api, options: &Options, vpc: &str) -> Result<(), DriverError> {
+    let needed: Vec<String> = options.groups().iter().filter(|name| !may_be_made(options, name)).cloned().collect();
+    let there = find(api, vpc, &needed).await?;
+    match needed.iter().find(|name| !there.iter().any(|group| is(group, name))) {
+        Some(name) => Err(absent(name, vpc)),
+        None => Ok(()),
+    }
+}
+
+fn is(group: &Element, name: &str) -> bool {
+    group.text("groupName") == name || group.text("groupId") == name
+}
+
+/// Whether a group that was named is made when it is not there.
+fn may_be_made(options: &Options, name: &str) -> bool {
+    !options.allow().is_empty() && !options.security_group_readonly && !name.starts_with("sg-")
 }
 
 fn absent(name: &str, vpc: &str) -> DriverError {

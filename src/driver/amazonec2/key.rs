@@ -43,6 +43,14 @@ pub(super) fn absolute(text: &str) -> PathBuf {
     std::path::absolute(&path).unwrap_or(path)
 }
 
+/// Whether the key pair is there that was named, if any was.
+pub(super) async fn check(api: &Api, options: &Options) -> Result<(), DriverError> {
+    let Some(name) = given(options.keypair_name.as_deref()) else { return Ok(()) };
+    let ask = Params::new("DescribeKeyPairs").list("KeyName", [name]);
+    api.call(&format!("looking up the key pair `{name}`"), ask).await?;
+    Ok(())
+}
+
 /// Name of the key pair at AWS: the one that was named, or ours, which is imported.
 pub(super) async fn ensure(
     api: &Api,
@@ -50,9 +58,8 @@ pub(super) async fn ensure(
     options: &Options,
     login: &Login,
 ) -> Result<String, DriverError> {
+    check(api, options).await?;
     if let Some(name) = given(options.keypair_name.as_deref()) {
-        let ask = Params::new("DescribeKeyPairs").list("KeyName", [name]);
-        api.call(&format!("looking up the key pair `{name}`"), ask).await?;
         return Ok(name.to_owned());
     }
     let owner = Owner::of(cx);

@@ -113,6 +113,24 @@ impl Launch<'_> {
 }
 
 impl Region<'_> {
+    /// Whether there is all that the options name.
+    pub(super) async fn precheck(&self) -> Result<(), DriverError> {
+        let groups = async {
+            let (_, network) = self.place().await?;
+            group::check(&self.api, self.options, &network.vpc).await
+        };
+        tokio::try_join!(groups, key::check(&self.api, self.options)).map(drop)
+    }
+
+    /// What the machine is made from, and where.
+    async fn place(&self) -> Result<(Image, Network), DriverError> {
+        let image = async {
+            let architecture = image::architecture(&self.api, self.options.instance_type()).await?;
+            image::look_up(&self.api, self.options, architecture).await
+        };
+        tokio::try_join!(image, network::look_up(&self.api, self.options))
+    }
+
     /// The instance: the one that is there, or a new one.
     pub(super) async fn launch(&self) -> Result<Instance, DriverError> {
         let cx = self.cx;
@@ -123,9 +141,7 @@ impl Region<'_> {
         let host_key = keys::ensure(&cx.dir.join(HOST_KEY_FILE), &format!("root@{}", cx.machine))?;
         let user_data = self.user_data(&login, &host_key)?;
         (cx.progress)("looking up image and network");
-        let architecture = image::architecture(&self.api, self.options.instance_type()).await?;
-        let image = image::look_up(&self.api, self.options, architecture).await?;
-        let network = network::look_up(&self.api, self.options).await?;
+        let (image, network) = self.place().await?;
         let groups = group::ensure(&self.api, cx, self.options, &network.vpc).await?;
         let key_pair = key::ensure(&self.api, cx, self.options, &login).await?;
         let owner = Owner::of(cx);

@@ -19,6 +19,7 @@ mod query;
 mod rule;
 mod session;
 mod sign;
+mod sso;
 mod tag;
 mod xml;
 
@@ -192,6 +193,10 @@ impl Driver for AmazonEc2 {
             values.insert("security-group".to_owned(), Value::from(groups));
         }
         values
+    }
+
+    async fn precheck(&self, cx: &DriverContext<'_>, options: &Options) -> Result<(), DriverError> {
+        self.region(cx, options).await?.precheck().await
     }
 
     async fn find(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {

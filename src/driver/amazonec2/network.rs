@@ -86,6 +86,10 @@ async fn default_vpc(api: &Api) -> Result<String, DriverError> {
 
 /// What to say when a VPC has no subnet where one was wanted.
 async fn nowhere(api: &Api, vpc: &str, zone: Option<&str>) -> DriverError {
+    let ask = Params::new("DescribeVpcs").list("VpcId", [vpc]);
+    if let Err(e) = api.call(&format!("looking up the VPC `{vpc}`"), ask).await {
+        return e.into();
+    }
     let doing = format!("choosing a subnet of VPC `{vpc}`");
     let Some(zone) = zone else {
         return refused(doing, "it has none".to_owned(), "make a subnet in it, or give another `vpc-id`");

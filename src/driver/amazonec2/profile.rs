@@ -2,14 +2,18 @@
 //!
 //! Source: the AWS SDKs and Tools reference guide, "Shared config and credentials files".
 
+use super::sso::Login;
 use std::{collections::BTreeMap, fmt};
 
 /// Settings of one profile.
 type Settings = BTreeMap<String, String>;
 
-/// All profiles of both files.
+/// All profiles of both files, and the logins that several may share.
 #[derive(Clone, Default)]
-pub(super) struct Profiles(BTreeMap<String, Settings>);
+pub(super) struct Profiles {
+    all: BTreeMap<String, Settings>,
+    sessions: BTreeMap<String, Settings>,
+}
 
 /// How a profile comes to credentials.
 #[derive(Clone, Eq, PartialEq)]
@@ -39,8 +43,8 @@ pub(super) enum Way {
     },
     /// A program prints them.
     Process(String),
-    /// Somebody has logged in with the AWS CLI, which knows how to get them.
-    Login,
+    /// Somebody has logged in with the AWS CLI: with what it keeps one asks for them, or it is asked itself.
+    Login(Option<Login>),
     /// Those of the process: there is nothing about credentials in the profile.
     Nothing,
 }
@@ -53,7 +57,7 @@ impl fmt::Debug for Way {
             Self::Role { .. } => "a role",
             Self::WebIdentity { .. } => "a web identity",
             Self::Process(_) => "a process",
-            Self::Login => "a login",
+            Self::Login(_) => "a login",
             Self::Nothing => "nothing",
         })
     }
@@ -88,30 +92,32 @@ pub(super) enum Source {
 impl Profiles {
     /// Reads both files. What stands in the credentials file wins.
     pub(super) fn parse(config: &str, credentials: &str) -> Self {
-        let mut all: BTreeMap<String, Settings> = BTreeMap::new();
+        let Self { mut all, mut sessions } = Self::default();
         for (section, settings) in sections(config) {
-            let name = match section.split_once(char::is_whitespace) {
-                Some(("profile", name)) => name.trim().trim_matches(['"', '\'']).to_owned(),
-                None if section == "default" => section,
-                // `sso-session`, `services` and whatever else there will be.
+            let named = |name: &str| name.trim().trim_matches(['"', '\'']).to_owned();
+            let (among, name) = match section.split_once(char::is_whitespace) {
+                Some(("profile", name)) => (&mut all, named(name)),
+                Some(("sso-session", name)) => (&mut sessions, named(name)),
+                None if section == "default" => (&mut all, section),
+                // `services` and whatever else there will be.
                 _ => continue,
             };
-            all.entry(name).or_default().extend(settings);
+            among.entry(name).or_default().extend(settings);
         }
         for (name, settings) in sections(credentials) {
             all.entry(name).or_default().extend(settings);
         }
-        Self(all)
+        Self { all, sessions }
     }
 
     /// Whether there is such a profile.
     pub(super) fn has(&self, name: &str) -> bool {
-        self.0.contains_key(name)
+        self.all.contains_key(name)
     }
 
     /// Names of all.
     pub(super) fn names(&self) -> Vec<&str> {
-        self.0.keys().map(String::as_str).collect()
+        self.all.keys().map(String::as_str).collect()
     }
 
     /// How a profile comes to credentials; says what is wrong with it.
@@ -120,7 +126,7 @@ impl Profiles {
     }
 
     fn resolve(&self, name: &str, seen: &mut Vec<String>) -> Result<Way, String> {
-        let Some(settings) = self.0.get(name) else { return Err(format!("there is no profile `{name}`")) };
+        let Some(settings) = self.all.get(name) else { return Err(format!("there is no profile `{name}`")) };
         let get = |key: &str| settings.get(key).map(String::as_str).filter(|value| !value.is_empty());
         let owned = |key: &str| get(key).map(str::to_owned);
         // A profile may assume a role with its own keys.
@@ -167,7 +173,7 @@ impl Profiles {
             return Ok(Way::Role { role, source });
         }
         if get("sso_session").or(get("sso_start_url")).or(get("login_session")).is_some() {
-            return Ok(Way::Login);
+            return Ok(Way::Login(self.login(settings)));
         }
         match (owned("aws_access_key_id"), owned("aws_secret_access_key")) {
             (Some(access_key), Some(secret_key)) => {
@@ -176,6 +182,21 @@ impl Profiles {
             (None, None) => Ok(owned("credential_process").map_or(Way::Nothing, Way::Process)),
             _ => Err(format!("profile `{name}` has one half of a key and not the other")),
         }
+    }
+
+    /// The login of a profile; `None` when it is of a kind that only the CLI knows, or is not whole.
+    fn login(&self, profile: &Settings) -> Option<Login> {
+        let name = profile.get("sso_session");
+        let session = match name {
+            Some(name) => self.sessions.get(name)?,
+            None => profile,
+        };
+        Some(Login {
+            session: name.or(profile.get("sso_start_url"))?.clone(),
+            region: session.get("sso_region")?.clone(),
+            account: profile.get("sso_account_id")?.clone(),
+            role: profile.get("sso_role_name")?.clone(),
+        })
     }
 
     /// The keys that stand in a profile itself, for one that assumes its own role.
@@ -216,7 +237,10 @@ mod tests {
     const CONFIG: &str = "\u{feff}# all of ours\n[default]\nregion = eu-central-1\ns3 =\n  max_concurrent_requests = 20\n\
         [profile work]\nrole_arn = arn:aws:iam::1:role/x\nsource_profile = base\nexternal_id=e # why\n\
         [profile \"two words\"]\ncredential_process = /bin/tool --for me\n\
-        [profile people]\nsso_session = corp\nsso_account_id = 1\n[sso-session corp]\nsso_start_url = https://x\n\
+        [profile people]\nsso_session = corp\nsso_account_id = 1\nsso_role_name = r\n\
+        [sso-session corp]\nsso_start_url = https://x\nsso_region = eu-west-1\n\
+        [profile old]\nsso_start_url = https://y\nsso_region = eu-west-2\nsso_account_id = 1\nsso_role_name = r\n\
+        [profile half-sso]\nsso_session = nowhere\nsso_account_id = 1\nsso_role_name = r\n\
         [profile self]\nrole_arn = r\nsource_profile = self\naws_access_key_id = A\naws_secret_access_key = S\n\
         [profile a]\nrole_arn = r\nsource_profile = b\n[profile b]\nrole_arn = r\nsource_profile = a\n\
         [profile mfa]\nrole_arn = r\nsource_profile = base\nmfa_serial = m\n\
@@ -240,7 +264,13 @@ mod tests {
             Role { arn: "arn:aws:iam::1:role/x".to_owned(), external_id: Some("e".to_owned()), ..Role::default() };
         assert_eq!(profiles.way("work"), Ok(Way::Role { role, source: Source::Profile("base".to_owned()) }));
         assert_eq!(profiles.way("two words"), Ok(Way::Process("/bin/tool --for me".to_owned())));
-        assert_eq!(profiles.way("people"), Ok(Way::Login));
+        let login = |session: &str, region: &str| {
+            let [session, region, account, role] = [session, region, "1", "r"].map(str::to_owned);
+            Ok(Way::Login(Some(Login { session, region, account, role })))
+        };
+        assert_eq!(profiles.way("people"), login("corp", "eu-west-1"));
+        assert_eq!(profiles.way("old"), login("https://y", "eu-west-2"));
+        assert_eq!(profiles.way("half-sso"), Ok(Way::Login(None)));
         let r = Role { arn: "r".to_owned(), ..Role::default() };
         let own = Way::Role { role: r.clone(), source: Source::Profile("self".to_owned()) };
         assert_eq!((profiles.way("self"), profiles.own_keys("self")), (Ok(own), Ok(keys("A", "S", None))));

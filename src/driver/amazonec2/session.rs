@@ -1,16 +1,17 @@
 //! Where the environment says that credentials are, and credentials that end: of roles, containers, instances, programs.
 
-use super::{credentials::Credentials, profile::Profiles, xml::Element};
+use super::{credentials::Credentials, profile::Profiles, sso, xml::Element};
 use crate::{
     clock::{Clock, SystemClock},
     driver::DriverError,
-    http::{Http, Method, Request, Url},
+    http::{Http, Limiter, Method, Reply, Request, Retry, Service, Url},
     secret::Revealed,
 };
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
     env, fs, io,
+    net::IpAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -24,6 +25,8 @@ pub(super) struct Environment {
     pub(super) config: PathBuf,
     /// The credentials file.
     pub(super) credentials: PathBuf,
+    /// The folder in which the AWS CLI keeps the tokens of logins.
+    pub(super) logins: PathBuf,
 }
 
 /// How long the metadata service may take: it is a hop away, or it is not there.
@@ -46,7 +49,7 @@ impl Environment {
         };
         let config = file("AWS_CONFIG_FILE", "config");
         let credentials = file("AWS_SHARED_CREDENTIALS_FILE", "credentials");
-        Self { variables, config, credentials }
+        Self { variables, config, credentials, logins: home.join(".aws/sso/cache") }
     }
 
     /// A variable that is set and not empty.
@@ -80,7 +83,9 @@ impl Environment {
             return None;
         }
         let own = self.get("AWS_EC2_METADATA_SERVICE_ENDPOINT");
-        Url::parse(own.as_deref().unwrap_or("http://169.254.169.254")).ok()
+        let six = self.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE").is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6"));
+        let usual = if six { "http://[fd00:ec2::254]" } else { "http://169.254.169.254" };
+        Url::parse(own.as_deref().unwrap_or(usual)).ok()
     }
 }
 
@@ -143,25 +148,62 @@ pub(super) fn assumed(answer: &Element, result: &str, from: String) -> Result<Cr
     })
 }
 
-/// The credentials of the container we run in.
+/// The credentials of the container we run in. Who was told where they are and does not get them is told why: to go on would
+/// be to act as somebody else.
 pub(super) async fn container(environment: &Environment, at: Url) -> Result<Option<Credentials>, DriverError> {
+    const DOING: &str = "asking for the role of this container";
     let token = match environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
-        Some(file) => fs::read_to_string(file).ok().map(|text| text.trim().to_owned()),
+        // It is written anew from time to time.
+        Some(file) => Some(fs::read_to_string(&file).map_err(|e| DriverError::Unprepared {
+            what: format!("the token for the role of this container, {file}, cannot be read: {e}"),
+            help: "see that AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE is right".to_owned(),
+        })?),
         None => environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN"),
     };
-    let request = Request::get(at).timeout(METADATA * 3);
-    let request = match token {
-        Some(token) => request.secret_header("authorization", &Revealed::new(token)),
-        None => request,
+    if !is_near(&at) {
+        return Err(DriverError::Unprepared {
+            what: format!("AWS_CONTAINER_CREDENTIALS_FULL_URI is {at}: credentials would come without TLS from elsewhere"),
+            help: "give an address of this computer or of ECS or EKS, or one with https".to_owned(),
+        });
+    }
+    let mut request = Request::get(at).timeout(METADATA * 3);
+    if let Some(token) = token {
+        request = request.secret_header("authorization", &Revealed::new(token.trim().to_owned()));
+    }
+    let retry = Retry { within: METADATA * 6, ..Retry::default() };
+    let service = Service::new(Limiter::new(Duration::from_millis(50), 10, 4)).retry(retry);
+    let reply = service.send(&request).await.map_err(|e| DriverError::unanswered(DOING, &e))?;
+    let found = reply.is_success().then(|| Printed::read(&reply.text(), "the role of this container".to_owned()));
+    match found.flatten() {
+        Some(found) => Ok(Some(found)),
+        None => Err(no_role(DOING, &reply, "see that the task or pod has a role, and AWS_CONTAINER_* are as it was given")),
+    }
+}
+
+fn no_role(doing: &str, reply: &Reply, help: &str) -> DriverError {
+    let why = if reply.is_success() {
+        "what comes is no credentials".to_owned()
+    } else {
+        format!("it says {}{}", reply.status(), sso::said(reply))
     };
-    let reply = Http::shared().once(&request).await.ok().filter(crate::http::Reply::is_success);
-    Ok(reply.and_then(|reply| Printed::read(&reply.text(), "the role of this container".to_owned())))
+    DriverError::Stranger { doing: doing.to_owned(), why, help: help.to_owned() }
+}
+
+/// Whether nobody listens on the way there: with TLS, on this computer, or where ECS and EKS have their services.
+fn is_near(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();
+    url.scheme() == "https"
+        || host == "localhost"
+        || address.is_some_and(|address| address.is_loopback())
+        || ["169.254.170.2", "169.254.170.23", "[fd00:ec2::23]"].contains(&host)
 }
 
 /// Where an instance has its role, and the credentials of that.
 const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
 
-/// The credentials of the role of the instance we run on, through version 2 of its metadata service; `None` when this is no instance, or has none.
+/// The credentials of the role of the instance we run on, through version 2 of its metadata service; `None` when this is no
+/// instance, or has none.
 pub(super) async fn instance(at: Url) -> Result<Option<Credentials>, DriverError> {
     let ask = async |request: Request| {
         let reply = Http::shared().once(&request.timeout(METADATA)).await.ok()?;
@@ -172,12 +214,19 @@ pub(super) async fn instance(at: Url) -> Result<Option<Credentials>, DriverError
         let token = Request::new(Method::PUT, url("/latest/api/token")?);
         let token = Revealed::new(ask(token.header("x-aws-ec2-metadata-token-ttl-seconds", "300")).await?);
         let get = |path: &str| Some(Request::get(url(path)?).secret_header("x-aws-ec2-metadata-token", &token));
-        let role = ask(get(ROLES)?).await?;
-        let role = role.lines().next()?.to_owned();
-        let text = ask(get(&format!("{ROLES}{role}"))?).await?;
-        Printed::read(&text, format!("the role `{role}` of this instance"))
+        let role = ask(get(ROLES)?).await?.lines().next()?.to_owned();
+        let request = get(&format!("{ROLES}{role}"))?;
+        Some((role, request))
     };
-    Ok(found.await)
+    let Some((role, request)) = found.await else { return Ok(None) };
+    let doing = format!("asking for the role `{role}` of this instance");
+    let reply = Http::shared().once(&request.timeout(METADATA * 3)).await;
+    let reply = reply.map_err(|e| DriverError::unanswered(&doing, &e))?;
+    let read = || Printed::read(&reply.text(), format!("the role `{role}` of this instance"));
+    match reply.is_success().then(read).flatten() {
+        Some(found) => Ok(Some(found)),
+        None => Err(no_role(&doing, &reply, "see that the instance profile's role trusts EC2")),
+    }
 }
 
 #[cfg(test)]
@@ -203,6 +252,23 @@ mod tests {
         assert_eq!(other.credentials, PathBuf::from("/home/u/keys"));
         assert_eq!(other.metadata(), None);
         assert_eq!(other.container().unwrap().as_str(), "http://169.254.170.2/v2/x");
+    }
+
+    #[test]
+    fn credentials_come_without_tls_only_from_near() {
+        for (url, near) in [
+            ("http://169.254.170.2/v2/x", true),
+            ("http://169.254.170.23/v1/credentials", true),
+            ("http://[fd00:ec2::23]/v1/credentials", true),
+            ("http://127.0.0.1:4321/x", true),
+            ("http://[::1]/x", true),
+            ("https://credentials.example.net/x", true),
+            ("http://credentials.example.net/x", false),
+            ("http://169.254.170.24/x", false),
+            ("http://localhost.example.net/x", false),
+        ] {
+            assert_eq!(is_near(&Url::parse(url).unwrap()), near, "{url}");
+        }
     }
 
     #[test]

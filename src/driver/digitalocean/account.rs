@@ -3,6 +3,7 @@
 use super::options::Options;
 use crate::{
     driver::{DriverContext, DriverError},
+    fault,
     http::{Method, Reply, Request, Service, Url},
     secret::Revealed,
 };
@@ -55,6 +56,14 @@ impl Account {
         self.service.send(request).await.map_err(|e| DriverError::unanswered(doing, &e))
     }
 
+    /// A request that changes something there, between the points at which tests kill the program.
+    async fn effect(&self, doing: &str, path: &str, request: &Request) -> Result<Reply, DriverError> {
+        fault::pass("digitalocean.call", path);
+        let reply = self.send(doing, request).await;
+        fault::pass("digitalocean.call.done", path);
+        reply
+    }
+
     /// What is there; `None` when it is not.
     pub(super) async fn get<T: DeserializeOwned>(&self, doing: &str, path: &str) -> Result<Option<T>, DriverError> {
         let reply = self.send(doing, &self.request(Method::GET, path, &[])).await?;
@@ -98,7 +107,7 @@ impl Account {
         path: &str,
         body: &Value,
     ) -> Result<Result<T, Refusal>, DriverError> {
-        let reply = self.send(doing, &self.request(Method::POST, path, &[]).json(body)).await?;
+        let reply = self.effect(doing, path, &self.request(Method::POST, path, &[]).json(body)).await?;
         if reply.is_success() {
             return read(doing, &reply).map(Ok);
         }
@@ -111,7 +120,7 @@ impl Account {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let reply = self.send(doing, &request).await?;
+        let reply = self.effect(doing, path, &request).await?;
         match reply.status() {
             404 => Ok(false),
             200..=299 => Ok(true),

@@ -3,7 +3,6 @@
 use super::{Pauses, account::Account, droplet::Droplet};
 use crate::{
     driver::{DriverContext, DriverError},
-    fault,
     http::{Awaited, poll},
 };
 use serde::Deserialize;
@@ -72,10 +71,7 @@ impl Actor<'_> {
         let path = format!("droplets/{id}/actions");
         let action = loop {
             self.free(id).await?;
-            fault::pass("digitalocean.action", self.cx.machine.as_str());
-            let asked: Result<One, _> = self.account.post(&doing, &path, body).await?;
-            fault::pass("digitalocean.action.done", self.cx.machine.as_str());
-            match asked {
+            match self.account.post::<One>(&doing, &path, body).await? {
                 Ok(one) => break one.action,
                 // Somebody else was quicker; it is locked by now.
                 Err(refusal) if refusal.is_pending() => tokio::time::sleep(self.pauses.pace.first).await,

@@ -1,15 +1,16 @@
-//! What a person may have meant when the provider does not know a region, size, image or VPC.
+//! Whether the provider has a region, size, image or VPC, and what a person may have meant when it has not.
 
-use super::{account::Account, options::Options};
+use super::{account::Account, key::Key, options::Options};
 use crate::driver::DriverError;
 use serde::Deserialize;
+use serde_json::Value;
 
 /// A region, size, image or VPC, as far as we read it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Thing {
     slug: Option<String>,
-    id: serde_json::Value,
+    id: Value,
     name: String,
     region: String,
     regions: Vec<String>,
@@ -30,50 +31,84 @@ impl Thing {
 /// Texts that are offered at most.
 const MOST: usize = 5;
 
+/// What cannot be had, and what to do instead.
+struct Wrong {
+    why: String,
+    help: String,
+}
+
+/// Looks whether the provider has what the options name.
+pub(super) async fn look(account: &Account, options: &Options) -> Result<(), DriverError> {
+    let named = async {
+        match options.vpc.as_deref().filter(|vpc| !vpc.is_empty()) {
+            Some(wanted) => vpc(account, wanted, &options.region).await.map(drop),
+            None => Ok(()),
+        }
+    };
+    let key = async {
+        match options.fingerprint() {
+            Some(fingerprint) => Key::get(account, fingerprint).await.map(drop),
+            None => Ok(()),
+        }
+    };
+    let (wrong, (), ()) = tokio::try_join!(find(account, options), named, key)?;
+    let Some(Wrong { why, help }) = wrong else { return Ok(()) };
+    Err(DriverError::Refused { doing: DOING.to_owned(), why, help })
+}
+
 /// A refusal of a creation or a change of size, with what may have been meant. What cannot be looked up is left out.
 pub(super) async fn advise(account: &Account, options: &Options, refused: DriverError) -> DriverError {
     let DriverError::Refused { doing, why, help } = refused else { return refused };
-    let help = find(account, options).await.ok().flatten().unwrap_or(help);
+    let help = match find(account, options).await {
+        // The provider's own words say which of them it is, and not always why.
+        Ok(Some(wrong)) if wrong.why.starts_with("there is no") => wrong.help,
+        Ok(Some(wrong)) => format!("{}; {}", wrong.why, wrong.help),
+        _ => help,
+    };
     DriverError::Refused { doing, why, help }
 }
 
+const DOING: &str = "looking for what there is";
+
 async fn list(account: &Account, list: &str, query: &[(&str, &str)]) -> Result<Vec<Thing>, DriverError> {
-    account.all("looking for what there is", list, list, query).await
+    account.all(DOING, list, list, query).await
 }
 
-async fn find(account: &Account, options: &Options) -> Result<Option<String>, DriverError> {
+/// What is wrong with region, size or image, in this order; all are asked for at once.
+async fn find(account: &Account, options: &Options) -> Result<Option<Wrong>, DriverError> {
     let Options { region, size, image, .. } = options;
-    let regions = list(account, "regions", &[]).await?;
+    // An image is asked for by itself: lists show only some of those that a droplet can be made of.
+    let path = format!("images/{image}");
+    let image_there = account.get::<Value>(DOING, &path);
+    let (regions, sizes, image_there) =
+        tokio::try_join!(list(account, "regions", &[]), list(account, "sizes", &[]), image_there)?;
+    let open = || regions.iter().filter(|thing| thing.available != Some(false)).map(Thing::slug);
     let Some(own) = regions.iter().find(|thing| thing.is(region)) else {
-        let open = regions.iter().filter(|thing| thing.available != Some(false));
-        return Ok(Some(offer("region", region, open.map(Thing::slug))));
+        return Ok(Some(absent("region", region, open())));
     };
     if own.available == Some(false) {
-        let open = regions.iter().filter(|thing| thing.available != Some(false));
-        return Ok(Some(format!(
-            "region `{region}` takes no droplets now; {}",
-            offer("region", region, open.map(Thing::slug))
-        )));
+        let why = format!("region `{region}` takes no droplets now");
+        return Ok(Some(Wrong { why, help: offer("region", region, open()) }));
     }
-    let sizes = list(account, "sizes", &[]).await?;
     let here = || {
         sizes.iter().filter(|thing| own.sizes.iter().any(|slug| slug == thing.slug()) || thing.regions.contains(region))
     };
     if !sizes.iter().any(|thing| thing.is(size)) {
-        return Ok(Some(offer("size", size, here().map(Thing::slug))));
+        return Ok(Some(absent("size", size, here().map(Thing::slug))));
     }
     if !here().any(|thing| thing.is(size)) {
-        let offer = offer("size", size, here().map(Thing::slug));
-        return Ok(Some(format!("size `{size}` is not to be had in `{region}`; {offer}")));
+        let why = format!("size `{size}` is not to be had in `{region}`");
+        return Ok(Some(Wrong { why, help: offer("size", size, here().map(Thing::slug)) }));
     }
-    if image.bytes().all(|b| b.is_ascii_digit()) {
+    if image_there.is_some() {
         return Ok(None);
     }
     let images = list(account, "images", &[("type", "distribution")]).await?;
-    if !images.iter().any(|thing| thing.is(image)) {
-        return Ok(Some(offer("image", image, images.iter().map(Thing::slug).filter(|slug| !slug.is_empty()))));
-    }
-    Ok(None)
+    Ok(Some(absent("image", image, images.iter().map(Thing::slug).filter(|slug| !slug.is_empty()))))
+}
+
+fn absent<'a>(kind: &str, word: &str, among: impl Iterator<Item = &'a str>) -> Wrong {
+    Wrong { why: format!("there is no {kind} `{word}`"), help: offer(kind, word, among) }
 }
 
 /// Those most like the word, then the first of the rest.

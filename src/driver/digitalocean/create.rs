@@ -63,6 +63,19 @@ pub(super) async fn create(actor: &Actor<'_>, options: &Options) -> Result<Insta
     instance(cx, options, &droplet, None)
 }
 
+/// Whether the provider takes the machine's name for a droplet.
+pub(super) fn nameable(cx: &DriverContext<'_>) -> Result<(), DriverError> {
+    let name = cx.machine.as_str();
+    if name.ends_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Ok(());
+    }
+    Err(DriverError::Refused {
+        doing: "naming the droplet".to_owned(),
+        why: format!("DigitalOcean takes no name that ends as `{name}` does"),
+        help: "let it end with a letter or a digit".to_owned(),
+    })
+}
+
 /// What a creation needs of this computer.
 struct Prepared {
     /// The public half of the key that is made for the machine; `None`: one of the account is used.
@@ -76,14 +89,8 @@ struct Prepared {
 
 impl Prepared {
     fn of(cx: &DriverContext<'_>, options: &Options) -> Result<Self, DriverError> {
+        nameable(cx)?;
         let name = cx.machine.as_str();
-        if !name.ends_with(|c: char| c.is_ascii_alphanumeric()) {
-            return Err(DriverError::Refused {
-                doing: "naming the droplet".to_owned(),
-                why: format!("DigitalOcean takes no name that ends as `{name}` does"),
-                help: "let it end with a letter or a digit".to_owned(),
-            });
-        }
         let user_data = options.userdata.as_deref().filter(|path| !path.is_empty()).map(read_user_data).transpose()?;
         if let Some(key) = options.key() {
             login_key(cx, key)?;
@@ -132,22 +139,15 @@ async fn make(actor: &Actor<'_>, options: &Options, tag: &Tag, prepared: &Prepar
     };
     let login = theirs.as_ref().map(|key| key.public_key.as_str()).or(prepared.own.as_deref()).unwrap_or_default();
     let data = user_data(cx, options, prepared, login)?;
-    let key = if let Some(key) = theirs {
-        key
-    } else {
-        fault::pass("digitalocean.key", cx.machine.as_str());
-        let key = Key::ensure(account, tag, login).await?;
-        fault::pass("digitalocean.key.done", cx.machine.as_str());
-        key
+    let key = match theirs {
+        Some(key) => key,
+        None => Key::ensure(account, tag, login).await?,
     };
     let wanted = wanted(cx, options, tag, &data, &key, vpc.as_deref());
     let tags = options.tags().into_iter().map(str::to_owned).collect();
     Note { asked: Some(SystemClock.now().0), tags, ..Note::default() }.save(cx)?;
     (cx.progress)(&format!("creating a droplet ({} in {})", options.size, options.region));
-    fault::pass("digitalocean.create", cx.machine.as_str());
-    let made = Droplet::make(account, &wanted).await;
-    fault::pass("digitalocean.create.done", cx.machine.as_str());
-    let refused = match made {
+    let refused = match Droplet::make(account, &wanted).await {
         Ok(Ok(droplet)) => return Ok(droplet),
         Ok(Err(refusal)) => refusal.error("creating the droplet"),
         // It never left this computer.

@@ -15,7 +15,6 @@ mod tag;
 
 use super::{Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, files, generic, keys};
 use crate::{
-    fault,
     http::{Awaited, Limiter, Pace, Service, poll},
     record::{Instance, OptionValues, Power, SshEndpoint},
     transport::Target,
@@ -85,6 +84,11 @@ impl Driver for DigitalOcean {
         let text = driver.get("Tags").and_then(Value::as_str).unwrap_or_default();
         let tags: Vec<&str> = text.split(',').map(str::trim).filter(|tag| !tag.is_empty()).collect();
         if tags.is_empty() { OptionValues::new() } else { OptionValues::from([("tags".to_owned(), json!(tags))]) }
+    }
+
+    async fn precheck(&self, cx: &DriverContext<'_>, options: &Options) -> Result<(), DriverError> {
+        create::nameable(cx)?;
+        advice::look(&Account::of(&self.service, cx, options).await?, options).await
     }
 
     async fn find(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {
@@ -187,9 +191,7 @@ impl Driver for DigitalOcean {
         }
         vanished(&actor, &doomed, &tag).await?;
         let public = files::read(&cx.dir.join("id_rsa.pub"))?.filter(|_| options.fingerprint().is_none());
-        fault::pass("digitalocean.forget-key", cx.machine.as_str());
         Key::forget(&account, &tag, cx.machine.as_str(), public.as_deref()).await?;
-        fault::pass("digitalocean.forget-tag", cx.machine.as_str());
         match account.delete("removing the machine's tag", &format!("tags/{tag}"), None).await {
             // It costs nothing and stands for nothing any more.
             Err(e @ DriverError::Refused { .. }) => (cx.progress)(&format!("warning: {e}")),
@@ -292,13 +294,11 @@ async fn tag_as_wanted(actor: &Actor<'_>, droplet: &Droplet, options: &Options) 
         if let Err(refusal) = made.map(drop).or_else(|e| if e.status == 422 { Ok(()) } else { Err(e) }) {
             return Err(refusal.error(&doing));
         }
-        fault::pass("digitalocean.tag", cx.machine.as_str());
         let put: Result<Value, _> = account.post(&doing, &format!("tags/{tag}/resources"), &resources).await?;
         put.map_err(|refusal| refusal.error(&doing))?;
     }
     for tag in &old {
         let doing = format!("taking the tag `{tag}` off the droplet");
-        fault::pass("digitalocean.untag", cx.machine.as_str());
         account.delete(&doing, &format!("tags/{tag}/resources"), Some(&resources)).await?;
     }
     note.tags.retain(|tag| !old.contains(tag));
@@ -334,14 +334,12 @@ async fn remove(actor: &Actor<'_>, id: u64) -> Result<(), DriverError> {
     let doing = format!("removing droplet {id}");
     let what = format!("the removal of droplet {id}");
     let removed = poll(&what, QUICK, actor.pauses.pace, actor.cx.progress, || async {
-        fault::pass("digitalocean.rm", actor.cx.machine.as_str());
         match actor.account.delete(&doing, &format!("droplets/{id}"), None).await {
             Err(DriverError::Refused { why, .. }) if why.contains("pending event") => Ok(Awaited::Not(why)),
             other => other.map(Awaited::Here),
         }
     })
     .await;
-    fault::pass("digitalocean.rm.done", actor.cx.machine.as_str());
     let help = "look at https://cloud.digitalocean.com/droplets, then run the same command again";
     removed.map(drop).map_err(|e| DriverError::not_in_time(&doing, e, help))
 }
