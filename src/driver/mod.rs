@@ -11,6 +11,7 @@ mod event;
 mod files;
 mod generic;
 mod keys;
+mod local;
 mod none;
 pub mod nspawn;
 pub mod options;
