@@ -12,6 +12,7 @@ mod event;
 mod files;
 mod generic;
 mod keys;
+mod local;
 mod none;
 #[cfg(target_os = "linux")]
 pub mod nspawn;

@@ -38,11 +38,11 @@ impl Process {
     /// The process of a machine, if it runs: the recorded one, or one in its control group that was
     /// started by a run that was killed before it could record it, or when the machine restarted itself.
     pub(super) fn find(folder: &Folder, record: Option<&Record>) -> Result<Option<Self>, DriverError> {
-        let recorded = record.and_then(|r| r.process);
+        let recorded = record.and_then(|r| r.own.process);
         if let Some(known) = recorded.and_then(|r| Self::open(r.pid, &folder.root()).filter(|p| p.recorded == r)) {
             return Ok(Some(known));
         }
-        Ok(Self::within(&Cgroup::of(&folder.tag)?, folder))
+        Ok(Self::within(&Cgroup::of(&folder.tag())?, folder))
     }
 
     fn within(group: &Cgroup, folder: &Folder) -> Option<Self> {
@@ -78,13 +78,13 @@ impl Process {
 
 /// Kills every process of the machine and waits until none is left; also when nothing runs.
 pub(super) async fn kill(folder: &Folder) -> Result<(), DriverError> {
-    Cgroup::of(&folder.tag)?.kill().map_err(|e| refused("killing the machine", &e.to_string()))?;
+    Cgroup::of(&folder.tag())?.kill().map_err(|e| refused("killing the machine", &e.to_string()))?;
     clear(folder).await
 }
 
 /// After the end of a machine: takes away what the kernel and `systemd-nspawn` left of it.
 pub(super) async fn clear(folder: &Folder) -> Result<(), DriverError> {
-    let group = Cgroup::of(&folder.tag)?;
+    let group = Cgroup::of(&folder.tag())?;
     if !group.emptied(Duration::from_secs(2)).await {
         // A machine that shut down leaves nobody soon; one whose supervisor died alone may.
         group.kill().map_err(|e| refused("killing what is left of the machine", &e.to_string()))?;
@@ -93,9 +93,9 @@ pub(super) async fn clear(folder: &Folder) -> Result<(), DriverError> {
         }
     }
     group.remove()?;
-    network::unplug(&format!("vb-{}", folder.tag)).await?;
+    network::unplug(&format!("vb-{}", folder.tag())).await?;
     for left in ["propagate", "unix-export"] {
-        tree::remove(&Path::new("/run/systemd/nspawn").join(left).join(&folder.tag)).await?;
+        tree::remove(&Path::new("/run/systemd/nspawn").join(left).join(folder.tag())).await?;
     }
     Ok(())
 }
@@ -134,7 +134,7 @@ pub(super) async fn launch(
     let mut args: Vec<OsString> =
         ["--mount", "--propagation", "slave", "sh", "-c", LAUNCH, "machine"].map(Into::into).into();
     let mut overlay = OsString::from("lowerdir=");
-    overlay.push(&record.lower);
+    overlay.push(&record.own.lower);
     overlay.push(",upperdir=");
     overlay.push(folder.upper());
     overlay.push(",workdir=");
@@ -158,7 +158,7 @@ pub(super) async fn launch(
         "--resolv-conf=off".into(),
         "--timezone=off".into(),
         format!("--network-bridge={bridge}").into(),
-        format!("--machine={}", folder.tag).into(),
+        format!("--machine={}", folder.tag()).into(),
         format!("--hostname={}", record.machine).into(),
         // What dockerd needs beyond a plain container.
         "--capability=all".into(),

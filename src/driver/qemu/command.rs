@@ -1,48 +1,11 @@
 //! Pure. The command line of qemu, as data.
 
 use super::network::{Forward, Network};
+pub(super) use crate::driver::local::Arch;
 use serde_json::json;
 use std::{ffi::OsString, path::Path};
 
-/// A processor that a machine can have.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Arch {
-    /// 64-bit PCs.
-    X86_64,
-    /// 64-bit ARM.
-    Aarch64,
-}
-
 impl Arch {
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        match text {
-            "x86_64" => Some(Self::X86_64),
-            "aarch64" => Some(Self::Aarch64),
-            _ => None,
-        }
-    }
-
-    /// That of this computer; of one that is neither, the more common one, emulated.
-    pub(super) fn here() -> Self {
-        Self::parse(std::env::consts::ARCH).unwrap_or(Self::X86_64)
-    }
-
-    /// As qemu and Fedora call it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::X86_64 => "x86_64",
-            Self::Aarch64 => "aarch64",
-        }
-    }
-
-    /// As Debian and Ubuntu call it.
-    pub(super) fn debian(self) -> &'static str {
-        match self {
-            Self::X86_64 => "amd64",
-            Self::Aarch64 => "arm64",
-        }
-    }
-
     /// The program that is such a computer.
     pub(super) fn program(self) -> &'static str {
         match self {

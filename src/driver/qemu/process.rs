@@ -140,7 +140,7 @@ mod tests {
     #[test]
     fn a_number_that_means_another_process_now_is_no_machine() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder { id: "x".to_owned(), path: dir.path().to_owned() };
+        let folder = Folder::at(dir.path());
         assert!(Process::find(&folder).unwrap().is_none());
         for text in [std::process::id().to_string(), "1".to_owned(), "999999999".to_owned(), "x".to_owned()] {
             files::write(&folder.pid(), 0o600, text.as_bytes()).unwrap();
