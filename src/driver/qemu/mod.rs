@@ -33,7 +33,8 @@ pub use options::Options;
 use place::{Folder, Phase, Place, Record};
 use process::Process;
 use std::{
-    fs, io,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -90,11 +91,7 @@ impl Driver for Qemu {
             None => allocate(&place, cx, &folder, options, login_key).await?,
         };
         cx.checkpoint.instance(&instance(cx, &folder, &record, options))?;
-        if record.phase == Phase::Allocated {
-            prepare(cx, &folder, &record, options).await?;
-            record.phase = Phase::Prepared;
-            folder.save(&record)?;
-        }
+        prepared(cx, &folder, &mut record, options).await?;
         let record = boot::start(&place, cx, &folder, record, options).await?;
         Ok(instance(cx, &folder, &record, options))
     }
@@ -107,8 +104,9 @@ impl Driver for Qemu {
     ) -> Result<Instance, DriverError> {
         let folder = self.place()?.folder(&instance.id)?;
         let record = owned(cx, &folder)?.ok_or_else(|| gone(&instance.id))?;
+        let lock = folder.lock(|| {}).await?;
         let running = Process::find(&folder)?.is_some();
-        disk::grow(&folder, options.disk_size, running).await?;
+        disk::grow(&folder, &lock, options.disk_size, running).await?;
         if running {
             (cx.progress)(&format!("what needs a start takes effect at the next one: machine restart {}", cx.machine));
         }
@@ -120,7 +118,11 @@ impl Driver for Qemu {
         if owned(cx, &folder)?.is_none() {
             return Ok(Power::Gone);
         }
-        Ok(if Process::find(&folder)?.is_some() { Power::Running } else { Power::Stopped })
+        Ok(match Process::find(&folder)? {
+            None => Power::Stopped,
+            Some(_) if snapshots::standing_still(&folder).await => Power::Paused,
+            Some(_) => Power::Running,
+        })
     }
 
     async fn set_power(
@@ -141,11 +143,7 @@ impl Driver for Qemu {
             }
         }
         if matches!(action, PowerAction::Start | PowerAction::Restart) {
-            if record.phase == Phase::Allocated {
-                prepare(cx, &folder, &record, options).await?;
-                record.phase = Phase::Prepared;
-                folder.save(&record)?;
-            }
+            prepared(cx, &folder, &mut record, options).await?;
             record = boot::start(&place, cx, &folder, record, options).await?;
         }
         Ok(self::instance(cx, &folder, &record, options))
@@ -173,9 +171,23 @@ impl Driver for Qemu {
 
 /// Takes away all there is of a machine, from whatever point on. Images stay, for the next one.
 async fn erase(place: &Place, folder: &Folder) -> Result<(), DriverError> {
-    if !folder.path.exists() {
-        return Ok(());
+    if folder.path.exists() {
+        erase_there(folder).await?;
     }
+    let empty = |path: &Path| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    if empty(&place.instances()) {
+        // Locked, so that no create loses its folder.
+        let _lock = place.lock().await?;
+        fault::pass("qemu.tidy", &place.base);
+        // Only if it is empty still.
+        let _ = fs::remove_dir(place.instances());
+    }
+    Ok(())
+}
+
+async fn erase_there(folder: &Folder) -> Result<(), DriverError> {
+    // Of a run that was killed, a program may still be at work.
+    let _lock = folder.lock(|| {}).await?;
     if let Some(process) = Process::find(folder)? {
         process.kill().await?;
     }
@@ -186,12 +198,7 @@ async fn erase(place: &Place, folder: &Folder) -> Result<(), DriverError> {
         }
         _ => {}
     }
-    files::remove(&folder.path).await?;
-    // Only if it is empty. Locked, so that no create loses its folder.
-    let _lock = place.lock().await?;
-    fault::pass("qemu.tidy", &place.base);
-    let _ = fs::remove_dir(place.instances());
-    Ok(())
+    files::remove(&folder.path).await
 }
 
 /// What the store is told of a machine.
@@ -297,14 +304,31 @@ async fn taken_over(folder: &Folder, mut record: Record, login_key: String) -> R
     Ok(record)
 }
 
+/// Makes what a machine needs before it can be started, if that is not done yet.
+async fn prepared(
+    cx: &DriverContext<'_>,
+    folder: &Folder,
+    record: &mut Record,
+    options: &Options,
+) -> Result<(), DriverError> {
+    if record.phase == Phase::Allocated {
+        let lock = folder.lock(|| {}).await?;
+        prepare(cx, folder, &lock, record, options).await?;
+        record.phase = Phase::Prepared;
+        folder.save(record)?;
+    }
+    Ok(())
+}
+
 /// Makes the disk, and what the machine is told at its first boot.
 async fn prepare(
     cx: &DriverContext<'_>,
     folder: &Folder,
+    lock: &File,
     record: &Record,
     options: &Options,
 ) -> Result<(), DriverError> {
-    disk::make(folder, &record.image, options.disk_size).await?;
+    disk::make(folder, lock, &record.image, options.disk_size).await?;
     let private = files::read(&folder.host_key())?.unwrap_or_default();
     let first = FirstBoot {
         hostname: cx.machine.as_str(),

@@ -4,6 +4,7 @@ use super::{network::Forward, options::Options};
 use crate::{
     digest::sha256_hex_of,
     driver::{DriverContext, DriverError, files},
+    fault,
     name::{FleetName, MachineName},
 };
 use serde::{Deserialize, Serialize};
@@ -261,6 +262,17 @@ impl Folder {
     /// Waits until no other process starts, stops or changes the machine.
     pub(super) async fn lock(&self, waiting: impl FnOnce()) -> Result<File, DriverError> {
         files::lock(&self.path.join(".lock"), waiting).await
+    }
+
+    /// Removes files that a run which was killed has not completed. Call it under the lock.
+    pub(super) fn tidy(&self) -> Result<(), DriverError> {
+        let entries = fs::read_dir(&self.path).map_err(files::because("reading", &self.path))?;
+        for path in entries.flatten().filter(|entry| files::is_unfinished(&entry.file_name())).map(|entry| entry.path()) {
+            fault::point("qemu.tidy", &path)
+                .and_then(|()| fs::remove_file(&path))
+                .map_err(files::because("removing", &path))?;
+        }
+        Ok(())
     }
 
     /// The record; `None` when there is no such machine.

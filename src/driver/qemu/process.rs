@@ -10,7 +10,7 @@ use crate::{
 };
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use serde_json::Value;
-use std::{ffi::OsString, fs, io, os::fd::OwnedFd, os::unix::ffi::OsStrExt, path::Path, time::Duration};
+use std::{ffi::OsString, fs, fs::File, io, os::fd::OwnedFd, os::unix::ffi::OsStrExt, path::Path, time::Duration};
 use tokio::{
     io::Interest,
     time::{Instant, sleep, timeout},
@@ -92,7 +92,14 @@ impl Process {
 }
 
 /// Starts qemu with these arguments and returns when the machine runs. What qemu does not like it says before.
-pub(super) async fn launch(folder: &Folder, program: &str, arguments: Vec<OsString>) -> Result<Process, DriverError> {
+///
+/// It holds the lock of the folder until it has written its number: nobody looks for it before, and starts another.
+pub(super) async fn launch(
+    folder: &Folder,
+    lock: &File,
+    program: &str,
+    arguments: Vec<OsString>,
+) -> Result<Process, DriverError> {
     // Of a qemu that was killed. Sockets of one that was not are its own; there is none, or we would not be here.
     for name in [SOCKET, super::command::AGENT, "qemu.pid"] {
         match fs::remove_file(folder.path.join(name)) {
@@ -104,7 +111,7 @@ pub(super) async fn launch(folder: &Folder, program: &str, arguments: Vec<OsStri
     }
     // Only what it says from now on tells of this start.
     files::write(&folder.console(), 0o600, b"")?;
-    Program::new(program, "starting the machine").args(arguments).within(&folder.path).run().await?;
+    Program::new(program, "starting the machine").args(arguments).within(&folder.path).holding(lock)?.run().await?;
     // It writes its number before the program we started ends; a machine that ended at once leaves none.
     for _ in 0..50 {
         if let Some(process) = Process::find(folder)? {
