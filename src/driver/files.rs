@@ -3,6 +3,7 @@
 use super::DriverError;
 use crate::fault;
 use std::{
+    ffi::OsStr,
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
@@ -25,13 +26,21 @@ pub(in crate::driver) fn because(doing: &str, path: &Path) -> impl FnOnce(io::Er
     }
 }
 
+/// How the names of files begin that are being written.
+const UNFINISHED: &str = ".new-";
+
+/// Whether a name is that of a file that is being written, or was when the one who wrote it was killed.
+pub(in crate::driver) fn is_unfinished(name: &OsStr) -> bool {
+    name.as_encoded_bytes().starts_with(UNFINISHED.as_bytes())
+}
+
 /// Writes a file: a temporary one beside it, synchronised and renamed.
 pub(in crate::driver) fn write(path: &Path, mode: u32, content: &[u8]) -> Result<(), DriverError> {
     let inner = || -> io::Result<()> {
         let folder = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
         fault::point("driver.file.create", path)?;
         let mut file = tempfile::Builder::new()
-            .prefix(".new-")
+            .prefix(UNFINISHED)
             .permissions(fs::Permissions::from_mode(0o600))
             .tempfile_in(folder)?;
         fault::point("driver.file.write", path)?;

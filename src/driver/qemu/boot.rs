@@ -8,10 +8,14 @@ use super::{
     options::Options,
     place::{Folder, Place, Ports, Record},
     process::{self, Process},
-    qmp::Qmp,
+    qmp::{PAUSED, Qmp},
 };
-use crate::driver::{DriverContext, DriverError};
-use std::{path::PathBuf, time::Duration};
+use crate::{
+    driver::{DriverContext, DriverError},
+    fault,
+};
+use serde_json::Value;
+use std::{fs::File, path::PathBuf, time::Duration};
 use tokio::{
     io::AsyncReadExt,
     net::TcpStream,
@@ -38,14 +42,18 @@ pub(super) async fn start(
     options: &Options,
 ) -> Result<Record, DriverError> {
     let waiting = || (cx.progress)("waiting for another run that works on the machine");
-    let _lock = folder.lock(waiting).await?;
+    let lock = folder.lock(waiting).await?;
+    folder.tidy()?;
     let arch = options.arch();
     let mut accelerator = accelerator::choose(place, &options.accel, arch, cx.progress).await?;
     let mut distrusted = false;
     loop {
         let process = match Process::find(folder)? {
-            Some(running) => running,
-            None => switch_on(place, cx, folder, &mut record, options, accelerator).await?,
+            Some(running) => {
+                go_on(folder).await?;
+                running
+            }
+            None => switch_on(place, cx, folder, &lock, &mut record, options, accelerator).await?,
         };
         let last = distrusted || accelerator == Accelerator::Tcg || options.accel != "auto";
         match booted(&process, folder, &record, options, accelerator, last).await? {
@@ -78,6 +86,7 @@ async fn switch_on(
     place: &Place,
     cx: &DriverContext<'_>,
     folder: &Folder,
+    lock: &File,
     record: &mut Record,
     options: &Options,
     accelerator: Accelerator,
@@ -89,7 +98,7 @@ async fn switch_on(
             help: "bring it back, or remove the machine and create it anew".to_owned(),
         });
     }
-    disk::grow(folder, options.disk_size, false).await?;
+    disk::grow(folder, lock, options.disk_size, false).await?;
     let mut fresh = false;
     for _ in 0..3 {
         if record.own.ports.is_some() {
@@ -101,7 +110,7 @@ async fn switch_on(
             Accelerator::Tcg => "starting the machine, emulated",
             _ => "starting the machine",
         });
-        match launch(cx, folder, record, options, accelerator).await {
+        match launch(cx, folder, lock, record, options, accelerator).await {
             Err(DriverError::Refused { why, .. })
                 if why.contains("Could not set up host forwarding rule")
                     && movable(&why, record.own.ports, options) =>
@@ -112,7 +121,22 @@ async fn switch_on(
             other => return other,
         }
     }
-    launch(cx, folder, record, options, accelerator).await
+    launch(cx, folder, lock, record, options, accelerator).await
+}
+
+/// Lets a machine go on that stands still: somebody was killed who had put it back to a snapshot.
+async fn go_on(folder: &Folder) -> Result<(), DriverError> {
+    let mut qmp = match Qmp::connect(&folder.path, SOCKET).await {
+        Ok(qmp) => qmp,
+        // One that is just ending, or is asked by somebody else: what waits for it says what is wrong with it.
+        Err(_) => return Ok(()),
+    };
+    qmp.concluded().await?;
+    if qmp.status().await? == PAUSED {
+        fault::pass("qemu.cont", &folder.id);
+        qmp.ask("cont", Value::Null).await?;
+    }
+    Ok(())
 }
 
 /// Whether the port that qemu could not have is one that we chose.
@@ -128,6 +152,7 @@ fn movable(why: &str, ports: Option<Ports>, options: &Options) -> bool {
 async fn launch(
     cx: &DriverContext<'_>,
     folder: &Folder,
+    lock: &File,
     record: &Record,
     options: &Options,
     accelerator: Accelerator,
@@ -165,7 +190,7 @@ async fn launch(
         console: &folder.console(),
         pid: &folder.pid(),
     };
-    process::launch(folder, arch.program(), computer.arguments()).await
+    process::launch(folder, lock, arch.program(), computer.arguments()).await
 }
 
 /// How a start ended.

@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Makes the disk; nothing to do when it is there.
-pub(super) async fn make(folder: &Folder, image: &Path, size: u64) -> Result<(), DriverError> {
+pub(super) async fn make(folder: &Folder, lock: &File, image: &Path, size: u64) -> Result<(), DriverError> {
     if folder.disk().is_file() {
         return Ok(());
     }
@@ -36,6 +36,7 @@ pub(super) async fn make(folder: &Folder, image: &Path, size: u64) -> Result<(),
         .args(base)
         .args([image, &unfinished])
         .args([size.to_string()])
+        .holding(lock)?
         .run()
         .await?;
     fault::point("qemu.disk.rename", folder.disk())
@@ -55,7 +56,7 @@ fn format(path: &Path) -> Result<&'static str, DriverError> {
 }
 
 /// Makes the disk larger, whether the machine runs or not. The machine takes what there is at its next start.
-pub(super) async fn grow(folder: &Folder, size: u64, running: bool) -> Result<(), DriverError> {
+pub(super) async fn grow(folder: &Folder, lock: &File, size: u64, running: bool) -> Result<(), DriverError> {
     if !folder.disk().is_file() {
         return Ok(());
     }
@@ -76,7 +77,7 @@ pub(super) async fn grow(folder: &Folder, size: u64, running: bool) -> Result<()
         return qmp.ask("block_resize", json!({ "node-name": DISK, "size": size })).await.map(drop);
     }
     let resize = Program::new("qemu-img", "changing the disk").args(["resize", "-q", "-f", "qcow2"]);
-    resize.args([folder.disk()]).args([size.to_string()]).run().await.map(drop)
+    resize.args([folder.disk()]).args([size.to_string()]).holding(lock)?.run().await.map(drop)
 }
 
 /// What qemu says of an image. Of one that is in use too: nothing is changed.

@@ -31,7 +31,10 @@ use network::Network;
 pub use options::Options;
 use place::{Folder, Guest, Phase, Place, Record};
 use process::Process;
-use std::{fs, path::PathBuf};
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
 
 /// The driver.
 pub struct Qemu {
@@ -86,11 +89,7 @@ impl Driver for Qemu {
             None => allocate(&place, cx, &folder, options, login_key).await?,
         };
         cx.checkpoint.instance(&instance(cx, &folder, &record, options))?;
-        if record.phase == Phase::Allocated {
-            prepare(cx, &folder, &record, options).await?;
-            record.phase = Phase::Prepared;
-            folder.save(&record)?;
-        }
+        prepared(cx, &folder, &mut record, options).await?;
         let record = boot::start(&place, cx, &folder, record, options).await?;
         Ok(instance(cx, &folder, &record, options))
     }
@@ -103,8 +102,9 @@ impl Driver for Qemu {
     ) -> Result<Instance, DriverError> {
         let folder = self.place()?.folder(&instance.id)?;
         let record = folder.owned(cx)?.ok_or_else(|| gone(&instance.id))?;
+        let lock = folder.lock(|| {}).await?;
         let running = Process::find(&folder)?.is_some();
-        disk::grow(&folder, options.disk_size, running).await?;
+        disk::grow(&folder, &lock, options.disk_size, running).await?;
         if running {
             (cx.progress)(&format!("what needs a start takes effect at the next one: machine restart {}", cx.machine));
         }
@@ -116,7 +116,11 @@ impl Driver for Qemu {
         if folder.owned(cx)?.is_none() {
             return Ok(Power::Gone);
         }
-        Ok(if Process::find(&folder)?.is_some() { Power::Running } else { Power::Stopped })
+        Ok(match Process::find(&folder)? {
+            None => Power::Stopped,
+            Some(_) if snapshots::standing_still(&folder).await => Power::Paused,
+            Some(_) => Power::Running,
+        })
     }
 
     async fn set_power(
@@ -137,11 +141,7 @@ impl Driver for Qemu {
             }
         }
         if matches!(action, PowerAction::Start | PowerAction::Restart) {
-            if record.phase == Phase::Allocated {
-                prepare(cx, &folder, &record, options).await?;
-                record.phase = Phase::Prepared;
-                folder.save(&record)?;
-            }
+            prepared(cx, &folder, &mut record, options).await?;
             record = boot::start(&place, cx, &folder, record, options).await?;
         }
         Ok(self::instance(cx, &folder, &record, options))
@@ -169,19 +169,28 @@ impl Driver for Qemu {
 
 /// Takes away all there is of a machine, from whatever point on. Images stay, for the next one.
 async fn erase(place: &Place, folder: &Folder) -> Result<(), DriverError> {
-    if !folder.path.exists() {
-        return Ok(());
+    if folder.path.exists() {
+        erase_there(folder).await?;
     }
+    let empty = |path: &Path| fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+    if empty(&place.instances()) {
+        // Locked, so that no create loses its folder.
+        let _lock = place.lock().await?;
+        fault::pass("qemu.tidy", &place.base);
+        // Only if it is empty still.
+        let _ = fs::remove_dir(place.instances());
+    }
+    Ok(())
+}
+
+async fn erase_there(folder: &Folder) -> Result<(), DriverError> {
+    // Of a run that was killed, a program may still be at work.
+    let _lock = folder.lock(|| {}).await?;
     if let Some(process) = Process::find(folder)? {
         process.kill().await?;
     }
     folder.forget()?;
-    files::remove(&folder.path).await?;
-    // Only if it is empty. Locked, so that no create loses its folder.
-    let _lock = place.lock().await?;
-    fault::pass("qemu.tidy", &place.base);
-    let _ = fs::remove_dir(place.instances());
-    Ok(())
+    files::remove(&folder.path).await
 }
 
 /// What the store is told of a machine.
@@ -257,14 +266,31 @@ async fn taken_over(folder: &Folder, mut record: Record, login_key: String) -> R
     Ok(record)
 }
 
+/// Makes what a machine needs before it can be started, if that is not done yet.
+async fn prepared(
+    cx: &DriverContext<'_>,
+    folder: &Folder,
+    record: &mut Record,
+    options: &Options,
+) -> Result<(), DriverError> {
+    if record.phase == Phase::Allocated {
+        let lock = folder.lock(|| {}).await?;
+        prepare(cx, folder, &lock, record, options).await?;
+        record.phase = Phase::Prepared;
+        folder.save(record)?;
+    }
+    Ok(())
+}
+
 /// Makes the disk, and what the machine is told at its first boot.
 async fn prepare(
     cx: &DriverContext<'_>,
     folder: &Folder,
+    lock: &File,
     record: &Record,
     options: &Options,
 ) -> Result<(), DriverError> {
-    disk::make(folder, &record.own.image, options.disk_size).await?;
+    disk::make(folder, lock, &record.own.image, options.disk_size).await?;
     let private = files::read(&folder.host_key())?.unwrap_or_default();
     let first = FirstBoot {
         hostname: cx.machine.as_str(),

@@ -8,12 +8,13 @@ use crate::{
         DriverError, files,
         local::{self, Own, variable},
     },
+    fault,
     name::MachineName,
 };
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    fs::File,
+    fs::{self, File},
     net::{Ipv4Addr, TcpListener},
     path::PathBuf,
 };
@@ -155,6 +156,18 @@ impl Folder {
     /// Waits until no other process starts, stops or changes the machine.
     pub(super) async fn lock(&self, waiting: impl FnOnce()) -> Result<File, DriverError> {
         files::lock(&self.path.join(".lock"), waiting).await
+    }
+
+    /// Removes files that a run which was killed has not completed. Call it under the lock.
+    pub(super) fn tidy(&self) -> Result<(), DriverError> {
+        let entries = fs::read_dir(&self.path).map_err(files::because("reading", &self.path))?;
+        for path in entries.flatten().filter(|entry| files::is_unfinished(&entry.file_name())).map(|entry| entry.path())
+        {
+            fault::point("qemu.tidy", &path)
+                .and_then(|()| fs::remove_file(&path))
+                .map_err(files::because("removing", &path))?;
+        }
+        Ok(())
     }
 }
 

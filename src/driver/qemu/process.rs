@@ -10,7 +10,7 @@ use crate::{
 };
 use rustix::process::Signal;
 use serde_json::Value;
-use std::{ffi::OsString, fs, io, path::Path, time::Duration};
+use std::{ffi::OsString, fs, fs::File, io, path::Path, time::Duration};
 use tokio::time::{Instant, sleep, timeout};
 
 /// How long a machine may take to shut down; systemd gives services 90 s.
@@ -80,7 +80,14 @@ impl Process {
 }
 
 /// Starts qemu with these arguments and returns when the machine runs. What qemu does not like it says before.
-pub(super) async fn launch(folder: &Folder, program: &str, arguments: Vec<OsString>) -> Result<Process, DriverError> {
+///
+/// It holds the lock of the folder until it has written its number: nobody looks for it before, and starts another.
+pub(super) async fn launch(
+    folder: &Folder,
+    lock: &File,
+    program: &str,
+    arguments: Vec<OsString>,
+) -> Result<Process, DriverError> {
     // Of a qemu that was killed. Sockets of one that was not are its own; there is none, or we would not be here.
     for name in [SOCKET, super::command::AGENT, "qemu.pid"] {
         match fs::remove_file(folder.path.join(name)) {
@@ -92,7 +99,7 @@ pub(super) async fn launch(folder: &Folder, program: &str, arguments: Vec<OsStri
     }
     // Only what it says from now on tells of this start.
     files::write(&folder.console(), 0o600, b"")?;
-    Program::new(program, "starting the machine").args(arguments).within(&folder.path).run().await?;
+    Program::new(program, "starting the machine").args(arguments).within(&folder.path).holding(lock)?.run().await?;
     // It writes its number before the program we started ends; a machine that ended at once leaves none.
     for _ in 0..50 {
         if let Some(process) = Process::find(folder)? {

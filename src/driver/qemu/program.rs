@@ -2,7 +2,7 @@
 //! it is missing, which package brings it.
 
 use crate::{driver::DriverError, fault};
-use std::{ffi::OsStr, io, path::Path, process::Stdio};
+use std::{ffi::OsStr, fs::File, io, path::Path, process::Stdio};
 use tokio::process::Command;
 
 /// Packages by what `/etc/os-release` calls the family of a system.
@@ -42,11 +42,21 @@ impl Program {
         self
     }
 
+    /// Lets it hold a lock, as its standard input, until it has ended or runs in the background: when we are killed
+    /// meanwhile, whoever comes next waits for it instead of doing the same beside it.
+    pub(super) fn holding(mut self, lock: &File) -> Result<Self, DriverError> {
+        let lock = lock.try_clone().map_err(|e| refused(&self.doing, &self.name, &e.to_string(), ""))?;
+        self.command.stdin(lock);
+        Ok(self)
+    }
+
     /// Runs it to its end; its standard output, or both outputs as the error's reason.
     pub(super) async fn run(mut self) -> Result<String, DriverError> {
         fault::pass("qemu.program", &self.name);
         self.command.stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-        let output = self.command.output().await.map_err(|e| self.not_started(&e))?;
+        let child = self.command.spawn().map_err(|e| self.not_started(&e))?;
+        fault::pass("qemu.program.started", &self.name);
+        let output = child.wait_with_output().await.map_err(|e| self.not_started(&e))?;
         fault::pass("qemu.program.done", &self.name);
         if output.status.success() {
             return Ok(String::from_utf8_lossy(&output.stdout).into_owned());

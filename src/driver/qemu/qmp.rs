@@ -1,6 +1,6 @@
 //! Speaking with a running qemu (QMP: JSON lines over a socket in the machine's folder).
 
-use crate::driver::DriverError;
+use crate::{driver::DriverError, fault};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::{os::fd::AsRawFd, path::Path, time::Duration};
@@ -14,6 +14,12 @@ use tokio::{
 const ANSWER: Duration = Duration::from_secs(30);
 /// Longer paths are none for a socket (unix(7): 108 bytes with the zero at the end; macOS has 104).
 const LONGEST: usize = 100;
+
+/// What qemu calls a machine that stands still until it is told to go on.
+pub(super) const PAUSED: &str = "paused";
+
+/// What is going on in qemu for us; one thing at a time.
+const JOB: &str = "machine";
 
 /// A conversation.
 pub(super) struct Qmp<S = UnixStream> {
@@ -99,30 +105,30 @@ impl<S: AsyncRead + AsyncWrite> Qmp<S> {
         mut arguments: Value,
         within: Duration,
     ) -> Result<(), DriverError> {
-        let id = format!("machine-{command}");
-        arguments["job-id"] = Value::from(id.as_str());
         let doing = format!("asking qemu for `{command}`");
-        // One of a run that was killed may still be listed.
-        let _ = self.ask("job-dismiss", json!({ "id": id })).await;
+        arguments["job-id"] = Value::from(JOB);
         self.ask(command, arguments).await?;
-        let ended = async {
-            loop {
-                let jobs = self.ask("query-jobs", Value::Null).await?;
-                let ours = jobs.as_array().into_iter().flatten().find(|job| job["id"] == id.as_str());
-                match ours {
-                    Some(job) if job["status"] == "concluded" => {
-                        return Ok::<_, DriverError>(job["error"].as_str().map(str::to_owned));
-                    }
-                    None => return Ok(None),
-                    Some(_) => tokio::time::sleep(Duration::from_millis(50)).await,
-                }
-            }
-        };
-        let error = timeout(within, ended).await.map_err(|_| lost(&doing, "it takes too long"))??;
-        self.ask("job-dismiss", json!({ "id": id })).await?;
+        fault::pass("qemu.job", command);
+        let error = timeout(within, self.concluded()).await.map_err(|_| lost(&doing, "it takes too long"))??;
         match error {
             Some(why) => Err(DriverError::Refused { doing, why, help: HELP.to_owned() }),
             None => Ok(()),
+        }
+    }
+
+    /// Waits for what was begun by [`Self::job`], maybe by a run that was killed; its error, if it ended in one.
+    pub(super) async fn concluded(&mut self) -> Result<Option<String>, DriverError> {
+        loop {
+            let jobs = self.ask("query-jobs", Value::Null).await?;
+            let ours = jobs.as_array().into_iter().flatten().find(|job| job["id"] == JOB);
+            match ours {
+                Some(job) if job["status"] == "concluded" => {
+                    self.ask("job-dismiss", json!({ "id": JOB })).await?;
+                    return Ok(job["error"].as_str().map(str::to_owned));
+                }
+                None => return Ok(None),
+                Some(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
         }
     }
 
@@ -193,15 +199,15 @@ mod tests {
 
     #[tokio::test]
     async fn the_error_of_a_job_is_that_of_its_command() {
-        let says = "{\"error\": {\"desc\": \"no such job\"}}\n{\"return\": {}}\n\
-            {\"return\": [{\"id\": \"machine-snapshot-save\", \"status\": \"running\"}]}\n\
-            {\"return\": [{\"id\": \"machine-snapshot-save\", \"status\": \"concluded\", \"error\": \"disk full\"}]}\n\
+        let says = "{\"return\": {}}\n\
+            {\"return\": [{\"id\": \"machine\", \"status\": \"running\"}]}\n\
+            {\"return\": [{\"id\": \"machine\", \"status\": \"concluded\", \"error\": \"disk full\"}]}\n\
             {\"return\": {}}\n";
         let save = async |qmp: &mut Qmp<DuplexStream>| {
             qmp.job("snapshot-save", json!({ "tag": "a" }), Duration::from_secs(9)).await
         };
         let (ended, heard) = speak(says, save).await;
         assert_eq!(ended.unwrap_err().to_string(), "asking qemu for `snapshot-save`: disk full");
-        assert!(heard.contains(r#""job-id":"machine-snapshot-save""#), "{heard}");
+        assert!(heard.contains(r#""job-id":"machine""#), "{heard}");
     }
 }

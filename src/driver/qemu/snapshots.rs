@@ -6,7 +6,7 @@ use super::{
     place::Folder,
     process::Process,
     program::Program,
-    qmp::Qmp,
+    qmp::{PAUSED, Qmp},
 };
 use crate::{
     clock::Timestamp,
@@ -14,10 +14,20 @@ use crate::{
     fault,
 };
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::{fs::File, time::Duration};
+use tokio::time::timeout;
 
 /// How long memory may take to be written to the disk, or read back.
 const LONG: Duration = Duration::from_mins(15);
+
+/// How long a machine may take to say what it is doing; one that is asked by others says nothing meanwhile.
+const SOON: Duration = Duration::from_secs(2);
+
+/// Whether a machine that runs stands still, as after a restoring that was killed.
+pub(super) async fn standing_still(folder: &Folder) -> bool {
+    let status = async { Qmp::connect(&folder.path, SOCKET).await?.status().await };
+    matches!(timeout(SOON, status).await, Ok(Ok(status)) if status == PAUSED)
+}
 
 /// Does it, and gives the snapshots there are then.
 pub(super) async fn perform(
@@ -26,8 +36,16 @@ pub(super) async fn perform(
     action: &SnapshotAction,
 ) -> Result<Vec<Snapshot>, DriverError> {
     let waiting = || (cx.progress)("waiting for another run that works on the machine");
-    let _lock = folder.lock(waiting).await?;
+    let lock = folder.lock(waiting).await?;
     let running = Process::find(folder)?.is_some();
+    if running {
+        // What a run that was killed has begun goes on without it.
+        let ended = async { Qmp::connect(&folder.path, SOCKET).await?.concluded().await };
+        timeout(LONG, ended).await.map_err(|_| DriverError::Lost {
+            doing: "waiting for what was begun before".to_owned(),
+            why: "it takes too long".to_owned(),
+        })??;
+    }
     let there = list(folder, running).await?;
     let known = |name: &str| there.iter().find(|snapshot| snapshot.name == name);
     match action {
@@ -48,7 +66,7 @@ pub(super) async fn perform(
                 (cx.progress)("writing the machine's memory to its disk");
                 run(folder, "snapshot-save", json!({ "tag": name, "vmstate": DISK, "devices": [DISK] })).await?;
             } else {
-                image(folder, "-c", name).await?;
+                image(folder, &lock, "-c", name).await?;
             }
         }
         SnapshotAction::Restore(name) => {
@@ -67,7 +85,7 @@ pub(super) async fn perform(
                         help: format!("stop it first:\n  machine stop {}", cx.machine),
                     });
                 }
-                (false, _) => image(folder, "-a", name).await?,
+                (false, _) => image(folder, &lock, "-a", name).await?,
             }
         }
         SnapshotAction::Rm(name) => {
@@ -76,7 +94,7 @@ pub(super) async fn perform(
             if running {
                 run(folder, "snapshot-delete", json!({ "tag": name, "devices": [DISK] })).await?;
             } else {
-                image(folder, "-d", name).await?;
+                image(folder, &lock, "-d", name).await?;
             }
         }
     }
@@ -99,9 +117,9 @@ async fn run(folder: &Folder, command: &str, arguments: Value) -> Result<(), Dri
     Qmp::connect(&folder.path, SOCKET).await?.job(command, arguments, LONG).await
 }
 
-async fn image(folder: &Folder, how: &str, name: &str) -> Result<(), DriverError> {
+async fn image(folder: &Folder, lock: &File, how: &str, name: &str) -> Result<(), DriverError> {
     let program = Program::new("qemu-img", "working on snapshots").args(["snapshot", "-q", how, name]);
-    program.args([folder.disk()]).run().await.map(drop)
+    program.args([folder.disk()]).holding(lock)?.run().await.map(drop)
 }
 
 /// The snapshots on the disk, oldest first. A running qemu has the list in memory, and is asked itself.
