@@ -98,7 +98,8 @@ fn an_instance_is_asked_by_the_second_version_of_its_service() {
     assert!(who.is_empty() && said.text.contains("the role `deployer` of this instance: it says 404"), "{}", said.text);
     // A role assumed with that of the instance.
     trial.services.fresh(Duration::hours(6), "");
-    let role = "[profile far]\nrole_arn = arn:aws:iam::123456789012:role/far\ncredential_source = Ec2InstanceMetadata\n";
+    let role =
+        "[profile far]\nrole_arn = arn:aws:iam::123456789012:role/far\ncredential_source = Ec2InstanceMetadata\n";
     trial.home.file(".aws/config", role);
     lab.proxy.plan(vec![(Which::Action("DescribeInstances", 99), Fault::Says(403, "UnauthorizedOperation"))]);
     trial.home.create(&lab.proxy, &["--amazonec2-profile", "far"], &environment);

@@ -83,7 +83,8 @@ impl Environment {
             return None;
         }
         let own = self.get("AWS_EC2_METADATA_SERVICE_ENDPOINT");
-        let six = self.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE").is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6"));
+        let six =
+            self.get("AWS_EC2_METADATA_SERVICE_ENDPOINT_MODE").is_some_and(|mode| mode.eq_ignore_ascii_case("ipv6"));
         let usual = if six { "http://[fd00:ec2::254]" } else { "http://169.254.169.254" };
         Url::parse(own.as_deref().unwrap_or(usual)).ok()
     }
@@ -162,7 +163,9 @@ pub(super) async fn container(environment: &Environment, at: Url) -> Result<Opti
     };
     if !is_near(&at) {
         return Err(DriverError::Unprepared {
-            what: format!("AWS_CONTAINER_CREDENTIALS_FULL_URI is {at}: credentials would come without TLS from elsewhere"),
+            what: format!(
+                "AWS_CONTAINER_CREDENTIALS_FULL_URI is {at}: credentials would come without TLS from elsewhere"
+            ),
             help: "give an address of this computer or of ECS or EKS, or one with https".to_owned(),
         });
     }
@@ -176,7 +179,9 @@ pub(super) async fn container(environment: &Environment, at: Url) -> Result<Opti
     let found = reply.is_success().then(|| Printed::read(&reply.text(), "the role of this container".to_owned()));
     match found.flatten() {
         Some(found) => Ok(Some(found)),
-        None => Err(no_role(DOING, &reply, "see that the task or pod has a role, and AWS_CONTAINER_* are as it was given")),
+        None => {
+            Err(no_role(DOING, &reply, "see that the task or pod has a role, and AWS_CONTAINER_* are as it was given"))
+        }
     }
 }
 

@@ -132,7 +132,8 @@ mod tests {
         const TOKEN: &str = "IQoJb3JpZ2luX2VjEO7//////////wEaCXVzLWVhc3QtMSJHMEUCIQD+canary/token==";
         const RUN: &str = "Action=RunInstances&Version=2016-11-15&ClientToken=a~b-c_d.e&UserData=I2Nsb3Vk%2B%2F%3D%3D\
             &Tag.1.Value=%C3%A4+b%2A";
-        const ASSUME: &str = "Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Fdeploy";
+        const ASSUME: &str =
+            "Action=AssumeRole&Version=2011-06-15&RoleArn=arn%3Aaws%3Aiam%3A%3A123456789012%3Arole%2Fdeploy";
         let signer = |region, service, time| Signer {
             access_key: "AKIAIOSFODNN7EXAMPLE",
             secret_key: "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLE+==",
@@ -153,7 +154,10 @@ mod tests {
         let host = ("host", "ec2.us-east-1.amazonaws.com");
         let token = ("x-amz-security-token", TOKEN);
         let want = "6cbdefb694695c30bddd0155c3f35ab00d69fd18fd3e3664065f046a24eb0492";
-        assert_eq!(signed(&signer("us-east-1", "ec2", "20281231T000000Z"), "POST", "", &[FORM, host, token], RUN), want);
+        assert_eq!(
+            signed(&signer("us-east-1", "ec2", "20281231T000000Z"), "POST", "", &[FORM, host, token], RUN),
+            want
+        );
         // A port that is not the usual one.
         let host = ("host", "127.0.0.1:4321");
         let want = "1c4f928d00e55bd458113ed7720c2790d8c6f5b5bb6848dc52a416d0a6f9e1c4";
