@@ -24,6 +24,10 @@ check:
     cargo fmt --check
     cargo clippy --locked --all-targets -- -D warnings
 
+# The types of everything, for macOS: no Mac is needed, and nothing is linked.
+check-macos:
+    sh scripts/check-macos.sh
+
 # The figures of the README, in one run.
 # Names take only those parts: `just bench plans far`.
 bench *PARTS:

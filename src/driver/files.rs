@@ -2,15 +2,11 @@
 
 use super::DriverError;
 use crate::fault;
-use rustix::{
-    fs::{IFlags, ioctl_getflags, ioctl_setflags},
-    mount::{UnmountFlags, unmount},
-};
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Write},
     os::unix::fs::{OpenOptionsExt, PermissionsExt},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 /// Says what was being done to which path.
@@ -19,7 +15,7 @@ pub(in crate::driver) fn because(doing: &str, path: &Path) -> impl FnOnce(io::Er
     move |e| match e.kind() {
         io::ErrorKind::PermissionDenied => DriverError::Unprepared {
             what: format!("{doing}: {e}"),
-            help: "run it as a user who may do that; driver `nspawn` must run as root".to_owned(),
+            help: "run it as a user who may do that, or correct the permissions there".to_owned(),
         },
         _ => DriverError::Refused {
             doing,
@@ -66,16 +62,6 @@ pub(in crate::driver) fn read(path: &Path) -> Result<Option<String>, DriverError
     }
 }
 
-/// Writes to a file of the kernel (below /proc/sys or /sys), which takes one write and no rename.
-pub(in crate::driver) fn put(path: &Path, value: &str) -> io::Result<()> {
-    OpenOptions::new().write(true).open(path)?.write_all(value.as_bytes())
-}
-
-/// Opens a file to append, private to us.
-pub(in crate::driver) fn append(path: &Path) -> Result<File, DriverError> {
-    OpenOptions::new().create(true).append(true).mode(0o600).open(path).map_err(because("writing", path))
-}
-
 /// Opens a file and waits until no other process holds it; dropping it gives it free.
 pub(in crate::driver) async fn lock(path: &Path, waiting: impl FnOnce()) -> Result<File, DriverError> {
     let file = OpenOptions::new()
@@ -95,7 +81,7 @@ pub(in crate::driver) async fn lock(path: &Path, waiting: impl FnOnce()) -> Resu
 }
 
 /// Runs what may take long on a thread of its own.
-async fn blocking<T: Send + 'static>(
+pub(in crate::driver) async fn blocking<T: Send + 'static>(
     doing: &str,
     path: &Path,
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
@@ -107,76 +93,17 @@ async fn blocking<T: Send + 'static>(
         .map_err(because(doing, path))
 }
 
-/// Removes a folder and all below it, also what was made immutable. Nothing to do when it is gone.
-///
-/// What is mounted below it is detached first, or nothing is removed: it may be this computer's own /sys.
+/// Removes a folder and all below it. Nothing to do when it is gone.
 pub(in crate::driver) async fn remove(path: &Path) -> Result<(), DriverError> {
-    blocking("removing", path, |path| {
-        // Mount points are listed without symbolic links.
-        let Ok(real) = path.canonicalize() else { return remove_once(path) };
-        let text = fs::read_to_string("/proc/self/mountinfo")?;
-        for point in mounted_below(&text, &real) {
-            unmount(&point, UnmountFlags::DETACH)?;
-        }
-        if !mounted_below(&fs::read_to_string("/proc/self/mountinfo")?, &real).is_empty() {
-            return Err(io::Error::other("something is still mounted below it"));
-        }
-        remove_unmounted(path)
-    })
-    .await
+    blocking("removing", path, remove_once).await
 }
 
-fn remove_unmounted(path: &Path) -> io::Result<()> {
-    match remove_once(path) {
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
-            make_mutable(path)?;
-            remove_once(path)
-        }
-        other => other,
-    }
-}
-
-/// Mount points at and below `path`, innermost first, from /proc/self/mountinfo (proc(5)).
-fn mounted_below(mountinfo: &str, path: &Path) -> Vec<PathBuf> {
-    let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
-    // Blanks are written as \040; our folders hold none, but what somebody mounted below them may.
-    let points = points.map(|p| PathBuf::from(p.replace("\\040", " ").replace("\\134", "\\")));
-    let mut below: Vec<PathBuf> = points.filter(|p| p.starts_with(path)).collect();
-    below.reverse();
-    below
-}
-
-/// Makes everything written below `path` durable, before a rename says that it is complete.
-pub(in crate::driver) async fn sync(path: &Path) -> Result<(), DriverError> {
-    blocking("synchronising", path, |path| Ok(rustix::fs::syncfs(File::open(path)?)?)).await
-}
-
-fn remove_once(path: &Path) -> io::Result<()> {
+/// As [`remove`], at once.
+pub(in crate::driver) fn remove_once(path: &Path) -> io::Result<()> {
     match fault::point("driver.file.remove", path).and_then(|()| fs::remove_dir_all(path)) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
-}
-
-/// Takes away the attributes that keep even root from removing (`chattr +i`, `+a`).
-fn make_mutable(path: &Path) -> io::Result<()> {
-    let kind = fs::symlink_metadata(path)?.file_type();
-    // Other kinds of file cannot be opened without consequences, nor can they have the attributes.
-    if !kind.is_dir() && !kind.is_file() {
-        return Ok(());
-    }
-    if let Ok(file) = File::open(path)
-        && let Ok(flags) = ioctl_getflags(&file)
-        && flags.intersects(IFlags::IMMUTABLE | IFlags::APPEND)
-    {
-        ioctl_setflags(&file, flags - (IFlags::IMMUTABLE | IFlags::APPEND))?;
-    }
-    if kind.is_dir() {
-        for entry in fs::read_dir(path)? {
-            make_mutable(&entry?.path())?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -192,17 +119,6 @@ mod tests {
         assert_eq!(read(&path).unwrap().unwrap(), "new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn mounts_below_a_folder_are_found_and_no_others() {
-        let info = "1 0 8:1 / / rw - ext4 /dev/sda rw\n\
-                    2 1 0:5 / /b/i/x rw - proc proc rw\n\
-                    3 2 0:6 / /b/i/x/a\\040b rw - sysfs sysfs rw\n\
-                    4 1 0:7 / /b/i/xy rw - tmpfs tmpfs rw\n";
-        let below: Vec<PathBuf> = ["/b/i/x/a b", "/b/i/x"].map(Into::into).into();
-        assert_eq!(mounted_below(info, Path::new("/b/i/x")), below);
-        assert_eq!(mounted_below(info, Path::new("/b/i/z")), Vec::<PathBuf>::new());
     }
 
     #[tokio::test]

@@ -8,13 +8,17 @@ pub mod amazonec2;
 mod answer;
 mod cloud;
 pub mod digitalocean;
+#[cfg(target_os = "linux")]
 mod event;
 mod files;
 mod generic;
 mod keys;
+mod local;
 mod none;
+#[cfg(target_os = "linux")]
 pub mod nspawn;
 pub mod options;
+mod process;
 pub mod qemu;
 pub mod snapshot;
 mod virtualbox;
@@ -48,21 +52,22 @@ pub use snapshot::{Snapshot, SnapshotAction};
 
 /// The one list of drivers: a type, and its value.
 macro_rules! drivers {
-    ($($driver:ty = $value:expr,)*) => {
+    ($($(#[$when:meta])* $driver:ty = $value:expr,)*) => {
         /// Every driver, by name.
         pub static DRIVERS: LazyLock<Vec<&'static dyn AnyDriver>> = LazyLock::new(|| {
-            let own: Vec<&'static dyn AnyDriver> = vec![$($value),*];
+            let own: Vec<&'static dyn AnyDriver> = vec![$($(#[$when])* $value),*];
             own.into_iter().chain(PLUGGED.get().copied()).collect()
         });
 
         #[cfg(test)]
-        const TYPED: &[fn() -> &'static str] = &[$(compliance::options_are_typed::<$driver>),*];
+        const TYPED: &[fn() -> &'static str] = &[$($(#[$when])* compliance::options_are_typed::<$driver>),*];
     };
 }
 
 drivers! {
     generic::Generic = &generic::Generic,
     none::Known = &none::Known,
+    #[cfg(target_os = "linux")]
     nspawn::Nspawn = &nspawn::LOCAL,
     amazonec2::AmazonEc2 = &amazonec2::AWS,
     digitalocean::DigitalOcean = &digitalocean::REMOTE,

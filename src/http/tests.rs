@@ -201,23 +201,20 @@ async fn who_cannot_show_who_it_is_is_not_told_anything() {
     served.await.unwrap();
 }
 
-/// Run by the next test, with the variables of a proxy.
-#[tokio::test]
-#[ignore = "needs variables that only the next test sets"]
-async fn through_a_proxy() {
-    let Ok(own) = std::env::var("HTTP_TEST_OWN") else { return };
-    let get = |url: &str| Request::get(url.parse().unwrap());
-    assert_eq!(service().send(&get("http://api.example.invalid/v2/x")).await.unwrap().status(), 200);
-    assert_eq!(service().send(&get(&own)).await.unwrap().status(), 200);
-}
-
 #[tokio::test]
 async fn the_proxy_of_the_environment_is_used_and_its_exceptions_are_kept() {
+    // Variables are of a whole process: the test starts itself again, with those of a proxy.
+    if let Ok(own) = std::env::var("HTTP_TEST_OWN") {
+        let get = |url: &str| Request::get(url.parse().unwrap());
+        assert_eq!(service().send(&get("http://api.example.invalid/v2/x")).await.unwrap().status(), 200);
+        assert_eq!(service().send(&get(&own)).await.unwrap().status(), 200);
+        return;
+    }
     let (proxy, own) = (Server::acts(vec![ok()]).await, Server::acts(vec![ok()]).await);
-    #[expect(clippy::disallowed_methods, reason = "variables are of a whole process")]
+    #[expect(clippy::disallowed_methods, reason = "this very test is run")]
     let mut child = tokio::process::Command::new(std::env::current_exe().unwrap());
     child
-        .args(["--exact", "http::tests::through_a_proxy", "--ignored"])
+        .args(["--exact", "http::tests::the_proxy_of_the_environment_is_used_and_its_exceptions_are_kept"])
         .env("HTTP_PROXY", proxy.url("/").as_str())
         .env("http_proxy", proxy.url("/").as_str())
         .env("NO_PROXY", "127.0.0.1")

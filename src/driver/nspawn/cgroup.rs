@@ -3,7 +3,7 @@
 //! The group in the unified hierarchy (version 2) is what says whether a machine runs; its name is ours
 //! alone. Where controllers are still in hierarchies of version 1, there are groups of the same name.
 
-use super::files;
+use super::{files, tree};
 use crate::driver::event;
 use crate::{driver::DriverError, fault};
 use rustix::process::{Pid, Signal, kill_process};
@@ -94,7 +94,7 @@ impl Cgroup {
         for group in [&self.machines, &self.unified] {
             for controller in ["cpuset", "cpu", "io", "memory", "pids"] {
                 // Refused where the controller is of version 1 or not ours to give: `limit` finds out.
-                let _ = files::put(&group.join("cgroup.subtree_control"), &format!("+{controller}"));
+                let _ = tree::put(&group.join("cgroup.subtree_control"), &format!("+{controller}"));
             }
         }
         Ok(())
@@ -118,15 +118,15 @@ impl Cgroup {
         let quota = cpus.map(|n| n.saturating_mul(PERIOD_US).to_string());
         let bytes = memory.map(|b| b.to_string());
         let memory_done = if let Some(group) = &self.memory {
-            files::put(&group.join("memory.limit_in_bytes"), bytes.as_deref().unwrap_or("-1"))
+            tree::put(&group.join("memory.limit_in_bytes"), bytes.as_deref().unwrap_or("-1"))
         } else {
-            files::put(&self.unified.join("memory.max"), bytes.as_deref().unwrap_or("max"))
+            tree::put(&self.unified.join("memory.max"), bytes.as_deref().unwrap_or("max"))
         };
         let cpus_done = if let Some(group) = &self.cpu {
-            files::put(&group.join("cpu.cfs_quota_us"), quota.as_deref().unwrap_or("-1"))
+            tree::put(&group.join("cpu.cfs_quota_us"), quota.as_deref().unwrap_or("-1"))
         } else {
             let quota = format!("{} {PERIOD_US}", quota.as_deref().unwrap_or("max"));
-            files::put(&self.unified.join("cpu.max"), &quota)
+            tree::put(&self.unified.join("cpu.max"), &quota)
         };
         let mut cannot = Vec::new();
         if memory.is_some() && memory_done.is_err() {
@@ -149,7 +149,7 @@ impl Cgroup {
 
     /// Kills every process, whatever it is doing.
     pub(super) fn kill(&self) -> io::Result<()> {
-        match files::put(&self.unified.join("cgroup.kill"), "1") {
+        match tree::put(&self.unified.join("cgroup.kill"), "1") {
             Err(e) if e.kind() == io::ErrorKind::NotFound && self.unified.exists() => {
                 // Linux before 5.14: all known now; with the first process of the machine the others go.
                 for pid in all_members(&self.unified).into_iter().filter_map(Pid::from_raw) {

@@ -1,6 +1,6 @@
 //! What this computer must have before a machine is made on it, and what of it we may set ourselves.
 
-use super::{cgroup::Cgroup, files, place::Place, program};
+use super::{cgroup::Cgroup, files, place::Place, program, tree};
 use crate::driver::DriverError;
 use std::path::Path;
 
@@ -92,7 +92,7 @@ pub(super) fn raise_limits(progress: &(dyn Fn(&str) + Send + Sync)) -> Result<()
         if !limit.is_low(now, machines) {
             continue;
         }
-        files::put(&path, &limit.enough.to_string()).map_err(|e| DriverError::Unprepared {
+        tree::put(&path, &limit.enough.to_string()).map_err(|e| DriverError::Unprepared {
             what: format!("`{}` is {now}, too low for {machines} machines, and cannot be raised: {e}", limit.name),
             help: format!("raise it:\n  sysctl {}={}", limit.name, limit.enough),
         })?;

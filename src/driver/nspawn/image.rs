@@ -2,7 +2,7 @@
 //!
 //! An image in the cache is complete and never changes; building happens beside it and ends with a rename.
 
-use super::{files, place::Place, program::Program};
+use super::{files, place::Place, program::Program, tree};
 use crate::{driver::DriverError, fault};
 use std::{
     collections::BTreeSet,
@@ -125,7 +125,7 @@ pub(super) async fn ensure(
     }
     // Nobody works in it any more: whoever did would hold the lock, its children too.
     let unfinished = place.images.join(format!(".{key}.new"));
-    files::remove(&unfinished).await?;
+    tree::remove(&unfinished).await?;
     match image {
         Image::Built { suite, security, .. } => {
             build(&unfinished, &label, suite, *security, &lock, progress).await?;
@@ -157,7 +157,7 @@ pub(super) async fn ensure(
             }
         }
     }
-    files::sync(&unfinished).await?;
+    tree::sync(&unfinished).await?;
     fault::point("nspawn.rename", &done)
         .and_then(|()| fs::rename(&unfinished, &done))
         .map_err(files::because("renaming", &unfinished))?;

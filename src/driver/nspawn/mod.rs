@@ -11,8 +11,11 @@ mod place;
 mod process;
 mod program;
 mod rootfs;
+mod tree;
 
-use super::{Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction, files, keys};
+use super::{
+    Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction, files, keys, local::gone,
+};
 use crate::{
     fault,
     record::{Instance, Power, SshEndpoint},
@@ -20,10 +23,10 @@ use crate::{
 use async_trait::async_trait;
 use cgroup::Cgroup;
 use image::Image;
-use place::{Folder, Phase, Place, Record};
+use place::{Folder, Host, Phase, Place, Record};
 use process::Process;
 use serde::Deserialize;
-use std::{collections::BTreeSet, fs, io, path::PathBuf};
+use std::{collections::BTreeSet, fs, path::PathBuf};
 
 /// The driver.
 pub struct Nspawn {
@@ -37,7 +40,7 @@ impl Nspawn {
     /// One with folders of its own, whatever the environment says.
     #[must_use]
     pub fn at(base: PathBuf, images: PathBuf) -> Self {
-        Self { place: Some(Place { base, images }) }
+        Self { place: Some(Place::new(base, images)) }
     }
 
     fn place(&self) -> Place {
@@ -113,7 +116,7 @@ impl Driver for Nspawn {
     }
 
     async fn find(&self, cx: &DriverContext<'_>, _: &Options) -> Result<Option<Instance>, DriverError> {
-        let id = place::id(cx.store_id, cx.fleet, cx.machine);
+        let id = place::id(cx);
         let place = self.place();
         let folder = place.folder(&id)?;
         let Some(record) = folder.load()? else {
@@ -127,7 +130,7 @@ impl Driver for Nspawn {
     async fn create(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Instance, DriverError> {
         let place = self.place();
         computer::check(&place).await?;
-        let id = place::id(cx.store_id, cx.fleet, cx.machine);
+        let id = place::id(cx);
         let folder = place.folder(&id)?;
         let login_key = keys::ensure(&cx.dir.join("id_ed25519"), &format!("machine {}", cx.machine))?;
         let record = match folder.load()? {
@@ -146,16 +149,16 @@ impl Driver for Nspawn {
         options: &Options,
     ) -> Result<Instance, DriverError> {
         let folder = self.place().folder(&instance.id)?;
-        let record = owned(cx, &folder)?.ok_or_else(|| gone(&instance.id))?;
+        let record = folder.owned(cx)?.ok_or_else(|| gone(&instance.id))?;
         if Process::find(&folder, Some(&record))?.is_some() {
-            limit(cx, &Cgroup::of(&folder.tag)?, options);
+            limit(cx, &Cgroup::of(&folder.tag())?, options);
         }
         Ok(self::instance(cx, &instance.id, &record))
     }
 
     async fn power(&self, cx: &DriverContext<'_>, instance: &Instance, _: &Options) -> Result<Power, DriverError> {
         let folder = self.place().folder(&instance.id)?;
-        let Some(record) = owned(cx, &folder)? else { return Ok(Power::Gone) };
+        let Some(record) = folder.owned(cx)? else { return Ok(Power::Gone) };
         let process = Process::find(&folder, Some(&record))?;
         Ok(if process.is_some() { Power::Running } else { Power::Stopped })
     }
@@ -170,7 +173,7 @@ impl Driver for Nspawn {
         let place = self.place();
         computer::check(&place).await?;
         let folder = place.folder(&instance.id)?;
-        let mut record = owned(cx, &folder)?.ok_or_else(|| gone(&instance.id))?;
+        let mut record = folder.owned(cx)?.ok_or_else(|| gone(&instance.id))?;
         if matches!(action, PowerAction::Stop | PowerAction::Restart)
             && let Some(process) = Process::find(&folder, Some(&record))?
         {
@@ -188,7 +191,7 @@ impl Driver for Nspawn {
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, _: &Options) -> Result<(), DriverError> {
         let place = self.place();
         let folder = place.folder(&instance.id)?;
-        owned(cx, &folder)?;
+        folder.owned(cx)?;
         erase(&place, &folder).await
     }
 }
@@ -201,18 +204,12 @@ async fn erase(place: &Place, folder: &Folder) -> Result<(), DriverError> {
     process::kill(folder).await?;
     {
         let _lock = Place::lock().await?;
-        // The record first: what is left when we are killed now is rubbish, and known to be.
-        match fault::point("nspawn.forget", folder.json()).and_then(|()| fs::remove_file(folder.json())) {
-            Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-                return Err(files::because("removing", &folder.json())(e));
-            }
-            _ => {}
-        }
+        folder.forget()?;
         if place.records()?.is_empty() {
             network::down(place).await?;
         }
     }
-    files::remove(&folder.path).await?;
+    tree::remove(&folder.path).await?;
     // Only if they are empty: other machines and images stay. Locked, so that no create loses its folder.
     let _lock = Place::lock().await?;
     fault::pass("nspawn.tidy", &place.base);
@@ -223,7 +220,7 @@ async fn erase(place: &Place, folder: &Folder) -> Result<(), DriverError> {
 
 /// What the store is told of a machine.
 fn instance(cx: &DriverContext<'_>, id: &str, record: &Record) -> Instance {
-    let address = record.address.to_string();
+    let address = record.own.address.to_string();
     Instance {
         id: id.to_owned(),
         address: address.clone(),
@@ -238,26 +235,6 @@ fn instance(cx: &DriverContext<'_>, id: &str, record: &Record) -> Instance {
         url: None,
         host_keys: vec![record.host_key.clone()],
         jump_keys: Vec::new(),
-    }
-}
-
-fn gone(id: &str) -> DriverError {
-    DriverError::Refused {
-        doing: format!("looking for instance `{id}`"),
-        why: "it is not on this computer any more".to_owned(),
-        help: "apply again: it is made anew".to_owned(),
-    }
-}
-
-/// The record of a machine of this store; that of another store is not ours to touch.
-fn owned(cx: &DriverContext<'_>, folder: &Folder) -> Result<Option<Record>, DriverError> {
-    match folder.load()? {
-        Some(record) if record.store_id != cx.store_id => Err(DriverError::Refused {
-            doing: format!("looking at {}", folder.path.display()),
-            why: format!("it belongs to the store `{}`, not to `{}`", record.store_id, cx.store_id),
-            help: "use the store that made it".to_owned(),
-        }),
-        other => Ok(other),
     }
 }
 
@@ -277,28 +254,17 @@ async fn allocate(
     let lower = image::ensure(place, &image, cx.progress).await?;
     // Whatever is here is of a run that was killed.
     process::kill(folder).await?;
-    files::remove(&folder.path).await?;
+    tree::remove(&folder.path).await?;
     let _lock = Place::lock().await?;
     files::folder(&place.instances(), 0o700)?;
     let subnet = network::subnet(place)?;
-    let taken: BTreeSet<_> = place.records()?.iter().map(|r| r.address).collect();
+    let taken: BTreeSet<_> = place.records()?.values().map(|r| r.own.address).collect();
     let address = subnet.free(&taken).ok_or_else(|| DriverError::Unprepared {
         what: format!("all addresses of {} are taken", place.network().display()),
         help: "remove machines, or set MACHINE_NSPAWN_DIR to another folder, which has a subnet of its own".to_owned(),
     })?;
     let host_key = keys::ensure(&rootfs::host_key(folder)?, &format!("root@{}", cx.machine))?;
-    let record = Record {
-        version: Record::VERSION,
-        store_id: cx.store_id.to_owned(),
-        fleet: cx.fleet.cloned(),
-        machine: cx.machine.clone(),
-        phase: Phase::Allocated,
-        lower,
-        address,
-        host_key: keys::bare(&host_key),
-        login_key,
-        process: None,
-    };
+    let record = Record::new(cx, keys::bare(&host_key), login_key, Host { lower, address, process: None });
     folder.save(&record)?;
     Ok(record)
 }
@@ -308,7 +274,8 @@ async fn taken_over(folder: &Folder, mut record: Record, login_key: String) -> R
     if record.login_key != login_key {
         // Its key was lost with the machine's folder in the store. Files of a machine that runs are not ours to write.
         process::kill(folder).await?;
-        record = Record { login_key, phase: Phase::Allocated, process: None, ..record };
+        record.own.process = None;
+        (record.login_key, record.phase) = (login_key, Phase::Allocated);
         folder.save(&record)?;
     }
     Ok(record)
@@ -327,11 +294,11 @@ async fn start(
     } else {
         boot(place, cx, folder, &mut record, options).await?
     };
-    if record.process != Some(process.recorded) {
-        record.process = Some(process.recorded);
+    if record.own.process != Some(process.recorded) {
+        record.own.process = Some(process.recorded);
         folder.save(&record)?;
     }
-    process::booted(&process, folder, record.address).await?;
+    process::booted(&process, folder, record.own.address).await?;
     Ok(record)
 }
 
@@ -344,10 +311,10 @@ async fn boot(
     options: &Options,
 ) -> Result<Process, DriverError> {
     computer::raise_limits(cx.progress)?;
-    if !record.lower.is_dir() {
+    if !record.own.lower.is_dir() {
         return Err(DriverError::Refused {
             doing: format!("starting `{}`", cx.machine),
-            why: format!("the image below it, {}, is not there any more", record.lower.display()),
+            why: format!("the image below it, {}, is not there any more", record.own.lower.display()),
             help: "bring it back, or remove the machine and create it anew".to_owned(),
         });
     }
@@ -364,7 +331,7 @@ async fn boot(
         }
     }
     rootfs::resolver(folder)?;
-    let group = Cgroup::of(&folder.tag)?;
+    let group = Cgroup::of(&folder.tag())?;
     group.make()?;
     limit(cx, &group, options);
     (cx.progress)("starting the machine");

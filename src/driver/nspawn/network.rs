@@ -2,7 +2,7 @@
 //!
 //! Callers hold [`Place::lock`], so that two processes never take the same subnet or address.
 
-use super::{files, place::Place, program::Program};
+use super::{files, place::Place, program::Program, tree};
 use crate::{driver::DriverError, fault};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fs, net::Ipv4Addr, path::Path};
@@ -133,7 +133,7 @@ pub(super) async fn up(place: &Place, subnet: Subnet) -> Result<(), DriverError>
     Program::new("ip", format!("making the bridge {bridge}")).args(["-batch", "-"]).run(&batch).await?;
     let forward = Path::new("/proc/sys/net/ipv4/ip_forward");
     if files::read(forward)?.is_none_or(|v| v.trim() == "0") {
-        files::put(forward, "1").map_err(files::because("writing", forward))?;
+        tree::put(forward, "1").map_err(files::because("writing", forward))?;
     }
     let doing = format!("letting the machines on {bridge} reach out");
     for rule in rules(&bridge, subnet) {

@@ -7,12 +7,13 @@ use super::{
     files, network,
     place::{Folder, Record, Recorded},
     program::Program,
+    tree,
 };
-use crate::driver::{DriverError, event};
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
-use std::{ffi::OsString, fs, net::Ipv4Addr, os::fd::OwnedFd, path::Path, time::Duration};
+use crate::driver::{DriverError, process::Held};
+use rustix::process::Signal;
+use std::{ffi::OsString, fs, net::Ipv4Addr, path::Path, time::Duration};
 use tokio::{
-    io::{AsyncReadExt, Interest},
+    io::AsyncReadExt,
     net::TcpStream,
     time::{sleep, timeout},
 };
@@ -26,48 +27,44 @@ const DEATH: Duration = Duration::from_secs(20);
 /// Between two attempts to connect. Nothing reports that a port opens in another network namespace.
 const RETRY: Duration = Duration::from_millis(50);
 
-/// A running `systemd-nspawn` that was found to be ours. Holding it, its process id cannot come to mean another.
+/// A running `systemd-nspawn` that was found to be ours.
 pub(super) struct Process {
     /// As to be recorded.
     pub(super) recorded: Recorded,
-    handle: OwnedFd,
+    held: Held,
 }
 
 impl Process {
     /// The process of a machine, if it runs: the recorded one, or one in its control group that was
     /// started by a run that was killed before it could record it, or when the machine restarted itself.
     pub(super) fn find(folder: &Folder, record: Option<&Record>) -> Result<Option<Self>, DriverError> {
-        let recorded = record.and_then(|r| r.process);
+        let recorded = record.and_then(|r| r.own.process);
         if let Some(known) = recorded.and_then(|r| Self::open(r.pid, &folder.root()).filter(|p| p.recorded == r)) {
             return Ok(Some(known));
         }
-        Ok(Self::within(&Cgroup::of(&folder.tag)?, folder))
+        Ok(Self::within(&Cgroup::of(&folder.tag())?, folder))
     }
 
     fn within(group: &Cgroup, folder: &Folder) -> Option<Self> {
         group.supervisors().into_iter().find_map(|pid| Self::open(pid, &folder.root()))
     }
 
-    /// Opens first and looks then, so that what is looked at is what is held.
     fn open(pid: i32, root: &Path) -> Option<Self> {
-        let handle = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::NONBLOCK).ok()?;
-        let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let held = Held::open(pid)?;
         let started = started(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
-        is_ours(&command, root).then_some(Self { recorded: Recorded { pid, started }, handle })
+        is_ours(&held.command, root).then_some(Self { recorded: Recorded { pid, started }, held })
     }
 
     /// Waits until it has ended.
     async fn ended(&self) -> std::io::Result<()> {
-        let handle = event::watch(self.handle.try_clone()?, Interest::READABLE)?;
-        handle.readable().await.map(drop)
+        self.held.ended().await
     }
 
     /// Asks the machine to shut down, and waits.
     ///
     /// `systemd-nspawn` passes SIGTERM on to the machine as a request to shut down (systemd-nspawn(1), `--kill-signal`).
     pub(super) async fn stop(&self, folder: &Folder, machine: &str) -> Result<(), DriverError> {
-        pidfd_send_signal(&self.handle, Signal::TERM)
-            .map_err(|e| refused("asking the machine to stop", &e.to_string()))?;
+        self.held.signal(Signal::TERM).map_err(|e| refused("asking the machine to stop", &e.to_string()))?;
         if timeout(SHUTDOWN, self.ended()).await.is_err() {
             return Err(DriverError::Refused {
                 doing: "stopping the machine".to_owned(),
@@ -81,13 +78,13 @@ impl Process {
 
 /// Kills every process of the machine and waits until none is left; also when nothing runs.
 pub(super) async fn kill(folder: &Folder) -> Result<(), DriverError> {
-    Cgroup::of(&folder.tag)?.kill().map_err(|e| refused("killing the machine", &e.to_string()))?;
+    Cgroup::of(&folder.tag())?.kill().map_err(|e| refused("killing the machine", &e.to_string()))?;
     clear(folder).await
 }
 
 /// After the end of a machine: takes away what the kernel and `systemd-nspawn` left of it.
 pub(super) async fn clear(folder: &Folder) -> Result<(), DriverError> {
-    let group = Cgroup::of(&folder.tag)?;
+    let group = Cgroup::of(&folder.tag())?;
     if !group.emptied(Duration::from_secs(2)).await {
         // A machine that shut down leaves nobody soon; one whose supervisor died alone may.
         group.kill().map_err(|e| refused("killing what is left of the machine", &e.to_string()))?;
@@ -96,9 +93,9 @@ pub(super) async fn clear(folder: &Folder) -> Result<(), DriverError> {
         }
     }
     group.remove()?;
-    network::unplug(&format!("vb-{}", folder.tag)).await?;
+    network::unplug(&format!("vb-{}", folder.tag())).await?;
     for left in ["propagate", "unix-export"] {
-        files::remove(&Path::new("/run/systemd/nspawn").join(left).join(&folder.tag)).await?;
+        tree::remove(&Path::new("/run/systemd/nspawn").join(left).join(folder.tag())).await?;
     }
     Ok(())
 }
@@ -137,7 +134,7 @@ pub(super) async fn launch(
     let mut args: Vec<OsString> =
         ["--mount", "--propagation", "slave", "sh", "-c", LAUNCH, "machine"].map(Into::into).into();
     let mut overlay = OsString::from("lowerdir=");
-    overlay.push(&record.lower);
+    overlay.push(&record.own.lower);
     overlay.push(",upperdir=");
     overlay.push(folder.upper());
     overlay.push(",workdir=");
@@ -161,13 +158,13 @@ pub(super) async fn launch(
         "--resolv-conf=off".into(),
         "--timezone=off".into(),
         format!("--network-bridge={bridge}").into(),
-        format!("--machine={}", folder.tag).into(),
+        format!("--machine={}", folder.tag()).into(),
         format!("--hostname={}", record.machine).into(),
         // What dockerd needs beyond a plain container.
         "--capability=all".into(),
         "--system-call-filter=add_key keyctl bpf".into(),
     ]);
-    let log = files::append(&folder.console())?;
+    let log = tree::append(&folder.console())?;
     // `setsid`: no terminal and no Ctrl-C of ours reaches it. It runs in place: the child is the keeper.
     let child = Program::new("setsid", "starting the machine")
         .args(["unshare"])

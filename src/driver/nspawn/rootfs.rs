@@ -31,7 +31,7 @@ pub(super) fn prepare(folder: &Folder, record: &Record, gateway: Ipv4Addr, mtu: 
     let put = |path: &str, mode: u32, text: &str| files::write(&upper.join(path), mode, text.as_bytes());
     let name = &record.machine;
     put("etc/hostname", 0o644, &format!("{name}\n"))?;
-    put("etc/hosts", 0o644, &hosts(name.as_str(), record.address))?;
+    put("etc/hosts", 0o644, &hosts(name.as_str(), record.own.address))?;
     if !upper.join("etc/machine-id").exists() {
         put("etc/machine-id", 0o444, &machine_id()?)?;
     }
@@ -48,7 +48,7 @@ pub(super) fn prepare(folder: &Folder, record: &Record, gateway: Ipv4Addr, mtu: 
     put("etc/systemd/system.conf.d/10-machine.conf", 0o644, MANAGER)?;
     let wants = upper.join("etc/systemd/system/sysinit.target.wants");
     files::folder(&wants, 0o755)?;
-    put("etc/systemd/system/machine-network.service", 0o644, &unit(record.address, gateway, mtu))?;
+    put("etc/systemd/system/machine-network.service", 0o644, &unit(record.own.address, gateway, mtu))?;
     let link = wants.join("machine-network.service");
     match fault::point("nspawn.link", &link).and_then(|()| symlink("../machine-network.service", link)) {
         Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => Err(files::because("writing", &wants)(e)),

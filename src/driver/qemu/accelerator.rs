@@ -183,7 +183,7 @@ mod tests {
     use crate::driver::qemu::place::Place;
 
     fn place(dir: &Path) -> Place {
-        Place { base: dir.to_owned(), images: dir.join("images") }
+        Place::new(dir, dir.join("images"))
     }
 
     /// The guest runs where guests run: on qemu's own emulation.

@@ -6,7 +6,7 @@ use super::{
     console, disk, firmware, here,
     network::{ENGINE, Forward, Network, cidr, mac},
     options::Options,
-    place::{Folder, Place, Record},
+    place::{Folder, Place, Ports, Record},
     process::{self, Process},
     qmp::Qmp,
 };
@@ -50,8 +50,8 @@ pub(super) async fn start(
         let last = distrusted || accelerator == Accelerator::Tcg || options.accel != "auto";
         match booted(&process, folder, &record, options, accelerator, last).await? {
             Came::Up(address) => {
-                if address != record.address {
-                    record.address = address;
+                if address != record.own.address {
+                    record.own.address = address;
                     folder.save(&record)?;
                 }
                 return Ok(record);
@@ -82,19 +82,19 @@ async fn switch_on(
     options: &Options,
     accelerator: Accelerator,
 ) -> Result<Process, DriverError> {
-    if !record.image.is_file() {
+    if !record.own.image.is_file() {
         return Err(DriverError::Refused {
             doing: format!("starting `{}`", cx.machine),
-            why: format!("the image below its disk, {}, is not there any more", record.image.display()),
+            why: format!("the image below its disk, {}, is not there any more", record.own.image.display()),
             help: "bring it back, or remove the machine and create it anew".to_owned(),
         });
     }
     disk::grow(folder, options.disk_size, false).await?;
     let mut fresh = false;
     for _ in 0..3 {
-        if record.ports.is_some() {
+        if record.own.ports.is_some() {
             let _lock = place.lock().await?;
-            record.ports = Some(place.ports(&folder.id, options, record.ports, fresh)?);
+            record.own.ports = Some(place.ports(&folder.id, options, record.own.ports, fresh)?);
             folder.save(record)?;
         }
         (cx.progress)(match accelerator {
@@ -103,7 +103,8 @@ async fn switch_on(
         });
         match launch(cx, folder, record, options, accelerator).await {
             Err(DriverError::Refused { why, .. })
-                if why.contains("Could not set up host forwarding rule") && movable(&why, record, options) =>
+                if why.contains("Could not set up host forwarding rule")
+                    && movable(&why, record.own.ports, options) =>
             {
                 (cx.progress)("a port of the machine is in use: taking others");
                 fresh = true;
@@ -115,11 +116,11 @@ async fn switch_on(
 }
 
 /// Whether the port that qemu could not have is one that we chose.
-fn movable(why: &str, record: &Record, options: &Options) -> bool {
+fn movable(why: &str, ports: Option<Ports>, options: &Options) -> bool {
     // Before that, qemu repeats all it was told.
     let rule = why.rsplit("forwarding rule").next().unwrap_or_default();
     let refused = |port: u16| rule.contains(&format!(":{port}-:"));
-    record.ports.is_some_and(|ports| {
+    ports.is_some_and(|ports| {
         (options.ssh_port.is_none() && refused(ports.ssh)) || (options.engine_port.is_none() && refused(ports.engine))
     })
 }
@@ -139,7 +140,7 @@ async fn launch(
     }
     let variables = folder.variables();
     let mut forwards: Vec<Forward> = Vec::new();
-    if let Some(ports) = record.ports {
+    if let Some(ports) = record.own.ports {
         forwards.extend([Forward::local(ports.ssh, 22), Forward::local(ports.engine, ENGINE)]);
         forwards.extend(options.forward.iter().flatten().filter_map(|text| Forward::parse(text).ok()));
     }
@@ -187,7 +188,7 @@ async fn booted(
     let most = if accelerator == Accelerator::Tcg { EMULATED } else { BOOT };
     let up = async {
         let given = options.address.as_deref().and_then(cidr);
-        let (host, port, own) = match (record.ports, given) {
+        let (host, port, own) = match (record.own.ports, given) {
             (Some(ports), _) => ("127.0.0.1".to_owned(), ports.ssh, None),
             (None, Some((address, _))) => (address.to_string(), 22, None),
             (None, None) => {
@@ -253,27 +254,11 @@ async fn answers(host: &str, port: u16) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        driver::qemu::place::{Phase, Ports},
-        name::MachineName,
-    };
     use serde_json::json;
 
     #[test]
     fn only_ports_that_we_chose_are_exchanged() {
-        let record = Record {
-            version: Record::VERSION,
-            store_id: "s".to_owned(),
-            fleet: None,
-            machine: MachineName::new("web-1").unwrap(),
-            phase: Phase::Prepared,
-            image: PathBuf::new(),
-            ports: Some(Ports { ssh: 20_001, engine: 2376 }),
-            address: None,
-            host_key: String::new(),
-            login_key: String::new(),
-            told: 1,
-        };
+        let ports = Some(Ports { ssh: 20_001, engine: 2376 });
         let options: Options = serde_json::from_value(json!({
             "image": "debian-12", "memory": 1, "cpus": 1, "disk-size": 1, "accel": "auto", "network": "user",
             "ssh-user": "u", "engine-port": 2376,
@@ -283,9 +268,9 @@ mod tests {
             let all = "-netdev user,hostfwd=tcp:127.0.0.1:20001-:22,hostfwd=tcp:127.0.0.1:2376-:2376";
             format!("qemu said: {all}: Could not set up host forwarding rule 'tcp:127.0.0.1:{port}-:22'")
         };
-        assert!(movable(&said(20_001), &record, &options));
-        assert!(!movable(&said(2376), &record, &options), "the user wants this one");
-        assert!(!movable(&said(8080), &record, &options), "and this one");
+        assert!(movable(&said(20_001), ports, &options));
+        assert!(!movable(&said(2376), ports, &options), "the user wants this one");
+        assert!(!movable(&said(8080), ports, &options), "and this one");
     }
 
     #[tokio::test]

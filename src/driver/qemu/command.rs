@@ -1,48 +1,11 @@
 //! Pure. The command line of qemu, as data.
 
 use super::network::{Forward, Network};
+pub(super) use crate::driver::local::Arch;
 use serde_json::json;
 use std::{ffi::OsString, path::Path};
 
-/// A processor that a machine can have.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Arch {
-    /// 64-bit PCs.
-    X86_64,
-    /// 64-bit ARM.
-    Aarch64,
-}
-
 impl Arch {
-    pub(super) fn parse(text: &str) -> Option<Self> {
-        match text {
-            "x86_64" => Some(Self::X86_64),
-            "aarch64" => Some(Self::Aarch64),
-            _ => None,
-        }
-    }
-
-    /// That of this computer; of one that is neither, the more common one, emulated.
-    pub(super) fn here() -> Self {
-        Self::parse(std::env::consts::ARCH).unwrap_or(Self::X86_64)
-    }
-
-    /// As qemu and Fedora call it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::X86_64 => "x86_64",
-            Self::Aarch64 => "aarch64",
-        }
-    }
-
-    /// As Debian and Ubuntu call it.
-    pub(super) fn debian(self) -> &'static str {
-        match self {
-            Self::X86_64 => "amd64",
-            Self::Aarch64 => "arm64",
-        }
-    }
-
     /// The program that is such a computer.
     pub(super) fn program(self) -> &'static str {
         match self {
@@ -143,7 +106,9 @@ impl Computer<'_> {
     pub(super) fn arguments(&self) -> Vec<OsString> {
         let mut words: Vec<OsString> = Vec::new();
         let mut add = |words_: &[&str]| words.extend(words_.iter().map(OsString::from));
-        add(&["-name", &format!("guest={},process=machine-{}", self.name, self.name)]);
+        let process = if cfg!(target_os = "linux") { format!(",process=machine-{}", self.name) } else { String::new() };
+        // Elsewhere qemu ends when it is told to call its process something else.
+        add(&["-name", &format!("guest={}{process}", self.name)]);
         add(&["-nodefaults", "-no-user-config", "-display", "none"]);
         let machine = match self.arch {
             Arch::X86_64 => "q35,vmport=off",

@@ -2,7 +2,6 @@
 
 use super::{
     command::{DISK, SOCKET},
-    image,
     place::Folder,
     program::Program,
     qmp::Qmp,
@@ -12,14 +11,18 @@ use crate::{
     fault,
 };
 use serde_json::{Value, json};
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    io::Read,
+    path::Path,
+};
 
 /// Makes the disk; nothing to do when it is there.
 pub(super) async fn make(folder: &Folder, image: &Path, size: u64) -> Result<(), DriverError> {
     if folder.disk().is_file() {
         return Ok(());
     }
-    let least = info(image, image::format(image)?).await?["virtual-size"].as_u64().unwrap_or_default();
+    let least = info(image, format(image)?).await?["virtual-size"].as_u64().unwrap_or_default();
     if size < least {
         return Err(DriverError::Refused {
             doing: "making the disk".to_owned(),
@@ -28,7 +31,7 @@ pub(super) async fn make(folder: &Folder, image: &Path, size: u64) -> Result<(),
         });
     }
     let unfinished = folder.path.join("disk.new");
-    let base = ["create", "-q", "-f", "qcow2", "-F", image::format(image)?, "-b"];
+    let base = ["create", "-q", "-f", "qcow2", "-F", format(image)?, "-b"];
     Program::new("qemu-img", "making the disk")
         .args(base)
         .args([image, &unfinished])
@@ -38,6 +41,17 @@ pub(super) async fn make(folder: &Folder, image: &Path, size: u64) -> Result<(),
     fault::point("qemu.disk.rename", folder.disk())
         .and_then(|()| fs::rename(&unfinished, folder.disk()))
         .map_err(files::because("renaming", &unfinished))
+}
+
+/// What kind of image a file is, by its first bytes.
+fn format(path: &Path) -> Result<&'static str, DriverError> {
+    let mut magic = [0; 4];
+    let read = File::open(path).and_then(|mut file| file.read_exact(&mut magic));
+    match read {
+        Ok(()) if &magic == b"QFI\xfb" => Ok("qcow2"),
+        Ok(()) => Ok("raw"),
+        Err(e) => Err(files::because("reading the image", path)(e)),
+    }
 }
 
 /// Makes the disk larger, whether the machine runs or not. The machine takes what there is at its next start.

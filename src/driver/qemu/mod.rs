@@ -9,7 +9,6 @@ mod command;
 mod console;
 mod disk;
 mod firmware;
-mod image;
 mod network;
 mod options;
 mod place;
@@ -20,6 +19,7 @@ mod snapshots;
 
 use super::{
     Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, Snapshot, SnapshotAction, files, keys,
+    local::{Cache, Hardware, Image, gone, here, unread},
 };
 use crate::{
     cloud_init::{self, FirstBoot, HostKey, iso::Seed},
@@ -27,15 +27,11 @@ use crate::{
     record::{Instance, Power, SshEndpoint, host_port},
 };
 use async_trait::async_trait;
-use image::Image;
 use network::Network;
 pub use options::Options;
-use place::{Folder, Phase, Place, Record};
+use place::{Folder, Guest, Phase, Place, Record};
 use process::Process;
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 /// The driver.
 pub struct Qemu {
@@ -49,7 +45,7 @@ impl Qemu {
     /// One with folders of its own, whatever the environment says.
     #[must_use]
     pub fn at(base: PathBuf, images: PathBuf) -> Self {
-        Self { place: Some(Place { base, images }) }
+        Self { place: Some(Place::new(base, images)) }
     }
 
     fn place(&self) -> Result<Place, DriverError> {
@@ -106,7 +102,7 @@ impl Driver for Qemu {
         options: &Options,
     ) -> Result<Instance, DriverError> {
         let folder = self.place()?.folder(&instance.id)?;
-        let record = owned(cx, &folder)?.ok_or_else(|| gone(&instance.id))?;
+        let record = folder.owned(cx)?.ok_or_else(|| gone(&instance.id))?;
         let running = Process::find(&folder)?.is_some();
         disk::grow(&folder, options.disk_size, running).await?;
         if running {
@@ -117,7 +113,7 @@ impl Driver for Qemu {
 
     async fn power(&self, cx: &DriverContext<'_>, instance: &Instance, _: &Options) -> Result<Power, DriverError> {
         let folder = self.place()?.folder(&instance.id)?;
-        if owned(cx, &folder)?.is_none() {
+        if folder.owned(cx)?.is_none() {
             return Ok(Power::Gone);
         }
         Ok(if Process::find(&folder)?.is_some() { Power::Running } else { Power::Stopped })
@@ -132,7 +128,7 @@ impl Driver for Qemu {
     ) -> Result<Instance, DriverError> {
         let place = self.place()?;
         let folder = place.folder(&instance.id)?;
-        let mut record = owned(cx, &folder)?.ok_or_else(|| gone(&instance.id))?;
+        let mut record = folder.owned(cx)?.ok_or_else(|| gone(&instance.id))?;
         if let Some(process) = Process::find(&folder)? {
             match action {
                 PowerAction::Stop | PowerAction::Restart => process.stop(&folder, cx.progress).await?,
@@ -159,14 +155,14 @@ impl Driver for Qemu {
         action: &SnapshotAction,
     ) -> Result<Vec<Snapshot>, DriverError> {
         let folder = self.place()?.folder(&instance.id)?;
-        owned(cx, &folder)?.ok_or_else(|| gone(&instance.id))?;
+        folder.owned(cx)?.ok_or_else(|| gone(&instance.id))?;
         snapshots::perform(cx, &folder, action).await
     }
 
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, _: &Options) -> Result<(), DriverError> {
         let place = self.place()?;
         let folder = place.folder(&instance.id)?;
-        owned(cx, &folder)?;
+        folder.owned(cx)?;
         erase(&place, &folder).await
     }
 }
@@ -179,13 +175,7 @@ async fn erase(place: &Place, folder: &Folder) -> Result<(), DriverError> {
     if let Some(process) = Process::find(folder)? {
         process.kill().await?;
     }
-    // The record first: what is left when we are killed now is rubbish, and known to be.
-    match fault::point("qemu.forget", folder.json()).and_then(|()| fs::remove_file(folder.json())) {
-        Err(e) if !matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
-            return Err(files::because("removing", &folder.json())(e));
-        }
-        _ => {}
-    }
+    folder.forget()?;
     files::remove(&folder.path).await?;
     // Only if it is empty. Locked, so that no create loses its folder.
     let _lock = place.lock().await?;
@@ -197,11 +187,11 @@ async fn erase(place: &Place, folder: &Folder) -> Result<(), DriverError> {
 /// What the store is told of a machine.
 fn instance(cx: &DriverContext<'_>, folder: &Folder, record: &Record, options: &Options) -> Instance {
     let local = || "127.0.0.1".to_owned();
-    let (address, port, url) = if let Some(ports) = record.ports {
+    let (address, port, url) = if let Some(ports) = record.own.ports {
         (local(), ports.ssh, Some(format!("tcp://{}", host_port(&local(), ports.engine))))
     } else {
         let given = options.address.as_deref().and_then(|text| Some(text.split_once('/')?.0.to_owned()));
-        (given.or_else(|| record.address.clone()).unwrap_or_default(), 22, None)
+        (given.or_else(|| record.own.address.clone()).unwrap_or_default(), 22, None)
     };
     Instance {
         id: folder.id.clone(),
@@ -220,26 +210,6 @@ fn instance(cx: &DriverContext<'_>, folder: &Folder, record: &Record, options: &
     }
 }
 
-fn gone(id: &str) -> DriverError {
-    DriverError::Refused {
-        doing: format!("looking for instance `{id}`"),
-        why: "it is not on this computer any more".to_owned(),
-        help: "apply again: it is made anew".to_owned(),
-    }
-}
-
-/// The record of a machine of this store; that of another store is not ours to touch.
-fn owned(cx: &DriverContext<'_>, folder: &Folder) -> Result<Option<Record>, DriverError> {
-    match folder.load()? {
-        Some(record) if record.store_id != cx.store_id => Err(DriverError::Refused {
-            doing: format!("looking at {}", folder.path.display()),
-            why: format!("it belongs to the store `{}`, not to `{}`", record.store_id, cx.store_id),
-            help: "use the store that made it".to_owned(),
-        }),
-        other => Ok(other),
-    }
-}
-
 /// Gives a new machine its folder, its ports and its host key.
 async fn allocate(
     place: &Place,
@@ -249,15 +219,15 @@ async fn allocate(
     login_key: String,
 ) -> Result<Record, DriverError> {
     let wrong = |doing: &str, why: String, help: String| DriverError::Refused { doing: doing.to_owned(), why, help };
-    let image =
-        Image::parse(&options.image, options.arch()).map_err(|why| wrong("choosing the image", why, image::legal()))?;
+    let image = Image::parse(&options.image, Hardware::Cloud, options.arch())
+        .map_err(|why| wrong("choosing the image", why, Image::legal(Hardware::Cloud)))?;
     let network = Network::parse(&options.network)
         .map_err(|why| wrong("choosing the network", why, "write `user`, `bridge=NAME` or `tap=NAME`".to_owned()))?;
     // Before anything is fetched: what cannot be read now must not be found out after a long download.
     own_user_data(options)?;
     files::folder(&place.base, 0o700)?;
     accelerator::choose(place, &options.accel, options.arch(), cx.progress).await?;
-    let image = image::ensure(place, &image, options.image_checksum.as_deref(), options.arch(), cx.progress).await?;
+    let image = Cache::at(&place.images, cx.progress)?.ensure(&image, options.image_checksum.as_deref()).await?;
     // Whatever is here is of a run that was killed.
     erase(place, folder).await?;
     let _lock = place.lock().await?;
@@ -267,19 +237,8 @@ async fn allocate(
         Network::Bridge(_) | Network::Tap(_) => None,
     };
     let host_key = keys::ensure(&folder.host_key(), &format!("root@{}", cx.machine))?;
-    let record = Record {
-        version: Record::VERSION,
-        store_id: cx.store_id.to_owned(),
-        fleet: cx.fleet.cloned(),
-        machine: cx.machine.clone(),
-        phase: Phase::Allocated,
-        image,
-        ports,
-        address: None,
-        host_key: keys::bare(&host_key),
-        login_key,
-        told: 1,
-    };
+    let guest = Guest { image, ports, address: None, told: 1 };
+    let record = Record::new(cx, keys::bare(&host_key), login_key, guest);
     folder.save(&record)?;
     Ok(record)
 }
@@ -291,7 +250,8 @@ async fn taken_over(folder: &Folder, mut record: Record, login_key: String) -> R
         if let Some(process) = Process::find(folder)? {
             process.kill().await?;
         }
-        record = Record { login_key, phase: Phase::Allocated, told: record.told + 1, ..record };
+        record.own.told += 1;
+        (record.login_key, record.phase) = (login_key, Phase::Allocated);
         folder.save(&record)?;
     }
     Ok(record)
@@ -304,7 +264,7 @@ async fn prepare(
     record: &Record,
     options: &Options,
 ) -> Result<(), DriverError> {
-    disk::make(folder, &record.image, options.disk_size).await?;
+    disk::make(folder, &record.own.image, options.disk_size).await?;
     let private = files::read(&folder.host_key())?.unwrap_or_default();
     let first = FirstBoot {
         hostname: cx.machine.as_str(),
@@ -318,7 +278,7 @@ async fn prepare(
         why: e.to_string(),
         help: e.help().to_owned(),
     })?;
-    let meta_data = cloud_init::meta_data(&format!("{}-{}", folder.id, record.told), cx.machine.as_str());
+    let meta_data = cloud_init::meta_data(&format!("{}-{}", folder.id, record.own.told), cx.machine.as_str());
     let network = options.address.as_deref().map(|address| {
         let dns = options.dns.as_deref().unwrap_or_default();
         network::config(&network::mac(&folder.id), address, options.gateway.as_deref(), dns)
@@ -335,13 +295,5 @@ async fn prepare(
 /// The user's own data for cloud-init, if any.
 fn own_user_data(options: &Options) -> Result<Option<Vec<u8>>, DriverError> {
     let Some(path) = options.user_data.as_deref().map(here) else { return Ok(None) };
-    fs::read(&path).map(Some).map_err(image::unread("user data", &path))
-}
-
-/// A path of the user's, with `~/` as his home.
-fn here(path: &str) -> PathBuf {
-    match (path.strip_prefix("~/"), std::env::home_dir()) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => Path::new(path).to_owned(),
-    }
+    fs::read(&path).map(Some).map_err(unread("user data", &path))
 }

@@ -2,12 +2,11 @@
 
 use super::{
     command::Arch,
-    image::{self, Image},
     network::{Forward, Network},
 };
-use crate::{
-    driver::{Kind, OptionProblem, OptionSpec},
-    http::Sum,
+use crate::driver::{
+    Kind, OptionProblem, OptionSpec,
+    local::{Hardware, Image},
 };
 use serde::Deserialize;
 use std::net::IpAddr;
@@ -175,28 +174,11 @@ impl Options {
 
     /// What the table cannot express.
     pub(super) fn problems(&self) -> Vec<OptionProblem> {
-        let mut problems = Vec::new();
+        let checksum = self.image_checksum.as_deref();
+        let mut problems = Image::check(&self.image, checksum, Hardware::Cloud, self.arch());
         let mut problem = |key: &str, message: String, help: &str| {
             problems.push(OptionProblem { key: Some(key.to_owned()), message, help: Some(help.to_owned()) });
         };
-        match Image::parse(&self.image, self.arch()) {
-            Err(message) => problem("image", message, &image::legal()),
-            Ok(Image::Url(_)) if self.image_checksum.is_none() => problem(
-                "image-checksum",
-                "an image from a URL is used only when it is known which".to_owned(),
-                "give the SHA-256 or SHA-512 that its publisher names",
-            ),
-            Ok(_) => {}
-        }
-        if let Some(text) = &self.image_checksum
-            && Sum::parse(text).is_none()
-        {
-            problem(
-                "image-checksum",
-                format!("`{}` is no checksum", text.escape_default()),
-                "write 64 hex digits of SHA-256 or 128 of SHA-512",
-            );
-        }
         if self.memory < LEAST_MEMORY {
             problem("memory", "too little for a cloud image and an engine".to_owned(), "give `256MiB` or more");
         }

@@ -5,16 +5,13 @@
 
 use super::{command::SOCKET, place::Folder, program::Program, qmp::Qmp};
 use crate::{
-    driver::{DriverError, event, files},
+    driver::{DriverError, files, process::Held},
     fault,
 };
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::Signal;
 use serde_json::Value;
-use std::{ffi::OsString, fs, io, os::fd::OwnedFd, os::unix::ffi::OsStrExt, path::Path, time::Duration};
-use tokio::{
-    io::Interest,
-    time::{Instant, sleep, timeout},
-};
+use std::{ffi::OsString, fs, io, path::Path, time::Duration};
+use tokio::time::{Instant, sleep, timeout};
 
 /// How long a machine may take to shut down; systemd gives services 90 s.
 const SHUTDOWN: Duration = Duration::from_secs(100);
@@ -23,10 +20,8 @@ const AGAIN: Duration = Duration::from_secs(15);
 /// How long a killed process may take to be gone.
 const DEATH: Duration = Duration::from_secs(20);
 
-/// A running qemu that was found to be ours. Holding it, its process id cannot come to mean another.
-pub(super) struct Process {
-    handle: OwnedFd,
-}
+/// A running qemu that was found to be ours.
+pub(super) struct Process(Held);
 
 impl Process {
     /// The process of a machine, if it runs.
@@ -35,17 +30,13 @@ impl Process {
         Ok(pid.and_then(|pid| Self::open(pid, &folder.pid())))
     }
 
-    /// Opens first and looks then, so that what is looked at is what is held.
     fn open(pid: i32, file: &Path) -> Option<Self> {
-        let handle = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::NONBLOCK).ok()?;
-        let command = fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-        is_ours(&command, file).then_some(Self { handle })
+        Held::open(pid).filter(|held| is_ours(&held.command, file)).map(Self)
     }
 
     /// Waits until it has ended.
     pub(super) async fn ended(&self) -> io::Result<()> {
-        let handle = event::watch(self.handle.try_clone()?, Interest::READABLE)?;
-        handle.readable().await.map(drop)
+        self.0.ended().await
     }
 
     /// Asks the machine to shut down, as its power button does, and waits; pulls the plug when it does not.
@@ -82,10 +73,7 @@ impl Process {
             why,
             help: "see what its process is doing:\n  ps -C qemu-system-x86_64 -o pid,stat,args".to_owned(),
         };
-        match pidfd_send_signal(&self.handle, Signal::KILL) {
-            Ok(()) | Err(rustix::io::Errno::SRCH) => {}
-            Err(e) => return Err(failed(e.to_string())),
-        }
+        self.0.signal(Signal::KILL).map_err(|e| failed(e.to_string()))?;
         let gone = timeout(DEATH, self.ended()).await;
         gone.map_err(|_| failed("the kernel still has its process".to_owned()))?.map_err(|e| failed(e.to_string()))
     }
@@ -119,14 +107,13 @@ pub(super) async fn launch(folder: &Folder, program: &str, arguments: Vec<OsStri
     })
 }
 
-/// Whether a command line (as in /proc/PID/cmdline) is that of the qemu which writes its number into this file.
+/// Whether a command line is that of the qemu which writes its number into this file. Its words may stand between zeros
+/// or between blanks; the file's path may hold blanks, too.
 fn is_ours(command: &[u8], file: &Path) -> bool {
-    let mut words = command.split(|b| *b == 0);
-    let program = words.next().unwrap_or_default();
-    let program = program.rsplit(|b| *b == b'/').next().unwrap_or_default();
-    program.starts_with(b"qemu-system-")
-        && words.any(|word| word == b"-pidfile")
-        && command.split(|b| *b == 0).any(|word| word == file.as_os_str().as_bytes())
+    let line = String::from_utf8_lossy(command).replace('\0', " ");
+    let program = line.split(' ').next().unwrap_or_default();
+    let program = program.rsplit('/').next().unwrap_or_default();
+    program.starts_with("qemu-system-") && line.contains(&format!(" -pidfile {} ", file.display()))
 }
 
 #[cfg(test)]
@@ -138,13 +125,14 @@ mod tests {
         let file = Path::new("/b/instances/web-1-00/qemu.pid");
         for (line, want) in [
             ("qemu-system-x86_64 -m 1 -pidfile /b/instances/web-1-00/qemu.pid -daemonize ", true),
-            ("/usr/bin/qemu-system-aarch64 -pidfile /b/instances/web-1-00/qemu.pid ", true),
+            ("/usr/bin/qemu-system-aarch64 -pidfile /b/instances/web-1-00/qemu.pid -daemonize", true),
             ("qemu-system-x86_64 -pidfile /b/instances/web-2-00/qemu.pid ", false),
             ("qemu-system-x86_64 /b/instances/web-1-00/qemu.pid ", false),
             ("vi -pidfile /b/instances/web-1-00/qemu.pid ", false),
             ("", false),
         ] {
             assert_eq!(is_ours(line.replace(' ', "\0").as_bytes(), file), want, "{line}");
+            assert_eq!(is_ours(line.as_bytes(), file), want, "{line}");
         }
     }
 
@@ -152,7 +140,7 @@ mod tests {
     #[test]
     fn a_number_that_means_another_process_now_is_no_machine() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder { id: "x".to_owned(), path: dir.path().to_owned() };
+        let folder = Folder::at(dir.path());
         assert!(Process::find(&folder).unwrap().is_none());
         for text in [std::process::id().to_string(), "1".to_owned(), "999999999".to_owned(), "x".to_owned()] {
             files::write(&folder.pid(), 0o600, text.as_bytes()).unwrap();

@@ -43,6 +43,10 @@ impl Qmp {
             if path.as_os_str().len() <= LONGEST {
                 return UnixStream::connect(&path).await;
             }
+            if !cfg!(target_os = "linux") {
+                let why = format!("{} is too long for a socket: set MACHINE_QEMU_DIR to a shorter one", path.display());
+                return Err(std::io::Error::other(why));
+            }
             // A shorter way to the same: the folder as one of our open files.
             let open = std::fs::File::open(folder)?;
             UnixStream::connect(format!("/proc/self/fd/{}/{socket}", open.as_raw_fd())).await

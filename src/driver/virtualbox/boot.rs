@@ -1,9 +1,8 @@
 //! From off to answering: ports, the start itself, the first login, the address.
 
 use super::{
-    advice,
+    advice, cache,
     hostonly::{self, Cidr},
-    image,
     info::{Info, State},
     options::Options,
     vm::{Seen, Vm},
@@ -32,7 +31,7 @@ const POLL: Duration = Duration::from_millis(500);
 
 /// Where only we are: networks and ports are chosen by one run at a time.
 pub(super) async fn lock(cx: &DriverContext<'_>) -> Result<File, DriverError> {
-    let folder = image::cache();
+    let folder = cache::folder();
     files::folder(&folder, 0o700)?;
     files::lock(&folder.join(".lock"), || (cx.progress)("waiting for another run to start its VM")).await
 }

@@ -6,7 +6,7 @@ use super::{
     manage::Manage,
     vm::{CONTROLLER, Seen, Vm},
 };
-use crate::driver::{DriverContext, DriverError, files};
+use crate::driver::{DriverContext, DriverError, files, local::here};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -136,7 +136,7 @@ impl Old {
 
     /// Copies its disk and its key.
     pub(super) async fn copy(&self, manage: &Manage, cx: &DriverContext<'_>) -> Result<PathBuf, DriverError> {
-        let key = super::image::home().join(".ssh/id_boot2docker");
+        let key = here("~/.ssh/id_boot2docker");
         let own = files::read(&key)?.ok_or_else(|| DriverError::Refused {
             doing: "taking over the key of boot2docker".to_owned(),
             why: format!("{} is not there", key.display()),

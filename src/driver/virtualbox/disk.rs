@@ -1,14 +1,17 @@
 //! The disk of a machine: a file in its folder, written whole before any VM knows of it.
 
 use super::{
-    image,
+    cache,
     manage::{Manage, io as failed},
     options::Options,
     raw::{self, Form, Raw},
     vdi::{self, Identity},
 };
 use crate::{
-    driver::{DriverContext, DriverError, files},
+    driver::{
+        DriverContext, DriverError, files,
+        local::{Arch, Cache, Hardware, Image},
+    },
     fault,
 };
 use std::{
@@ -28,7 +31,8 @@ pub(super) async fn of_image(
     options: &Options,
 ) -> Result<PathBuf, DriverError> {
     let size = options.disk_size;
-    let from = image::file(cx, text, options).await?;
+    let folder = cache::folder().join("images");
+    let from = Cache::at(&folder, cx.progress)?.source(&image(text)?, options.image_checksum.as_deref()).await?;
     let doing = format!("reading the image {}", from.display());
     let form = Form::of_file(&from).map_err(|e| unusable(&doing, &e))?;
     (cx.progress)("copying the image to a disk");
@@ -39,6 +43,14 @@ pub(super) async fn of_image(
     }
     write(&doing, &to, size, move || raw::open(&from, form)).await?;
     Ok(to)
+}
+
+fn image(text: &str) -> Result<Image, DriverError> {
+    Image::parse(text, Hardware::Real, Arch::X86_64).map_err(|why| DriverError::Refused {
+        doing: "choosing the image".to_owned(),
+        why,
+        help: Image::legal(Hardware::Real),
+    })
 }
 
 /// Makes a disk that begins with some bytes, and is empty after them.

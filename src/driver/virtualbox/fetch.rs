@@ -1,9 +1,6 @@
 //! CDs of boot2docker from the network, and the one that docker-machine keeps in its store.
 
-use super::{
-    boot2docker::{FILE, Releases, version},
-    image::refused,
-};
+use super::boot2docker::{FILE, Releases, version};
 use crate::{
     driver::{DriverContext, DriverError, files},
     http::{Download, Http, Url},
@@ -74,4 +71,8 @@ async fn download(cx: &DriverContext<'_>, url: &str, to: &Path) -> Result<(), Dr
     let address = Url::parse(url).map_err(|e| refused(url, &e.to_string(), "correct `boot2docker-url`"))?;
     let what = Download { url: address, to: to.to_owned(), sum: None };
     Http::shared().download(&what, cx.progress).await.map_err(|e| refused(url, &e.to_string(), &e.help()))
+}
+
+fn refused(url: &str, why: &str, help: &str) -> DriverError {
+    DriverError::Refused { doing: format!("fetching {url}"), why: why.to_owned(), help: help.to_owned() }
 }

@@ -7,11 +7,11 @@
 mod advice;
 mod boot;
 mod boot2docker;
+mod cache;
 mod computer;
 mod disk;
 mod fetch;
 mod hostonly;
-mod image;
 mod info;
 mod manage;
 mod options;

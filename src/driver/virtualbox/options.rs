@@ -1,9 +1,9 @@
 //! The options: docker-machine's sixteen, and those of cloud images.
 
-use super::{hostonly::Cidr, image};
-use crate::{
-    driver::{Kind, OptionProblem, OptionSpec},
-    http::Sum,
+use super::hostonly::Cidr;
+use crate::driver::{
+    Kind, OptionProblem, OptionSpec,
+    local::{Arch, Hardware, Image, here},
 };
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -265,28 +265,15 @@ impl Options {
 
     /// What the table cannot express.
     pub(super) fn check(&self) -> Vec<OptionProblem> {
-        let mut problems = Vec::new();
+        let mut problems = match self.origin() {
+            Origin::Cloud(image) => self.check_image(image),
+            Origin::Boot2Docker(_) | Origin::Import(..) => Vec::new(),
+        };
         let mut problem = |key: &str, message: String, help: &str| {
             problems.push(OptionProblem { key: Some(key.to_owned()), message, help: Some(help.to_owned()) });
         };
         if let Err(why) = Cidr::parse(&self.hostonly_cidr) {
             problem("hostonly-cidr", why, "write this computer's own address in the network, as `192.168.60.1/24`");
-        }
-        if let Origin::Cloud(image) = self.origin()
-            && let Err(why) = image::check(image)
-        {
-            problem("image", why, image::LEGAL);
-        }
-        match self.image_checksum.as_deref() {
-            None if matches!(self.origin(), Origin::Cloud(image) if image::needs_checksum(image)) => problem(
-                "image-checksum",
-                "an image from an address is used only when it is known which".to_owned(),
-                "give the SHA-256 or SHA-512 that its publisher names",
-            ),
-            Some(sum) if Sum::parse(sum).is_none() => {
-                problem("image-checksum", "it is no checksum".to_owned(), "give 64 or 128 hexadecimal digits");
-            }
-            _ => {}
         }
         if self.memory < 64 << 20 {
             problem("memory", "too little for Linux and an engine".to_owned(), "give `512MiB` or more");
@@ -297,6 +284,21 @@ impl Options {
         }
         if self.user_data.is_some() && !matches!(self.origin(), Origin::Cloud(_)) {
             problem("user-data", "boot2docker does not read it".to_owned(), "leave it out, or use a cloud image");
+        }
+        problems
+    }
+
+    fn check_image(&self, image: &str) -> Vec<OptionProblem> {
+        let (hardware, arch) = (Hardware::Real, Arch::X86_64);
+        let mut problems = Image::check(image, self.image_checksum.as_deref(), hardware, arch);
+        if let Ok(Image::File(path)) = Image::parse(image, hardware, arch)
+            && !here(image).is_absolute()
+        {
+            problems.push(OptionProblem {
+                key: Some("image".to_owned()),
+                message: format!("where `{}` is depends on where one stands", path.display()),
+                help: Some("write the whole path of the file".to_owned()),
+            });
         }
         problems
     }
@@ -375,7 +377,13 @@ pub(super) mod tests {
         let keys = |value: Value| options(value).check().into_iter().filter_map(|p| p.key).collect::<Vec<_>>();
         assert_eq!(keys(json!({})), Vec::<String>::new());
         assert_eq!(keys(json!({ "hostonly-cidr": "192.168.60.0/24" })), ["hostonly-cidr"]);
-        assert_eq!(keys(json!({ "image": "debian-1" })), ["image"]);
+        for good in ["debian-13", "/srv/x.qcow2", "~/x.img"] {
+            assert_eq!(keys(json!({ "image": good })), Vec::<String>::new(), "{good}");
+        }
+        for bad in ["", "debian-1", "x.qcow2", "./x"] {
+            assert_eq!(keys(json!({ "image": bad })), ["image"], "{bad}");
+        }
+        assert_eq!(keys(json!({ "image": "https://example.com/x.qcow2" })), ["image-checksum"]);
         assert_eq!(keys(json!({ "memory": 1, "ssh-user": "a b" })), ["memory", "ssh-user"]);
         assert_eq!(keys(json!({ "boot2docker-url": "x", "user-data": "/x" })), ["user-data"]);
     }

@@ -3,7 +3,7 @@
 use super::{info::Info, options::Options};
 use crate::{
     cloud_init::{FirstBoot, HostKey, iso::Seed, meta_data},
-    driver::{DriverContext, DriverError, files, keys},
+    driver::{DriverContext, DriverError, files, keys, local::here},
 };
 use serde_json::{Value, json};
 use std::{
@@ -62,7 +62,7 @@ pub(super) fn host_key(dir: &Path) -> Option<String> {
 }
 
 fn user_data(file: &str) -> Result<Vec<u8>, DriverError> {
-    let path = file.strip_prefix("~/").map_or_else(|| PathBuf::from(file), |rest| super::image::home().join(rest));
+    let path = here(file);
     fs::read(&path).map_err(files::because("reading", &path))
 }
 
