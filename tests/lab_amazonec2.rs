@@ -1,8 +1,10 @@
 //! Driver `amazonec2` from `machine create` to a running container: what moto starts is a host of this computer with real
 //! cloud-init, at the instance's private address and with its user data.
 
+#[expect(dead_code, reason = "another test looks at its hosts from within")]
 mod cloud_host;
 mod lab;
+#[expect(dead_code, reason = "another test lets calls fail in every way")]
 mod moto;
 
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -13,7 +15,7 @@ use moto::{
     proxy::{Fault, Proxy, Which, text},
     texts,
 };
-use std::{fs, process::Command, sync::Arc};
+use std::{fs, process::Command, sync::Arc, thread};
 
 const CANARY: &str = "canary-of-a-secret-key";
 
@@ -36,6 +38,11 @@ fn follow(proxy: &Proxy, moto: &Arc<Moto>, cloud: &Arc<Cloud>) {
                 "TerminateInstances" => cloud.remove(id),
                 _ => {}
             }
+        }
+        // It is answered at once, with no names; there is one instance.
+        if action == "RebootInstances" {
+            let (cloud, ids) = (Arc::clone(&cloud), moto.instances(""));
+            thread::spawn(move || ids.iter().for_each(|id| cloud.reboot(id)));
         }
     });
 }
@@ -95,6 +102,14 @@ fn from_nothing_to_a_container_and_back() {
     run(&["ls"]).ok().says("Stopped");
     run(&["start", "web"]).ok();
     run(&["status", "web"]).ok().says("Running");
+    // It is another boot when `restart` says that it is done, and what ran runs again.
+    let boot = || run(&["ssh", "web", "--", "cat", "/proc/sys/kernel/random/boot_id"]).ok().out;
+    let before = boot();
+    assert_eq!(boot(), before);
+    run(&["restart", "web"]).ok();
+    assert_ne!(boot(), before);
+    assert!(proxy.actions().iter().any(|action| action == "RebootInstances"), "{:?}", proxy.actions());
+    lab.docker("web", &["ps"]).ok().says("kept");
     run(&["destroy", "-y", &file]).ok();
     moto.assert_empty("", "after destroy");
 

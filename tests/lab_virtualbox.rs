@@ -5,6 +5,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the tests look at this computer with its own programs")]
 
+#[expect(dead_code, reason = "its hosts live as long as the test")]
 mod cloud_host;
 mod lab;
 mod virtualbox_lab;

@@ -6,6 +6,7 @@
 
 pub mod amazonec2;
 mod answer;
+mod cloud;
 pub mod digitalocean;
 #[cfg(target_os = "linux")]
 mod event;

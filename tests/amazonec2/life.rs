@@ -4,7 +4,7 @@ use crate::{
     host::{CANARY, Host, Lab, STORE, run},
     moto::{
         proxy::{Fault, Which, text},
-        ready,
+        ready, texts,
     },
 };
 use machine::{driver::PowerAction, record::Power};
@@ -65,6 +65,23 @@ fn an_instance_has_a_whole_life_and_leaves_nothing() {
         let answer = lab.moto.ec2("Action=DescribeInstances");
         assert_eq!(text(&answer, "instanceType"), "t3.large");
         assert!(answer.contains("<value>db</value>") && answer.contains("<key>cost</key>"));
+        // What the options say no longer goes, from all that was tagged; what somebody has put there by hand stays.
+        lab.moto.ec2(&format!("Action=CreateTags&ResourceId.1={}&Tag.1.Key=by-hand&Tag.1.Value=1", made.id));
+        lab.proxy.plan([vec![(Which::Action("DeleteTags", 1), Fault::After)], monitor()].concat());
+        host.set("tags", json!("team,db,Name,front"));
+        let renamed = host.change(&changed).await.unwrap();
+        assert!(lab.proxy.hit());
+        let tagged = |key: &str| {
+            let answer = lab.moto.ec2(&format!("Action=DescribeTags&Filter.1.Name=key&Filter.1.Value.1={key}"));
+            texts(&answer, "resourceType").concat() + &texts(&answer, "value").concat()
+        };
+        assert_eq!((tagged("cost"), tagged("by-hand")), (String::new(), "instance1".to_owned()));
+        assert_eq!(tagged("team"), "instancenetwork-interfacevolumedb");
+        assert_eq!(tagged("Name"), "instancekey-pairnetwork-interfacesecurity-groupvolumefrontweb-1");
+        host.set("tags", json!("team,db"));
+        lab.proxy.plan(monitor());
+        let changed = host.change(&renamed).await.unwrap();
+        assert_eq!(tagged("Name"), "instancekey-pairnetwork-interfacesecurity-groupvolumeweb-1", "its own again");
         assert_eq!(lab.moto.rules(&group), ["22 10.0.0.0/8", "22 203.0.113.7/32"]);
         assert_eq!(host.power(&made).await.unwrap(), Power::Running, "it runs again");
         lab.proxy.plan(monitor());

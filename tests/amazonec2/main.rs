@@ -6,6 +6,7 @@ mod credentials;
 mod faults;
 mod host;
 mod life;
+#[expect(dead_code, reason = "only the lab follows what is called")]
 #[path = "../moto/mod.rs"]
 mod moto;
 mod precheck;
@@ -13,5 +14,6 @@ mod program;
 mod refusals;
 mod roles;
 mod services;
+#[expect(dead_code, reason = "nobody here reads bodies")]
 #[path = "../ocean/wire.rs"]
 mod wire;

@@ -100,6 +100,8 @@ fn the_documented_policy_is_enough_and_each_permission_is_named_when_it_is_missi
         host.set("allow", json!(["10.0.0.0/8"]));
         host.set("root-size", json!(40));
         host.change(&made).await.unwrap();
+        host.set("tags", json!(""));
+        host.change(&made).await.unwrap();
         host.rm(&made).await.unwrap();
 
         let error = lacking.create().await.unwrap_err();

@@ -3,7 +3,6 @@
 //!
 //! It needs root. The image is built once, in the user's cache, and stays; all else goes with [`Cloud`].
 
-#![allow(dead_code, reason = "each test file uses a part of the cloud")]
 #![expect(clippy::disallowed_methods, reason = "it builds hosts with this computer's own programs")]
 
 mod image;
@@ -226,11 +225,6 @@ impl Cloud {
         self.kill(id);
         let _ = fs::remove_dir_all(self.home(id));
         self.hosts.lock().unwrap().retain(|other| other != id);
-    }
-
-    /// What a host has said on its console.
-    pub(crate) fn console(&self, id: &str) -> String {
-        fs::read_to_string(self.home(id).join("console")).unwrap_or_default()
     }
 
     /// A file of a host, as it is on its disk.

@@ -2,7 +2,6 @@
 //!
 //! moto is installed once, into the user's cache. It checks signatures and policies when told to.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
 #![expect(clippy::disallowed_methods, reason = "it starts moto")]
 
 pub(crate) mod proxy;

@@ -1,7 +1,6 @@
 //! DigitalOcean on this computer: an emulator with a memory, behind the provider's own document, behind a way that loses
 //! things.
 
-#![allow(dead_code, reason = "each test file uses a part of it")]
 #![expect(clippy::disallowed_methods, reason = "it starts servers")]
 
 pub(crate) mod emulator;

@@ -3,13 +3,15 @@
 
 use super::{Region, group, instance::Seen, options::given, query::Params, tag};
 use crate::{
-    driver::DriverError,
+    driver::{DriverError, cloud},
     record::{Instance, Power},
 };
 use std::{collections::BTreeSet, time::Duration};
 
 /// How long an instance may take to stop; its system has to.
 const STOP: Duration = Duration::from_mins(10);
+/// How long the removal of one may take: its system is stopped first.
+const REMOVAL: Duration = Duration::from_mins(10);
 
 impl Region<'_> {
     /// Makes the instance as the options say.
@@ -23,7 +25,10 @@ impl Region<'_> {
         let restarted = self.change_type(&seen).await?;
         let now = self.there(id).await?.moved(self.options, old);
         if restarted {
-            self.answering(&now).await;
+            // One that cannot be reached from here has changed all the same.
+            if let Err(e) = cloud::answers(self.cx, &now, super::REBOOT).await {
+                (self.cx.progress)(&format!("warning: {e}"));
+            }
         }
         Ok(now)
     }
@@ -37,21 +42,6 @@ impl Region<'_> {
                 Err(self.gone(id))
             }
         }
-    }
-
-    async fn change_tags(&self, seen: &Seen) -> Result<(), DriverError> {
-        let differs = |(key, value): &(&str, &str)| seen.tag(key) != Some(*value);
-        let tags: Vec<(&str, &str)> = self.options.tags().into_iter().filter(differs).collect();
-        if tags.is_empty() {
-            return Ok(());
-        }
-        let resources = [Some(seen.id()), seen.root_volume()].into_iter().flatten();
-        let ask = Params::new("CreateTags").list("ResourceId", resources);
-        let ask = tags.iter().enumerate().fold(ask, |ask, (n, (key, value))| {
-            ask.with(format!("Tag.{}.Key", n + 1), key).with(format!("Tag.{}.Value", n + 1), value)
-        });
-        self.api.call("setting tags", ask).await?;
-        Ok(())
     }
 
     async fn change_groups(&self, seen: &Seen) -> Result<(), DriverError> {
@@ -187,15 +177,8 @@ impl Region<'_> {
                 Err(e) if !e.is_gone() => return Err(e.into()),
                 _ => {}
             }
-            let ended = |seen: &Seen| seen.state() == "terminated";
-            let pause = Duration::from_mins(10);
-            // Its group can go only when it has gone. `shutting-down` counts as gone elsewhere, so it is asked for here.
-            while let Some(now) = self.wait(id, "the removal of the instance", pause, ended).await? {
-                if ended(&now) {
-                    break;
-                }
-                tokio::time::sleep(Duration::from_millis(500)).await;
-            }
+            // Its group can go only when it has gone: `shutting-down`, which counts as gone elsewhere, does not here.
+            self.until(id, "the removal of the instance", REMOVAL, |seen| seen.state() == "terminated").await?;
         }
         if given(Some(seen.text("spotInstanceRequestId"))).is_some() {
             let request = seen.text("spotInstanceRequestId");

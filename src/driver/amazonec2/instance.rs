@@ -96,6 +96,12 @@ impl Seen {
         devices.filter(|device| device.text("deviceName") == root).map(|device| device.text("ebs/volumeId")).next()
     }
 
+    /// The interface it was made with.
+    pub(super) fn interface(&self) -> Option<&str> {
+        let interface = self.item.items("networkInterfaceSet").next()?;
+        Some(interface.text("networkInterfaceId")).filter(|id| !id.is_empty())
+    }
+
     /// The address by which it is reached; empty while it has none.
     pub(super) fn address(&self, options: &Options) -> &str {
         let private = options.private_address_only || options.use_private_address;
@@ -156,8 +162,19 @@ impl Region<'_> {
         Ok(Seen::all(&answer).into_iter().min_by_key(order))
     }
 
-    /// Waits until an instance is in a state, for which `there` looks.
+    /// Waits until an instance is in a state, for which `there` looks, or can get into none any more.
     pub(super) async fn wait(
+        &self,
+        id: &str,
+        what: &str,
+        limit: Duration,
+        there: impl Fn(&Seen) -> bool + Send + Sync,
+    ) -> Result<Option<Seen>, DriverError> {
+        self.until(id, what, limit, |seen| there(seen) || seen.power() == Power::Gone).await
+    }
+
+    /// Waits until an instance is in a state, for which `there` looks.
+    pub(super) async fn until(
         &self,
         id: &str,
         what: &str,
@@ -168,7 +185,7 @@ impl Region<'_> {
         let (missing, there) = (&AtomicU32::new(0), &there);
         let look = || async move {
             Ok(match self.describe(id).await? {
-                Some(seen) if there(&seen) || seen.power() == Power::Gone => Awaited::Here(Some(seen)),
+                Some(seen) if there(&seen) => Awaited::Here(Some(seen)),
                 Some(seen) => Awaited::Not(format!("it is {}", seen.state())),
                 // What was just made may not be seen at once.
                 None if missing.fetch_add(1, Ordering::Relaxed) < 8 => Awaited::Not("it is not seen yet".to_owned()),

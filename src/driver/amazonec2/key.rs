@@ -5,7 +5,7 @@ use super::{
     query::{Api, Params},
     tag::{self, Owner},
 };
-use crate::driver::{DriverContext, DriverError, files, keys};
+use crate::driver::{DriverContext, DriverError, cloud, files, keys};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use std::path::PathBuf;
 
@@ -20,11 +20,11 @@ pub(super) struct Login {
 /// Takes the key that was given, or makes one in the machine's folder.
 pub(super) fn login(cx: &DriverContext<'_>, options: &Options) -> Result<Login, DriverError> {
     let Some(given) = given(options.ssh_keypath.as_deref()) else {
-        let path = cx.dir.join("id_ed25519");
+        let path = cloud::login_key(cx);
         let public = keys::ensure(&path, &format!("machine {}", cx.machine))?;
         return Ok(Login { path: path.display().to_string(), public });
     };
-    let path = absolute(given);
+    let path = cloud::path(given);
     let mut beside = path.clone().into_os_string();
     beside.push(".pub");
     let public = files::read(&PathBuf::from(&beside))?.ok_or_else(|| DriverError::Unprepared {
@@ -32,15 +32,6 @@ pub(super) fn login(cx: &DriverContext<'_>, options: &Options) -> Result<Login, 
         help: format!("make it from the private half:\n  ssh-keygen -y -f {0} > {0}.pub", path.display()),
     })?;
     Ok(Login { path: path.display().to_string(), public: public.trim().to_owned() })
-}
-
-/// A path as it means the same everywhere.
-pub(super) fn absolute(text: &str) -> PathBuf {
-    let path = match (text.strip_prefix("~/"), std::env::home_dir()) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => PathBuf::from(text),
-    };
-    std::path::absolute(&path).unwrap_or(path)
 }
 
 /// Whether the key pair is there that was named, if any was.

@@ -15,9 +15,12 @@ use super::{
     tag::{self, Owner},
 };
 use crate::{
-    cloud_init::{FirstBoot, HostKey},
     digest::{hex, sha256_hex},
-    driver::{DriverError, files, keys},
+    driver::{
+        DriverError,
+        cloud::{self, Taker},
+        files, keys,
+    },
     fault,
     record::Instance,
 };
@@ -26,12 +29,10 @@ use std::{fs, io};
 
 /// File in the machine's folder that holds the token of an attempt under way.
 const ATTEMPT: &str = "amazonec2-attempt";
-/// File in the machine's folder with its private host key.
-const HOST_KEY_FILE: &str = "ssh_host_ed25519_key";
 /// File in the machine's folder with the number of the account it was made in.
 pub(super) const ACCOUNT: &str = "amazonec2-account";
-/// The most user data that AWS takes, before base64.
-const MOST_USER_DATA: usize = 16 << 10;
+/// Before base64.
+const TAKER: Taker = Taker { name: "AWS", most: 16 << 10 };
 
 /// All that a call to make an instance is made of.
 struct Launch<'a> {
@@ -135,11 +136,12 @@ impl Region<'_> {
     pub(super) async fn launch(&self) -> Result<Instance, DriverError> {
         let cx = self.cx;
         let login = key::login(cx, self.options)?;
+        self.note_tags()?;
         if let Some(seen) = self.find().await? {
             return self.take_over(seen, login).await;
         }
-        let host_key = keys::ensure(&cx.dir.join(HOST_KEY_FILE), &format!("root@{}", cx.machine))?;
-        let user_data = self.user_data(&login, &host_key)?;
+        let own = cloud::own_user_data(self.options.userdata.as_deref())?;
+        let user_data = cloud::user_data(cx, &self.options.ssh_user, &login.public, own.as_deref(), &TAKER)?;
         (cx.progress)("looking up image and network");
         let (image, network) = self.place().await?;
         let groups = group::ensure(&self.api, cx, self.options, &network.vpc).await?;
@@ -154,7 +156,7 @@ impl Region<'_> {
             groups,
             key_pair,
             user_data: BASE64_STANDARD.encode(user_data),
-            host_key: keys::bare(&host_key),
+            host_key: cloud::known_host_key(cx)?.unwrap_or_default(),
             login_key: digest(&login.public),
         };
         if self.options.block_duration_minutes.is_some_and(|minutes| minutes > 0) {
@@ -230,37 +232,6 @@ impl Region<'_> {
         self.start(&id).await?;
         let seen = self.wait_running(&id).await?;
         Ok(seen.recorded(self.options, login.path))
-    }
-
-    fn user_data(&self, login: &Login, host_key: &str) -> Result<Vec<u8>, DriverError> {
-        let doing = || "composing the user data".to_owned();
-        let private = files::read(&self.cx.dir.join(HOST_KEY_FILE))?.unwrap_or_default();
-        let boot = FirstBoot {
-            hostname: self.cx.machine.as_str(),
-            user: &self.options.ssh_user,
-            authorized_keys: &[&login.public],
-            host_key: Some(HostKey { private: &private, public: host_key }),
-        };
-        let own = match given(self.options.userdata.as_deref()).map(key::absolute) {
-            None => None,
-            Some(path) => Some(fs::read(&path).map_err(|e| DriverError::Unprepared {
-                what: format!("the user data in {} cannot be read: {e}", path.display()),
-                help: "correct `userdata`, or leave it out".to_owned(),
-            })?),
-        };
-        let data = boot.user_data(own.as_deref()).map_err(|e| DriverError::Refused {
-            doing: doing(),
-            why: e.to_string(),
-            help: e.help().to_owned(),
-        })?;
-        if data.len() > MOST_USER_DATA {
-            return Err(DriverError::Refused {
-                doing: doing(),
-                why: format!("with ours it has {} B, and AWS takes {MOST_USER_DATA}", data.len()),
-                help: "make the file of `userdata` smaller: let it fetch the rest".to_owned(),
-            });
-        }
-        Ok(data)
     }
 
     /// What tells this attempt from those before it, kept until it is known to have ended.

@@ -11,6 +11,7 @@ mod group;
 mod image;
 mod instance;
 mod key;
+mod label;
 mod launch;
 mod network;
 mod options;
@@ -25,7 +26,9 @@ mod xml;
 
 pub use options::Options;
 
-use super::{Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, files, generic::boot_id};
+use super::{
+    Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, cloud, files, generic::boot_id,
+};
 use crate::{
     http::{Awaited, Pace, Retry, poll},
     record::{Instance, OptionValues, Power},
@@ -110,23 +113,6 @@ impl Region<'_> {
         })
     }
 
-    /// Waits until one can log in to what was started anew: who comes next would meet a host that is still starting. One that
-    /// cannot be reached from here is not waited for.
-    async fn answering(&self, instance: &Instance) {
-        let Some(target) = Target::of(self.cx.machine, instance, self.cx.dir) else { return };
-        let look = || async {
-            match self.cx.connect.connect(&target).await {
-                Err(e) if e.is_transient() => Ok::<_, DriverError>(Awaited::Not(e.to_string())),
-                _ => Ok(Awaited::Here(())),
-            }
-        };
-        let pace = Pace { first: Duration::from_secs(1), most: Duration::from_secs(5) };
-        let waited = poll("the host to start", REBOOT, pace, self.cx.progress, look).await;
-        if let Err(late) = waited {
-            (self.cx.progress)(&format!("warning: {late}"));
-        }
-    }
-
     /// Restarts what runs. AWS does not say when that is done; a host that we can log in to does.
     async fn reboot(&self, instance: &Instance) -> Result<(), DriverError> {
         let boot = || async {
@@ -203,8 +189,8 @@ impl Driver for AmazonEc2 {
         let region = self.region(cx, options).await?;
         if let Some(seen) = region.find().await? {
             let key = match given(options.ssh_keypath.as_deref()) {
-                Some(path) => key::absolute(path),
-                None => cx.dir.join("id_ed25519"),
+                Some(path) => cloud::path(path),
+                None => cloud::login_key(cx),
             };
             return Ok(Some(seen.recorded(options, key.display().to_string())));
         }

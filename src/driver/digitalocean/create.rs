@@ -1,21 +1,22 @@
 //! Making a droplet: once, whatever is lost on the way.
 
 use super::{
-    action::Actor, advice, beside, droplet::Droplet, files, host_key, instance, key::Key, keys, login_key, note::Note,
-    options::Options, own_key, tag::Tag,
+    action::Actor, advice, droplet::Droplet, instance, key::Key, login_key, note::Note, options::Options, tag::Tag,
 };
 use crate::{
     clock::{Clock, SystemClock},
-    cloud_init::{FirstBoot, HostKey},
-    driver::{DriverContext, DriverError},
+    driver::{
+        DriverContext, DriverError,
+        cloud::{self, Taker},
+        keys,
+    },
     fault,
     record::Instance,
 };
 use serde_json::{Value, json};
-use std::{fs, path::Path, time::Duration};
+use std::{fs, time::Duration};
 
-/// The provider takes no more user data.
-const MOST_USER_DATA: usize = 64 << 10;
+const TAKER: Taker = Taker { name: "DigitalOcean", most: 64 << 10 };
 
 /// The droplet of this tag. If one was asked for a moment ago and nobody knows what came of it, the provider may show it
 /// late: then it is waited for.
@@ -82,8 +83,6 @@ struct Prepared {
     own: Option<String>,
     /// Whether that key was there before.
     known: bool,
-    host_private: String,
-    host_public: String,
     user_data: Option<Vec<u8>>,
 }
 
@@ -91,19 +90,16 @@ impl Prepared {
     fn of(cx: &DriverContext<'_>, options: &Options) -> Result<Self, DriverError> {
         nameable(cx)?;
         let name = cx.machine.as_str();
-        let user_data = options.userdata.as_deref().filter(|path| !path.is_empty()).map(read_user_data).transpose()?;
+        let user_data = cloud::own_user_data(options.userdata.as_deref())?;
         if let Some(key) = options.key() {
             login_key(cx, key)?;
         }
-        let known = own_key(cx).exists();
+        let known = cloud::login_key(cx).exists();
         let own = match options.fingerprint() {
             Some(_) => None,
-            None => Some(keys::ensure(&own_key(cx), &format!("machine {name}"))?),
+            None => Some(keys::ensure(&cloud::login_key(cx), &format!("machine {name}"))?),
         };
-        let host_public = keys::ensure(&host_key(cx), &format!("root@{name}"))?;
-        let host_private = files::read(&host_key(cx))?.unwrap_or_default();
-        debug_assert!(beside(&host_key(cx)).exists(), "it is read where the instance is told");
-        Ok(Self { own, known, host_private, host_public, user_data })
+        Ok(Self { own, known, user_data })
     }
 
     /// A droplet of an earlier attempt lets in only the key it was made with.
@@ -112,7 +108,8 @@ impl Prepared {
             return Ok(droplet);
         }
         // What was just made must not be taken for that key the next time.
-        let _ = fault::point("digitalocean.unmake-key", own_key(cx)).and_then(|()| fs::remove_file(own_key(cx)));
+        let key = cloud::login_key(cx);
+        let _ = fault::point("digitalocean.unmake-key", &key).and_then(|()| fs::remove_file(&key));
         Err(DriverError::Refused {
             doing: format!("taking over droplet {}", droplet.id),
             why: format!("it was made with a key that is not in {} any more", cx.dir.display()),
@@ -138,7 +135,12 @@ async fn make(actor: &Actor<'_>, options: &Options, tag: &Tag, prepared: &Prepar
         None => None,
     };
     let login = theirs.as_ref().map(|key| key.public_key.as_str()).or(prepared.own.as_deref()).unwrap_or_default();
-    let data = user_data(cx, options, prepared, login)?;
+    let data = cloud::user_data(cx, &options.ssh_user, login, prepared.user_data.as_deref(), &TAKER)?;
+    let data = String::from_utf8(data).map_err(|_| DriverError::Refused {
+        doing: "reading the user data".to_owned(),
+        why: "it is no text".to_owned(),
+        help: "give a text file".to_owned(),
+    })?;
     let key = match theirs {
         Some(key) => key,
         None => Key::ensure(account, tag, login).await?,
@@ -180,33 +182,6 @@ fn unborn(tag: &Tag) -> Instance {
     }
 }
 
-/// What the droplet is told at its first boot.
-fn user_data(
-    cx: &DriverContext<'_>,
-    options: &Options,
-    prepared: &Prepared,
-    login: &str,
-) -> Result<String, DriverError> {
-    let boot = FirstBoot {
-        hostname: cx.machine.as_str(),
-        user: &options.ssh_user,
-        authorized_keys: &[login],
-        host_key: Some(HostKey { private: &prepared.host_private, public: &prepared.host_public }),
-    };
-    let problem = |why: String, help: &str| DriverError::Refused {
-        doing: "reading the user data".to_owned(),
-        why,
-        help: help.to_owned(),
-    };
-    let data = boot.user_data(prepared.user_data.as_deref()).map_err(|e| problem(e.to_string(), e.help()))?;
-    let data = String::from_utf8(data).map_err(|_| problem("it is no text".to_owned(), "give a text file"))?;
-    if data.len() > MOST_USER_DATA {
-        let why = format!("with what the machine needs itself it is {} B, and DigitalOcean takes 64 KiB", data.len());
-        return Err(problem(why, "let it fetch what is large from elsewhere"));
-    }
-    Ok(data)
-}
-
 /// The request for a droplet.
 fn wanted(cx: &DriverContext<'_>, options: &Options, tag: &Tag, data: &str, key: &Key, vpc: Option<&str>) -> Value {
     let image = options.image.parse::<u64>().map_or_else(|_| json!(options.image), |id| json!(id));
@@ -228,17 +203,6 @@ fn wanted(cx: &DriverContext<'_>, options: &Options, tag: &Tag, data: &str, key:
         wanted["vpc_uuid"] = json!(vpc);
     }
     wanted
-}
-
-fn read_user_data(path: &str) -> Result<Vec<u8>, DriverError> {
-    let whole = match (path.strip_prefix("~/"), std::env::home_dir()) {
-        (Some(rest), Some(home)) => home.join(rest),
-        _ => Path::new(path).to_owned(),
-    };
-    fs::read(&whole).map_err(|e| DriverError::Unprepared {
-        what: format!("the user data in {} cannot be read: {e}", whole.display()),
-        help: "correct `userdata`".to_owned(),
-    })
 }
 
 impl Actor<'_> {

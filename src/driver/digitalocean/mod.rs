@@ -13,11 +13,10 @@ mod note;
 mod options;
 mod tag;
 
-use super::{Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, files, generic, keys};
+use super::{Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, cloud, files, generic};
 use crate::{
     http::{Awaited, Limiter, Pace, Service, poll},
     record::{Instance, OptionValues, Power, SshEndpoint},
-    transport::Target,
 };
 use account::{Account, Refusal};
 use action::{Actor, LONG, QUICK, gone};
@@ -27,7 +26,7 @@ use key::Key;
 use note::Note;
 pub use options::Options;
 use serde_json::{Map, Value, json};
-use std::{collections::BTreeSet, path::PathBuf, sync::LazyLock, time::Duration};
+use std::{collections::BTreeSet, sync::LazyLock, time::Duration};
 use tag::Tag;
 
 /// The driver.
@@ -126,7 +125,7 @@ impl Driver for DigitalOcean {
             return self::instance(cx, options, &actor.free(id).await?, Some(instance));
         }
         let now = self::instance(cx, options, &actor.switch_on(id).await?, Some(instance))?;
-        answers(cx, &now).await?;
+        cloud::answers(cx, &now, QUICK).await?;
         note.resizing = false;
         note.save(cx)?;
         Ok(now)
@@ -172,7 +171,7 @@ impl Driver for DigitalOcean {
         };
         let now = self::instance(cx, options, &droplet, Some(instance))?;
         if matches!(action, PowerAction::Start | PowerAction::Restart) {
-            answers(cx, &now).await?;
+            cloud::answers(cx, &now, QUICK).await?;
         }
         Ok(now)
     }
@@ -227,9 +226,9 @@ fn instance(
         (Some(key), ..) => Some(login_key(cx, key)?),
         (None, _, Some(old)) => old.key.clone(),
         (None, Some(_), None) => None,
-        (None, None, None) => Some(own_key(cx).display().to_string()),
+        (None, None, None) => Some(cloud::login_key(cx).display().to_string()),
     };
-    let told = files::read(&beside(&host_key(cx)))?.map(|public| vec![keys::bare(&public)]);
+    let told = cloud::known_host_key(cx)?.map(|key| vec![key]);
     Ok(Instance {
         id: droplet.id.to_string(),
         address: address.clone(),
@@ -245,28 +244,6 @@ fn instance(
         host_keys: told.unwrap_or_else(|| before.map(|before| before.host_keys.clone()).unwrap_or_default()),
         jump_keys: before.map(|before| before.jump_keys.clone()).unwrap_or_default(),
     })
-}
-
-/// Waits until one can log in to a host that was switched on: the provider only knows of its power.
-async fn answers(cx: &DriverContext<'_>, instance: &Instance) -> Result<(), DriverError> {
-    let Some(mut target) = Target::of(cx.machine, instance, cx.dir) else { return Ok(()) };
-    (cx.progress)("waiting for SSH");
-    target.patience = QUICK;
-    cx.connect.connect(&target).await.map(drop).map_err(DriverError::Transport)
-}
-
-/// The private key that was made for the machine.
-fn own_key(cx: &DriverContext<'_>) -> PathBuf {
-    cx.dir.join("id_ed25519")
-}
-
-/// The private key by which the host is known, as it was sent to it.
-fn host_key(cx: &DriverContext<'_>) -> PathBuf {
-    cx.dir.join("ssh_host_ed25519_key")
-}
-
-fn beside(key: &std::path::Path) -> PathBuf {
-    key.with_extension("pub")
 }
 
 /// The user's own key: in a fleet it stays where its file says it is, else it is copied, as docker-machine does.
