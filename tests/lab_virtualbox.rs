@@ -17,7 +17,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     net::{Ipv4Addr, TcpListener, TcpStream},
-    path::{Path, PathBuf},
+    path::Path,
     process::Command,
     sync::{
         Arc,
@@ -26,100 +26,15 @@ use std::{
     thread,
     time::{Duration, Instant},
 };
-use virtualbox_lab::{
-    Run, VirtualBox, Vms,
-    child::{self, Answer, Task},
-    of_seed, sshd,
-};
+use virtualbox_lab::{Run, VirtualBox, child, host::Host, of_seed, sshd};
 
 const PROGRAMS: [&str; 4] = ["isoinfo", "sshd", "unshare", "nsenter"];
 
-/// The other half of this program; see [`Host::ask`].
+/// The other half of this program; see `Host::ask`.
 #[test]
 fn child() {
     if let Ok(task) = std::env::var(child::TASK) {
         child::work(&task);
-    }
-}
-
-/// The image as distributions give them out, where there is a program for that.
-fn packed(image: &Path) -> PathBuf {
-    let to = image.with_extension("qcow2");
-    let made =
-        Command::new("qemu-img").args(["convert", "-c", "-f", "raw", "-O", "qcow2"]).arg(image).arg(&to).status();
-    if made.is_ok_and(|status| status.success()) { to } else { image.to_owned() }
-}
-
-/// A computer with VirtualBox, and a store on it.
-struct Host {
-    lab: Lab,
-    computer: VirtualBox,
-    image: String,
-    more: serde_json::Map<String, Value>,
-}
-
-impl Host {
-    fn new() -> Self {
-        let lab = Lab::new();
-        let image = lab.path("image.raw");
-        fs::write(&image, vec![7; 3 << 20]).unwrap();
-        let image = packed(&image);
-        let computer = VirtualBox::new(&lab.path(""), sshd::run(&lab.path("sshd")));
-        Self { lab, computer, image: image.display().to_string(), more: serde_json::Map::new() }
-    }
-
-    fn dir(&self, machine: &str) -> PathBuf {
-        let dir = self.lab.store().join("machines").join(machine);
-        fs::create_dir_all(&dir).unwrap();
-        dir
-    }
-
-    /// Asks the driver; `None`: it was killed at the point.
-    fn try_ask(&self, call: &str, machine: &str, instance: Option<&Instance>, die_at: u32) -> Option<Answer> {
-        let mut options = serde_json::Map::new();
-        for (key, value) in [("image", self.image.as_str()), ("ssh-user", "root"), ("disk-size", "64")] {
-            options.insert(key.to_owned(), json!(value));
-        }
-        options.extend([("no-vtx-check".to_owned(), json!(true)), ("no-share".to_owned(), json!(true))]);
-        options.extend(self.more.clone());
-        let (call, machine, dir) = (call.to_owned(), machine.to_owned(), self.dir(machine));
-        let task = Task { call, machine, dir, options, instance: instance.cloned(), die_at };
-        let out = self
-            .lab
-            .command(std::env::current_exe().unwrap().to_str().unwrap())
-            .args(["--exact", "child", "--nocapture", "--test-threads=1"])
-            .env("PATH", self.computer.path())
-            .env(child::TASK, serde_json::to_string(&task).unwrap())
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&out.stdout);
-        let answer = text.lines().find_map(|line| line.strip_prefix("ANSWER "));
-        assert!(!(answer.is_none() && die_at == 0), "{}\n{text}\n{}", task.call, String::from_utf8_lossy(&out.stderr));
-        answer.map(|text| serde_json::from_str(text).unwrap())
-    }
-
-    fn ask(&self, call: &str, machine: &str, instance: Option<&Instance>) -> Answer {
-        self.try_ask(call, machine, instance, 0).unwrap()
-    }
-
-    #[track_caller]
-    fn done(&self, call: &str, machine: &str, instance: Option<&Instance>) -> Answer {
-        let answer = self.ask(call, machine, instance);
-        assert_eq!((answer.error.as_str(), answer.help.as_str()), ("", ""), "{call}: {:?}", answer.said);
-        answer
-    }
-
-    #[track_caller]
-    fn create(&self, machine: &str) -> Instance {
-        self.done("create", machine, None).instance.unwrap()
-    }
-
-    fn power(&self, machine: &str, instance: &Instance) -> String {
-        self.done("power", machine, Some(instance)).power
-    }
-
-    fn vms(&self) -> &Vms {
-        &self.computer.vms
     }
 }
 
