@@ -92,3 +92,13 @@ fn a_network_is_refused_only_by_versions_that_refuse_it() {
         }
     }
 }
+
+/// Killed at any point, a run leaves what the next one finds and goes on with, or what goes with the rest.
+#[test]
+fn wherever_create_is_killed_there_is_one_vm_and_then_none() {
+    if !lab::ready(&PROGRAMS) {
+        return;
+    }
+    let every = if std::env::var("MACHINE_CRASH").is_ok_and(|v| v == "full") { 1 } else { 12 };
+    Host::playing("6.1").killed_everywhere(every);
+}

@@ -12,6 +12,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    time::Instant,
 };
 
 /// The image as distributions give them out, where there is a program for that.
@@ -107,5 +108,30 @@ impl Host {
 
     pub(crate) fn vms(&self) -> &Vms {
         &self.computer.vms
+    }
+
+    /// Kills a creation at every so many-th of its points, and a removal as well: there is one VM, and then none.
+    pub(crate) fn killed_everywhere(&self, every: u32) {
+        let (mut point, mut killed, begun) = (1, 0, Instant::now());
+        while self.try_ask("create", "web", None, point).is_none() {
+            killed += 1;
+            let web = self.create("web");
+            let all = self.vms().all();
+            let count = |what: &str| all.iter().filter(|line| line.contains(what)).count();
+            assert_eq!(
+                (count("\"web\""), count("disk.vdi"), count("seed.iso"), all.len()),
+                (1, 1, 1, 4),
+                "at {point}: {all:?}"
+            );
+            assert_eq!(self.done("find", "web", None).instance.as_ref(), Some(&web));
+            // Removing is killed as well.
+            let _ = self.try_ask("rm", "web", Some(&web), point % 40 + 1);
+            self.done("rm", "web", Some(&web));
+            assert_eq!(self.vms().all(), Vec::<String>::new(), "at {point}");
+            fs::remove_dir_all(self.dir("web")).unwrap();
+            point += every;
+        }
+        println!("{killed} runs were killed, of {point} points, in {:?}", begun.elapsed());
+        assert!(killed * every > 40, "the points are passed: {point}");
     }
 }

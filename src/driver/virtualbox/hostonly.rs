@@ -126,6 +126,11 @@ pub(super) async fn ensure(
     let doing = "looking at host-only networks";
     let interfaces = records(&manage.ask(doing, &["list", "hostonlyifs"]).await?);
     let name = if let Some(name) = with_address(&interfaces, cidr)? {
+        let noted = value(&manage.ask(doing, &["getextradata", "global", &note(cidr)]).await?);
+        if noted.is_some_and(|noted| noted != name && made(&noted, &interfaces).as_ref() == Some(&name)) {
+            // The run that made it was killed before it could say so, and rm would leave it.
+            manage.run(doing, &["setextradata", "global", &note(cidr), &name]).await?;
+        }
         name
     } else {
         let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
@@ -162,6 +167,16 @@ fn note(cidr: Cidr) -> String {
     format!("machine/hostonly/{}", cidr.network())
 }
 
+/// The interface that we made, by what was noted: its name, or the only one that was not there before.
+fn made(noted: &str, listed: &[Listed]) -> Option<String> {
+    let Some(before) = noted.strip_prefix("before:") else { return Some(noted.to_owned()) };
+    let before: BTreeSet<&str> = before.split(',').collect();
+    let mut new = listed.iter().map(|i| field(i, "name")).filter(|name| !before.contains(name));
+    let first = new.next()?;
+    // Of two nobody knows which.
+    new.next().is_none().then(|| first.to_owned())
+}
+
 /// Makes an interface. A run that was killed on the way has left one that is taken now.
 async fn interface(
     manage: &Manage,
@@ -172,11 +187,7 @@ async fn interface(
     let doing = format!("making the host-only network {}/{}", cidr.network(), cidr.prefix);
     let names = |list: &[Listed]| list.iter().map(|i| field(i, "name").to_owned()).collect::<BTreeSet<_>>();
     let known = value(&manage.ask(&doing, &["getextradata", "global", &note(cidr)]).await?);
-    let begun = known.as_deref().and_then(|v| v.strip_prefix("before:"));
-    let abandoned = begun.and_then(|old| {
-        let old: BTreeSet<String> = old.split(',').map(str::to_owned).collect();
-        names(before).difference(&old).next().cloned()
-    });
+    let abandoned = known.filter(|noted| noted.starts_with("before:")).and_then(|noted| made(&noted, before));
     let name = if let Some(name) = abandoned {
         name
     } else {
@@ -257,10 +268,14 @@ pub(super) async fn tidy(manage: &Manage, cidr: Cidr) -> Result<(), DriverError>
         return hostonlynet::tidy(manage, cidr).await;
     }
     let doing = "removing the host-only network";
-    let Some(name) = value(&manage.ask(doing, &["getextradata", "global", &note(cidr)]).await?) else { return Ok(()) };
-    if name.starts_with("before:") {
+    let Some(noted) = value(&manage.ask(doing, &["getextradata", "global", &note(cidr)]).await?) else {
         return Ok(());
-    }
+    };
+    let listed = records(&manage.ask(doing, &["list", "hostonlyifs"]).await?);
+    let Some(name) = made(&noted, &listed) else {
+        manage.run(doing, &["setextradata", "global", &note(cidr)]).await?;
+        return Ok(());
+    };
     let all = manage.ask(doing, &["list", "-l", "vms"]).await?;
     if uses(&all, &name) {
         return Ok(());
@@ -326,6 +341,34 @@ mod tests {
         assert_eq!(conflict(routes, &[], cidr("192.168.61.1/24")), None);
         let own = BTreeMap::from([("name".to_owned(), "br0".to_owned())]);
         assert_eq!(conflict(routes, &[own], cidr("192.168.60.1/24")), None);
+    }
+
+    #[test]
+    fn an_interface_is_ours_by_name_or_when_it_is_the_only_new_one() {
+        let listed = |names: &[&str]| {
+            names.iter().map(|name| BTreeMap::from([("name".to_owned(), (*name).to_owned())])).collect::<Vec<_>>()
+        };
+        assert_eq!(made("vboxnet3", &[]).as_deref(), Some("vboxnet3"));
+        assert_eq!(made("before:", &listed(&["vboxnet0"])).as_deref(), Some("vboxnet0"));
+        assert_eq!(made("before:vboxnet0", &listed(&["vboxnet0", "vboxnet1"])).as_deref(), Some("vboxnet1"));
+        assert_eq!(made("before:vboxnet0", &listed(&["vboxnet0"])), None);
+        assert_eq!(made("before:", &listed(&["vboxnet0", "vboxnet1"])), None);
+    }
+
+    /// Its address is set before it is noted whose it is: a run that was killed between has left it without an owner.
+    #[tokio::test]
+    async fn an_interface_whose_maker_was_killed_is_taken_over_and_goes() {
+        use crate::driver::virtualbox::manage::tests::played;
+        let dir = tempfile::tempdir().unwrap();
+        let listed = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/virtualbox/7.0/hostonlyifs.txt");
+        let script = format!("case \"$*\" in 'list hostonlyifs') cat {listed};; getextra*) echo Value: before:;; esac");
+        let (manage, calls) = played(dir.path(), &script);
+        let cidr = cidr("192.168.56.1/24");
+        assert_eq!(ensure(&manage, cidr, true, &|_| ()).await.unwrap(), Plug::Interface("vboxnet0".to_owned()));
+        let noted = "setextradata global machine/hostonly/192.168.56.0 vboxnet0".to_owned();
+        assert!(calls().contains(&noted), "{:?}", calls());
+        tidy(&manage, cidr).await.unwrap();
+        assert!(calls().contains(&"hostonlyif remove vboxnet0".to_owned()), "{:?}", calls());
     }
 
     #[test]
