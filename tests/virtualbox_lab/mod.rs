@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "it builds a computer with this computer's own programs")]
 
 pub(crate) mod child;
+pub(crate) mod host;
 pub(crate) mod sshd;
 
 use std::{
@@ -74,7 +75,7 @@ impl Vms {
 /// The computer. Dropped, nothing of it stays but the root file system in the user's cache.
 pub(crate) struct VirtualBox {
     pub(crate) vms: Vms,
-    holder: Child,
+    holder: Option<Child>,
     done: Arc<AtomicBool>,
     answers: Option<JoinHandle<()>>,
 }
@@ -116,6 +117,24 @@ impl VirtualBox {
         }
         let child = fs::read_to_string(children).unwrap();
         fs::write(lab.join("pid"), child.trim()).unwrap();
+        Self::of(lab, Some(holder), run)
+    }
+
+    /// One of a version that is not here: its program is a script that says what that version says.
+    pub(crate) fn playing(version: &str, lab: &Path, run: Run) -> Self {
+        for folder in ["bin", "asked", "answered"] {
+            fs::create_dir_all(lab.join(folder)).unwrap();
+        }
+        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/virtualbox").join(version);
+        let program = include_str!("play").replace("@LAB@", &lab.display().to_string());
+        let program = program.replace("@GOLDEN@", &golden.display().to_string()).replace("@VERSION@", version);
+        let path = lab.join("bin/VBoxManage");
+        fs::write(&path, program).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        Self::of(lab.to_owned(), None, run)
+    }
+
+    fn of(lab: PathBuf, holder: Option<Child>, run: Run) -> Self {
         let vms = Vms { lab };
         let done = Arc::new(AtomicBool::new(false));
         let answers = thread::spawn({
@@ -159,8 +178,10 @@ fn answer(vms: &Vms, done: &AtomicBool, mut run: Run) {
 impl Drop for VirtualBox {
     fn drop(&mut self) {
         self.done.store(true, Ordering::Relaxed);
-        let _ = self.holder.kill();
-        let _ = self.holder.wait();
+        if let Some(mut holder) = self.holder.take() {
+            let _ = holder.kill();
+            let _ = holder.wait();
+        }
         if let Some(answers) = self.answers.take() {
             let _ = answers.join();
         }

@@ -1,6 +1,7 @@
 //! The least that can be a VM: an SSH server at the forwarded port, with the keys that the CD has.
 
 use super::{Run, Vms, of_seed};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use std::{
     collections::BTreeMap,
     fs,
@@ -43,14 +44,27 @@ pub(crate) fn run(folder: &Path) -> Run {
     })
 }
 
+/// The parts of user data: one, or all of a MIME message.
+fn parts(data: &str) -> Vec<String> {
+    let Some(boundary) = data.strip_prefix("MIME-Version").and_then(|rest| rest.split('"').nth(1)) else {
+        return vec![data.to_owned()];
+    };
+    let line = format!("--{boundary}");
+    let bodies = data.split(&line).filter_map(|part| part.split_once("base64\n\n"));
+    let plain = |text: &str| text.chars().filter(|c| !c.is_whitespace()).collect::<String>();
+    bodies.map(|(_, body)| String::from_utf8(STANDARD.decode(plain(body)).unwrap()).unwrap()).collect()
+}
+
 fn start(vms: &Vms, vm: &str, folder: &Path) -> Result<Child, String> {
     fs::create_dir_all(folder).unwrap();
     if !vms.info(vm)["SATA-0-0"].ends_with("seed.iso") {
         return Err("it is no cloud image".to_owned());
     }
     let data = String::from_utf8(of_seed(vms, vm, "user-data")).unwrap();
+    let parts = parts(&data);
+    let ours = parts.iter().find(|part| part.contains("ssh_keys")).ok_or("no keys")?;
     let told: serde_json::Value =
-        serde_json::from_str(data.strip_prefix("#cloud-config\n").ok_or("no cloud-config")?).unwrap();
+        serde_json::from_str(ours.strip_prefix("#cloud-config\n").ok_or("no cloud-config")?).unwrap();
     let text = |pointer: &str| told.pointer(pointer).and_then(|v| v.as_str()).unwrap_or_default().to_owned();
     let file = |name: &str, content: &str, mode: u32| {
         let path = folder.join(name);

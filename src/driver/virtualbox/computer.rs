@@ -16,13 +16,17 @@ impl Manage {
 
     async fn version(&self) -> Result<(u32, u32), DriverError> {
         let said = self.ask("asking VirtualBox for its version", &["--version"]).await?;
-        // What stands before it are warnings.
-        let line = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim();
+        let line = last(&said);
         parse(line).ok_or_else(|| old(line))
     }
 }
 
-fn parse(version: &str) -> Option<(u32, u32)> {
+/// The version in what was printed; what stands before it are warnings.
+pub(super) fn last(said: &str) -> &str {
+    said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default().trim()
+}
+
+pub(super) fn parse(version: &str) -> Option<(u32, u32)> {
     let mut numbers = version.split('.').map(|n| n.parse().ok());
     Some((numbers.next()??, numbers.next()??))
 }

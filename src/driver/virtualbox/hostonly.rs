@@ -1,6 +1,6 @@
 //! The network of this computer and its machines: an interface of VirtualBox's, with a DHCP server on it.
 
-use super::{info::records, manage::Manage};
+use super::{hostonlynet, info::records, manage::Manage};
 use crate::driver::DriverError;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,12 +34,16 @@ impl Cidr {
         Ok(cidr)
     }
 
-    fn mask(self) -> Ipv4Addr {
+    pub(super) fn mask(self) -> Ipv4Addr {
         Ipv4Addr::from_bits(u32::MAX << (32 - u32::from(self.prefix)))
     }
 
-    fn network(self) -> Ipv4Addr {
+    pub(super) fn network(self) -> Ipv4Addr {
         self.address & self.mask()
+    }
+
+    pub(super) fn address(self) -> Ipv4Addr {
+        self.address
     }
 
     fn last(self) -> Ipv4Addr {
@@ -51,7 +55,7 @@ impl Cidr {
     }
 
     /// The DHCP server's own address, and the first and last that it gives away.
-    fn dhcp(self) -> [Ipv4Addr; 3] {
+    pub(super) fn dhcp(self) -> [Ipv4Addr; 3] {
         let at = |n: u32| Ipv4Addr::from_bits(self.network().to_bits() + n);
         let own = self.address.to_bits() - self.network().to_bits();
         let server = if own == 2 { 3 } else { 2 };
@@ -67,14 +71,14 @@ impl Cidr {
 }
 
 /// An interface, as VirtualBox lists it.
-type Listed = BTreeMap<String, String>;
+pub(super) type Listed = BTreeMap<String, String>;
 
-fn field<'a>(record: &'a Listed, key: &str) -> &'a str {
+pub(super) fn field<'a>(record: &'a Listed, key: &str) -> &'a str {
     record.get(key).map_or("", String::as_str)
 }
 
 /// The interface with our address. VirtualBox on macOS has shown a mask of `15.0.0.0` for any.
-fn with_address(interfaces: &[Listed], cidr: Cidr) -> Result<Option<String>, DriverError> {
+pub(super) fn with_address(interfaces: &[Listed], cidr: Cidr) -> Result<Option<String>, DriverError> {
     let address = cidr.address.to_string();
     let mut ours = interfaces.iter().filter(|i| field(i, "ipaddress") == address);
     let Some(first) = ours.next() else { return Ok(None) };
@@ -116,12 +120,17 @@ pub(super) async fn ensure(
     dhcp: bool,
     progress: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Plug, DriverError> {
-    if cfg!(target_os = "macos") && manage.major().await? >= 7 {
-        return network(manage, cidr, dhcp).await.map(Plug::Network);
+    if networks(manage).await? {
+        return hostonlynet::ensure(manage, cidr, dhcp).await.map(Plug::Network);
     }
     let doing = "looking at host-only networks";
     let interfaces = records(&manage.ask(doing, &["list", "hostonlyifs"]).await?);
     let name = if let Some(name) = with_address(&interfaces, cidr)? {
+        let noted = value(&manage.ask(doing, &["getextradata", "global", &note(cidr)]).await?);
+        if noted.is_some_and(|noted| noted != name && made(&noted, &interfaces).as_ref() == Some(&name)) {
+            // The run that made it was killed before it could say so, and rm would leave it.
+            manage.run(doing, &["setextradata", "global", &note(cidr), &name]).await?;
+        }
         name
     } else {
         let routes = fs::read_to_string("/proc/net/route").unwrap_or_default();
@@ -138,6 +147,12 @@ pub(super) async fn ensure(
     Ok(Plug::Interface(name))
 }
 
+/// Whether VirtualBox has networks here, and no interfaces. Only where it may be is it asked for its version.
+async fn networks(manage: &Manage) -> Result<bool, DriverError> {
+    let os = std::env::consts::OS;
+    Ok(hostonlynet::instead(os, u32::MAX) && hostonlynet::instead(os, manage.major().await?))
+}
+
 /// What a VM's card is plugged into.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Plug {
@@ -152,6 +167,16 @@ fn note(cidr: Cidr) -> String {
     format!("machine/hostonly/{}", cidr.network())
 }
 
+/// The interface that we made, by what was noted: its name, or the only one that was not there before.
+fn made(noted: &str, listed: &[Listed]) -> Option<String> {
+    let Some(before) = noted.strip_prefix("before:") else { return Some(noted.to_owned()) };
+    let before: BTreeSet<&str> = before.split(',').collect();
+    let mut new = listed.iter().map(|i| field(i, "name")).filter(|name| !before.contains(name));
+    let first = new.next()?;
+    // Of two nobody knows which.
+    new.next().is_none().then(|| first.to_owned())
+}
+
 /// Makes an interface. A run that was killed on the way has left one that is taken now.
 async fn interface(
     manage: &Manage,
@@ -162,11 +187,7 @@ async fn interface(
     let doing = format!("making the host-only network {}/{}", cidr.network(), cidr.prefix);
     let names = |list: &[Listed]| list.iter().map(|i| field(i, "name").to_owned()).collect::<BTreeSet<_>>();
     let known = value(&manage.ask(&doing, &["getextradata", "global", &note(cidr)]).await?);
-    let begun = known.as_deref().and_then(|v| v.strip_prefix("before:"));
-    let abandoned = begun.and_then(|old| {
-        let old: BTreeSet<String> = old.split(',').map(str::to_owned).collect();
-        names(before).difference(&old).next().cloned()
-    });
+    let abandoned = known.filter(|noted| noted.starts_with("before:")).and_then(|noted| made(&noted, before));
     let name = if let Some(name) = abandoned {
         name
     } else {
@@ -212,7 +233,7 @@ async fn interface(
 }
 
 /// What `getextradata` printed.
-fn value(said: &str) -> Option<String> {
+pub(super) fn value(said: &str) -> Option<String> {
     said.lines().find_map(|line| line.strip_prefix("Value: ")).map(|v| v.trim().to_owned()).filter(|v| !v.is_empty())
 }
 
@@ -235,35 +256,26 @@ async fn serve(manage: &Manage, interface: &str, cidr: Cidr, dhcp: bool) -> Resu
     Ok(())
 }
 
-fn serves(server: &Listed, cidr: Cidr, dhcp: bool) -> bool {
+pub(super) fn serves(server: &Listed, cidr: Cidr, dhcp: bool) -> bool {
     let ip = ["dhcpd ip", "ip"].iter().map(|key| field(server, key)).find(|ip| !ip.is_empty()).unwrap_or_default();
     let inside = ip.parse().is_ok_and(|ip| cidr.holds(ip));
     inside && field(server, "networkmask") == cidr.mask().to_string() && (field(server, "enabled") == "Yes") == dhcp
 }
 
-/// The network of VirtualBox 7 on macOS, which needs no interface.
-async fn network(manage: &Manage, cidr: Cidr, dhcp: bool) -> Result<String, DriverError> {
-    let doing = "setting up the host-only network";
-    let name = format!("machine-{}", cidr.network());
-    let listed = records(&manage.ask(doing, &["list", "hostonlynets"]).await?);
-    if !listed.iter().any(|net| field(net, "name") == name) {
-        let [_, lower, upper] = cidr.dhcp().map(|address| address.to_string());
-        // This computer takes the first address; the rest is given away.
-        let lower = if dhcp { cidr.address.to_string() } else { lower };
-        let [name, mask] = [format!("--name={name}"), format!("--netmask={}", cidr.mask())];
-        let [lower, upper] = [format!("--lower-ip={lower}"), format!("--upper-ip={upper}")];
-        manage.run(doing, &["hostonlynet", "add", &name, &mask, &lower, &upper, "--enable"]).await?;
-    }
-    Ok(name)
-}
-
 /// Takes away an interface that we made, if no VM is plugged into it any more.
 pub(super) async fn tidy(manage: &Manage, cidr: Cidr) -> Result<(), DriverError> {
-    let doing = "removing the host-only network";
-    let Some(name) = value(&manage.ask(doing, &["getextradata", "global", &note(cidr)]).await?) else { return Ok(()) };
-    if name.starts_with("before:") {
-        return Ok(());
+    if networks(manage).await? {
+        return hostonlynet::tidy(manage, cidr).await;
     }
+    let doing = "removing the host-only network";
+    let Some(noted) = value(&manage.ask(doing, &["getextradata", "global", &note(cidr)]).await?) else {
+        return Ok(());
+    };
+    let listed = records(&manage.ask(doing, &["list", "hostonlyifs"]).await?);
+    let Some(name) = made(&noted, &listed) else {
+        manage.run(doing, &["setextradata", "global", &note(cidr)]).await?;
+        return Ok(());
+    };
     let all = manage.ask(doing, &["list", "-l", "vms"]).await?;
     if uses(&all, &name) {
         return Ok(());
@@ -312,7 +324,7 @@ mod tests {
 
     #[test]
     fn the_interface_with_our_address_is_taken_and_two_of_them_are_a_problem() {
-        let listed = records(include_str!("transcripts/hostonlyifs-7.2.txt"));
+        let listed = records(include_str!("../../../tests/golden/virtualbox/7.2/hostonlyifs.txt"));
         assert_eq!(with_address(&listed, cidr("192.168.56.1/24")).unwrap().as_deref(), Some("vboxnet0"));
         assert_eq!(with_address(&listed, cidr("192.168.60.1/24")).unwrap(), None);
         assert!(with_address(&listed, cidr("192.168.56.1/25")).is_err(), "another mask");
@@ -332,16 +344,31 @@ mod tests {
     }
 
     #[test]
-    fn a_dhcp_server_that_serves_is_left_alone_in_old_and_new_lists() {
-        let seven = records(include_str!("transcripts/dhcpservers-7.2.txt"));
-        assert!(serves(&seven[0], cidr("192.168.56.1/24"), true));
-        assert!(!serves(&seven[0], cidr("192.168.60.1/24"), true), "another network");
-        assert!(!serves(&seven[1], cidr("192.168.57.1/24"), true), "it is off");
-        assert!(serves(&seven[1], cidr("192.168.57.1/24"), false));
-        let five = "NetworkName:    HostInterfaceNetworking-vboxnet0\nIP:             192.168.99.2\n\
-                    NetworkMask:    255.255.255.0\nlowerIPAddress: 192.168.99.100\nupperIPAddress: 192.168.99.254\n\
-                    Enabled:        Yes\n\n";
-        assert!(serves(&records(five)[0], cidr("192.168.99.1/24"), true));
+    fn an_interface_is_ours_by_name_or_when_it_is_the_only_new_one() {
+        let listed = |names: &[&str]| {
+            names.iter().map(|name| BTreeMap::from([("name".to_owned(), (*name).to_owned())])).collect::<Vec<_>>()
+        };
+        assert_eq!(made("vboxnet3", &[]).as_deref(), Some("vboxnet3"));
+        assert_eq!(made("before:", &listed(&["vboxnet0"])).as_deref(), Some("vboxnet0"));
+        assert_eq!(made("before:vboxnet0", &listed(&["vboxnet0", "vboxnet1"])).as_deref(), Some("vboxnet1"));
+        assert_eq!(made("before:vboxnet0", &listed(&["vboxnet0"])), None);
+        assert_eq!(made("before:", &listed(&["vboxnet0", "vboxnet1"])), None);
+    }
+
+    /// Its address is set before it is noted whose it is: a run that was killed between has left it without an owner.
+    #[tokio::test]
+    async fn an_interface_whose_maker_was_killed_is_taken_over_and_goes() {
+        use crate::driver::virtualbox::manage::tests::played;
+        let dir = tempfile::tempdir().unwrap();
+        let listed = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/virtualbox/7.0/hostonlyifs.txt");
+        let script = format!("case \"$*\" in 'list hostonlyifs') cat {listed};; getextra*) echo Value: before:;; esac");
+        let (manage, calls) = played(dir.path(), &script);
+        let cidr = cidr("192.168.56.1/24");
+        assert_eq!(ensure(&manage, cidr, true, &|_| ()).await.unwrap(), Plug::Interface("vboxnet0".to_owned()));
+        let noted = "setextradata global machine/hostonly/192.168.56.0 vboxnet0".to_owned();
+        assert!(calls().contains(&noted), "{:?}", calls());
+        tidy(&manage, cidr).await.unwrap();
+        assert!(calls().contains(&"hostonlyif remove vboxnet0".to_owned()), "{:?}", calls());
     }
 
     #[test]

@@ -199,7 +199,7 @@ mod tests {
     use super::*;
 
     /// Lines of `VBoxManage` 7.2 of Debian.
-    const SEVEN: &str = include_str!("transcripts/showvminfo-7.2.txt");
+    const SEVEN: &str = include_str!("../../../tests/golden/virtualbox/7.2/showvminfo.txt");
 
     #[test]
     fn what_virtualbox_7_says_of_a_vm() {

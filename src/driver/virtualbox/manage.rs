@@ -28,8 +28,8 @@ pub(super) struct Manage {
 /// How a call ended badly.
 #[derive(Debug)]
 pub(super) struct Failure {
-    doing: String,
-    said: String,
+    pub(super) doing: String,
+    pub(super) said: String,
 }
 
 impl Failure {
@@ -141,7 +141,7 @@ fn places(os: &str, var: impl Fn(&str) -> Option<OsString>) -> Vec<PathBuf> {
 }
 
 /// What was printed, without what Debian's start script prints before it where the kernel module is missing.
-fn without_warning(text: &str) -> String {
+pub(super) fn without_warning(text: &str) -> String {
     let Some(at) = text.find("WARNING: The ") else { return text.to_owned() };
     let end = "until this problem is fixed.";
     let Some(length) = text[at..].find(end) else { return text.to_owned() };
@@ -150,7 +150,7 @@ fn without_warning(text: &str) -> String {
 }
 
 /// What a person needs of it: without the program's name, and where in its source it happened.
-fn lines(said: &str) -> String {
+pub(super) fn lines(said: &str) -> String {
     let errors = said.lines().filter_map(|line| line.split_once("error: ")).map(|(_, text)| text.trim());
     let plain: Vec<&str> =
         errors.filter(|text| !["Details: ", "Context: "].iter().any(|head| text.starts_with(head))).collect();
@@ -167,8 +167,19 @@ pub(super) fn io(doing: &str, error: &io::Error) -> DriverError {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+
+    /// A program in `dir` that runs a script of the shell, and what it was called with.
+    #[expect(clippy::disallowed_methods, reason = "a program for the time of a test")]
+    pub(in crate::driver::virtualbox) fn played(dir: &Path, script: &str) -> (Manage, impl Fn() -> Vec<String>) {
+        use std::{fs, os::unix::fs::PermissionsExt};
+        let (program, calls) = (dir.join("VBoxManage"), dir.join("calls"));
+        fs::write(&program, format!("#!/bin/sh\necho \"$*\" >> {}\n{script}\n", calls.display())).unwrap();
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let read = move || fs::read_to_string(&calls).unwrap_or_default().lines().map(str::to_owned).collect();
+        (Manage { program }, read)
+    }
 
     const WARNED: &str = "WARNING: The character device /dev/vboxdrv does not exist.\n\t Please install the virtualbox-dkms \
                           package and the appropriate\n\t headers, most likely linux-headers-amd64.\n\n\t You will not be able \

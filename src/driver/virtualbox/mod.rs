@@ -12,6 +12,7 @@ mod computer;
 mod disk;
 mod fetch;
 mod hostonly;
+mod hostonlynet;
 mod info;
 mod manage;
 mod options;
@@ -20,6 +21,8 @@ mod raw;
 mod seed;
 mod snapshots;
 mod vdi;
+#[cfg(test)]
+mod versions;
 mod vm;
 
 use super::{

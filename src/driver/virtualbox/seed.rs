@@ -97,7 +97,7 @@ mod tests {
     #[tokio::test]
     async fn a_machine_is_told_who_it_is_and_both_its_cards() {
         with_context(async |cx| {
-            let info = Info::parse(include_str!("transcripts/showvminfo-7.2.txt"));
+            let info = Info::parse(include_str!("../../../tests/golden/virtualbox/7.2/showvminfo.txt"));
             let path = write(cx, "the-id", &info, &options(json!({ "no-share": true })), "ssh-ed25519 LOGIN").unwrap();
             let image = String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned();
             for text in ["CD001", "08:00:27:69:1f:1e", "ssh-ed25519 LOGIN", "the-id", "PRIVATE KEY"] {
