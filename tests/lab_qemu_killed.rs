@@ -155,14 +155,17 @@ fn a_machine_that_was_killed_on_its_way_keeps_no_port() {
     for nth in from..=points.len() {
         let found = desk.done("find", None).instance;
         if let Some(web) = found {
-            let ports = [web.ssh.as_ref().unwrap().port, web.url.as_ref().unwrap().rsplit_once(':').unwrap().1.parse().unwrap()];
+            let ports = [
+                web.ssh.as_ref().unwrap().port,
+                web.url.as_ref().unwrap().rsplit_once(':').unwrap().1.parse().unwrap(),
+            ];
             if desk.running().is_empty() {
                 let answer = desk.try_ask("create", None, started());
                 assert!(answer.is_none(), "{nth}: {answer:?}");
             }
             assert_eq!(desk.done("find", None).instance.as_ref(), Some(&web), "{nth}: it keeps its ports");
             assert_eq!(desk.running().len(), 1, "{nth}");
-            assert!(!ports.into_iter().any(free), "{nth}: its ports lead to it");
+            until("its ports lead to it", || !ports.into_iter().any(free));
             desk.done("rm", Some(&web));
             until("its ports are free", || ports.into_iter().all(free));
         }
@@ -250,7 +253,8 @@ fn wherever_a_machine_is_killed_in_its_life_the_same_once_more_makes_it_right() 
             }
             let again = desk.try_ask(part.call, Some(&web), Die::Never).unwrap();
             // A snapshot that is there, or is gone, cannot be made or removed once more.
-            let done = part.snapshots.is_some() && ["there is one of", "has none of"].iter().any(|why| again.error.contains(why));
+            let done = part.snapshots.is_some()
+                && ["there is one of", "has none of"].iter().any(|why| again.error.contains(why));
             assert!(again.error.is_empty() || done, "{after}: {again:?}");
             let now = desk.done("power", Some(&web)).word;
             if part.snapshots.is_some_and(|_| now == "Paused") {
@@ -260,13 +264,18 @@ fn wherever_a_machine_is_killed_in_its_life_the_same_once_more_makes_it_right() 
             } else {
                 assert_eq!(now, part.after, "{after}");
             }
-            assert_eq!(desk.running().len(), usize::from(part.running && part.after == "Running" || part.call == "start"), "{after}");
+            assert_eq!(
+                desk.running().len(),
+                usize::from(part.running && part.after == "Running" || part.call == "start"),
+                "{after}"
+            );
             if let Some(there) = part.snapshots {
                 assert_eq!(desk.done("snapshot ls", Some(&web)).word, there, "{after}");
             }
             if part.call == "change" {
                 let disk = desk.folder().join("disk.qcow2").display().to_string();
-                let info = lab::Said::of(&desk.lab.command("qemu-img").args(["info", "-U", &disk]).output().unwrap()).ok();
+                let info =
+                    lab::Said::of(&desk.lab.command("qemu-img").args(["info", "-U", &disk]).output().unwrap()).ok();
                 let want = desk.options["disk-size"].as_str().unwrap().to_owned();
                 assert!(info.out.contains(&format!("virtual size: {want} MiB")), "{after}: {}", info.out);
             }

@@ -5,10 +5,12 @@
 
 mod accelerator;
 mod boot;
+mod clone;
 mod command;
 mod console;
 mod disk;
 mod firmware;
+mod frozen;
 mod image;
 mod network;
 mod options;
@@ -30,7 +32,7 @@ use async_trait::async_trait;
 use image::Image;
 use network::Network;
 pub use options::Options;
-use place::{Folder, Phase, Place, Record};
+use place::{Folder, Origin, Phase, Place, Record};
 use process::Process;
 use std::{
     fs::{self, File},
@@ -91,8 +93,7 @@ impl Driver for Qemu {
             None => allocate(&place, cx, &folder, options, login_key).await?,
         };
         cx.checkpoint.instance(&instance(cx, &folder, &record, options))?;
-        prepared(cx, &folder, &mut record, options).await?;
-        let record = boot::start(&place, cx, &folder, record, options).await?;
+        record = come_up(&place, cx, &folder, record, options).await?;
         Ok(instance(cx, &folder, &record, options))
     }
 
@@ -143,8 +144,7 @@ impl Driver for Qemu {
             }
         }
         if matches!(action, PowerAction::Start | PowerAction::Restart) {
-            prepared(cx, &folder, &mut record, options).await?;
-            record = boot::start(&place, cx, &folder, record, options).await?;
+            record = come_up(&place, cx, &folder, record, options).await?;
         }
         Ok(self::instance(cx, &folder, &record, options))
     }
@@ -286,6 +286,7 @@ async fn allocate(
         host_key: keys::bare(&host_key),
         login_key,
         told: 1,
+        origin: None,
     };
     folder.save(&record)?;
     Ok(record)
@@ -302,6 +303,28 @@ async fn taken_over(folder: &Folder, mut record: Record, login_key: String) -> R
         folder.save(&record)?;
     }
     Ok(record)
+}
+
+/// From whatever there is of a machine to one that answers.
+async fn come_up(
+    place: &Place,
+    cx: &DriverContext<'_>,
+    folder: &Folder,
+    mut record: Record,
+    options: &Options,
+) -> Result<Record, DriverError> {
+    if options.clone.is_some() && record.origin.is_none() && !folder.disk().is_file() {
+        let from = frozen::ensure(place, cx, &record.image, options).await?;
+        record.origin = Some(Origin::Ahead(from));
+        folder.save(&record)?;
+    }
+    prepared(cx, folder, &mut record, options).await?;
+    if let Err(e) = clone::go_on(place, cx, folder, &mut record, options).await {
+        (cx.progress)(&format!("booting the machine instead: {e}"));
+        clone::give_up(folder, &mut record).await?;
+        prepared(cx, folder, &mut record, options).await?;
+    }
+    boot::start(place, cx, folder, record, options).await
 }
 
 /// Makes what a machine needs before it can be started, if that is not done yet.
@@ -328,7 +351,10 @@ async fn prepare(
     record: &Record,
     options: &Options,
 ) -> Result<(), DriverError> {
-    disk::make(folder, lock, &record.image, options.disk_size).await?;
+    // One that goes on from a frozen machine gets its disk when it does.
+    if !matches!(record.origin, Some(Origin::Ahead(_))) {
+        disk::make(folder, lock, &record.below(), options.disk_size).await?;
+    }
     let private = files::read(&folder.host_key())?.unwrap_or_default();
     let first = FirstBoot {
         hostname: cx.machine.as_str(),

@@ -19,6 +19,9 @@ use std::{
 /// Ports that are given to machines: below those that systems give to programs that ask for any.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
 
+/// The file of a disk.
+const DISK: &str = "disk.qcow2";
+
 /// The folders of this driver.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Place {
@@ -199,11 +202,34 @@ pub(super) struct Record {
     pub(super) login_key: String,
     /// How often it was told what to become: each time under another id, or it would not listen.
     pub(super) told: u32,
+    /// The frozen machine it goes on from, when it was made so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) origin: Option<Origin>,
+}
+
+/// Where a machine with `clone: frozen` began.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Origin {
+    /// It will go on from the frozen machine in this folder, and does not know yet who it is.
+    Ahead(PathBuf),
+    /// It went on from that one, knows who it is, and boots like any other from now on.
+    Behind(PathBuf),
+    /// It could not, and booted.
+    Booted,
 }
 
 impl Record {
     /// The version that is written.
     pub(super) const VERSION: u32 = 1;
+
+    /// The image that its disk stands on.
+    pub(super) fn below(&self) -> PathBuf {
+        match &self.origin {
+            Some(Origin::Ahead(frozen) | Origin::Behind(frozen)) => frozen.join(DISK),
+            Some(Origin::Booted) | None => self.image.clone(),
+        }
+    }
 
     fn parse(text: &str) -> Result<Self, String> {
         let record: Self = serde_json::from_str(text).map_err(|e| e.to_string())?;
@@ -232,7 +258,7 @@ pub(super) struct Folder {
 impl Folder {
     /// What the machine wrote over its image.
     pub(super) fn disk(&self) -> PathBuf {
-        self.path.join("disk.qcow2")
+        self.path.join(DISK)
     }
     /// What it is told at its first boot.
     pub(super) fn seed(&self) -> PathBuf {
@@ -267,7 +293,8 @@ impl Folder {
     /// Removes files that a run which was killed has not completed. Call it under the lock.
     pub(super) fn tidy(&self) -> Result<(), DriverError> {
         let entries = fs::read_dir(&self.path).map_err(files::because("reading", &self.path))?;
-        for path in entries.flatten().filter(|entry| files::is_unfinished(&entry.file_name())).map(|entry| entry.path()) {
+        for path in entries.flatten().filter(|entry| files::is_unfinished(&entry.file_name())).map(|entry| entry.path())
+        {
             fault::point("qemu.tidy", &path)
                 .and_then(|()| fs::remove_file(&path))
                 .map_err(files::because("removing", &path))?;

@@ -28,6 +28,7 @@ fn record(machine: &str, ports: Option<Ports>) -> Record {
         host_key: "ssh-ed25519 AAAA".to_owned(),
         login_key: "ssh-ed25519 BBBB".to_owned(),
         told: 1,
+        origin: None,
     }
 }
 

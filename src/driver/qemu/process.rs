@@ -3,7 +3,12 @@
 //! Nothing is signalled unless it is certain to be ours: the process whose number qemu wrote down, if its command line
 //! names that very file. A number of before this computer's last start leads to no such process.
 
-use super::{command::SOCKET, place::Folder, program::Program, qmp::Qmp};
+use super::{
+    command::{AGENT, CLONE, SOCKET},
+    place::Folder,
+    program::Program,
+    qmp::Qmp,
+};
 use crate::{
     driver::{DriverError, event, files},
     fault,
@@ -101,7 +106,7 @@ pub(super) async fn launch(
     arguments: Vec<OsString>,
 ) -> Result<Process, DriverError> {
     // Of a qemu that was killed. Sockets of one that was not are its own; there is none, or we would not be here.
-    for name in [SOCKET, super::command::AGENT, "qemu.pid"] {
+    for name in [SOCKET, AGENT, CLONE, "qemu.pid"] {
         match fs::remove_file(folder.path.join(name)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 return Err(files::because("removing", &folder.path.join(name))(e));
