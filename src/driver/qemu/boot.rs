@@ -48,6 +48,7 @@ pub(super) async fn start(
     let waiting = || (cx.progress)("waiting for another run that works on the machine");
     let lock = folder.lock(waiting).await?;
     folder.tidy()?;
+    record = folder.reload(record)?;
     let arch = options.arch();
     let mut accelerator = accelerator::choose(place, &options.accel, arch, cx.progress).await?;
     let mut distrusted = false;

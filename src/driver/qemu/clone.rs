@@ -35,9 +35,14 @@ pub(super) async fn go_on(
     record: &mut Record,
     options: &Options,
 ) -> Result<(), DriverError> {
-    let Some(Origin::Ahead(from)) = record.origin.clone() else { return Ok(()) };
+    if !matches!(record.origin, Some(Origin::Ahead(_))) {
+        return Ok(());
+    }
     let lock = folder.lock(|| (cx.progress)("waiting for another run that works on the machine")).await?;
     folder.tidy()?;
+    *record = folder.reload(record.clone())?;
+    // Another run may have been faster.
+    let Some(Origin::Ahead(from)) = record.origin.clone() else { return Ok(()) };
     if let Some(process) = Process::find(folder)? {
         // Of a run that was killed: nobody knows how far it came.
         process.kill().await?;
@@ -65,6 +70,10 @@ pub(super) async fn go_on(
 /// Takes away all that came of trying, so that the machine boots from its image.
 pub(super) async fn give_up(folder: &Folder, record: &mut Record) -> Result<(), DriverError> {
     let _lock = folder.lock(|| {}).await?;
+    *record = folder.reload(record.clone())?;
+    if !matches!(record.origin, Some(Origin::Ahead(_))) {
+        return Ok(());
+    }
     if let Some(process) = Process::find(folder)? {
         process.kill().await?;
     }

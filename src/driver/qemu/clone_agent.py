@@ -8,14 +8,18 @@ import glob
 import json
 import os
 import pwd
+import select
 import socket
 import subprocess
+import sys
 import time
 
 PORT = "/dev/virtio-ports/machine.clone"
 UNIT = "/etc/systemd/system/machine-clone.service"
 # RNDRESEEDCRNG of random(4).
 RESEED = 0x5207
+# How often nobody may listen, in tenths of a second.
+LONELY = 300
 SERVERS = ["ssh.socket", "sshd.socket", "ssh.service", "sshd.service"]
 # Numbers that would be the same in all that go on from here.
 OF_ONE = ["/var/lib/docker/engine-id", "/etc/docker/key.json", "/var/lib/systemd/credential.secret"]
@@ -68,10 +72,27 @@ def become(who):
     put(os.path.join(folder, "authorized_keys"), who["login"] + "\n", 0o600, user)
 
 
+def ready(port, how):
+    """Waits until it can speak or hear. When whoever began this is gone, the machine is of no use, and ends."""
+    poll = select.poll()
+    poll.register(port, how)
+    lonely = 0
+    while True:
+        found = poll.poll()[0][1]
+        if not found & select.POLLHUP:
+            return
+        lonely += 1
+        if lonely > LONELY:
+            run("systemctl", "poweroff")
+            sys.exit(1)
+        time.sleep(0.1)
+
+
 def main():
-    port = os.open(PORT, os.O_RDWR)
+    port = os.open(PORT, os.O_RDWR | os.O_NONBLOCK)
 
     def say(**words):
+        ready(port, select.POLLOUT)
         os.write(port, json.dumps(words).encode() + b"\n")
 
     run("systemctl", "is-system-running", "--wait")
@@ -82,23 +103,16 @@ def main():
     with open("/proc/sys/vm/drop_caches", "w") as file:
         file.write("1")
     say(state="settled")
-    frozen, text = False, b""
+    text = b""
     while True:
-        heard = os.read(port, 65536)
-        if not heard and not frozen:
-            # Whoever wanted to freeze it is gone.
-            run("systemctl", "poweroff")
-            return
-        if not heard:
-            time.sleep(0.05)
-            continue
-        text += heard
+        ready(port, select.POLLIN)
+        text += os.read(port, 65536)
         while b"\n" in text:
             line, text = text.split(b"\n", 1)
             who = json.loads(line)
             if who == "freeze":
-                frozen = True
                 say(state="freezing")
+                # It stands still from somewhere here on, and goes on as another.
                 continue
             try:
                 become(who)

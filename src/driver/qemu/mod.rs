@@ -315,14 +315,18 @@ async fn come_up(
 ) -> Result<Record, DriverError> {
     if options.clone.is_some() && record.origin.is_none() && !folder.disk().is_file() {
         let from = frozen::ensure(place, cx, &record.image, options).await?;
-        record.origin = Some(Origin::Ahead(from));
-        folder.save(&record)?;
+        let _lock = folder.lock(|| {}).await?;
+        record = folder.reload(record)?;
+        if record.origin.is_none() && !folder.disk().is_file() {
+            record.origin = Some(Origin::Ahead(from));
+            folder.save(&record)?;
+        }
     }
-    prepared(cx, folder, &mut record, options).await?;
+    record = prepared(cx, folder, record, options).await?;
     if let Err(e) = clone::go_on(place, cx, folder, &mut record, options).await {
         (cx.progress)(&format!("booting the machine instead: {e}"));
         clone::give_up(folder, &mut record).await?;
-        prepared(cx, folder, &mut record, options).await?;
+        record = prepared(cx, folder, record, options).await?;
     }
     boot::start(place, cx, folder, record, options).await
 }
@@ -331,16 +335,19 @@ async fn come_up(
 async fn prepared(
     cx: &DriverContext<'_>,
     folder: &Folder,
-    record: &mut Record,
+    mut record: Record,
     options: &Options,
-) -> Result<(), DriverError> {
+) -> Result<Record, DriverError> {
     if record.phase == Phase::Allocated {
         let lock = folder.lock(|| {}).await?;
-        prepare(cx, folder, &lock, record, options).await?;
-        record.phase = Phase::Prepared;
-        folder.save(record)?;
+        record = folder.reload(record)?;
+        if record.phase == Phase::Allocated {
+            prepare(cx, folder, &lock, &record, options).await?;
+            record.phase = Phase::Prepared;
+            folder.save(&record)?;
+        }
     }
-    Ok(())
+    Ok(record)
 }
 
 /// Makes the disk, and what the machine is told at its first boot.

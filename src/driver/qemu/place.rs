@@ -313,6 +313,12 @@ impl Folder {
         })
     }
 
+    /// The record as it is now: switching a machine on and off is nobody's privilege, and another run may have changed it
+    /// before we had the lock.
+    pub(super) fn reload(&self, record: Record) -> Result<Record, DriverError> {
+        Ok(self.load()?.unwrap_or(record))
+    }
+
     /// Writes the record.
     pub(super) fn save(&self, record: &Record) -> Result<(), DriverError> {
         files::write(&self.json(), 0o600, record.text().as_bytes())
