@@ -81,7 +81,7 @@ fn wherever_create_is_killed_there_is_one_machine_and_then_none() {
     }
     let begun = Instant::now();
     let points = {
-        let desk = Desk::new(40);
+        let desk = Desk::new();
         let points = desk.points_until("create", Die::Never);
         after_a_creation(&desk, false, "no kill");
         points
@@ -101,9 +101,9 @@ fn wherever_create_is_killed_there_is_one_machine_and_then_none() {
         }
     };
     thread::scope(|scope| {
-        for n in [41, 42] {
+        for _ in 0..2 {
             let work = &work;
-            scope.spawn(move || work(&Desk::new(n)));
+            scope.spawn(move || work(&Desk::new()));
         }
     });
     println!("{} kills in {:?}", kills.load(Ordering::SeqCst), begun.elapsed());
@@ -116,7 +116,7 @@ fn whenever_create_is_killed_there_is_one_machine_and_then_none() {
     if !lab::ready(&NEEDED) {
         return;
     }
-    let desk = Desk::new(43);
+    let desk = Desk::new();
     let (mut whole, times) = (Duration::ZERO, if full() { 100 } else { 10 });
     for nth in 0..=times {
         fresh(&desk);
@@ -144,7 +144,7 @@ fn a_machine_that_was_killed_on_its_way_keeps_no_port() {
     if !lab::ready(&NEEDED) {
         return;
     }
-    let mut desk = Desk::new(45);
+    let mut desk = Desk::new();
     desk.options.retain(|key, _| key != "address");
     desk.options.insert("network".to_owned(), "user".into());
     let started = || Die::On("qemu.program.done".to_owned(), "qemu-system-".to_owned());
@@ -165,7 +165,7 @@ fn a_machine_that_was_killed_on_its_way_keeps_no_port() {
             }
             assert_eq!(desk.done("find", None).instance.as_ref(), Some(&web), "{nth}: it keeps its ports");
             assert_eq!(desk.running().len(), 1, "{nth}");
-            assert!(!ports.into_iter().any(free), "{nth}: its ports lead to it");
+            until("its ports lead to it", || !ports.into_iter().any(free));
             desk.done("rm", Some(&web));
             until("its ports are free", || ports.into_iter().all(free));
         }
@@ -219,7 +219,7 @@ fn wherever_a_machine_is_killed_in_its_life_the_same_once_more_makes_it_right() 
         Part { call, running, after: if running { "Running" } else { "Stopped" }, snapshots: Some(there) }
     }
     let begun = Instant::now();
-    let mut desk = Desk::new(44);
+    let mut desk = Desk::new();
     let web = desk.done("create", None).instance.unwrap();
     let mut kills = 0;
     for part in [

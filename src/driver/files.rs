@@ -102,6 +102,19 @@ pub(in crate::driver) async fn blocking<T: Send + 'static>(
         .map_err(because(doing, path))
 }
 
+/// Makes everything written below `path` durable, before a rename says that it is complete.
+pub(in crate::driver) async fn sync(path: &Path) -> Result<(), DriverError> {
+    blocking("synchronising", path, |path| {
+        #[cfg(target_os = "linux")]
+        rustix::fs::syncfs(File::open(path)?)?;
+        // Nobody else can be told of one file system.
+        #[cfg(not(target_os = "linux"))]
+        rustix::fs::sync();
+        Ok(())
+    })
+    .await
+}
+
 /// Removes a folder and all below it. Nothing to do when it is gone.
 pub(in crate::driver) async fn remove(path: &Path) -> Result<(), DriverError> {
     blocking("removing", path, remove_once).await

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use std::{
     fs,
     io::Write as _,
-    net::TcpListener,
+    net::{Ipv4Addr, TcpListener},
     os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::{Command, Output},
@@ -41,16 +41,19 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// A desk whose machines answer at `127.0.<n>.1` and are on the tap interface of that number, as is needed to have
-    /// an address of one's own. The interface comes and goes with its qemu.
-    pub(crate) fn new(n: u8) -> Self {
+    /// A desk whose machine answers at an address of this computer that nobody else has, and is on a tap interface of its
+    /// own, as is needed to have an address. The interface comes and goes with its qemu.
+    pub(crate) fn new() -> Self {
         let lab = Lab::new();
         let mut disk = vec![0; 1 << 20];
         disk[..GUEST.len()].copy_from_slice(&GUEST);
         disk[510..512].copy_from_slice(&[0x55, 0xaa]);
         fs::write(lab.path("guest.img"), disk).unwrap();
-        let address = format!("127.0.{n}.1");
-        greet(TcpListener::bind((address.as_str(), 22)).unwrap());
+        // Other tests, and other runs of this one, look for theirs in the same way.
+        let free = |n: u8| Some((n, TcpListener::bind((Ipv4Addr::new(127, 0, 40, n), 22)).ok()?));
+        let (n, listener) = (1..=250).find_map(free).expect("an address is free");
+        greet(listener);
+        let address = Ipv4Addr::new(127, 0, 40, n);
         let options = json!({
             "image": lab.path("guest.img").display().to_string(), "memory": "256", "cpus": 1, "disk-size": "64",
             "accel": "tcg", "network": format!("tap={}", tap(n)), "address": format!("{address}/8"),

@@ -180,9 +180,9 @@ pub(in crate::driver) struct Folder<O> {
 }
 
 impl<O: Own> Folder<O> {
-    #[cfg(test)]
-    pub(in crate::driver) fn at(path: &Path) -> Self {
-        Self { id: "x".to_owned(), path: path.to_owned(), base: PathBuf::new(), own: PhantomData }
+    /// One that is no machine's place, for what is made as a machine is.
+    pub(in crate::driver) fn at(id: &str, path: &Path) -> Self {
+        Self { id: id.to_owned(), path: path.to_owned(), base: PathBuf::new(), own: PhantomData }
     }
 
     /// The folder of its driver.

@@ -157,7 +157,7 @@ pub(super) async fn ensure(
             }
         }
     }
-    tree::sync(&unfinished).await?;
+    files::sync(&unfinished).await?;
     fault::point("nspawn.rename", &done)
         .and_then(|()| fs::rename(&unfinished, &done))
         .map_err(files::because("renaming", &unfinished))?;

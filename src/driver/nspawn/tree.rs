@@ -66,11 +66,6 @@ fn mounted_below(mountinfo: &str, path: &Path) -> Vec<PathBuf> {
     below
 }
 
-/// Makes everything written below `path` durable, before a rename says that it is complete.
-pub(super) async fn sync(path: &Path) -> Result<(), DriverError> {
-    files::blocking("synchronising", path, |path| Ok(rustix::fs::syncfs(File::open(path)?)?)).await
-}
-
 /// Takes away the attributes that keep even root from removing (`chattr +i`, `+a`).
 fn make_mutable(path: &Path) -> io::Result<()> {
     let kind = fs::symlink_metadata(path)?.file_type();

@@ -117,7 +117,7 @@ fn remembered(place: &Place) -> Result<Option<Found>, DriverError> {
 }
 
 /// This start of this computer, and this qemu: while both are the same, so is the answer.
-async fn here(arch: Arch) -> Result<String, DriverError> {
+pub(super) async fn here(arch: Arch) -> Result<String, DriverError> {
     let boot = files::read(Path::new("/proc/sys/kernel/random/boot_id"))?.unwrap_or_default();
     let version = Program::new(arch.program(), "looking for qemu").args(["--version"]).run().await?;
     let device = match device() {

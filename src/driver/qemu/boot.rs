@@ -2,11 +2,11 @@
 
 use super::{
     accelerator,
-    command::{Accelerator, Computer, Firmware, SOCKET},
-    console, disk, firmware, here,
+    command::{Accelerator, Computer, Firmware, Frozen, SOCKET},
+    console, disk, firmware, frozen, here,
     network::{ENGINE, Forward, Network, cidr, mac},
     options::Options,
-    place::{Folder, Place, Ports, Record},
+    place::{Folder, Origin, Place, Ports, Record},
     process::{self, Process},
     qmp::{PAUSED, Qmp},
 };
@@ -15,7 +15,11 @@ use crate::{
     fault,
 };
 use serde_json::Value;
-use std::{fs::File, path::PathBuf, time::Duration};
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 use tokio::{
     io::AsyncReadExt,
     net::TcpStream,
@@ -44,6 +48,7 @@ pub(super) async fn start(
     let waiting = || (cx.progress)("waiting for another run that works on the machine");
     let lock = folder.lock(waiting).await?;
     folder.tidy()?;
+    record = folder.reload(record)?;
     let arch = options.arch();
     let mut accelerator = accelerator::choose(place, &options.accel, arch, cx.progress).await?;
     let mut distrusted = false;
@@ -82,7 +87,7 @@ pub(super) async fn start(
 }
 
 /// Starts qemu, with other ports when somebody else has taken those it had.
-async fn switch_on(
+pub(super) async fn switch_on(
     place: &Place,
     cx: &DriverContext<'_>,
     folder: &Folder,
@@ -91,14 +96,17 @@ async fn switch_on(
     options: &Options,
     accelerator: Accelerator,
 ) -> Result<Process, DriverError> {
-    if !record.own.image.is_file() {
+    let below = record.below();
+    if !below.is_file() {
         return Err(DriverError::Refused {
             doing: format!("starting `{}`", cx.machine),
-            why: format!("the image below its disk, {}, is not there any more", record.own.image.display()),
+            why: format!("the image below its disk, {}, is not there any more", below.display()),
             help: "bring it back, or remove the machine and create it anew".to_owned(),
         });
     }
     disk::grow(folder, lock, options.disk_size, false).await?;
+    let memory =
+        record.own.origin.as_ref().map(|_| frozen::memory(below.parent().unwrap_or(&below))).unwrap_or_default();
     let mut fresh = false;
     for _ in 0..3 {
         if record.own.ports.is_some() {
@@ -110,7 +118,7 @@ async fn switch_on(
             Accelerator::Tcg => "starting the machine, emulated",
             _ => "starting the machine",
         });
-        match launch(cx, folder, lock, record, options, accelerator).await {
+        match launch(folder, lock, options, accelerator, start_of(cx, folder, record, &memory)).await {
             Err(DriverError::Refused { why, .. })
                 if why.contains("Could not set up host forwarding rule")
                     && movable(&why, record.own.ports, options) =>
@@ -121,7 +129,7 @@ async fn switch_on(
             other => return other,
         }
     }
-    launch(cx, folder, lock, record, options, accelerator).await
+    launch(folder, lock, options, accelerator, start_of(cx, folder, record, &memory)).await
 }
 
 /// Lets a machine go on that stands still: somebody was killed who had put it back to a snapshot.
@@ -149,13 +157,36 @@ fn movable(why: &str, ports: Option<Ports>, options: &Options) -> bool {
     })
 }
 
-async fn launch(
-    cx: &DriverContext<'_>,
+/// What of a start is not in the machine's options.
+pub(super) struct Start<'a> {
+    /// What the process is called.
+    pub(super) name: &'a str,
+    /// Ports of this computer that lead in.
+    pub(super) ports: Option<Ports>,
+    /// What it has to do with a frozen machine.
+    pub(super) frozen: Frozen<'a>,
+    /// What its hardware address is made of.
+    pub(super) mac: &'a str,
+}
+
+fn start_of<'a>(cx: &DriverContext<'a>, folder: &'a Folder, record: &'a Record, memory: &'a Path) -> Start<'a> {
+    let frozen = match &record.own.origin {
+        Some(Origin::Ahead(_)) => Frozen::GoesOn(memory),
+        Some(Origin::Behind(_)) => Frozen::Was,
+        Some(Origin::Booted) | None => Frozen::Not,
+    };
+    // Those that go on have the hardware address of what was frozen; on this network, nobody else sees it.
+    let mac = if frozen == Frozen::Not { &folder.id } else { frozen::NAME };
+    Start { name: cx.machine.as_str(), ports: record.own.ports, frozen, mac }
+}
+
+/// Starts qemu.
+pub(super) async fn launch(
     folder: &Folder,
     lock: &File,
-    record: &Record,
     options: &Options,
     accelerator: Accelerator,
+    start: Start<'_>,
 ) -> Result<Process, DriverError> {
     let arch = options.arch();
     let network = Network::parse(&options.network).unwrap_or(Network::User);
@@ -165,14 +196,14 @@ async fn launch(
     }
     let variables = folder.variables();
     let mut forwards: Vec<Forward> = Vec::new();
-    if let Some(ports) = record.own.ports {
+    if let Some(ports) = start.ports {
         forwards.extend([Forward::local(ports.ssh, 22), Forward::local(ports.engine, ENGINE)]);
         forwards.extend(options.forward.iter().flatten().filter_map(|text| Forward::parse(text).ok()));
     }
     let path = |text: &Option<String>| -> Option<PathBuf> { text.as_deref().map(here) };
     let (kernel, initrd) = (path(&options.kernel), path(&options.initrd));
     let computer = Computer {
-        name: cx.machine.as_str(),
+        name: start.name,
         arch,
         accelerator,
         cpu: options.cpu.as_deref(),
@@ -181,7 +212,7 @@ async fn launch(
         disk: &folder.disk(),
         seed: &folder.seed(),
         network: &network,
-        mac: &mac(&folder.id),
+        mac: &mac(start.mac),
         forwards: &forwards,
         firmware: firmware.as_ref().map(|(code, _)| Firmware { code, variables: &variables }),
         kernel: kernel.as_deref(),
@@ -189,6 +220,7 @@ async fn launch(
         append: options.append.as_deref(),
         console: &folder.console(),
         pid: &folder.pid(),
+        frozen: start.frozen,
     };
     process::launch(folder, lock, arch.program(), computer.arguments()).await
 }
@@ -235,7 +267,7 @@ async fn booted(
 }
 
 /// Ends when something is wrong with the machine that waiting does not mend.
-async fn trouble(folder: &Folder, last: bool) -> String {
+pub(super) async fn trouble(folder: &Folder, last: bool) -> String {
     let begun = Instant::now();
     loop {
         sleep(QUESTION).await;

@@ -2,6 +2,7 @@
 
 use super::network::{Forward, Network};
 pub(super) use crate::driver::local::Arch;
+use crate::quote::quote;
 use serde_json::json;
 use std::{ffi::OsString, path::Path};
 
@@ -70,6 +71,19 @@ pub(super) struct Firmware<'a> {
     pub(super) variables: &'a Path,
 }
 
+/// Whether a machine has to do with one that is frozen.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Frozen<'a> {
+    /// No.
+    Not,
+    /// It is going to be frozen: it reaches nobody, and nobody reaches it.
+    Becomes,
+    /// It goes on from this memory.
+    GoesOn(&'a Path),
+    /// It once did; its devices stay what they were.
+    Was,
+}
+
 /// Everything a command line says.
 #[derive(Clone, Debug)]
 pub(super) struct Computer<'a> {
@@ -90,12 +104,18 @@ pub(super) struct Computer<'a> {
     pub(super) append: Option<&'a str>,
     pub(super) console: &'a Path,
     pub(super) pid: &'a Path,
+    pub(super) frozen: Frozen<'a>,
 }
 
 /// Name of the socket for commands, in the machine's folder, where qemu is started: a full path may be too long for one.
 pub(super) const SOCKET: &str = "qmp.sock";
 /// That of the guest agent, if the image has one.
 pub(super) const AGENT: &str = "agent.sock";
+/// That by which a machine that goes on from a frozen one is told who it is.
+pub(super) const CLONE: &str = "clone.sock";
+/// What the machine's network and its device are called in commands.
+pub(super) const NETWORK: &str = "net";
+pub(super) const NETWORK_DEVICE: &str = "nic";
 /// What the machine's disk is called in commands.
 pub(super) const DISK: &str = "disk";
 /// The device of that disk.
@@ -133,18 +153,27 @@ impl Computer<'_> {
         let net = match self.network {
             Network::User => {
                 let ports = self.forwards.iter().map(|forward| format!(",hostfwd={forward}"));
-                format!("user,id=net{}", ports.collect::<String>())
+                let alone = if self.frozen == Frozen::Becomes { ",restrict=on" } else { "" };
+                format!("user,id={NETWORK}{alone}{}", ports.collect::<String>())
             }
-            Network::Bridge(name) => format!("bridge,id=net,br={name}"),
-            Network::Tap(name) => format!("tap,id=net,ifname={name},script=no,downscript=no"),
+            Network::Bridge(name) => format!("bridge,id={NETWORK},br={name}"),
+            Network::Tap(name) => format!("tap,id={NETWORK},ifname={name},script=no,downscript=no"),
         };
-        add(&["-netdev", &net, "-device", &format!("virtio-net-pci,netdev=net,mac={},romfile=", self.mac)]);
+        let card = format!("virtio-net-pci,netdev={NETWORK},id={NETWORK_DEVICE},mac={},romfile=", self.mac);
+        add(&["-netdev", &net, "-device", &card]);
         add(&["-device", "virtio-rng-pci"]);
         add(&["-chardev", &format!("file,id=console,append=on,path={}", escaped(self.console))]);
         add(&["-serial", "chardev:console"]);
         add(&["-device", "virtio-serial-pci"]);
         add(&["-chardev", &format!("socket,id=agent,path={AGENT},server=on,wait=off")]);
         add(&["-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"]);
+        if self.frozen != Frozen::Not {
+            add(&["-chardev", &format!("socket,id=clone,path={CLONE},server=on,wait=off")]);
+            add(&["-device", "virtserialport,chardev=clone,name=machine.clone"]);
+        }
+        if let Frozen::GoesOn(memory) = self.frozen {
+            add(&["-incoming", &format!("exec:cat {}", quote(&memory.to_string_lossy()))]);
+        }
         add(&["-qmp", &format!("unix:{SOCKET},server=on,wait=off")]);
         if let Some(firmware) = &self.firmware {
             let flash = |unit: u8, path: &Path, only: &str| {
@@ -167,12 +196,17 @@ impl Computer<'_> {
     /// The model of the processor. Translated, `max` promises more than translates fast; `Nehalem` is what
     /// distributions ask for (x86-64-v2), and boots in less than half the time.
     fn model(&self) -> &str {
-        match (self.cpu, self.accelerator, self.arch) {
-            (Some(model), ..) => model,
-            (None, Accelerator::Tcg, Arch::X86_64) => "Nehalem",
-            (None, Accelerator::Tcg, Arch::Aarch64) => "cortex-a72",
-            (None, ..) => "host",
-        }
+        model(self.cpu, self.accelerator, self.arch)
+    }
+}
+
+/// The model of the processor; see [`Computer::model`].
+pub(super) fn model(given: Option<&str>, accelerator: Accelerator, arch: Arch) -> &str {
+    match (given, accelerator, arch) {
+        (Some(model), ..) => model,
+        (None, Accelerator::Tcg, Arch::X86_64) => "Nehalem",
+        (None, Accelerator::Tcg, Arch::Aarch64) => "cortex-a72",
+        (None, ..) => "host",
     }
 }
 
@@ -204,6 +238,7 @@ mod tests {
             append: None,
             console: Path::new("/b/a,b/console.log"),
             pid: Path::new("/b/a,b/pid"),
+            frozen: Frozen::Not,
         }
     }
 
@@ -254,6 +289,19 @@ mod tests {
             ("host".into(), "/k".into(), "root=/dev/vda1 quiet".into())
         );
         assert!(line(&other).contains("if=pflash,unit=1,format=raw,readonly=off,file=/v.fd"));
+    }
+
+    #[test]
+    fn what_is_to_be_frozen_reaches_nobody_and_what_goes_on_has_the_same_devices() {
+        let with = |frozen| Computer { frozen, ..computer(&Network::User, &[]) };
+        let becomes = line(&with(Frozen::Becomes));
+        assert!(becomes.contains("-netdev user,id=net,restrict=on "), "{becomes}");
+        let goes_on = line(&with(Frozen::GoesOn(Path::new("/b/it's/memory"))));
+        assert!(goes_on.contains(r"-incoming exec:cat '/b/it'\''s/memory' "), "{goes_on}");
+        let devices = |line: &str| line.matches("-device").count();
+        assert_eq!(devices(&becomes), devices(&goes_on));
+        assert_eq!(devices(&becomes), devices(&line(&with(Frozen::Was))));
+        assert_eq!(devices(&becomes), devices(&line(&with(Frozen::Not))) + 1);
     }
 
     #[test]

@@ -74,7 +74,7 @@ mod tests {
     #[test]
     fn an_error_shows_the_end() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::at(dir.path());
+        let folder = Folder::at("x", dir.path());
         assert!(tail(&folder).ends_with("is empty"));
         let lines: Vec<String> = (0..40).map(|n| format!("line {n}\r\n\r\n")).collect();
         files::write(&folder.console(), 0o600, lines.concat().as_bytes()).unwrap();

@@ -80,7 +80,7 @@ mod tests {
         files::write(&code, 0o600, b"code").unwrap();
         files::write(&vars, 0o600, b"vars").unwrap();
         assert_eq!(find(code.to_str(), Arch::X86_64, false).unwrap(), Some((code, vars.clone())));
-        let folder = Folder::at(dir.path());
+        let folder = Folder::at("x", dir.path());
         settle(&folder, &vars).unwrap();
         files::write(&vars, 0o600, b"newer").unwrap();
         settle(&folder, &vars).unwrap();

@@ -5,10 +5,12 @@
 
 mod accelerator;
 mod boot;
+mod clone;
 mod command;
 mod console;
 mod disk;
 mod firmware;
+mod frozen;
 mod network;
 mod options;
 mod place;
@@ -29,7 +31,7 @@ use crate::{
 use async_trait::async_trait;
 use network::Network;
 pub use options::Options;
-use place::{Folder, Guest, Phase, Place, Record};
+use place::{Folder, Guest, Origin, Phase, Place, Record};
 use process::Process;
 use std::{
     fs::{self, File},
@@ -89,8 +91,7 @@ impl Driver for Qemu {
             None => allocate(&place, cx, &folder, options, login_key).await?,
         };
         cx.checkpoint.instance(&instance(cx, &folder, &record, options))?;
-        prepared(cx, &folder, &mut record, options).await?;
-        let record = boot::start(&place, cx, &folder, record, options).await?;
+        record = come_up(&place, cx, &folder, record, options).await?;
         Ok(instance(cx, &folder, &record, options))
     }
 
@@ -141,8 +142,7 @@ impl Driver for Qemu {
             }
         }
         if matches!(action, PowerAction::Start | PowerAction::Restart) {
-            prepared(cx, &folder, &mut record, options).await?;
-            record = boot::start(&place, cx, &folder, record, options).await?;
+            record = come_up(&place, cx, &folder, record, options).await?;
         }
         Ok(self::instance(cx, &folder, &record, options))
     }
@@ -246,7 +246,7 @@ async fn allocate(
         Network::Bridge(_) | Network::Tap(_) => None,
     };
     let host_key = keys::ensure(&folder.host_key(), &format!("root@{}", cx.machine))?;
-    let guest = Guest { image, ports, address: None, told: 1 };
+    let guest = Guest { image, ports, address: None, told: 1, origin: None };
     let record = Record::new(cx, keys::bare(&host_key), login_key, guest);
     folder.save(&record)?;
     Ok(record)
@@ -266,20 +266,49 @@ async fn taken_over(folder: &Folder, mut record: Record, login_key: String) -> R
     Ok(record)
 }
 
+/// From whatever there is of a machine to one that answers.
+async fn come_up(
+    place: &Place,
+    cx: &DriverContext<'_>,
+    folder: &Folder,
+    mut record: Record,
+    options: &Options,
+) -> Result<Record, DriverError> {
+    if options.clone.is_some() && record.own.origin.is_none() && !folder.disk().is_file() {
+        let from = frozen::ensure(place, cx, &record.own.image, options).await?;
+        let _lock = folder.lock(|| {}).await?;
+        record = folder.reload(record)?;
+        if record.own.origin.is_none() && !folder.disk().is_file() {
+            record.own.origin = Some(Origin::Ahead(from));
+            folder.save(&record)?;
+        }
+    }
+    record = prepared(cx, folder, record, options).await?;
+    if let Err(e) = clone::go_on(place, cx, folder, &mut record, options).await {
+        (cx.progress)(&format!("booting the machine instead: {e}"));
+        clone::give_up(folder, &mut record).await?;
+        record = prepared(cx, folder, record, options).await?;
+    }
+    boot::start(place, cx, folder, record, options).await
+}
+
 /// Makes what a machine needs before it can be started, if that is not done yet.
 async fn prepared(
     cx: &DriverContext<'_>,
     folder: &Folder,
-    record: &mut Record,
+    mut record: Record,
     options: &Options,
-) -> Result<(), DriverError> {
+) -> Result<Record, DriverError> {
     if record.phase == Phase::Allocated {
         let lock = folder.lock(|| {}).await?;
-        prepare(cx, folder, &lock, record, options).await?;
-        record.phase = Phase::Prepared;
-        folder.save(record)?;
+        record = folder.reload(record)?;
+        if record.phase == Phase::Allocated {
+            prepare(cx, folder, &lock, &record, options).await?;
+            record.phase = Phase::Prepared;
+            folder.save(&record)?;
+        }
     }
-    Ok(())
+    Ok(record)
 }
 
 /// Makes the disk, and what the machine is told at its first boot.
@@ -290,7 +319,10 @@ async fn prepare(
     record: &Record,
     options: &Options,
 ) -> Result<(), DriverError> {
-    disk::make(folder, lock, &record.own.image, options.disk_size).await?;
+    // One that goes on from a frozen machine gets its disk when it does.
+    if !matches!(record.own.origin, Some(Origin::Ahead(_))) {
+        disk::make(folder, lock, &record.below(), options.disk_size).await?;
+    }
     let private = files::read(&folder.host_key())?.unwrap_or_default();
     let first = FirstBoot {
         hostname: cx.machine.as_str(),

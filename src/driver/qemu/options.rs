@@ -36,6 +36,7 @@ pub struct Options {
     pub(super) kernel: Option<String>,
     pub(super) initrd: Option<String>,
     pub(super) append: Option<String>,
+    pub(super) clone: Option<String>,
 }
 
 /// The least memory with which a cloud image and dockerd start, in bytes.
@@ -164,6 +165,16 @@ pub(super) const OPTIONS: &[OptionSpec] = &[
         .env("QEMU_APPEND")
         .field("Append")
         .in_place(),
+    OptionSpec::new(
+        "clone",
+        "qemu-clone",
+        Kind::Text,
+        "frozen: go on from a machine of the same image that was booted once and frozen, instead of booting",
+    )
+    .env("QEMU_CLONE")
+    .one_of(&["frozen"])
+    .field("Clone")
+    .recorded(),
 ];
 
 impl Options {
@@ -236,6 +247,19 @@ impl Options {
                 problem("forward", message, "write HERE:THERE, as `8080:80`, or ADDRESS:HERE:THERE");
             }
         }
+        if self.clone.is_some() {
+            // What a frozen machine cannot give to those that go on from it.
+            for (key, given, why) in [
+                ("network", network != Ok(Network::User), "needs the network `user`"),
+                ("user-data", self.user_data.is_some(), "boots nothing that would read your `user-data`"),
+                ("firmware", self.firmware.as_deref().is_some_and(|f| f != "bios"), "goes on from a BIOS only"),
+                ("arch", self.arch() != Arch::X86_64, "is for x86_64 only"),
+            ] {
+                if given {
+                    problem(key, format!("a machine with `clone: frozen` {why}"), "take one of them away");
+                }
+            }
+        }
         if self.kernel.is_none() {
             for (key, given) in [("initrd", self.initrd.is_some()), ("append", self.append.is_some())] {
                 if given {
@@ -280,6 +304,12 @@ mod tests {
             (json!({"network": "bridge=br0", "ssh-port": 2222, "forward": ["1:2"]}), &["ssh-port", "forward"]),
             (json!({"forward": ["80"]}), &["forward"]),
             (json!({"append": "quiet"}), &["append"]),
+            (json!({"clone": "frozen", "arch": "x86_64"}), &[]),
+            (
+                json!({"clone": "frozen", "arch": "aarch64", "user-data": "x", "firmware": "uefi"}),
+                &["user-data", "firmware", "arch"],
+            ),
+            (json!({"clone": "frozen", "arch": "x86_64", "network": "tap=t0"}), &["network"]),
         ] {
             assert_eq!(keys(more.clone()), want, "{more}");
         }

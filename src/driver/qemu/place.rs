@@ -22,6 +22,9 @@ use std::{
 /// Ports that are given to machines: below those that systems give to programs that ask for any.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
 
+/// The file of a disk.
+const DISK: &str = "disk.qcow2";
+
 /// The folders of this driver.
 pub(super) type Place = local::Place<Guest>;
 /// The folder of one machine.
@@ -41,6 +44,9 @@ pub(super) struct Guest {
     pub(super) address: Option<String>,
     /// How often it was told what to become: each time under another id, or it would not listen.
     pub(super) told: u32,
+    /// The frozen machine it goes on from, when it was made so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) origin: Option<Origin>,
 }
 
 impl Own for Guest {
@@ -132,10 +138,32 @@ pub(super) struct Ports {
     pub(super) engine: u16,
 }
 
+/// Where a machine with `clone: frozen` began.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Origin {
+    /// It will go on from the frozen machine in this folder, and does not know yet who it is.
+    Ahead(PathBuf),
+    /// It went on from that one, knows who it is, and boots like any other from now on.
+    Behind(PathBuf),
+    /// It could not, and booted.
+    Booted,
+}
+
+impl Record {
+    /// The image that its disk stands on.
+    pub(super) fn below(&self) -> PathBuf {
+        match &self.own.origin {
+            Some(Origin::Ahead(frozen) | Origin::Behind(frozen)) => frozen.join(DISK),
+            Some(Origin::Booted) | None => self.own.image.clone(),
+        }
+    }
+}
+
 impl Folder {
     /// What the machine wrote over its image.
     pub(super) fn disk(&self) -> PathBuf {
-        self.path.join("disk.qcow2")
+        self.path.join(DISK)
     }
     /// What it is told at its first boot.
     pub(super) fn seed(&self) -> PathBuf {
@@ -168,6 +196,11 @@ impl Folder {
                 .map_err(files::because("removing", &path))?;
         }
         Ok(())
+    }
+    /// The record as it is now: switching a machine on and off is nobody's privilege, and another run may have changed it
+    /// before we had the lock.
+    pub(super) fn reload(&self, record: Record) -> Result<Record, DriverError> {
+        Ok(self.load()?.unwrap_or(record))
     }
 }
 

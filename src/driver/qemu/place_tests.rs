@@ -93,6 +93,7 @@ fn a_record_of_an_earlier_version_of_machine_is_read_and_written_as_it_was() {
         ports: Some(Ports { ssh: 20_022, engine: 22_376 }),
         address: None,
         told: 2,
+        origin: None,
     };
     assert_eq!((record.own.clone(), record.phase, record.machine.as_str()), (guest, Phase::Prepared, "web-1"));
     folder.save(&record).unwrap();

@@ -3,7 +3,12 @@
 //! Nothing is signalled unless it is certain to be ours: the process whose number qemu wrote down, if its command line
 //! names that very file. A number of before this computer's last start leads to no such process.
 
-use super::{command::SOCKET, place::Folder, program::Program, qmp::Qmp};
+use super::{
+    command::{AGENT, CLONE, SOCKET},
+    place::Folder,
+    program::Program,
+    qmp::Qmp,
+};
 use crate::{
     driver::{DriverError, files, process::Held},
     fault,
@@ -89,7 +94,7 @@ pub(super) async fn launch(
     arguments: Vec<OsString>,
 ) -> Result<Process, DriverError> {
     // Of a qemu that was killed. Sockets of one that was not are its own; there is none, or we would not be here.
-    for name in [SOCKET, super::command::AGENT, "qemu.pid"] {
+    for name in [SOCKET, AGENT, CLONE, "qemu.pid"] {
         match fs::remove_file(folder.path.join(name)) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => {
                 return Err(files::because("removing", &folder.path.join(name))(e));
@@ -147,7 +152,7 @@ mod tests {
     #[test]
     fn a_number_that_means_another_process_now_is_no_machine() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = Folder::at(dir.path());
+        let folder = Folder::at("x", dir.path());
         assert!(Process::find(&folder).unwrap().is_none());
         for text in [std::process::id().to_string(), "1".to_owned(), "999999999".to_owned(), "x".to_owned()] {
             files::write(&folder.pid(), 0o600, text.as_bytes()).unwrap();

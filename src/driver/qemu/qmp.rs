@@ -41,24 +41,28 @@ struct Refusal {
     desc: String,
 }
 
+/// Connects to one of qemu's sockets in a folder.
+pub(super) async fn connect(folder: &Path, socket: &str) -> Result<UnixStream, DriverError> {
+    let path = folder.join(socket);
+    let stream = async {
+        if path.as_os_str().len() <= LONGEST {
+            return UnixStream::connect(&path).await;
+        }
+        if !cfg!(target_os = "linux") {
+            let why = format!("{} is too long for a socket: set MACHINE_QEMU_DIR to a shorter one", path.display());
+            return Err(std::io::Error::other(why));
+        }
+        // A shorter way to the same: the folder as one of our open files.
+        let open = std::fs::File::open(folder)?;
+        UnixStream::connect(format!("/proc/self/fd/{}/{socket}", open.as_raw_fd())).await
+    };
+    stream.await.map_err(|e| lost("connecting to qemu", &e.to_string()))
+}
+
 impl Qmp {
     /// Begins to speak with the qemu that listens at `socket` in `folder`.
     pub(super) async fn connect(folder: &Path, socket: &str) -> Result<Self, DriverError> {
-        let path = folder.join(socket);
-        let stream = async {
-            if path.as_os_str().len() <= LONGEST {
-                return UnixStream::connect(&path).await;
-            }
-            if !cfg!(target_os = "linux") {
-                let why = format!("{} is too long for a socket: set MACHINE_QEMU_DIR to a shorter one", path.display());
-                return Err(std::io::Error::other(why));
-            }
-            // A shorter way to the same: the folder as one of our open files.
-            let open = std::fs::File::open(folder)?;
-            UnixStream::connect(format!("/proc/self/fd/{}/{socket}", open.as_raw_fd())).await
-        };
-        let stream = stream.await.map_err(|e| lost("connecting to qemu", &e.to_string()))?;
-        Self::begin(stream).await
+        Self::begin(connect(folder, socket).await?).await
     }
 }
 
