@@ -15,7 +15,7 @@ use qemu_lab::{
 };
 use std::{
     fs,
-    net::TcpListener,
+    net::TcpStream,
     process::Stdio,
     sync::atomic::{AtomicUsize, Ordering},
     thread,
@@ -148,7 +148,8 @@ fn a_machine_that_was_killed_on_its_way_keeps_no_port() {
     desk.options.retain(|key, _| key != "address");
     desk.options.insert("network".to_owned(), "user".into());
     let started = || Die::On("qemu.program.done".to_owned(), "qemu-system-".to_owned());
-    let free = |port: u16| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    // Not by listening there, which would take it from a machine that is just starting.
+    let free = |port: u16| TcpStream::connect(("127.0.0.1", port)).is_err();
     let points = desk.points_until("create", started());
     let from = points.iter().position(|point| point.starts_with("qemu.disk.rename")).unwrap();
     let mut kills = 0;
@@ -159,13 +160,15 @@ fn a_machine_that_was_killed_on_its_way_keeps_no_port() {
                 web.ssh.as_ref().unwrap().port,
                 web.url.as_ref().unwrap().rsplit_once(':').unwrap().1.parse().unwrap(),
             ];
-            if desk.running().is_empty() {
+            // One that was being started when the run was killed comes up by itself.
+            let begun = ["qemu.program.started qemu-system-", "qemu.program.done qemu-system-"];
+            if nth > from && !begun.iter().any(|point| points[nth - 2].starts_with(point)) {
                 let answer = desk.try_ask("create", None, started());
                 assert!(answer.is_none(), "{nth}: {answer:?}");
             }
             assert_eq!(desk.done("find", None).instance.as_ref(), Some(&web), "{nth}: it keeps its ports");
-            assert_eq!(desk.running().len(), 1, "{nth}");
-            until("its ports lead to it", || !ports.into_iter().any(free));
+            // One that goes into the background is two for a moment.
+            until("it is one, and its ports lead to it", || desk.running().len() == 1 && !ports.into_iter().any(free));
             desk.done("rm", Some(&web));
             until("its ports are free", || ports.into_iter().all(free));
         }
@@ -236,7 +239,6 @@ fn wherever_a_machine_is_killed_in_its_life_the_same_once_more_makes_it_right() 
         snapshot("snapshot restore before", false, "before"),
         snapshot("snapshot rm before", false, ""),
     ] {
-        println!("{:?} {}", begun.elapsed(), part.call);
         for nth in 1.. {
             let after = format!("`{}`, running: {}, killed at {nth}", part.call, part.running);
             begin(&desk, &web, &part);
@@ -281,7 +283,6 @@ fn wherever_a_machine_is_killed_in_its_life_the_same_once_more_makes_it_right() 
             }
         }
     }
-    println!("{:?} rm", begun.elapsed());
     // Removing: whoever comes next finds it and removes it, or finds nothing and there is nothing.
     for nth in 1.. {
         let web = desk.done("create", None).instance.unwrap();

@@ -127,7 +127,8 @@ async fn ask(task: &Task) -> Answer {
     let cx = DriverContext {
         machine: &machine,
         fleet: Some(&fleet),
-        store_id: "lab",
+        // Of its own: machines of other runs of this test have other ports.
+        store_id: &task.dir.display().to_string(),
         dir: &task.dir,
         connect: &Nobody,
         checkpoint: &Forgets,

@@ -139,7 +139,7 @@ impl Desk {
         let word = self.lab.path("").display().to_string();
         let line = |entry: fs::DirEntry| {
             let text = fs::read(entry.path().join("cmdline")).unwrap_or_default();
-            String::from_utf8_lossy(&text).replace('\0', " ")
+            format!("{} {}", entry.file_name().display(), String::from_utf8_lossy(&text).replace('\0', " "))
         };
         let all = fs::read_dir("/proc").unwrap().flatten().map(line);
         all.filter(|line| line.contains("qemu-system-") && line.contains(&word)).collect()
@@ -164,9 +164,9 @@ impl Desk {
 /// Nothing of a desk stays, after a failure too.
 impl Drop for Desk {
     fn drop(&mut self) {
-        let pids = fs::read_dir(self.base().join("instances")).into_iter().flatten().flatten();
-        for pid in pids.filter_map(|entry| fs::read_to_string(entry.path().join("qemu.pid")).ok()) {
-            let _ = Said::of(&self.lab.command("kill").args(["-9", pid.trim()]).output().unwrap());
+        for line in self.running() {
+            let pid = line.split(' ').next().unwrap_or_default();
+            let _ = Said::of(&self.lab.command("kill").args(["-9", pid]).output().unwrap());
         }
     }
 }
