@@ -1,6 +1,6 @@
 //! A process of this computer that is not our child: held, waited for, signalled.
 //!
-//! Linux gives a handle that stays with the process (pidfd_open(2)). Elsewhere there is the number alone, which may come
+//! Linux gives a handle that stays with the process (`pidfd_open(2)`). Elsewhere there is the number alone, which may come
 //! to mean another process, so the command line is compared before every use.
 
 use rustix::process::{Pid, Signal};

@@ -134,11 +134,8 @@ pub(super) async fn switch_on(
 
 /// Lets a machine go on that stands still: somebody was killed who had put it back to a snapshot.
 async fn go_on(folder: &Folder) -> Result<(), DriverError> {
-    let mut qmp = match Qmp::connect(&folder.path, SOCKET).await {
-        Ok(qmp) => qmp,
-        // One that is just ending, or is asked by somebody else: what waits for it says what is wrong with it.
-        Err(_) => return Ok(()),
-    };
+    // One that is just ending, or is asked by somebody else: what waits for it says what is wrong with it.
+    let Ok(mut qmp) = Qmp::connect(&folder.path, SOCKET).await else { return Ok(()) };
     qmp.concluded().await?;
     if qmp.status().await? == PAUSED {
         fault::pass("qemu.cont", &folder.id);
