@@ -173,6 +173,7 @@ fn a_machine_that_was_killed_on_its_way_keeps_no_port() {
             until("its ports are free", || ports.into_iter().all(free));
         }
         assert_eq!(desk.left(), Vec::<String>::new(), "{nth}");
+        fresh(&desk);
         assert!(desk.try_ask("create", None, Die::At(nth)).is_none());
         kills += 1;
     }
