@@ -88,8 +88,8 @@ fn an_instance_is_asked_by_the_second_version_of_its_service() {
     let at = trial.services.url("");
     let environment = [("AWS_EC2_METADATA_DISABLED", "false"), ("AWS_EC2_METADATA_SERVICE_ENDPOINT", at.as_str())];
     assert_eq!(trial.create(&[], &environment).0, "ASIAINSTANCE1");
-    const ROLES: &str = "/latest/meta-data/iam/security-credentials/";
-    let want = ["PUT /latest/api/token".to_owned(), format!("GET {ROLES}"), format!("GET {ROLES}deployer")];
+    let roles = "/latest/meta-data/iam/security-credentials/";
+    let want = ["PUT /latest/api/token".to_owned(), format!("GET {roles}"), format!("GET {roles}deployer")];
     assert_eq!(trial.services.asked(), want);
     trial.services.fresh(Duration::minutes(4), "");
     assert_eq!(trial.create(&[], &environment).0, "ASIAINSTANCE2", "what ends soon is renewed");

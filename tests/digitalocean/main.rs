@@ -29,6 +29,8 @@ async fn the_provider_and_its_document_agree_with_the_driver() {
         life::of_others(ocean)
     );
     ocean.keeps_to_the_document();
+    tokio::task::block_in_place(|| refusals::before(ocean));
+    ocean.keeps_to_the_document();
     refusals::full(ocean).await;
     ocean.keeps_to_the_document();
 }
@@ -36,13 +38,6 @@ async fn the_provider_and_its_document_agree_with_the_driver() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn killed_at_any_point_there_is_one_droplet_and_rm_leaves_nothing() {
     let Some(ocean) = Ocean::new(Box::new(Words)) else { return };
-    kills::at_every_point(&ocean).await;
-    ocean.keeps_to_the_document();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_provider_has_not_is_found_out_before_anything_is_recorded() {
-    let Some(ocean) = Ocean::new(Box::new(Words)) else { return };
-    refusals::before(&ocean);
+    Box::pin(kills::at_every_point(&ocean)).await;
     ocean.keeps_to_the_document();
 }
