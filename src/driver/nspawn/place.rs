@@ -131,7 +131,7 @@ mod tests {
   "process": { "pid": 7, "started": 99 }
 }
 "#;
-        fs::write(folder.json(), old).unwrap();
+        files::write(&folder.json(), 0o600, old.as_bytes()).unwrap();
         let record = folder.load().unwrap().unwrap();
         let host = Host {
             lower: "/images/debian-12".into(),

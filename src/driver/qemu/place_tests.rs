@@ -39,7 +39,7 @@ fn written(machine: &str, ports: Option<Ports>) -> String {
 fn keep(place: &Place, id: &str, ports: Ports) {
     let folder = place.folder(id).unwrap();
     fs::create_dir_all(&folder.path).unwrap();
-    fs::write(folder.json(), written("web", Some(ports))).unwrap();
+    files::write(&folder.json(), 0o600, written("web", Some(ports)).as_bytes()).unwrap();
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn a_record_of_an_earlier_version_of_machine_is_read_and_written_as_it_was() {
     let folder = place(dir.path()).folder("web-1").unwrap();
     fs::create_dir_all(&folder.path).unwrap();
     let old = written("web-1", Some(Ports { ssh: 20_022, engine: 22_376 }));
-    fs::write(folder.json(), &old).unwrap();
+    files::write(&folder.json(), 0o600, old.as_bytes()).unwrap();
     let record = folder.load().unwrap().unwrap();
     let guest = Guest {
         image: "/images/debian-12.qcow2".into(),

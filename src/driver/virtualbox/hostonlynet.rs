@@ -71,7 +71,7 @@ fn uses(long_list: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::driver::virtualbox::manage::tests::played;
+    use crate::driver::{files, virtualbox::manage::tests::played};
 
     #[test]
     fn only_virtualbox_7_on_macos_has_networks_instead_of_interfaces() {
@@ -102,9 +102,10 @@ mod tests {
         assert_eq!(ensure(&manage, cidr("192.168.60.1/24"), true).await.unwrap(), "machine-192.168.60.0");
         ensure(&manage, cidr("192.168.60.1/25"), true).await.unwrap();
         ensure(&manage, cidr("192.168.61.1/24"), true).await.unwrap();
-        std::fs::write(&vms, "NIC 2:  MAC: 0800, Attachment: Host Only Network 'machine-192.168.60.0', x").unwrap();
+        files::write(&vms, 0o600, b"NIC 2:  MAC: 0800, Attachment: Host Only Network 'machine-192.168.60.0', x")
+            .unwrap();
         tidy(&manage, cidr("192.168.60.1/24")).await.unwrap();
-        std::fs::write(&vms, "Name: 'machine-192.168.60.0'\n").unwrap();
+        files::write(&vms, 0o600, b"Name: 'machine-192.168.60.0'\n").unwrap();
         tidy(&manage, cidr("192.168.60.1/24")).await.unwrap();
         tidy(&manage, cidr("192.168.61.1/24")).await.unwrap();
         let changes: Vec<_> = calls().into_iter().filter(|call| !call.starts_with("list")).collect();
