@@ -3,8 +3,6 @@
 //! Where the processor is emulated, the one boot that all of them share and the later boot of one of them take minutes,
 //! so this runs with `MACHINE_CRASH=full` only.
 
-#![expect(clippy::disallowed_methods, reason = "the tests look at this computer with its own programs")]
-
 #[path = "qemu_lab/child.rs"]
 mod child;
 mod lab;
@@ -57,7 +55,7 @@ impl Story {
     }
 
     fn fleet(&self, memory: &str, hosts: &[&str]) -> String {
-        let hosts: String = hosts.iter().map(|host| format!("  {host}: {{}}\n")).collect();
+        let hosts = hosts.iter().fold(String::new(), |hosts, host| hosts + "  " + host + ": {}\n");
         let image = lab::vm_image();
         let vm = format!("driver: qemu, image: {}, disk-size: 6GiB, memory: {memory}, clone: frozen", image.display());
         self.lab.file(
@@ -92,7 +90,7 @@ impl Story {
     }
 
     /// Processes of qemu with something below this folder.
-    fn running(&self, below: &Path) -> usize {
+    fn running(below: &Path) -> usize {
         let word = below.display().to_string();
         let line = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).unwrap_or_default();
         let all = fs::read_dir("/proc").unwrap().flatten().map(line);
@@ -141,7 +139,7 @@ fn machines_go_on_from_a_frozen_one_and_are_themselves() {
     // Killed before it was written down that the machine knows who it is.
     story.killed(&["apply", "-y", &file], "qemu.clone.told");
     assert_eq!(story.frozen().len(), 1);
-    assert_eq!(story.running(&story.images()), 0, "what was killed in the making");
+    assert_eq!(Story::running(&story.images()), 0, "what was killed in the making");
     story.lap("frozen, and the first one killed on its way");
     story.machine(&["apply", "-y", &file]).ok().says("going on from a frozen machine").says("1 converged");
     story.lap("applied again, to an engine");
@@ -149,7 +147,7 @@ fn machines_go_on_from_a_frozen_one_and_are_themselves() {
     let file = story.fleet("768MiB", &["a", "b"]);
     story.machine(&["apply", "-y", &file]).ok().says("b  converged");
     story.lap("a second one, to an engine");
-    assert_eq!((story.frozen().len(), story.running(&story.lab.path("qemu"))), (1, 2));
+    assert_eq!((story.frozen().len(), Story::running(&story.lab.path("qemu"))), (1, 2));
     story.machine(&["apply", "-y", &file]).ok().says("Nothing to do");
     let (a, b) = (identity(&story, "a"), identity(&story, "b"));
     let all: BTreeSet<&String> = a.iter().chain(&b).collect();

@@ -210,17 +210,19 @@ fn begin(desk: &Desk, web: &Instance, part: &Part) {
     }
 }
 
+const fn part(call: &'static str, running: bool, after: &'static str) -> Part {
+    Part { call, running, after, snapshots: None }
+}
+
+const fn snapshot(call: &'static str, running: bool, there: &'static str) -> Part {
+    Part { call, running, after: if running { "Running" } else { "Stopped" }, snapshots: Some(there) }
+}
+
 /// Killed in the middle of anything else, the same command once more ends well, and never is there a second process.
 #[test]
 fn wherever_a_machine_is_killed_in_its_life_the_same_once_more_makes_it_right() {
     if !lab::ready(&NEEDED) {
         return;
-    }
-    const fn part(call: &'static str, running: bool, after: &'static str) -> Part {
-        Part { call, running, after, snapshots: None }
-    }
-    const fn snapshot(call: &'static str, running: bool, there: &'static str) -> Part {
-        Part { call, running, after: if running { "Running" } else { "Stopped" }, snapshots: Some(there) }
     }
     let begun = Instant::now();
     let mut desk = Desk::new();
@@ -276,9 +278,9 @@ fn wherever_a_machine_is_killed_in_its_life_the_same_once_more_makes_it_right() 
                 assert_eq!(desk.done("snapshot ls", Some(&web)).word, there, "{after}");
             }
             if part.call == "change" {
-                let disk = desk.folder().join("disk.qcow2").display().to_string();
+                let file = desk.folder().join("disk.qcow2").display().to_string();
                 let info =
-                    lab::Said::of(&desk.lab.command("qemu-img").args(["info", "-U", &disk]).output().unwrap()).ok();
+                    lab::Said::of(&desk.lab.command("qemu-img").args(["info", "-U", &file]).output().unwrap()).ok();
                 let want = desk.options["disk-size"].as_str().unwrap().to_owned();
                 assert!(info.out.contains(&format!("virtual size: {want} MiB")), "{after}: {}", info.out);
             }

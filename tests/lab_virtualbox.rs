@@ -249,7 +249,8 @@ fn recorded(said: &str, lab: &Path, uuid: &str) -> String {
     said.trim().lines().map(line).collect::<Vec<_>>().join("\n") + "\n"
 }
 
-/// The recordings of 7.2 that tests read, and that stand for what is not here, are what it says. To record anew: MACHINE_RECORD=1.
+/// The recordings of 7.2 that tests read, and that stand for what is not here, are what it says. To record
+/// anew: `MACHINE_RECORD=1`.
 #[test]
 fn what_is_recorded_of_this_version_is_what_it_says() {
     if !lab::ready(&PROGRAMS) {

@@ -20,7 +20,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Enables the power button (ACPI, PM1a of a q35 as its BIOS sets it), says `u`, sleeps until it is pressed, and ends.
+/// Enables the power button (ACPI, `PM1a` of a q35 as its BIOS sets it), says `u`, sleeps until it is pressed, and ends.
 const GUEST: [u8; 33] = [
     0xba, 0x02, 0x06, 0xb8, 0x00, 0x01, 0xef, // 0x100 to port 0x602
     0xba, 0xf8, 0x03, 0xb0, 0x75, 0xee, // 'u' to the serial port

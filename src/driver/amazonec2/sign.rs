@@ -141,7 +141,7 @@ mod tests {
             service,
             time,
         };
-        let signed = |signer: &Signer<'_>, method, query, headers: &[(&str, &str)], body: &str| {
+        let signature = |signer: &Signer<'_>, method, query, headers: &[(&str, &str)], body: &str| {
             let headers = [headers, &[("x-amz-date", signer.time)]].concat();
             let request = Request { method, path: "/", query, headers: &headers, body: body.as_bytes() };
             signer.authorization(&request).rsplit_once("Signature=").unwrap().1.to_owned()
@@ -149,29 +149,29 @@ mod tests {
         let host = ("host", "ec2.eu-central-1.amazonaws.com");
         let germany = signer("eu-central-1", "ec2", "20260228T235959Z");
         let want = "ac5282c1fea32c0c2eca202ea1566a2bc3501fc02582da56bd5492baea7ae42c";
-        assert_eq!(signed(&germany, "POST", "", &[FORM, host], RUN), want);
+        assert_eq!(signature(&germany, "POST", "", &[FORM, host], RUN), want);
         // A session.
         let host = ("host", "ec2.us-east-1.amazonaws.com");
         let token = ("x-amz-security-token", TOKEN);
         let want = "6cbdefb694695c30bddd0155c3f35ab00d69fd18fd3e3664065f046a24eb0492";
         assert_eq!(
-            signed(&signer("us-east-1", "ec2", "20281231T000000Z"), "POST", "", &[FORM, host, token], RUN),
+            signature(&signer("us-east-1", "ec2", "20281231T000000Z"), "POST", "", &[FORM, host, token], RUN),
             want
         );
         // A port that is not the usual one.
         let host = ("host", "127.0.0.1:4321");
         let want = "1c4f928d00e55bd458113ed7720c2790d8c6f5b5bb6848dc52a416d0a6f9e1c4";
         let leap = signer("us-gov-west-1", "sts", "20280229T120000Z");
-        assert_eq!(signed(&leap, "POST", "", &[FORM, host, token], ASSUME), want);
+        assert_eq!(signature(&leap, "POST", "", &[FORM, host, token], ASSUME), want);
         // Blanks in a header, and a body that is none of a form.
         let odd = [FORM, ("host", "ec2.eu-central-1.amazonaws.com"), ("x-odd", "  a   \"b\"  c  ")];
         let want = "f9503386f854ef8c1e21c762fb35ae325f01474a97c45ea362d6e55769f0da83";
-        assert_eq!(signed(&germany, "POST", "", &odd, "ä\n\u{2028}\0 %~+*'"), want);
+        assert_eq!(signature(&germany, "POST", "", &odd, "ä\n\u{2028}\0 %~+*'"), want);
         // Nothing but a query.
         let query = "Action=GetCallerIdentity&Version=2011-06-15&X=%2A~%20";
         let want = "5bd1020d680adee973b349675daf0927a73f4dbebea649c8b59dfafd90132a30";
         let sts = signer("us-east-1", "sts", "20260101T000001Z");
-        assert_eq!(signed(&sts, "GET", query, &[("host", "sts.amazonaws.com")], ""), want);
+        assert_eq!(signature(&sts, "GET", query, &[("host", "sts.amazonaws.com")], ""), want);
     }
 
     /// The example of AWS's guide, "derive a signing key".

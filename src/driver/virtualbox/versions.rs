@@ -12,7 +12,7 @@ use std::{collections::BTreeMap, path::Path};
 /// What one version says.
 struct Version {
     number: (u32, u32),
-    version: &'static str,
+    told: &'static str,
     showvminfo: &'static str,
     interfaces: &'static str,
     servers: &'static str,
@@ -29,7 +29,7 @@ macro_rules! version {
     ($major:literal, $minor:literal) => {
         Version {
             number: ($major, $minor),
-            version: said!($major, $minor, "version"),
+            told: said!($major, $minor, "version"),
             showvminfo: said!($major, $minor, "showvminfo"),
             interfaces: said!($major, $minor, "hostonlyifs"),
             servers: said!($major, $minor, "dhcpservers"),
@@ -52,8 +52,8 @@ impl Version {
 #[test]
 fn each_says_its_version_whatever_stands_before_it() {
     for v in ALL {
-        assert_eq!(computer::parse(computer::last(&without_warning(v.version))), Some(v.number));
-        assert!(!without_warning(v.version).contains("WARNING"), "{:?}", v.number);
+        assert_eq!(computer::parse(computer::last(&without_warning(v.told))), Some(v.number));
+        assert!(!without_warning(v.told).contains("WARNING"), "{:?}", v.number);
     }
 }
 
