@@ -104,15 +104,15 @@ pub(in crate::driver) async fn blocking<T: Send + 'static>(
 
 /// Makes everything written below `path` durable, before a rename says that it is complete.
 pub(in crate::driver) async fn sync(path: &Path) -> Result<(), DriverError> {
-    blocking("synchronising", path, |path| {
-        #[cfg(target_os = "linux")]
-        rustix::fs::syncfs(File::open(path)?)?;
-        // Nobody else can be told of one file system.
-        #[cfg(not(target_os = "linux"))]
+    #[cfg(target_os = "linux")]
+    let all = |path: &Path| Ok(rustix::fs::syncfs(File::open(path)?)?);
+    // Nobody else can be told of one file system.
+    #[cfg(not(target_os = "linux"))]
+    let all = |_: &Path| {
         rustix::fs::sync();
         Ok(())
-    })
-    .await
+    };
+    blocking("synchronising", path, all).await
 }
 
 /// Removes a folder and all below it. Nothing to do when it is gone.

@@ -5,7 +5,9 @@ mod place;
 mod preset;
 
 pub(in crate::driver) use image::{Cache, Image, unread};
-pub(in crate::driver) use place::{Folder, Own, Phase, Place, Record, id, short, variable};
+#[cfg(target_os = "linux")]
+pub(in crate::driver) use place::short;
+pub(in crate::driver) use place::{Folder, Own, Phase, Place, Record, id, variable};
 pub(in crate::driver) use preset::{Arch, Hardware};
 
 use super::DriverError;

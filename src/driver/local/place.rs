@@ -186,6 +186,7 @@ impl<O: Own> Folder<O> {
     }
 
     /// The folder of its driver.
+    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "driver `nspawn` asks for it"))]
     pub(in crate::driver) fn base(&self) -> &Path {
         &self.base
     }
