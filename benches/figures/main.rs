@@ -15,6 +15,7 @@ mod lab;
 
 mod far;
 mod peers;
+mod qemu;
 
 use lab::{Lab, ready};
 use machine::{
@@ -67,7 +68,7 @@ fn main() {
             quickstart(&mut table, if quick { 1 } else { 3 });
         }
         if wanted("qemu") && ready(&["qemu-system-x86_64", "qemu-img", "grub-mkimage"]) {
-            qemu(&mut table, if quick { 1 } else { 3 });
+            qemu::figures(&mut table, if quick { 1 } else { 3 });
         }
     } else {
         table.0.push("| no-op `apply`, quickstart | SKIPPED: see above | | | | |".to_owned());
@@ -446,29 +447,6 @@ fn quickstart(table: &mut Table, turns: usize) {
     }
     let beside = format!("with apt at work: {}", spread(&installing));
     table.line("quickstart: 3 hosts from nothing, cached image", &all, "", &beside, &ratios(&installing, &all), "");
-}
-
-/// A virtual machine from nothing to its first login, and from there to an engine.
-fn qemu(table: &mut Table, turns: usize) {
-    let (mut to_ssh, mut to_engine) = (Vec::new(), Vec::new());
-    for _ in 0..turns {
-        let lab = Lab::new();
-        let image = lab::vm_image();
-        let text = format!(
-            "fleet: vms\nhosts:\n  vm: {{ driver: qemu, image: {}, disk-size: 6GiB, memory: 1GiB }}\n",
-            image.display()
-        );
-        let file = lab.file("fleet.yaml", &text);
-        let start = Instant::now();
-        let said = lab.machine(&["apply", "--yes", "--json", &file]).ok();
-        to_engine.push(start.elapsed());
-        let events = said.out.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-        let made = events.into_iter().find(|e| e["event"] == "finished" && e["step"]["part"] == "instance");
-        let made = made.and_then(|e| e["elapsed_ms"].as_u64()).expect("the instance was made");
-        to_ssh.push(Duration::from_millis(made));
-    }
-    let beside = format!("to an engine: {}", spread(&to_engine));
-    table.line("`qemu`: a virtual machine from nothing to SSH", &to_ssh, "", &beside, "", "");
 }
 
 fn build(table: &mut Table) {

@@ -6,8 +6,10 @@
 
 pub mod amazonec2;
 mod answer;
+mod any;
 mod cloud;
 pub mod digitalocean;
+mod error;
 #[cfg(target_os = "linux")]
 mod event;
 mod files;
@@ -25,28 +27,26 @@ mod virtualbox;
 
 #[cfg(test)]
 mod compliance;
+#[cfg(test)]
+use any::typed;
 
 use crate::{
-    fault,
     name::{FleetName, MachineName},
     record::{Instance, OptionValues, Power},
     secret::{Reveal, Revealed, Secret, SecretError, SecretProblem},
-    transport::{Connect, TransportError, route::Lookup},
+    transport::{Connect, route::Lookup},
 };
 use async_trait::async_trait;
-use serde::{
-    Deserialize,
-    de::{DeserializeOwned, value::MapDeserializer},
-};
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::{
-    io,
     path::Path,
     sync::{Arc, LazyLock, OnceLock},
 };
-use thiserror::Error;
 use zeroize::Zeroizing;
 
+pub use any::AnyDriver;
+pub use error::DriverError;
 pub use options::{Change, Kind, OptionProblem, OptionSpec, Secrecy, When};
 pub use snapshot::{Snapshot, SnapshotAction};
 
@@ -95,100 +95,6 @@ pub fn all() -> Drivers {
 #[must_use]
 pub fn find(name: &str) -> Option<&'static dyn AnyDriver> {
     DRIVERS.iter().copied().find(|d| d.name() == name)
-}
-
-/// What ends badly between us and a provider.
-#[derive(Debug, Error)]
-pub enum DriverError {
-    /// The computer we run on lacks something.
-    #[error("{what}")]
-    Unprepared {
-        /// What is missing, as a lowercase fragment.
-        what: String,
-        /// What to do about it; a command to copy stands on a line of its own.
-        help: String,
-    },
-    /// The provider said no, and will say no again.
-    #[error("{doing}: {why}")]
-    Refused {
-        /// What was being done, as `starting the instance`.
-        doing: String,
-        /// What came back.
-        why: String,
-        /// What to do about it.
-        help: String,
-    },
-    /// The provider does not know us: there are no credentials, or none that count any more. Who only uses a machine needs
-    /// none, so this keeps nobody from it.
-    #[error("{doing}: {why}")]
-    Stranger {
-        /// What was being done.
-        doing: String,
-        /// What is missing, or what came back.
-        why: String,
-        /// What to do about it.
-        help: String,
-    },
-    /// The answer was lost or the provider is busy: the effect may have happened.
-    #[error("{doing}: {why}")]
-    Lost {
-        /// What was being done.
-        doing: String,
-        /// What came back.
-        why: String,
-    },
-    /// This driver cannot do that at all.
-    #[error("driver `{driver}` cannot {what}")]
-    Cannot {
-        /// The driver.
-        driver: &'static str,
-        /// What was asked, as `start`.
-        what: &'static str,
-    },
-    /// The host could not be asked.
-    #[error(transparent)]
-    Transport(TransportError),
-    /// A secret is not to be had.
-    #[error(transparent)]
-    Secret(SecretError),
-    /// The store could not keep what was learnt, so going on would lose it.
-    #[error("the store could not record the instance: {0}")]
-    Checkpoint(String),
-}
-
-impl DriverError {
-    /// Whether the same call may succeed a little later.
-    #[must_use]
-    pub fn is_transient(&self) -> bool {
-        match self {
-            Self::Lost { .. } => true,
-            Self::Transport(e) => e.is_transient(),
-            Self::Unprepared { .. }
-            | Self::Refused { .. }
-            | Self::Stranger { .. }
-            | Self::Cannot { .. }
-            | Self::Secret(_)
-            | Self::Checkpoint(_) => false,
-        }
-    }
-
-    /// What to do about it.
-    #[must_use]
-    pub fn help(&self) -> Option<String> {
-        match self {
-            Self::Unprepared { help, .. } | Self::Refused { help, .. } | Self::Stranger { help, .. } => Some(help.clone()),
-            Self::Transport(e) => Some(e.help()),
-            Self::Secret(e) => Some(e.help()),
-            Self::Lost { .. } => {
-                Some("apply again: what the provider did meanwhile is found and taken over".to_owned())
-            }
-            Self::Checkpoint(_) => Some(
-                "see that the store can be written, then run the same command again: the instance is found and taken over"
-                    .to_owned(),
-            ),
-            Self::Cannot { .. } => None,
-        }
-    }
 }
 
 /// Keeps what a driver has learnt before it goes on, so that a crash cannot lose it.
@@ -371,189 +277,4 @@ pub trait Driver: Send + Sync + 'static {
     /// Removes the instance and everything that was made for it. Succeeds when it is already gone.
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, options: &Self::Options)
     -> Result<(), DriverError>;
-}
-
-/// A [`Driver`] without its type of options: what tables, plans and the world hold.
-#[async_trait]
-pub trait AnyDriver: Send + Sync {
-    /// See [`Driver::NAME`].
-    fn name(&self) -> &'static str;
-    /// See [`Driver::ABOUT`].
-    fn about(&self) -> &'static str;
-    /// See [`Driver::OPTIONS`].
-    fn options(&self) -> &'static [OptionSpec];
-    /// See [`Driver::CREATES`].
-    fn creates(&self) -> bool;
-    /// See [`Driver::LOCAL`].
-    fn is_local(&self) -> bool;
-    /// Pure. All problems of complete, normalised values, beyond those of single options.
-    fn check(&self, values: &OptionValues) -> Vec<OptionProblem>;
-    /// See [`Driver::lookup`].
-    fn lookup(&self, values: &OptionValues) -> Option<Lookup>;
-    /// See [`Driver::fields`]; none when the options cannot be read.
-    fn fields(&self, values: &OptionValues, instance: Option<&Instance>) -> Vec<(&'static str, Value)>;
-    /// See [`Driver::of_fields`].
-    fn of_fields(&self, driver: &Map<String, Value>) -> OptionValues;
-    /// See [`Driver::precheck`].
-    async fn precheck(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<(), DriverError>;
-    /// See [`Driver::find`].
-    async fn find(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Option<Instance>, DriverError>;
-    /// See [`Driver::create`].
-    async fn create(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Instance, DriverError>;
-    /// See [`Driver::change`].
-    async fn change(
-        &self,
-        cx: &DriverContext<'_>,
-        instance: &Instance,
-        values: &OptionValues,
-    ) -> Result<Instance, DriverError>;
-    /// See [`Driver::power`].
-    async fn power(
-        &self,
-        cx: &DriverContext<'_>,
-        instance: &Instance,
-        values: &OptionValues,
-    ) -> Result<Power, DriverError>;
-    /// See [`Driver::set_power`].
-    async fn set_power(
-        &self,
-        cx: &DriverContext<'_>,
-        instance: &Instance,
-        values: &OptionValues,
-        action: PowerAction,
-    ) -> Result<Instance, DriverError>;
-    /// See [`Driver::snapshot`].
-    async fn snapshot(
-        &self,
-        cx: &DriverContext<'_>,
-        instance: &Instance,
-        values: &OptionValues,
-        action: &SnapshotAction,
-    ) -> Result<Vec<Snapshot>, DriverError>;
-    /// See [`Driver::rm`].
-    async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, values: &OptionValues) -> Result<(), DriverError>;
-}
-
-fn typed<D: Driver>(values: &OptionValues) -> Result<D::Options, DriverError> {
-    // A record written by an older version may lack options that have a default now.
-    let mut absent = options::absent_defaults(D::OPTIONS, values);
-    absent.retain(|(key, _)| D::OPTIONS.iter().all(|spec| spec.key != *key || spec.fallback.is_none()));
-    let pairs = values.iter().map(|(key, value)| (key.as_str(), value));
-    let complete = pairs.chain(absent.iter().map(|(key, value)| (*key, value)));
-    D::Options::deserialize(MapDeserializer::new(complete)).map_err(|e: serde_json::Error| DriverError::Refused {
-        doing: format!("reading the options of driver `{}`", D::NAME),
-        why: e.to_string(),
-        help: "correct the options in the fleet file, or the machine's record".to_owned(),
-    })
-}
-
-/// A call to a driver between the points at which tests kill the program, or lose the answer.
-async fn between<T>(
-    before: &'static str,
-    after: &'static str,
-    cx: &DriverContext<'_>,
-    call: impl Future<Output = Result<T, DriverError>>,
-) -> Result<T, DriverError> {
-    let point = |name| {
-        let lost = |e: io::Error| DriverError::Lost { doing: "asking the provider".to_owned(), why: e.to_string() };
-        fault::point(name, cx.machine.as_str()).map_err(lost)
-    };
-    point(before)?;
-    let answer = call.await?;
-    point(after)?;
-    Ok(answer)
-}
-
-#[async_trait]
-impl<D: Driver> AnyDriver for D {
-    fn name(&self) -> &'static str {
-        D::NAME
-    }
-    fn about(&self) -> &'static str {
-        D::ABOUT
-    }
-    fn options(&self) -> &'static [OptionSpec] {
-        D::OPTIONS
-    }
-    fn creates(&self) -> bool {
-        D::CREATES
-    }
-    fn is_local(&self) -> bool {
-        D::LOCAL
-    }
-    fn check(&self, values: &OptionValues) -> Vec<OptionProblem> {
-        match typed::<D>(values) {
-            Ok(options) => D::check(&options),
-            Err(e) => vec![OptionProblem { key: None, message: e.to_string(), help: e.help() }],
-        }
-    }
-    fn lookup(&self, values: &OptionValues) -> Option<Lookup> {
-        D::lookup(&typed::<D>(values).ok()?)
-    }
-    fn fields(&self, values: &OptionValues, instance: Option<&Instance>) -> Vec<(&'static str, Value)> {
-        typed::<D>(values).map_or_else(|_| Vec::new(), |options| D::fields(&options, instance))
-    }
-    fn of_fields(&self, driver: &Map<String, Value>) -> OptionValues {
-        D::of_fields(driver)
-    }
-    async fn precheck(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<(), DriverError> {
-        Driver::precheck(self, cx, &typed::<D>(values)?).await
-    }
-    async fn find(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Option<Instance>, DriverError> {
-        let options = typed::<D>(values)?;
-        between("driver.find", "driver.find.done", cx, Driver::find(self, cx, &options)).await
-    }
-    async fn create(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Instance, DriverError> {
-        let options = typed::<D>(values)?;
-        between("driver.create", "driver.create.done", cx, Driver::create(self, cx, &options)).await
-    }
-    async fn change(
-        &self,
-        cx: &DriverContext<'_>,
-        instance: &Instance,
-        values: &OptionValues,
-    ) -> Result<Instance, DriverError> {
-        let options = typed::<D>(values)?;
-        between("driver.change", "driver.change.done", cx, Driver::change(self, cx, instance, &options)).await
-    }
-    async fn power(
-        &self,
-        cx: &DriverContext<'_>,
-        instance: &Instance,
-        values: &OptionValues,
-    ) -> Result<Power, DriverError> {
-        let options = typed::<D>(values)?;
-        between("driver.power", "driver.power.done", cx, Driver::power(self, cx, instance, &options)).await
-    }
-    async fn set_power(
-        &self,
-        cx: &DriverContext<'_>,
-        instance: &Instance,
-        values: &OptionValues,
-        action: PowerAction,
-    ) -> Result<Instance, DriverError> {
-        let options = typed::<D>(values)?;
-        between(
-            "driver.set_power",
-            "driver.set_power.done",
-            cx,
-            Driver::set_power(self, cx, instance, &options, action),
-        )
-        .await
-    }
-    async fn snapshot(
-        &self,
-        cx: &DriverContext<'_>,
-        instance: &Instance,
-        values: &OptionValues,
-        action: &SnapshotAction,
-    ) -> Result<Vec<Snapshot>, DriverError> {
-        let options = typed::<D>(values)?;
-        let call = Driver::snapshot(self, cx, instance, &options, action);
-        between("driver.snapshot", "driver.snapshot.done", cx, call).await
-    }
-    async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, values: &OptionValues) -> Result<(), DriverError> {
-        let options = typed::<D>(values)?;
-        between("driver.rm", "driver.rm.done", cx, Driver::rm(self, cx, instance, &options)).await
-    }
 }

@@ -1,0 +1,200 @@
+//! Drivers without their type of options, so that tables hold all of them. Each call passes points at which tests kill the
+//! program.
+
+use super::{
+    Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, Snapshot, SnapshotAction, options,
+};
+use crate::{
+    fault,
+    record::{Instance, OptionValues, Power},
+    transport::route::Lookup,
+};
+use async_trait::async_trait;
+use serde::{Deserialize, de::value::MapDeserializer};
+use serde_json::{Map, Value};
+use std::io;
+
+/// A [`Driver`] without its type of options: what tables, plans and the world hold.
+#[async_trait]
+pub trait AnyDriver: Send + Sync {
+    /// See [`Driver::NAME`].
+    fn name(&self) -> &'static str;
+    /// See [`Driver::ABOUT`].
+    fn about(&self) -> &'static str;
+    /// See [`Driver::OPTIONS`].
+    fn options(&self) -> &'static [OptionSpec];
+    /// See [`Driver::CREATES`].
+    fn creates(&self) -> bool;
+    /// See [`Driver::LOCAL`].
+    fn is_local(&self) -> bool;
+    /// Pure. All problems of complete, normalised values, beyond those of single options.
+    fn check(&self, values: &OptionValues) -> Vec<OptionProblem>;
+    /// See [`Driver::lookup`].
+    fn lookup(&self, values: &OptionValues) -> Option<Lookup>;
+    /// See [`Driver::fields`]; none when the options cannot be read.
+    fn fields(&self, values: &OptionValues, instance: Option<&Instance>) -> Vec<(&'static str, Value)>;
+    /// See [`Driver::of_fields`].
+    fn of_fields(&self, driver: &Map<String, Value>) -> OptionValues;
+    /// See [`Driver::precheck`].
+    async fn precheck(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<(), DriverError>;
+    /// See [`Driver::find`].
+    async fn find(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Option<Instance>, DriverError>;
+    /// See [`Driver::create`].
+    async fn create(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Instance, DriverError>;
+    /// See [`Driver::change`].
+    async fn change(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+    ) -> Result<Instance, DriverError>;
+    /// See [`Driver::power`].
+    async fn power(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+    ) -> Result<Power, DriverError>;
+    /// See [`Driver::set_power`].
+    async fn set_power(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+        action: PowerAction,
+    ) -> Result<Instance, DriverError>;
+    /// See [`Driver::snapshot`].
+    async fn snapshot(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+        action: &SnapshotAction,
+    ) -> Result<Vec<Snapshot>, DriverError>;
+    /// See [`Driver::rm`].
+    async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, values: &OptionValues) -> Result<(), DriverError>;
+}
+
+pub(super) fn typed<D: Driver>(values: &OptionValues) -> Result<D::Options, DriverError> {
+    // A record written by an older version may lack options that have a default now.
+    let mut absent = options::absent_defaults(D::OPTIONS, values);
+    absent.retain(|(key, _)| D::OPTIONS.iter().all(|spec| spec.key != *key || spec.fallback.is_none()));
+    let pairs = values.iter().map(|(key, value)| (key.as_str(), value));
+    let complete = pairs.chain(absent.iter().map(|(key, value)| (*key, value)));
+    D::Options::deserialize(MapDeserializer::new(complete)).map_err(|e: serde_json::Error| DriverError::Refused {
+        doing: format!("reading the options of driver `{}`", D::NAME),
+        why: e.to_string(),
+        help: "correct the options in the fleet file, or the machine's record".to_owned(),
+    })
+}
+
+/// A call to a driver between the points at which tests kill the program, or lose the answer.
+async fn between<T>(
+    before: &'static str,
+    after: &'static str,
+    cx: &DriverContext<'_>,
+    call: impl Future<Output = Result<T, DriverError>>,
+) -> Result<T, DriverError> {
+    let point = |name| {
+        let lost = |e: io::Error| DriverError::Lost { doing: "asking the provider".to_owned(), why: e.to_string() };
+        fault::point(name, cx.machine.as_str()).map_err(lost)
+    };
+    point(before)?;
+    let answer = call.await?;
+    point(after)?;
+    Ok(answer)
+}
+
+#[async_trait]
+impl<D: Driver> AnyDriver for D {
+    fn name(&self) -> &'static str {
+        D::NAME
+    }
+    fn about(&self) -> &'static str {
+        D::ABOUT
+    }
+    fn options(&self) -> &'static [OptionSpec] {
+        D::OPTIONS
+    }
+    fn creates(&self) -> bool {
+        D::CREATES
+    }
+    fn is_local(&self) -> bool {
+        D::LOCAL
+    }
+    fn check(&self, values: &OptionValues) -> Vec<OptionProblem> {
+        match typed::<D>(values) {
+            Ok(options) => D::check(&options),
+            Err(e) => vec![OptionProblem { key: None, message: e.to_string(), help: e.help() }],
+        }
+    }
+    fn lookup(&self, values: &OptionValues) -> Option<Lookup> {
+        D::lookup(&typed::<D>(values).ok()?)
+    }
+    fn fields(&self, values: &OptionValues, instance: Option<&Instance>) -> Vec<(&'static str, Value)> {
+        typed::<D>(values).map_or_else(|_| Vec::new(), |options| D::fields(&options, instance))
+    }
+    fn of_fields(&self, driver: &Map<String, Value>) -> OptionValues {
+        D::of_fields(driver)
+    }
+    async fn precheck(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<(), DriverError> {
+        Driver::precheck(self, cx, &typed::<D>(values)?).await
+    }
+    async fn find(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Option<Instance>, DriverError> {
+        let options = typed::<D>(values)?;
+        between("driver.find", "driver.find.done", cx, Driver::find(self, cx, &options)).await
+    }
+    async fn create(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Instance, DriverError> {
+        let options = typed::<D>(values)?;
+        between("driver.create", "driver.create.done", cx, Driver::create(self, cx, &options)).await
+    }
+    async fn change(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+    ) -> Result<Instance, DriverError> {
+        let options = typed::<D>(values)?;
+        between("driver.change", "driver.change.done", cx, Driver::change(self, cx, instance, &options)).await
+    }
+    async fn power(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+    ) -> Result<Power, DriverError> {
+        let options = typed::<D>(values)?;
+        between("driver.power", "driver.power.done", cx, Driver::power(self, cx, instance, &options)).await
+    }
+    async fn set_power(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+        action: PowerAction,
+    ) -> Result<Instance, DriverError> {
+        let options = typed::<D>(values)?;
+        between(
+            "driver.set_power",
+            "driver.set_power.done",
+            cx,
+            Driver::set_power(self, cx, instance, &options, action),
+        )
+        .await
+    }
+    async fn snapshot(
+        &self,
+        cx: &DriverContext<'_>,
+        instance: &Instance,
+        values: &OptionValues,
+        action: &SnapshotAction,
+    ) -> Result<Vec<Snapshot>, DriverError> {
+        let options = typed::<D>(values)?;
+        let call = Driver::snapshot(self, cx, instance, &options, action);
+        between("driver.snapshot", "driver.snapshot.done", cx, call).await
+    }
+    async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, values: &OptionValues) -> Result<(), DriverError> {
+        let options = typed::<D>(values)?;
+        between("driver.rm", "driver.rm.done", cx, Driver::rm(self, cx, instance, &options)).await
+    }
+}
