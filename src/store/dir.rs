@@ -212,6 +212,14 @@ impl Store for DirStore {
         Ok(names)
     }
 
+    fn is_taken(&self, name: &MachineName) -> Result<bool, StoreError> {
+        let dir = self.dir_of(name);
+        match fs::symlink_metadata(&dir) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(false),
+            other => other.map(|_| true).map_err(failed("read", &dir)),
+        }
+    }
+
     fn get(&self, name: &MachineName) -> Result<MachineRecord, StoreError> {
         self.load(name)
     }
@@ -245,16 +253,13 @@ impl Store for DirStore {
         let _lock = self.write_lock()?;
         let dir = self.dir_of(&record.name);
         files.iter().try_for_each(|(file, ..)| self.file(Area::Machine(&record.name), file).map(drop))?;
-        match fs::symlink_metadata(&dir) {
-            Ok(_) => Err(StoreError::Exists(record.name.clone())),
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(failed("read", &dir)(e)),
-            Err(_) => {
-                // Of a run that was killed; what cannot be deleted now is no reason to make nothing.
-                let _ = self.sweep();
-                let found = Found { record: None, config: None };
-                self.make_machine(&dir, &New { record, unknown: &Unknown::default(), files, seed }, &found)
-            }
+        if self.is_taken(&record.name)? {
+            return Err(StoreError::Exists(record.name.clone()));
         }
+        // Of a run that was killed; what cannot be deleted now is no reason to make nothing.
+        let _ = self.sweep();
+        let found = Found { record: None, config: None };
+        self.make_machine(&dir, &New { record, unknown: &Unknown::default(), files, seed }, &found)
     }
 
     fn remove(&self, name: &MachineName) -> Result<(), StoreError> {

@@ -177,6 +177,10 @@ impl Store for MemoryStore {
         Ok(names)
     }
 
+    fn is_taken(&self, name: &MachineName) -> Result<bool, StoreError> {
+        Ok(self.names()?.iter().any(|taken| taken == name.as_str()))
+    }
+
     fn get(&self, name: &MachineName) -> Result<MachineRecord, StoreError> {
         let state = self.state();
         if let Some(why) = state.broken.get(name.as_str()) {

@@ -226,6 +226,12 @@ pub trait Store: Send + Sync {
     /// When the store cannot be read.
     fn names(&self) -> Result<Vec<String>, StoreError>;
 
+    /// Whether there is anything under this name, a machine or not, so that [`reserve`](Store::reserve) would refuse it.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    fn is_taken(&self, name: &MachineName) -> Result<bool, StoreError>;
+
     /// One record.
     ///
     /// # Errors

@@ -78,7 +78,7 @@ impl Run for Create {
         let asked = Asked::read(&flags::Given::new(&self.0, cx))?;
         let world = cx.world()?;
         // Before anything is made, so that a name that is taken costs nothing.
-        if world.store.names().map_err(CliError::Store)?.iter().any(|taken| taken == name.as_str()) {
+        if world.store.is_taken(&name).map_err(CliError::Store)? {
             return Err(CliError::Store(crate::store::StoreError::Exists(name)));
         }
         let spec = asked.host()?;

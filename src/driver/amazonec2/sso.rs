@@ -110,9 +110,9 @@ pub(super) fn said(reply: &crate::http::Reply) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "fixtures need no durability")]
 mod tests {
     use super::*;
+    use crate::driver::files;
 
     fn login(session: &str) -> Login {
         let [region, account, role] = ["eu-west-1", "1", "r"].map(str::to_owned);
@@ -127,7 +127,7 @@ mod tests {
         let cache = tempfile::tempdir().unwrap();
         let token = |end: &str| {
             let text = format!(r#"{{"accessToken":"canary","expiresAt":"{end}","region":"eu-west-1"}}"#);
-            fs::write(cache.path().join(login("corp").file()), text).unwrap();
+            files::write(&cache.path().join(login("corp").file()), 0o600, text.as_bytes()).unwrap();
             login("corp").token(cache.path()).map(|token| token.expose().to_owned())
         };
         for end in ["2999-01-01T00:00:00Z", "2999-01-01T00:00:00UTC"] {
