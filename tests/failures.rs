@@ -135,7 +135,7 @@ fn all_told<E: std::fmt::Debug>(file: &str, name: &str, samples: &[E]) {
 fn no_variant_is_left_out() {
     all_told("src/transport/mod.rs", "TransportError", &transport());
     all_told("src/docker/mod.rs", "DockerError", &docker());
-    all_told("src/driver/mod.rs", "DriverError", &driver());
+    all_told("src/driver/error.rs", "DriverError", &driver());
     all_told("src/apply/error.rs", "StepError", &step());
 }
 
