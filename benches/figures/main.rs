@@ -1,9 +1,13 @@
 //! The figures of the README, in one run and one table: `just bench`, or `cargo bench --bench figures`.
 //!
-//! What is compared runs in turns, so that a busy moment meets both; medians are quoted, with the least and the
-//! most. Names of parts after `--` (`start plans lists far hosts peers quickstart qemu`) take only those;
-//! `MACHINE_BENCH=quick` takes fewer turns, `MACHINE_BENCH_BUILD=1` also times a build from nothing. What
-//! needs real hosts needs what the tests' lab needs, and says `SKIPPED` without.
+//! Times are medians, with the least and the most. What is compared runs in at least 15 alternating turns, so that a
+//! busy moment meets both; quoted is the median of the turns' ratios with the interval that holds the true one nine
+//! times in ten. Only an interval that lies above 1.05 as a whole means slower.
+//!
+//! Names of parts after `--` (`start plans lists far hosts peers quickstart qemu beside`) take only those;
+//! `MACHINE_BENCH_BESIDE=FILE` compares with another build of the program, `MACHINE_BENCH=quick` takes fewer turns,
+//! `MACHINE_BENCH_BUILD=1` also times a build from nothing. What needs real hosts needs what the tests' lab needs, and
+//! says `SKIPPED` without.
 
 #![expect(clippy::disallowed_methods, reason = "it runs the program, and what the program is compared with")]
 
@@ -13,7 +17,9 @@ mod farm;
 #[path = "../../tests/lab/mod.rs"]
 mod lab;
 
+mod beside;
 mod far;
+mod pairs;
 mod peers;
 mod qemu;
 
@@ -25,6 +31,7 @@ use machine::{
     record::{CertificateRecord, EngineRecord, Instance, MachineRecord, SshEndpoint, certificate_names},
     store::{Store, dir::DirStore},
 };
+use pairs::{Pairs, Ratio};
 use std::{
     fmt::Write as _,
     fs,
@@ -43,6 +50,7 @@ fn main() {
     let quick = std::env::var_os("MACHINE_BENCH").is_some_and(|v| v == "quick");
     let asked: Vec<String> = std::env::args().skip(1).filter(|arg| !arg.starts_with('-')).collect();
     let wanted = |part: &str| asked.is_empty() || asked.iter().any(|asked| asked == part);
+    pairs::check();
     let mut table = Table::default();
     if wanted("start") {
         start(&mut table, if quick { 20 } else { 200 });
@@ -62,7 +70,7 @@ fn main() {
             no_op(&mut table, if quick { 5 } else { 21 });
         }
         if wanted("peers") {
-            peers::peers(&mut table, 20, if quick { 3 } else { 7 });
+            peers::peers(&mut table, 20, if quick { 3 } else { pairs::TURNS });
         }
         if wanted("quickstart") {
             quickstart(&mut table, if quick { 1 } else { 3 });
@@ -73,11 +81,18 @@ fn main() {
     } else {
         table.0.push("| no-op `apply`, quickstart | SKIPPED: see above | | | | |".to_owned());
     }
+    match beside::other() {
+        Some(other) if wanted("beside") => beside::beside(&mut table, &other),
+        None if asked.iter().any(|part| part == "beside") => {
+            table.0.push("| beside another build | SKIPPED: MACHINE_BENCH_BESIDE names none | | | | |".to_owned());
+        }
+        _ => {}
+    }
     if std::env::var_os("MACHINE_BENCH_BUILD").is_some_and(|v| v == "1") {
         build(&mut table);
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    println!("\n{}, {cores} cores. Median (least – most).\n", SystemClock.now());
+    println!("\n{}, {cores} cores. Median (least – most); ratios: median [90 % interval].\n", SystemClock.now());
     println!("| what | median | goal | beside it | ratio | peak memory |\n| --- | --- | --- | --- | --- | --- |");
     println!("{}", table.0.join("\n"));
 }
@@ -115,12 +130,6 @@ fn spread(times: &[Duration]) -> String {
     }
 }
 
-/// Ratios turn by turn.
-fn ratios(ours: &[Duration], theirs: &[Duration]) -> String {
-    let all = sorted(ours.iter().zip(theirs).map(|(a, b)| a.as_secs_f64() / b.as_secs_f64()));
-    format!("{:.2} ({:.2} – {:.2})", middle(&all), all[0], all[all.len() - 1])
-}
-
 fn timed(mut command: Command) -> Duration {
     let start = Instant::now();
     let output = command.output().expect("the program starts");
@@ -137,13 +146,9 @@ fn start(table: &mut Table, turns: usize) {
         command.args(args);
         timed(command)
     };
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..turns {
-        ours.push(run(MACHINE, &["--version"]));
-        theirs.push(run("/bin/true", &[]));
-    }
-    let beside = format!("`/bin/true`: {}", spread(&theirs));
-    table.line("`machine --version`", &ours, "≤ 10 ms", &beside, &ratios(&ours, &theirs), "");
+    let pairs = Pairs::run(turns, || run(MACHINE, &["--version"]), || run("/bin/true", &[]));
+    let beside = format!("`/bin/true`: {}", spread(&pairs.theirs));
+    table.line("`machine --version`", &pairs.ours, "≤ 10 ms", &beside, &pairs.ratio().to_string(), "");
 }
 
 /// A fleet of so many hosts with ten keys each; with `count` it would be cheap.
@@ -233,7 +238,11 @@ fn folder() -> tempfile::TempDir {
 }
 
 fn machine(store: &Path, args: &[&str]) -> Command {
-    let mut command = Command::new(MACHINE);
+    machine_of(Path::new(MACHINE), store, args)
+}
+
+fn machine_of(program: &Path, store: &Path, args: &[&str]) -> Command {
+    let mut command = Command::new(program);
     command.env_clear().env("HOME", store).arg("-s").arg(store).args(args);
     command
 }
@@ -401,13 +410,9 @@ fn no_op(table: &mut Table, turns: usize) {
     // Both once before, so that neither pays for what the other finds warm.
     apply();
     ssh();
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..turns {
-        ours.push(apply());
-        theirs.push(ssh());
-    }
-    let beside = format!("`ssh HOST true` on all at once: {}", spread(&theirs));
-    table.line("no-op `apply`, 8 hosts", &ours, "≤ 1.3 × ssh", &beside, &ratios(&ours, &theirs), "");
+    let pairs = Pairs::run(turns, apply, ssh);
+    let beside = format!("`ssh HOST true` on all at once: {}", spread(&pairs.theirs));
+    table.line("no-op `apply`, 8 hosts", &pairs.ours, "≤ 1.3 × ssh", &beside, &pairs.ratio().to_string(), "");
 }
 
 /// The quickstart on an empty store, its image at hand; and the time in which some host was installing packages.
@@ -446,7 +451,8 @@ fn quickstart(table: &mut Table, turns: usize) {
         installing.push(sum);
     }
     let beside = format!("with apt at work: {}", spread(&installing));
-    table.line("quickstart: 3 hosts from nothing, cached image", &all, "", &beside, &ratios(&installing, &all), "");
+    let share = Ratio::of(&installing, &all).to_string();
+    table.line("quickstart: 3 hosts from nothing, cached image", &all, "", &beside, &share, "");
 }
 
 fn build(table: &mut Table) {

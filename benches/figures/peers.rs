@@ -1,7 +1,7 @@
 //! Twenty real hosts on which nothing is to do, beside those who check the same: the OpenSSH client (which checks
 //! nothing, and is the limit), pyinfra, Ansible with raw commands, and Ansible with its own modules and facts.
 
-use super::{MACHINE, Table, lab::Lab, ratios, spread, timed};
+use super::{MACHINE, Table, lab::Lab, pairs::Ratio, spread, timed};
 use machine::{
     name::MachineName,
     store::{Store, dir::DirStore},
@@ -71,7 +71,7 @@ pub(super) fn peers(table: &mut Table, hosts: usize, turns: usize) {
     for n in 1..runs.len() {
         let beside = format!("{}: {}", runs[n].0, spread(&times[n]));
         let what = format!("no-op `apply`, {hosts} hosts, beside {}", runs[n].0.split(',').next().unwrap_or_default());
-        table.line(&what, &times[0], goals[n - 1], &beside, &ratios(&times[0], &times[n]), "");
+        table.line(&what, &times[0], goals[n - 1], &beside, &Ratio::of(&times[0], &times[n]).to_string(), "");
     }
 }
 

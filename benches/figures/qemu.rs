@@ -3,7 +3,8 @@
 use crate::{
     Table,
     lab::{self, Lab},
-    ratios, spread,
+    pairs::Ratio,
+    spread,
 };
 use std::time::{Duration, Instant};
 
@@ -46,7 +47,7 @@ pub(crate) fn figures(table: &mut Table, turns: usize) {
     let of = |which: usize, what: usize| all.iter().map(|turn| turn[which][what]).collect::<Vec<_>>();
     let beside = |which: usize| format!("to an engine: {}", spread(&of(which, 1)));
     table.line("`qemu`: a virtual machine from nothing to SSH", &of(0, 0), "", &beside(0), "", "");
-    let ratio = ratios(&of(1, 0), &of(0, 0));
+    let ratio = Ratio::of(&of(1, 0), &of(0, 0)).to_string();
     table.line("`qemu`: the same with `clone: frozen`", &of(1, 0), "", &beside(1), &ratio, "");
     table.line("`qemu`: the first of those, which is frozen before", &[first], "", "", "", "");
 }
