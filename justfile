@@ -17,7 +17,7 @@ lab-full *ARGS:
 
 # Only what needs neither root nor other programs.
 quick:
-    cargo test --locked --lib --test convergence --test fleets --test problems --test layers --test cli
+    cargo test --locked --lib --test it
 
 # Form and lints, as CI has them.
 check:
@@ -36,8 +36,8 @@ bench *PARTS:
 
 # Bring generated files up to date: the schema, the snapshots of what people read.
 regenerate:
-    UPDATE_SCHEMA=1 cargo test --locked --test fleets
-    INSTA_UPDATE=always cargo test --locked --lib --test problems --test fleets --test cli
+    UPDATE_SCHEMA=1 cargo test --locked --test it fleets::
+    INSTA_UPDATE=always cargo test --locked --lib --test it
 
 # One reader under libFuzzer, as `just fuzz fleet`; needs cargo-fuzz and a nightly toolchain.
 fuzz TARGET SECONDS="300":

@@ -1,7 +1,7 @@
 //! What is fed with hostile bytes: everything that reads what others wrote. Each target ends, whatever it is given, and
 //! what it accepts reads back as it writes it.
 //!
-//! `tests/fuzz.rs` runs them for some seconds in every test run, `cargo fuzz` for as long as one likes.
+//! `tests/it/fuzz.rs` runs them for some seconds in every test run, `cargo fuzz` for as long as one likes.
 
 use machine::{
     age,

@@ -1,7 +1,7 @@
 //! `machine` turns a fleet file into running, reachable, kept-up-to-date Docker hosts.
 //!
 //! The modules below are listed in the order data flows through them. A module may use those
-//! above it, never those below; `tests/layers.rs` holds this. Four states of knowledge are never
+//! above it, never those below; `tests/it/layers.rs` holds this. Four states of knowledge are never
 //! mixed: what is *desired* ([`fleet`]), *recorded* ([`record`]), *observed* ([`record::Observed`])
 //! and *planned* ([`plan`]).
 

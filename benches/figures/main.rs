@@ -12,9 +12,10 @@
 #![expect(clippy::disallowed_methods, reason = "it runs the program, and what the program is compared with")]
 
 #[expect(dead_code, reason = "it serves tests as well")]
-#[path = "../../tests/farm/mod.rs"]
+#[path = "../../tests/kit/farm/mod.rs"]
 mod farm;
-#[path = "../../tests/lab/mod.rs"]
+#[expect(dead_code, reason = "it serves tests as well")]
+#[path = "../../tests/kit/lab/mod.rs"]
 mod lab;
 
 mod beside;

@@ -173,7 +173,7 @@ fn cut_off(bench: &Bench, case: &Case) -> usize {
 }
 
 /// Pain 4, pain 5, pain 9: what people type by hand may be cut off anywhere.
-pub(crate) fn killed_at_every_point() {
+pub(crate) fn a_command_killed_at_any_point_can_be_given_again() {
     let kills = AtomicUsize::new(0);
     side_by_side(CASES, Bench::new, |bench, case| {
         kills.fetch_add(cut_off(bench, case), Ordering::Relaxed);

@@ -15,7 +15,7 @@ use std::{
 
 /// Pain 9: ENOSPC, EIO or EROFS at every effect on the store, once or from then on: what is recorded can be read and
 /// nothing is forgotten; it is told with the path, the cause and what to do; then one apply is enough.
-pub(crate) fn fails_at_any_write() {
+pub(crate) fn a_disk_that_fails_at_any_write_loses_no_record() {
     let first = bench();
     let mut all: Vec<(&str, Point, How)> = Vec::new();
     let mut giving_back: BTreeSet<(&str, Point)> = BTreeSet::new();
@@ -89,7 +89,7 @@ fn part<'t>(said: &'t Said, name: &str) -> &'t str {
 }
 
 /// Pain 9, as a user meets it: a disk of 1 MB that is full.
-pub(crate) fn small_and_full() {
+pub(crate) fn a_small_full_disk_is_told_of_and_loses_nothing() {
     if !lab::ready(&["unshare"]) {
         return;
     }
@@ -129,7 +129,7 @@ find $S -name '*.tmp' -o -name '*.new' -o -name '*.removed'",
 }
 
 /// Pain 9: a disk that becomes read-only under the program's feet, with a record on it that was corrupted by then.
-pub(crate) fn becomes_read_only() {
+pub(crate) fn a_disk_that_becomes_read_only_is_told_of_and_loses_nothing() {
     if !lab::ready(&["unshare"]) {
         return;
     }

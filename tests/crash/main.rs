@@ -1,40 +1,85 @@
-//! Nothing is lost, whatever is killed when: pains 4, 5, 8 and 9.
+//! Nothing is lost, whatever is killed when (pains 4, 5, 8 and 9), and no secret is kept (pain 24).
 //!
-//! This program is both the test and what is killed: called with [`child::DO`] in its environment it is the program
-//! `machine` (or a fleet of fakes) with a fault in it, at one of the points of `machine::fault`. The program that is
-//! shipped cannot be told to fail. A dry run lists the points; then each gets a process of its own that ends there.
+//! This program is both the tests and what they kill: called with [`child::DO`] in its environment it is the program
+//! `machine` (or a fleet of fakes) with a fault in it, at one of the points of `machine::fault`; with [`cloud::DO`] it is
+//! `machine` with one more driver, with [`locks::ROLE`] another holder of a lock. The program that is shipped cannot be
+//! told to fail. A dry run lists the points; then each gets a process of its own that ends there.
 //!
 //! `MACHINE_CRASH=full` (`just lab-full`) lets every write fail in every way, where otherwise the ways take turns, and
 //! kills real hosts at three times as many points.
 //!
-//! Without root and `systemd-nspawn` the tests on real hosts say `SKIPPED` and why.
+//! Each test uses all processors, or counts what happens in a time: unless `--test-threads` says otherwise, they run one
+//! after the other. Without root and `systemd-nspawn` the tests on real hosts say `SKIPPED` and why.
 
 mod child;
+mod cloud;
 mod commands;
 mod disk;
+mod locks;
 mod moments;
 mod points;
 mod real;
+mod scale;
 mod story;
 
-#[path = "../lab/mod.rs"]
+#[expect(dead_code, reason = "`lab` uses the rest")]
+#[path = "../kit/canary.rs"]
+mod canary;
+#[path = "../kit/farm/mod.rs"]
+mod farm;
+#[expect(dead_code, reason = "`it` uses the rest")]
+#[path = "../kit/home.rs"]
+mod home;
+#[expect(dead_code, reason = "`lab` uses the rest")]
+#[path = "../kit/lab/mod.rs"]
 mod lab;
-#[path = "../support/mod.rs"]
+#[expect(dead_code, reason = "`it` uses the rest")]
+#[path = "../kit/support.rs"]
 mod support;
+#[expect(dead_code, reason = "`it` uses the rest")]
+#[path = "../kit/tls_engine.rs"]
+mod tls_engine;
 
-use std::{panic, process::ExitCode, time::Instant};
+use libtest_mimic::{Arguments, Trial};
+use std::process::ExitCode;
 
-/// Every test, by name. They run one after the other: each uses all processors.
-const TESTS: &[(&str, fn())] = &[
-    ("killed_at_every_point_a_fleet_of_fakes_is_whole_after_one_apply", points::killed_at_every_point),
-    ("the_points_are_where_the_effects_are", points::the_points_are_where_the_effects_are),
-    ("killed_at_200_moments_twenty_hosts_converge", moments::killed_at_200_moments),
-    ("a_disk_that_fails_at_any_write_loses_no_record", disk::fails_at_any_write),
-    ("a_small_full_disk_is_told_of_and_loses_nothing", disk::small_and_full),
-    ("a_disk_that_becomes_read_only_is_told_of_and_loses_nothing", disk::becomes_read_only),
-    ("a_command_killed_at_any_point_can_be_given_again", commands::killed_at_every_point),
-    ("real_hosts_are_whole_after_kills", real::killed_at_points),
-];
+/// Tests, each called what its function is.
+macro_rules! tests {
+    ($($module:ident::$test:ident,)*) => {
+        vec![$(Trial::test(concat!(stringify!($module), "::", stringify!($test)), || {
+            $module::$test();
+            Ok(())
+        })),*]
+    };
+}
+
+fn all() -> Vec<Trial> {
+    tests![
+        cloud::a_secret_that_is_missing_is_found_before_anything_is_made,
+        cloud::a_token_by_reference_is_kept_and_shown_nowhere,
+        cloud::a_token_in_a_fleet_file_is_refused_and_not_repeated,
+        cloud::a_token_on_a_command_line_is_recorded_as_its_variable,
+        commands::a_command_killed_at_any_point_can_be_given_again,
+        disk::a_disk_that_becomes_read_only_is_told_of_and_loses_nothing,
+        disk::a_disk_that_fails_at_any_write_loses_no_record,
+        disk::a_small_full_disk_is_told_of_and_loses_nothing,
+        locks::a_child_of_the_holder_is_not_left_waiting,
+        locks::a_machine_without_a_fleet_has_a_lock_of_its_own,
+        locks::a_stopped_holder_loses_its_lock_and_cannot_write,
+        locks::fifty_creations_at_once_make_one_authority,
+        locks::locks_are_listed_and_broken,
+        locks::never_two_hold_a_lock,
+        locks::one_can_wait_for_a_lock,
+        locks::read_only_commands_write_nothing_and_wait_for_nobody,
+        moments::killed_at_200_moments_twenty_hosts_converge,
+        points::killed_at_every_point_a_fleet_of_fakes_is_whole_after_one_apply,
+        points::the_points_are_where_the_effects_are,
+        real::real_hosts_are_whole_after_kills,
+        scale::a_fleet_far_away_is_looked_at_with_one_login_and_one_command_each,
+        scale::black_holes_are_reported_each_and_keep_nobody_else_from_answering,
+        scale::more_hosts_than_files_may_be_open_are_looked_at_all_the_same,
+    ]
+}
 
 /// Whether there is time for everything.
 fn full() -> bool {
@@ -42,28 +87,10 @@ fn full() -> bool {
 }
 
 fn main() -> ExitCode {
-    if let Some(ended) = child::main() {
+    if let Some(ended) = child::main().or_else(cloud::main).or_else(locks::main) {
         return ended;
     }
-    let words: Vec<String> = std::env::args().skip(1).collect();
-    let filters: Vec<&String> = words.iter().filter(|word| !word.starts_with('-')).collect();
-    let wanted = |name: &str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
-    let picked: Vec<_> = TESTS.iter().filter(|(name, _)| wanted(name)).collect();
-    if words.iter().any(|word| word == "--list") {
-        for (name, _) in picked {
-            println!("{name}: test");
-        }
-        return ExitCode::SUCCESS;
-    }
-    println!("\nrunning {} tests", picked.len());
-    let mut failed = 0;
-    for (name, test) in picked {
-        let begun = Instant::now();
-        let ended = panic::catch_unwind(test);
-        failed += usize::from(ended.is_err());
-        let how = if ended.is_ok() { "ok" } else { "FAILED" };
-        println!("test {name} ... {how} ({:.1} s)", begun.elapsed().as_secs_f64());
-    }
-    println!("\ntest result: {}. {failed} failed\n", if failed == 0 { "ok" } else { "FAILED" });
-    ExitCode::from(u8::from(failed > 0))
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(1);
+    libtest_mimic::run(&arguments, all()).exit_code()
 }

@@ -72,7 +72,7 @@ fn chain(bench: &Bench, seed: u64, n: usize, whole: &mut Option<Duration>, kills
 
 /// Pain 8: SIGKILL at 200 random moments of applies of 20 hosts: the store always loads and lists every instance the
 /// provider has, and the next apply that is let live converges.
-pub(crate) fn killed_at_200_moments() {
+pub(crate) fn killed_at_200_moments_twenty_hosts_converge() {
     let mut seed = [0; 8];
     fs::File::open("/dev/urandom").unwrap().read_exact(&mut seed).unwrap();
     let seed = std::env::var(SEED).ok().map_or(u64::from_ne_bytes(seed), |text| text.parse().unwrap()) | 1;

@@ -137,7 +137,7 @@ pub(crate) fn side_by_side<T: Sync>(items: &[T], bench: impl Fn() -> Bench + Syn
 
 /// Pain 4, pain 8: kill -9 before and after every effect and every write, then one apply: one instance for each host,
 /// none forgotten, nothing left to do. Or one destroy: nothing is left, here or there.
-pub(crate) fn killed_at_every_point() {
+pub(crate) fn killed_at_every_point_a_fleet_of_fakes_is_whole_after_one_apply() {
     let first = bench();
     let all: Vec<(&str, Point)> =
         STEPS.iter().flat_map(|step| points(&first, step).into_iter().map(|point| (*step, point))).collect();

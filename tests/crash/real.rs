@@ -212,7 +212,7 @@ fn spread(points: &[Point], n: usize) -> Vec<Point> {
 
 /// Pain 4, pain 5: kill -9 in the creation, the change and the removal of real hosts; each time one more command ends
 /// with exactly one instance and a working engine, and in the end with none.
-pub(crate) fn killed_at_points() {
+pub(crate) fn real_hosts_are_whole_after_kills() {
     if !lab::ready(&["docker", "busybox"]) {
         return;
     }

@@ -1,0 +1,126 @@
+//! docker-machine's command lines, replayed: what each prints on standard output and standard error, and how it
+//! ends, on a store of mixed machines.
+//!
+//! The files in `tests/replay/` say of every command line that it is the *same*, byte for byte, or that it
+//! *differs*, and why. What docker-machine 0.16 does was recorded from docker-machine itself:
+//!
+//! ```text
+//! REPLAY_DOCKER_MACHINE=/path/to/docker-machine cargo test --test it replay::           # holds what is recorded of it
+//! REPLAY_DOCKER_MACHINE=/path/to/docker-machine UPDATE_REPLAY=1 cargo test --test it replay::   # records both anew
+//! ```
+//!
+//! `REPLAY_ONLY=ls` takes only the files with that in their name. Without the first variable only our own half is
+//! replayed. A new case is a title, a store and a line that begins with `$`; recording adds the rest, and the reason
+//! of a difference is written by hand.
+
+mod case;
+mod stage;
+
+use case::{Case, Compared, Said};
+use stage::Stage;
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+fn corpus() -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/replay");
+    let files = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let only = std::env::var("REPLAY_ONLY").unwrap_or_default();
+    let wanted =
+        |path: &PathBuf| path.extension().is_some_and(|end| end == "txt") && path.to_string_lossy().contains(&only);
+    let mut files: Vec<PathBuf> = files.filter(wanted).collect();
+    files.sort();
+    files
+}
+
+/// Does the cases side by side; the results stand in their order.
+fn side_by_side<T: Send>(cases: &[Case], work: impl Fn(&Case) -> T + Sync) -> Vec<T> {
+    let next = Mutex::new(cases.iter().enumerate());
+    let done = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                loop {
+                    let Some((number, case)) = next.lock().unwrap().next() else { break };
+                    let result = work(case);
+                    done.lock().unwrap().push((number, result));
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap();
+    done.sort_by_key(|(number, _)| *number);
+    done.into_iter().map(|(_, result)| result).collect()
+}
+
+#[test]
+fn command_lines_of_docker_machine_do_what_they_did() {
+    let Some(stage) = Stage::build() else { return };
+    let theirs = std::env::var_os("REPLAY_DOCKER_MACHINE").map(PathBuf::from);
+    let update = std::env::var_os("UPDATE_REPLAY").is_some();
+    assert!(!update || theirs.is_some(), "recording needs REPLAY_DOCKER_MACHINE");
+    let ours = PathBuf::from(env!("CARGO_BIN_EXE_machine"));
+    let mut wrong = String::new();
+    let mut count = (0, 0);
+    for path in corpus() {
+        let file = path.file_name().unwrap().to_string_lossy().into_owned();
+        let mut cases = case::parse(&fs::read_to_string(&path).unwrap()).unwrap_or_else(|why| panic!("{file}: {why}"));
+        let found = side_by_side(&cases, |case| {
+            (stage.play(case, &ours), theirs.as_deref().map(|theirs| stage.play(case, theirs)))
+        });
+        for (case, (ours, theirs)) in cases.iter_mut().zip(found) {
+            if update {
+                case.record(ours, theirs.expect("it was asserted above"));
+                continue;
+            }
+            let check = |wrong: &mut String, who: &str, found: &Said, want: &Said| {
+                if found != want {
+                    let _ = writeln!(wrong, "{file}: {}: {who}\n{}", case.title, case::difference(want, found));
+                }
+            };
+            check(&mut wrong, "we", &ours, &case.ours);
+            match &case.compared {
+                Compared::Same => count.0 += 1,
+                Compared::Differs { why, .. } => {
+                    count.1 += 1;
+                    if why.is_empty() {
+                        let _ = writeln!(wrong, "{file}: {}: it differs, and nobody says why", case.title);
+                    }
+                }
+            }
+            if let Some(found) = theirs {
+                check(&mut wrong, "docker-machine", &found, case.theirs());
+            }
+        }
+        if update {
+            #[expect(clippy::disallowed_methods, reason = "a recording is looked at before it is committed")]
+            fs::write(&path, case::print(&cases)).unwrap();
+        }
+    }
+    assert!(wrong.is_empty(), "\n{wrong}");
+    if !update {
+        let (same, differs) = count;
+        println!("{same} command lines are the same, {differs} differ for a reason");
+        assert!(same > differs, "a drop-in is the same more often than not");
+    }
+}
+
+/// Every reason stands in the document for people, and the document has no reason that nothing shows.
+#[test]
+fn every_difference_is_in_the_document() {
+    let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/differences.md")).unwrap();
+    let mut missing = Vec::new();
+    for path in corpus() {
+        for case in case::parse(&fs::read_to_string(&path).unwrap()).unwrap() {
+            if let Compared::Differs { why, .. } = case.compared
+                && !document.contains(&format!("`{why}`"))
+            {
+                missing.push(format!("{}: {why}", case.title));
+            }
+        }
+    }
+    assert!(missing.is_empty(), "not in docs/differences.md:\n{}", missing.join("\n"));
+}

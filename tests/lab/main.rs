@@ -1,0 +1,33 @@
+//! The truth: real hosts, real engines, virtual machines, and providers as others emulate them. One program, so that the
+//! library is linked once; its tests mostly wait, so more of them run at once than there are processors.
+//!
+//! A test starts what it needs itself, in folders, networks and names of its own. What it cannot have it says, as
+//! `SKIPPED: why`; with `MACHINE_LAB=required` that is a failure.
+
+mod cloud_host;
+mod mirror;
+mod moto;
+mod ocean;
+mod proxy;
+
+#[path = "../kit/canary.rs"]
+mod canary;
+#[path = "../kit/lab/mod.rs"]
+mod lab;
+
+mod amazonec2;
+mod bad_days;
+mod certs;
+mod digitalocean;
+mod drop_in;
+mod engine;
+mod hooks;
+mod hosts;
+mod network;
+mod newcomer;
+mod nspawn;
+mod plans;
+mod qemu;
+mod secrets;
+mod share;
+mod virtualbox;
