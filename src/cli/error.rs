@@ -1,6 +1,9 @@
 //! What a command can end with, and how it is told: to a person, or in the words of docker-machine.
 
-use super::go;
+use super::{
+    go,
+    tell::{chain, indented, tell, told_in_place},
+};
 use crate::{
     apply::{StepError, WITHIN_HOOK},
     clock::Timestamp,
@@ -13,7 +16,7 @@ use crate::{
     store::{StoreError, authority::AuthorityError},
     transport::TransportError,
 };
-use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
+use miette::Diagnostic;
 use std::{
     fmt, io,
     io::Write,
@@ -303,6 +306,10 @@ impl CliError {
                 format!("hosts without a driver cannot be {done}")
             }
             Self::Driver(DriverError::Cannot { driver, what }) => format!("{driver} driver does not support {what}"),
+            Self::Store(StoreError::Absent(name)) => format!(
+                "Docker machine \"{name}\" does not exist. Use \"docker-machine ls\" to list machines. \
+                 Use \"docker-machine create\" to add a new one."
+            ),
             other => chain(other).join(": "),
         }
     }
@@ -423,79 +430,6 @@ fn usage_text(error: &clap::Error) -> String {
         }
         _ => chain(&CliError::Said { what: error.render().to_string(), help: None }).join(": ").trim_end().to_owned(),
     }
-}
-
-/// An error and what caused it, the outermost first. A cause that only repeats is left out.
-fn chain(error: &dyn std::error::Error) -> Vec<String> {
-    let mut texts = vec![error.to_string()];
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if !texts.last().is_some_and(|last| last.ends_with(&text)) {
-            texts.push(text);
-        }
-        source = cause.source();
-    }
-    texts
-}
-
-/// Narrow: `error:`, what caused it, `help:`. Places in files are shown as miette shows them.
-pub(super) fn tell(w: &mut dyn fmt::Write, error: &dyn Diagnostic) -> fmt::Result {
-    if error.labels().is_some() {
-        let mut text = String::new();
-        GraphicalReportHandler::new_themed(GraphicalTheme::unicode_nocolor())
-            .with_width(100)
-            .render_report(&mut text, error)?;
-        return w.write_str(&text);
-    }
-    if let Some(related) = error.related() {
-        for each in related {
-            tell(w, each)?;
-        }
-        return Ok(());
-    }
-    let error_style = anstyle::Style::new().bold().fg_color(Some(anstyle::AnsiColor::Red.into()));
-    let help_style = anstyle::Style::new().bold();
-    let mut texts = causes(error).into_iter();
-    writeln!(w, "{error_style}error:{error_style:#} {}", indented(&texts.next().unwrap_or_default()))?;
-    for cause in texts {
-        writeln!(w, "  caused by: {}", indented(&cause))?;
-    }
-    let mut at = Some(error);
-    while let Some(each) = at {
-        if let Some(help) = each.help() {
-            writeln!(w, "  {help_style}help:{help_style:#} {}", indented(&help.to_string()))?;
-        }
-        at = each.diagnostic_source();
-    }
-    Ok(())
-}
-
-/// Every problem of a file with its place, then how many there are.
-fn told_in_place(w: &mut String, problems: &FleetProblems) -> fmt::Result {
-    let theme = if anstream::AutoStream::choice(&io::stderr()) == anstream::ColorChoice::Never {
-        GraphicalTheme::unicode_nocolor()
-    } else {
-        GraphicalTheme::unicode()
-    };
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(100);
-    handler.render_report(w, problems)
-}
-
-fn causes(error: &dyn Diagnostic) -> Vec<String> {
-    let mut texts = vec![error.to_string()];
-    match (error.diagnostic_source(), error.source()) {
-        (Some(cause), _) => texts.extend(causes(cause)),
-        (None, Some(cause)) => texts.extend(chain(cause)),
-        (None, None) => {}
-    }
-    texts.dedup_by(|cause, before| before.ends_with(cause.as_str()));
-    texts
-}
-
-/// Further lines stand below the first; a command to copy keeps a line of its own.
-fn indented(text: &str) -> String {
-    text.trim_end().replace('\n', "\n    ")
 }
 
 #[cfg(test)]

@@ -63,6 +63,7 @@ mod ssh_config;
 mod status;
 mod story;
 mod table;
+mod tell;
 mod tls_flags;
 mod trust;
 mod upgrade;

@@ -110,9 +110,10 @@ where
     crate::context::sync_if_used(&world);
     CliError::all(errors)?;
     if addresses {
-        out.line(
-            "Started machines may have new IP addresses. You may need to re-run the `docker-machine env` command.",
-        )?;
+        out.line(&format!(
+            "Started machines may have new IP addresses. You may need to re-run the `{} env` command.",
+            cx.program
+        ))?;
     }
     Ok(Exit::Done)
 }

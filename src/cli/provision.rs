@@ -14,7 +14,7 @@ use crate::{
     fleet::{HostSpec, sets_up_engine},
     observe::observe,
     plan::Plan,
-    record::{Known, Snapshot},
+    record::{Known, Reach, Snapshot},
     store::auth,
 };
 
@@ -43,8 +43,15 @@ async fn provision(machine: Machine, lines: Lines) -> Result<Changed, CliError> 
     let snapshot = Snapshot { machines: [(name.clone(), known)].into(), ..Snapshot::default() };
     let snapshot = observe(&world, snapshot, 1, |_| true, |_, _, _| ()).await;
     let plan = Plan::machine(&name, &spec, &snapshot, &fleet::inputs(&world, false));
-    if let Some(why) = plan.not_reached() {
+    if let Some(why) = plan.not_reached().or_else(|| plan.blocked()) {
         return Err(CliError::said(why.to_owned()));
+    }
+    let asked = snapshot.machines[&name].observed.as_ref().is_some_and(|seen| seen.host != Reach::NotAsked);
+    if plan.is_noop() && spec.engine.is_some() && !asked {
+        return Err(CliError::Said {
+            what: format!("`{name}` could not be looked at: its record names no host to log in to"),
+            help: Some(format!("see what is recorded of it:\n  machine inspect {name}")),
+        });
     }
     if plan.is_noop() {
         say(&lines, format!("({name}) nothing to do: it is as recorded"));

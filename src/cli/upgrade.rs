@@ -29,7 +29,12 @@ impl Run for Upgrade {
 async fn upgrade(mut machine: Machine, lines: Lines) -> Result<Changed, CliError> {
     let name = machine.name().clone();
     let mut changed = Changed::Nothing;
-    match machine.power().await? {
+    // A driver that this program does not have cannot be asked; the login tells whether it runs.
+    let power = match machine.power().await {
+        Err(CliError::NoDriver(_)) => Power::Unknown,
+        asked => asked?,
+    };
+    match power {
         Power::Stopped | Power::Paused | Power::Saved => {
             say(&lines, "Starting machine so machine can be upgraded...".to_owned());
             machine.set_power(PowerAction::Start, &progress(&machine, &lines)).await?;

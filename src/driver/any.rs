@@ -29,6 +29,8 @@ pub trait AnyDriver: Send + Sync {
     fn is_local(&self) -> bool;
     /// Pure. All problems of complete, normalised values, beyond those of single options.
     fn check(&self, values: &OptionValues) -> Vec<OptionProblem>;
+    /// See [`Driver::doubts`]; none when the options cannot be read, which [`Self::check`] says.
+    fn doubts(&self, values: &OptionValues) -> Vec<OptionProblem>;
     /// See [`Driver::lookup`].
     fn lookup(&self, values: &OptionValues) -> Option<Lookup>;
     /// See [`Driver::fields`]; none when the options cannot be read.
@@ -127,6 +129,9 @@ impl<D: Driver> AnyDriver for D {
             Ok(options) => D::check(&options),
             Err(e) => vec![OptionProblem { key: None, message: e.to_string(), help: e.help() }],
         }
+    }
+    fn doubts(&self, values: &OptionValues) -> Vec<OptionProblem> {
+        typed::<D>(values).map_or_else(|_| Vec::new(), |options| D::doubts(&options))
     }
     fn lookup(&self, values: &OptionValues) -> Option<Lookup> {
         D::lookup(&typed::<D>(values).ok()?)

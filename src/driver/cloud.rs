@@ -13,11 +13,6 @@ use std::{
     time::Duration,
 };
 
-/// The private key that is made for a machine, for those who log in to it.
-pub(in crate::driver) fn login_key(cx: &DriverContext<'_>) -> PathBuf {
-    cx.dir.join("id_ed25519")
-}
-
 /// The private key by which a host is known, as it is sent to it.
 fn host_key(cx: &DriverContext<'_>) -> PathBuf {
     cx.dir.join("ssh_host_ed25519_key")

@@ -55,6 +55,14 @@ pub(in crate::driver) fn write(path: &Path, mode: u32, content: &[u8]) -> Result
     inner().map_err(because("writing", path))
 }
 
+/// Makes a link to a file beside it. What is there already stays as it is.
+pub(in crate::driver) fn link(to: &str, path: &Path) -> Result<(), DriverError> {
+    match fault::point("driver.file.link", path).and_then(|()| std::os::unix::fs::symlink(to, path)) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.map_err(because("linking", path)),
+    }
+}
+
 /// Makes a folder and those above it; new ones get `mode`.
 pub(in crate::driver) fn folder(path: &Path, mode: u32) -> Result<(), DriverError> {
     use std::os::unix::fs::DirBuilderExt;
@@ -141,6 +149,19 @@ mod tests {
         assert_eq!(read(&path).unwrap().unwrap(), "new");
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_link_leads_to_the_file_beside_it_and_replaces_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        write(&dir.path().join("own"), 0o600, b"ours").unwrap();
+        for _ in 0..2 {
+            link("own", &dir.path().join("alias")).unwrap();
+            assert_eq!(read(&dir.path().join("alias")).unwrap().unwrap(), "ours");
+        }
+        write(&dir.path().join("theirs"), 0o600, b"theirs").unwrap();
+        link("own", &dir.path().join("theirs")).unwrap();
+        assert_eq!(read(&dir.path().join("theirs")).unwrap().unwrap(), "theirs");
     }
 
     #[tokio::test]

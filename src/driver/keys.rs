@@ -1,12 +1,33 @@
 //! Ed25519 keys for SSH: made here, so that a machine is known before it has answered for the first time.
 
-use super::DriverError;
-use super::files;
+use super::{DriverContext, DriverError, files};
 use russh::keys::{
     PrivateKey,
     ssh_key::{LineEnding, private::Ed25519Keypair},
 };
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// What the private key of a login is called in its machine's folder.
+const LOGIN: &str = "id_ed25519";
+
+/// What docker-machine called it, and scripts and tutorials still do.
+const USUAL: &str = "id_rsa";
+
+/// Path of the private key that is made for logins to a machine.
+pub(in crate::driver) fn login_path(cx: &DriverContext<'_>) -> PathBuf {
+    cx.dir.join(LOGIN)
+}
+
+/// The key for logins to a machine, made when there is none; its public half, with a comment.
+///
+/// Both halves are also there under docker-machine's names, as links, unless a file of that name exists.
+pub(in crate::driver) fn login(cx: &DriverContext<'_>) -> Result<String, DriverError> {
+    let public = ensure(&login_path(cx), &format!("machine {}", cx.machine))?;
+    for end in ["", ".pub"] {
+        files::link(&format!("{LOGIN}{end}"), &cx.dir.join(format!("{USUAL}{end}")))?;
+    }
+    Ok(public)
+}
 
 /// The key in `path`, made when there is none; its public half, as `ssh-ed25519 AAAA… comment`.
 ///

@@ -206,6 +206,13 @@ pub trait Driver: Send + Sync + 'static {
         Vec::new()
     }
 
+    /// Pure. Finds what is probably a mistake and was allowed by docker-machine: a fleet file with it is refused, and
+    /// `create` goes on with a warning.
+    #[must_use]
+    fn doubts(_options: &Self::Options) -> Vec<OptionProblem> {
+        Vec::new()
+    }
+
     /// Pure. The name to look up in an `ssh_config` whenever somebody logs in; `None`: the recorded endpoint is all.
     #[must_use]
     fn lookup(_options: &Self::Options) -> Option<Lookup> {

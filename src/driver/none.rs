@@ -16,9 +16,14 @@ pub(super) struct Options {
     url: String,
 }
 
+/// Whether a docker client takes it.
+fn is_url(text: &str) -> bool {
+    SCHEMES.iter().any(|scheme| text.strip_prefix(scheme).is_some_and(|rest| !rest.is_empty()))
+}
+
 /// Host of a URL, without its port and the brackets of an IPv6 address; empty when it has none.
 fn host(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let Some((_, rest)) = url.split_once("://") else { return "" };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
     if let Some((host, _)) = place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
@@ -38,6 +43,14 @@ fn instance(url: &str) -> Instance {
     }
 }
 
+fn not_a_url(text: &str) -> OptionProblem {
+    OptionProblem {
+        key: Some("url".to_owned()),
+        message: format!("`{}` is not the URL of an engine", text.escape_default()),
+        help: Some("write it as a docker client takes it: `tcp://192.0.2.10:2376`".to_owned()),
+    }
+}
+
 #[async_trait]
 impl Driver for Known {
     const NAME: &'static str = "none";
@@ -47,16 +60,19 @@ impl Driver for Known {
     const CREATES: bool = false;
     type Options = Options;
 
+    /// Words such as `localhost`, `none` or `fd://` are taken, as docker-machine takes them: farms of CI runners make
+    /// their certificates by a machine that has no engine.
     fn check(options: &Options) -> Vec<OptionProblem> {
-        let rest = SCHEMES.iter().find_map(|scheme| options.url.strip_prefix(scheme));
-        if rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(|c: char| c.is_control() || c == ' ')) {
-            return Vec::new();
-        }
-        vec![OptionProblem {
-            key: Some("url".to_owned()),
-            message: format!("`{}` is not the URL of an engine", options.url.escape_default()),
-            help: Some("write it as a docker client takes it: `tcp://192.0.2.10:2376`".to_owned()),
-        }]
+        let text = &options.url;
+        let first = text.split(['/', '?', '#']).next().unwrap_or_default();
+        let refused = text.is_empty()
+            || text.contains(|c: char| c.is_control() || c.is_whitespace())
+            || (!text.contains("://") && first.contains(':'));
+        if refused { vec![not_a_url(text)] } else { Vec::new() }
+    }
+
+    fn doubts(options: &Options) -> Vec<OptionProblem> {
+        if is_url(&options.url) { Vec::new() } else { vec![not_a_url(&options.url)] }
     }
 
     async fn find(&self, _: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {
@@ -102,19 +118,28 @@ mod tests {
             ("tcp://[::1]:2376/x", "::1"),
             ("ssh://root@web.example:22", "web.example"),
             ("unix:///var/run/docker.sock", ""),
+            ("localhost", ""),
+            ("127.0.0.1", ""),
+            ("fd://", ""),
         ] {
             assert_eq!(instance(url).address, want, "{url}");
         }
     }
 
     #[test]
-    fn what_no_docker_client_takes_is_refused() {
-        let problems = |url: &str| Known::check(&Options { url: url.to_owned() }).len();
+    fn what_docker_machine_took_is_taken_with_a_doubt_and_the_rest_is_refused() {
+        let found = |url: &str| {
+            let options = Options { url: url.to_owned() };
+            (Known::check(&options).len(), Known::doubts(&options).len())
+        };
         for good in ["tcp://192.0.2.10:2376", "unix:///run/docker.sock", "ssh://u@h"] {
-            assert_eq!(problems(good), 0, "{good}");
+            assert_eq!(found(good), (0, 0), "{good}");
         }
-        for bad in ["", "192.0.2.10", "tcp://", "ftp://x", "tcp://a b", "tcp://a\nexport X=1"] {
-            assert_eq!(problems(bad), 1, "{bad:?}");
+        for odd in ["localhost", "none", "127.0.0.1", "fd://", "tcp://", "ftp://x", "a/b:c"] {
+            assert_eq!(found(odd), (0, 1), "{odd}");
+        }
+        for bad in ["", "127.0.0.1:2376", "tcp://a b", "tcp://a\tb", "tcp://a\nexport X=1"] {
+            assert_eq!(found(bad).0, 1, "{bad:?}");
         }
     }
 }

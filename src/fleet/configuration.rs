@@ -101,7 +101,7 @@ impl<'a> Configurations<'a> {
         if !complete {
             return None;
         }
-        for wrong in driver.check(&values) {
+        for wrong in driver.check(&values).into_iter().chain(driver.doubts(&values)) {
             complete = false;
             let key = wrong.key.as_deref();
             let shared = |key| configuration.node.and_then(|node| node.entry(key));

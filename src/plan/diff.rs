@@ -62,7 +62,11 @@ fn parts(
         return block(name, format!("a machine of this name belongs to fleet `{other}`"), steps);
     }
     let Some(driver) = inputs.drivers.get(spec.driver.as_str()) else {
-        return block(name, format!("driver `{}` is not known", spec.driver), steps);
+        let Some(step) = unknown(spec, known) else {
+            return block(name, format!("driver `{}` is not known", spec.driver), steps);
+        };
+        steps.push((id(name, Part::Instance), step));
+        return on_host(name, spec, known, renew_before_days, inputs, steps);
     };
     let adopted = known.record.fleet.is_none() && fleet.is_some();
     match instance(fleet, spec, known, *driver) {
@@ -100,13 +104,42 @@ fn parts(
         }
         Next::Step(step) => {
             steps.push((id(name, Part::Instance), step));
-            let Some(wanted) = &spec.engine else { return };
-            if wanted.api == Api::Tls {
-                steps.push((id(name, Part::Certificate), certificate(name, spec, known, renew_before_days, inputs)));
-            }
-            steps.push((id(name, Part::Engine), engine_step(wanted, known, inputs)));
+            on_host(name, spec, known, renew_before_days, inputs, steps);
         }
     }
+}
+
+/// The instance of a driver that this program does not have: it stays as it is. `None`: it cannot, because something of
+/// it was begun or it is another driver's.
+fn unknown(spec: &HostSpec, known: &Known) -> Option<Step> {
+    let Known { record, observed } = known;
+    let stays =
+        record.driver == spec.driver && record.instance.is_some() && !record.pending.contains_key(&Part::Instance);
+    stays.then(|| keep(seen(observed.as_ref())))
+}
+
+/// Why an instance is left as it is.
+fn seen(observed: Option<&Observed>) -> Reason {
+    match observed.map(|o| &o.host) {
+        Some(Reach::Failed(why)) => Reason::NotReached(why.clone()),
+        _ => Reason::UpToDate,
+    }
+}
+
+/// Adds the steps of the parts that are on a host which stays.
+fn on_host(
+    name: &MachineName,
+    spec: &HostSpec,
+    known: &Known,
+    renew_before_days: i64,
+    inputs: &Inputs<'_>,
+    steps: &mut Found,
+) {
+    let Some(wanted) = &spec.engine else { return };
+    if wanted.api == Api::Tls {
+        steps.push((id(name, Part::Certificate), certificate(name, spec, known, renew_before_days, inputs)));
+    }
+    steps.push((id(name, Part::Engine), engine_step(wanted, known, inputs)));
 }
 
 /// Adds the removal of a machine, or says why it stays.
@@ -260,10 +293,7 @@ fn upgrade(
         work = Work::ChangeInstance { start };
     }
     if work == Work::Nothing {
-        return keep(match observed.map(|o| &o.host) {
-            Some(Reach::Failed(why)) => Reason::NotReached(why.clone()),
-            _ => Reason::UpToDate,
-        });
+        return keep(seen(observed));
     }
     reasons.reverse();
     Step { action: Action::Upgrade, reasons, work }

@@ -62,9 +62,7 @@ pub enum StoreError {
         why: String,
     },
     /// No such machine.
-    #[error(
-        "Docker machine \"{0}\" does not exist. Use \"docker-machine ls\" to list machines. Use \"docker-machine create\" to add a new one."
-    )]
+    #[error("machine \"{0}\" does not exist")]
     Absent(String),
     /// There is one already, recorded or half made.
     #[error("Docker machine \"{0}\" already exists")]
@@ -107,7 +105,7 @@ impl StoreError {
                 "correct {} or restore it from a backup; nothing is done to `{machine}` until then",
                 path.display()
             )),
-            Self::Absent(_) => None,
+            Self::Absent(_) => Some("see which machines there are:\n  machine ls".to_owned()),
             Self::Exists(name) => Some(format!(
                 "choose another name, or go on with that machine:\n  machine status {name}\n\
                  To finish it if its creation was cut off:\n  machine provision {name}"

@@ -300,9 +300,19 @@ fn a_fleet_file_that_is_not_there_is_told_with_an_example() {
     assert_eq!((run.status, run.stdout.as_str()), (1, ""));
     insta::assert_snapshot!(run.stderr, @r"
     error: cannot read nowhere.yaml: No such file or directory (os error 2)
-      help: name the fleet file, as in:
-          machine plan examples/fleets/quickstart.yaml
+      help: name the file, or write a first one:
+          fleet: shop
+          hosts:
+            web: { driver: generic, ip: 192.0.2.10 }
     ");
+    // What stands there is what is offered: nothing that only a checkout of this program has.
+    write(&home.path().join("fleet.yml"), "fleet: f\nhosts: {}\n");
+    let run = home.in_store("machine", &["plan", "flet.yml"]);
+    assert!(run.stderr.ends_with("  help: did you mean fleet.yml?\n"), "{}", run.stderr);
+    let run = home.in_store("machine", &["plan", "./flet.yml"]);
+    assert!(run.stderr.ends_with("  help: did you mean ./fleet.yml?\n"), "{}", run.stderr);
+    let run = home.in_store("machine", &["plan", "/"]);
+    assert!(run.stderr.ends_with("  help: see what it is and who may read it:\n      ls -ld /\n"), "{}", run.stderr);
 }
 
 #[test]

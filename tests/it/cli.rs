@@ -103,7 +103,7 @@ fn the_store_is_where_it_is_said_to_be() {
 }
 
 #[test]
-fn an_unknown_machine_is_told_in_docker_machines_words() {
+fn an_unknown_machine_is_told_in_the_words_of_the_program_that_was_called() {
     let home = Home::new();
     home.none("web-1", "tcp://192.0.2.10:2376");
     let want = "Docker machine \"nope\" does not exist. Use \"docker-machine ls\" to list machines. \
@@ -114,7 +114,8 @@ fn an_unknown_machine_is_told_in_docker_machines_words() {
         let run = home.in_store("docker-machine", &[command, "nope"]);
         assert_eq!((run.status, run.stdout.as_str(), run.stderr), (1, "", format!("{want}\n")), "{command}");
         let run = home.in_store("machine", &[command, "nope"]);
-        assert_eq!((run.status, run.stdout.as_str(), run.stderr), (1, "", format!("error: {want}\n")), "{command}");
+        let own = "error: machine \"nope\" does not exist\n  help: see which machines there are:\n      machine ls\n";
+        assert_eq!((run.status, run.stdout.as_str(), run.stderr.as_str()), (1, "", own), "{command}");
     }
     let run = home.in_store("docker-machine", &["rm", "-y", "nope"]);
     assert_eq!((run.status, run.stderr), (1, format!("Error removing host \"nope\": {want}\n")));

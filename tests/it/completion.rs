@@ -163,6 +163,34 @@ print -r -- $out
     assert!(run.stdout.contains("Running"), "{} {}", run.stdout, run.stderr);
 }
 
+/// The line that the README has for a start-up file, wherever `compinit` stands: before it, after it, or nowhere.
+#[test]
+fn zsh_completes_after_the_documented_line() {
+    if !there("zsh") {
+        return;
+    }
+    let home = home();
+    let line = "eval \"$(machine shell-init zsh)\"; eval \"$(docker-machine shell-init zsh)\"";
+    let compinit = "autoload -Uz compinit; compinit -u -D";
+    for start_up in [format!("{compinit}; {line}"), format!("{line}; {compinit}"), line.to_owned()] {
+        for program in ["machine", "docker-machine"] {
+            let script = r#"
+zmodload zsh/zpty
+zpty z "PATH=.:$PATH PS1='>' ZDOTDIR=$PWD zsh -d -i"
+zpty -w z 'unsetopt list_beep; stty -echo; print rea""dy'
+zpty -r z out '*ready*'
+zpty -w -n z $'PROGRAM status web-\t2 ; print do""ne\n'
+zpty -r z out '*done*'
+print -r -- $out
+"#;
+            #[expect(clippy::disallowed_methods, reason = "a fixture needs no durability")]
+            std::fs::write(home.path().join(".zshrc"), format!("PATH=.:$PATH\n{start_up}\n")).unwrap();
+            let run = home.shell("zsh", &script.replace("PROGRAM", program));
+            assert!(run.stdout.contains("Running"), "{start_up}: {program}: {} {}", run.stdout, run.stderr);
+        }
+    }
+}
+
 #[test]
 fn fish_completes() {
     if !there("fish") {

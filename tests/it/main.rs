@@ -30,6 +30,8 @@ mod completion;
 mod convergence;
 mod docker;
 mod docker_plugin;
+mod drop_in;
+mod earlier;
 mod executor;
 mod failures;
 mod fleet_cli;

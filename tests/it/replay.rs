@@ -108,6 +108,52 @@ fn command_lines_of_docker_machine_do_what_they_did() {
     }
 }
 
+/// Called as `machine`, no answer sends anybody to docker-machine: nobody has it, and what it is asked is ours.
+#[test]
+fn called_as_machine_no_answer_sends_people_to_docker_machine() {
+    let Some(stage) = Stage::build() else { return };
+    let ours = PathBuf::from(env!("CARGO_BIN_EXE_machine"));
+    let mut wrong = String::new();
+    let mut count = 0;
+    for path in corpus() {
+        let cases = case::parse(&fs::read_to_string(&path).unwrap()).unwrap();
+        let cases: Vec<Case> = cases.into_iter().map(|case| Case { line: as_machine(&case.line), ..case }).collect();
+        let said = side_by_side(&cases, |case| stage.play_as("machine", case, &ours));
+        for (case, Said { stdout, stderr, .. }) in cases.iter().zip(said) {
+            count += 1;
+            // What the line itself names, and what help says of docker-machine's forms, is no advice.
+            let asked = case.line.contains("docker-machine") || case.line.contains("help") || case.line.contains(" -h");
+            let lines = stdout.lines().chain(stderr.lines());
+            for line in lines
+                .filter(|line| !asked && line.contains("docker-machine") && !NAMES_IT.iter().any(|n| line.contains(n)))
+            {
+                let _ = writeln!(wrong, "{}: {line}", case.title);
+            }
+        }
+    }
+    assert!(count > 900, "{count} command lines");
+    assert!(wrong.is_empty(), "\n{wrong}");
+}
+
+/// Lines that speak of docker-machine because they are about it.
+const NAMES_IT: &[&str] = &["docker-machine-driver-"];
+
+/// The line with the program under its other name; files of docker-machine's keep theirs.
+fn as_machine(line: &str) -> String {
+    let mut text = String::new();
+    for (at, piece) in line.split("docker-machine").enumerate() {
+        let before = text.chars().next_back().is_none_or(|c| " ;&|($`\n".contains(c));
+        let after = piece.chars().next().is_none_or(|c| " ;&|)`\n".contains(c));
+        match at {
+            0 => {}
+            _ if before && after => text.push_str("machine"),
+            _ => text.push_str("docker-machine"),
+        }
+        text.push_str(piece);
+    }
+    text
+}
+
 /// Every reason stands in the document for people, and the document has no reason that nothing shows.
 #[test]
 fn every_difference_is_in_the_document() {

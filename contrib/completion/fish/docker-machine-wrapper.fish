@@ -24,27 +24,23 @@ function __docker_machine_ps1 --description 'The machine that docker talks to'
     printf $format $shown
 end
 
-function __docker_machine_wrapper
-    if test "$argv[1]" != use
-        command docker-machine $argv
-        return
-    end
-    set -e argv[1]
-    if contains -- "$argv[1]" '' -h --help
-        printf '%s\n' 'Usage: docker-machine use [OPTIONS] [NAME]' '' 'Point docker in this shell to a machine' '' \
-            'Options are those of: docker-machine env' 'To point it to no machine: docker-machine use --unset'
-        return
-    end
-    set -l lines (command docker-machine env --shell fish $argv)
-    or return
-    printf '%s\n' $lines | source
-    printf 'Active machine: %s\n' "$DOCKER_MACHINE_NAME"
-end
-
 set -q DOCKER_MACHINE_WRAPPED
 or set -g DOCKER_MACHINE_WRAPPED true
 if test "$DOCKER_MACHINE_WRAPPED" = true
     function docker-machine --wraps docker-machine --description 'Make and control Docker hosts'
-        __docker_machine_wrapper $argv
+        if test "$argv[1]" != use
+            command docker-machine $argv
+            return
+        end
+        set -e argv[1]
+        if contains -- "$argv[1]" '' -h --help
+            printf '%s\n' 'Usage: docker-machine use [OPTIONS] [NAME]' '' 'Point docker in this shell to a machine' '' \
+                'Options are those of: docker-machine env' 'To point it to no machine: docker-machine use --unset'
+            return
+        end
+        set -l lines (command docker-machine env --shell fish $argv)
+        or return
+        printf '%s\n' $lines | source
+        printf 'Active machine: %s\n' "$DOCKER_MACHINE_NAME"
     end
 end

@@ -7,7 +7,7 @@
 
 use crate::{
     cli::{CliError, Cx, world},
-    driver::{self, AnyDriver, Kind, OptionSpec, Secrecy, options},
+    driver::{self, AnyDriver, Kind, OptionProblem, OptionSpec, Secrecy, options},
     record::OptionValues,
     secret::Secret,
 };
@@ -225,14 +225,19 @@ impl<'a> Given<'a> {
             }
         }
         let values = options::with_defaults(driver.options(), &values);
-        match driver.check(&values).into_iter().next() {
-            None => Ok(values),
-            Some(problem) => {
-                let flag = driver.options().iter().find(|spec| Some(spec.key) == problem.key.as_deref());
-                let place = flag.map_or(String::new(), |spec| format!("--{}: ", spec.flag));
-                Err(wrong(format!("{place}{}", problem.message), problem.help))
-            }
+        let placed = |problem: OptionProblem| {
+            let flag = driver.options().iter().find(|spec| Some(spec.key) == problem.key.as_deref());
+            let place = flag.map_or(String::new(), |spec| format!("--{}: ", spec.flag));
+            (format!("{place}{}", problem.message), problem.help)
+        };
+        if let Some(problem) = driver.check(&values).into_iter().next() {
+            let (what, help) = placed(problem);
+            return Err(wrong(what, help));
         }
+        for (what, help) in driver.doubts(&values).into_iter().map(placed) {
+            CliError::warn(&what, &help.unwrap_or_default());
+        }
+        Ok(values)
     }
 
     fn option(&self, spec: &OptionSpec) -> Result<Option<Value>, CliError> {

@@ -8,6 +8,7 @@ use crate::{
     history::Origin,
     local::Here,
     plan::source::SourceFile,
+    quote::quote,
     world::World,
 };
 use std::{
@@ -205,6 +206,26 @@ fn shown(path: &Path) -> String {
     if is_stdin(path) { "standard input".to_owned() } else { path.display().to_string() }
 }
 
+/// What to do when a fleet file cannot be read. For one that is not there: name the one that was probably meant, or
+/// write the first.
+fn instead(path: &Path, kind: std::io::ErrorKind) -> String {
+    if kind != std::io::ErrorKind::NotFound || is_stdin(path) {
+        return format!("see what it is and who may read it:\n  ls -ld {}", quote(&shown(path)));
+    }
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let names = std::fs::read_dir(folder).into_iter().flatten().flatten().filter_map(|entry| {
+        let name = entry.file_name().into_string().ok()?;
+        ["yaml", "yml", "kdl"].contains(&name.rsplit_once('.')?.1).then_some(name)
+    });
+    let names: Vec<String> = names.collect();
+    let asked = path.file_name().unwrap_or_default().to_string_lossy();
+    match fleet::suggest::closest(&asked, names.iter().map(String::as_str)) {
+        Some(near) => format!("did you mean {}?", path.with_file_name(near).display()),
+        None => "name the file, or write a first one:\n  fleet: shop\n  hosts:\n    web: { driver: generic, ip: 192.0.2.10 }"
+            .to_owned(),
+    }
+}
+
 fn text(path: &Path) -> Result<String, CliError> {
     let cannot = |why: String, help: &str| CliError::Said {
         what: format!("cannot read {}: {why}", shown(path)),
@@ -217,9 +238,7 @@ fn text(path: &Path) -> Result<String, CliError> {
     } else {
         File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
     };
-    read.map_err(|e| {
-        cannot(e.to_string(), "name the fleet file, as in:\n  machine plan examples/fleets/quickstart.yaml")
-    })?;
+    read.map_err(|e| cannot(e.to_string(), &instead(path, e.kind())))?;
     if bytes.len() > fleet::MAX_BYTES {
         let why = format!("it has more than {} MiB", fleet::MAX_BYTES >> 20);
         return Err(cannot(why, "use `count` for hosts that are alike, or split the fleet"));

@@ -20,9 +20,8 @@ pub(super) struct Login {
 /// Takes the key that was given, or makes one in the machine's folder.
 pub(super) fn login(cx: &DriverContext<'_>, options: &Options) -> Result<Login, DriverError> {
     let Some(given) = given(options.ssh_keypath.as_deref()) else {
-        let path = cloud::login_key(cx);
-        let public = keys::ensure(&path, &format!("machine {}", cx.machine))?;
-        return Ok(Login { path: path.display().to_string(), public });
+        let public = keys::login(cx)?;
+        return Ok(Login { path: keys::login_path(cx).display().to_string(), public });
     };
     let path = cloud::path(given);
     let mut beside = path.clone().into_os_string();

@@ -27,7 +27,7 @@ mod xml;
 pub use options::Options;
 
 use super::{
-    Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, cloud, files, generic::boot_id,
+    Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, cloud, files, generic::boot_id, keys,
 };
 use crate::{
     http::{Awaited, Pace, Retry, poll},
@@ -190,7 +190,7 @@ impl Driver for AmazonEc2 {
         if let Some(seen) = region.find().await? {
             let key = match given(options.ssh_keypath.as_deref()) {
                 Some(path) => cloud::path(path),
-                None => cloud::login_key(cx),
+                None => keys::login_path(cx),
             };
             return Ok(Some(seen.recorded(options, key.display().to_string())));
         }

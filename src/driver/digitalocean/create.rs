@@ -89,15 +89,14 @@ struct Prepared {
 impl Prepared {
     fn of(cx: &DriverContext<'_>, options: &Options) -> Result<Self, DriverError> {
         nameable(cx)?;
-        let name = cx.machine.as_str();
         let user_data = cloud::own_user_data(options.userdata.as_deref())?;
         if let Some(key) = options.key() {
             login_key(cx, key)?;
         }
-        let known = cloud::login_key(cx).exists();
+        let known = keys::login_path(cx).exists();
         let own = match options.fingerprint() {
             Some(_) => None,
-            None => Some(keys::ensure(&cloud::login_key(cx), &format!("machine {name}"))?),
+            None => Some(keys::login(cx)?),
         };
         Ok(Self { own, known, user_data })
     }
@@ -108,7 +107,7 @@ impl Prepared {
             return Ok(droplet);
         }
         // What was just made must not be taken for that key the next time.
-        let key = cloud::login_key(cx);
+        let key = keys::login_path(cx);
         let _ = fault::point("digitalocean.unmake-key", &key).and_then(|()| fs::remove_file(&key));
         Err(DriverError::Refused {
             doing: format!("taking over droplet {}", droplet.id),

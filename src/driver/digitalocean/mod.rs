@@ -13,7 +13,7 @@ mod note;
 mod options;
 mod tag;
 
-use super::{Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, cloud, files, generic};
+use super::{Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, cloud, files, generic, keys};
 use crate::{
     http::{Awaited, Limiter, Pace, Service, poll},
     record::{Instance, OptionValues, Power, SshEndpoint},
@@ -226,7 +226,7 @@ fn instance(
         (Some(key), ..) => Some(login_key(cx, key)?),
         (None, _, Some(old)) => old.key.clone(),
         (None, Some(_), None) => None,
-        (None, None, None) => Some(cloud::login_key(cx).display().to_string()),
+        (None, None, None) => Some(keys::login_path(cx).display().to_string()),
     };
     let told = cloud::known_host_key(cx)?.map(|key| vec![key]);
     Ok(Instance {

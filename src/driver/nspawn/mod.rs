@@ -132,7 +132,7 @@ impl Driver for Nspawn {
         computer::check(&place).await?;
         let id = place::id(cx);
         let folder = place.folder(&id)?;
-        let login_key = keys::ensure(&cx.dir.join("id_ed25519"), &format!("machine {}", cx.machine))?;
+        let login_key = keys::login(cx)?;
         let record = match folder.load()? {
             Some(record) => taken_over(&folder, record, login_key).await?,
             None => allocate(&place, cx, &folder, options, login_key).await?,
@@ -228,7 +228,7 @@ fn instance(cx: &DriverContext<'_>, id: &str, record: &Record) -> Instance {
             host: address,
             port: 22,
             user: "root".to_owned(),
-            key: Some(cx.dir.join("id_ed25519").display().to_string()),
+            key: Some(keys::login_path(cx).display().to_string()),
             passphrase: None,
             jump: None,
         }),

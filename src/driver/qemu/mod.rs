@@ -85,7 +85,7 @@ impl Driver for Qemu {
     async fn create(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Instance, DriverError> {
         let place = self.place()?;
         let folder = place.folder(&place::id(cx))?;
-        let login_key = keys::ensure(&cx.dir.join("id_ed25519"), &format!("machine {}", cx.machine))?;
+        let login_key = keys::login(cx)?;
         let mut record = match folder.load()? {
             Some(record) => taken_over(&folder, record, login_key).await?,
             None => allocate(&place, cx, &folder, options, login_key).await?,
@@ -209,7 +209,7 @@ fn instance(cx: &DriverContext<'_>, folder: &Folder, record: &Record, options: &
             host: address,
             port,
             user: options.ssh_user.clone(),
-            key: Some(cx.dir.join("id_ed25519").display().to_string()),
+            key: Some(keys::login_path(cx).display().to_string()),
             passphrase: None,
             jump: None,
         }),

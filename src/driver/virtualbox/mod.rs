@@ -73,7 +73,7 @@ impl Driver for VirtualBox {
         computer::check(&manage, cx, options).await?;
         let login = match options.origin() {
             Origin::Import(..) => String::new(),
-            _ => keys::ensure(&cx.dir.join("id_ed25519"), &format!("machine {}", cx.machine))?,
+            _ => keys::login(cx)?,
         };
         if matches!(options.origin(), Origin::Cloud(_)) {
             seed::make_key(cx)?;

@@ -105,12 +105,17 @@ impl Stage {
 
     /// Plays a command line with a program in docker-machine's place.
     pub(crate) fn play(&self, case: &Case, program: &Path) -> Said {
+        self.play_as("docker-machine", case, program)
+    }
+
+    /// The same, and the program is called otherwise.
+    pub(crate) fn play_as(&self, name: &str, case: &Case, program: &Path) -> Said {
         let home = tempfile::tempdir().unwrap();
         let store = home.path().join("store");
         self.furnish(&store, &case.store);
         let bin = home.path().join("bin");
         fs::create_dir(&bin).unwrap();
-        symlink(program, bin.join("docker-machine")).unwrap();
+        symlink(program, bin.join(name)).unwrap();
         #[expect(clippy::disallowed_methods, reason = "command lines are lines of a shell")]
         let mut command = Command::new("/bin/sh");
         command
