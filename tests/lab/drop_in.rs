@@ -62,6 +62,28 @@ fn a_machine_lives_by_docker_machines_command_lines() {
     lab.dm("restart x").ok().says("Restarting \"x\"...");
     lab.docker("x", &["ps", "-q", "--no-trunc"]).ok().says(container.trim());
 
+    // Scripts name the key as docker-machine called it.
+    let folder = lab.store().join("machines/x");
+    let mut ssh = lab.command("ssh");
+    ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]);
+    ssh.arg("-i").arg(folder.join("id_rsa")).arg(format!("root@{}", lab.dm("ip x").ok().out.trim())).arg("hostname");
+    assert_eq!(Said::of(&ssh.output().unwrap()).ok().out, "x\n");
+
+    // As a machine of a plugin that is not here: what can be done over SSH is done, and looked at before it is said.
+    let [record, config] = ["record.kdl", "config.json"].map(|file| folder.join(file));
+    let kept = [&record, &config].map(|file| fs::read_to_string(file).unwrap());
+    fs::remove_file(&record).unwrap();
+    lab::write(&config, &kept[1].replace("\"DriverName\": \"generic\"", "\"DriverName\": \"hetzner\""));
+    lab.dm("inspect x -f {{.DriverName}}").ok().says("hetzner");
+    lab.dm("provision x").ok();
+    lab.dm("provision x").ok().says("nothing to do");
+    lab.dm("ssh x systemctl stop docker.socket docker && test ! -S /nope").ok();
+    lab.dm("provision x").ok();
+    assert_eq!(lab.dm("ssh x systemctl is-active docker").ok().out, "active\n");
+    lab.dm("stop x").code(1).says("Driver \"hetzner\" not found");
+    lab::write(&record, &kept[0]);
+    lab::write(&config, &kept[1]);
+
     lab.dm("kill x").ok().says("Machine \"x\" was killed.");
     lab.dm("rm -y x").ok().says("Successfully removed x");
     lab.dm("inspect x").code(1).says("does not exist");
