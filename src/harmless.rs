@@ -61,6 +61,7 @@ fn colour(text: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::properties::properties;
     use proptest::prelude::*;
 
     #[test]
@@ -81,6 +82,9 @@ mod tests {
     }
 
     proptest! {
+
+        #![proptest_config(properties(256))]
+
         #[test]
         fn json_stays_what_it_is(text in any::<String>()) {
             let json = serde_json::to_string(&text).unwrap();

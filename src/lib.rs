@@ -58,3 +58,10 @@ pub mod report;
 pub mod history;
 
 pub mod cli;
+
+#[cfg(test)]
+#[path = "../tests/kit/properties.rs"]
+mod properties;
+#[cfg(test)]
+#[path = "../tests/kit/skip.rs"]
+mod skip;

@@ -115,6 +115,7 @@ impl fmt::Display for Sh {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::properties::properties;
     use proptest::prelude::*;
 
     #[test]
@@ -124,7 +125,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+        #![proptest_config(properties(64))]
         /// The law: a real shell gives back every word, byte for byte.
         #[test]
         fn a_shell_reads_back_what_was_quoted(words in proptest::collection::vec("[^\0]{0,12}", 1..5)) {

@@ -17,6 +17,8 @@ mod farm;
 #[expect(dead_code, reason = "it serves tests as well")]
 #[path = "../../tests/kit/lab/mod.rs"]
 mod lab;
+#[path = "../../tests/kit/skip.rs"]
+mod skip;
 
 mod beside;
 mod far;

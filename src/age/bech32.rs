@@ -78,6 +78,7 @@ pub(super) fn decode(text: &str) -> Option<(String, Vec<u8>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::properties::properties;
     use proptest::prelude::*;
 
     /// Vectors of BIP 173.
@@ -94,7 +95,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+        #![proptest_config(properties(64))]
         #[test]
         fn what_was_written_reads_back(data in proptest::collection::vec(any::<u8>(), 0..40)) {
             let text = encode("age", &data);

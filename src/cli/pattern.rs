@@ -298,6 +298,7 @@ fn counts(rest: &str) -> Option<(usize, u32, Option<u32>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::properties::properties;
     use proptest::prelude::*;
 
     #[test]
@@ -367,6 +368,9 @@ mod tests {
     }
 
     proptest! {
+
+        #![proptest_config(properties(256))]
+
         #[test]
         fn no_text_makes_it_panic(text in any::<String>(), signs in r"[\[\](){}?*+^$|\\a-c0-9,:<>P-]{0,20}") {
             let _ = parse(&text);

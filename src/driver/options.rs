@@ -318,6 +318,7 @@ pub fn compare(table: &[OptionSpec], recorded: &OptionValues, desired: &OptionVa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::properties::properties;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -398,6 +399,9 @@ mod tests {
     }
 
     proptest! {
+
+        #![proptest_config(properties(256))]
+
         #[test]
         fn an_amount_reads_back_as_shown(bytes in prop_oneof![any::<u64>(), (0..64_u32).prop_map(|n| 1 << n)]) {
             prop_assert_eq!(size(&show_size(bytes)), Some(bytes));

@@ -205,6 +205,7 @@ fn pretty(map: &Map<String, Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::properties::properties;
     use proptest::prelude::*;
     use serde_json::json;
 
@@ -308,7 +309,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+        #![proptest_config(properties(256))]
 
         #[test]
         fn merging_twice_changes_nothing(found in json_map(), first in json_map(), want in json_map()) {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::properties::properties;
 use proptest::prelude::*;
 
 #[test]
@@ -117,7 +118,7 @@ fn flag() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+    #![proptest_config(properties(256))]
 
     /// The law: what flags say, their keys say again in flags.
     #[test]

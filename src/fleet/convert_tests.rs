@@ -1,5 +1,6 @@
 use super::*;
 use crate::fleet::node::{Entry, Place, Style};
+use crate::properties::properties;
 use proptest::prelude::*;
 
 #[track_caller]
@@ -114,7 +115,7 @@ fn tree() -> impl Strategy<Value = Node> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(properties(512))]
 
     /// The mapping is total: whatever a fleet may hold, both forms hold it.
     #[test]

@@ -116,6 +116,7 @@ fn depth_and_size_are_bounded() {
 /// A second KDL implementation agrees on what documents mean.
 mod crate_agrees {
     use super::*;
+    use crate::properties::properties;
     use ::kdl::{KdlDocument, KdlNode, KdlValue};
     use proptest::prelude::*;
 
@@ -176,7 +177,7 @@ mod crate_agrees {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+        #![proptest_config(properties(512))]
 
         #[test]
         fn on_documents(text in "((a|b|c1|\"q q\"|é) ?((1|-2|0x1F|1.5|#true|#null|#false|x|y=1|z=\"t\\\\n\"|#\"r\\\\\"#|/\\* c \\*/|/-p=1|/-q|\\\\ // c\n) ?){0,4}( ?\\{ (d 1; )?(e \\{ f 2; \\})?\\})?(\n|;|// c\n)){0,4}") {

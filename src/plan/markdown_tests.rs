@@ -1,4 +1,5 @@
 use super::*;
+use crate::properties::properties;
 use crate::{
     graph::Graph,
     name::FleetName,
@@ -107,7 +108,7 @@ fn a_large_plan_is_cut_and_says_so() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #![proptest_config(properties(300))]
     #[test]
     fn it_is_whole_and_within_its_limit(
         hosts in proptest::collection::vec(

@@ -136,6 +136,7 @@ fn assignment(name: &str, value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::properties::properties;
     use proptest::prelude::*;
 
     /// An engine with these variables.
@@ -215,7 +216,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+        #![proptest_config(properties(256))]
         #[test]
         fn what_is_written_is_read_back(ours in proptest::collection::btree_map("[A-C_]{1,2}", "[ -~é\n\t]{0,12}", 0..4)) {
             prop_assert_eq!(differences(Some(&lines(&of(&ours))), &ours), []);

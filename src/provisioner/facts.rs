@@ -337,6 +337,7 @@ fn ufw_opens(rule: &str, port: &str) -> bool {
 mod tests {
     use super::super::fixtures;
     use super::*;
+    use crate::properties::properties;
     use proptest::prelude::*;
     use std::time::{Duration, Instant};
 
@@ -476,7 +477,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+        #![proptest_config(properties(256))]
         #[test]
         fn whatever_a_host_prints_is_an_answer_or_an_error(lines in proptest::collection::vec(
             "(@(units|sha256|packages|ufw|ufw-rules|unit|drop-in x|cloud-init)|\\|(Id=|ExecStart=\\{ argv\\[\\]=|ENABLED=yes|allow )?)?\\PC{0,12}", 0..20)) {

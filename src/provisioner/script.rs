@@ -167,6 +167,7 @@ pub struct Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::properties::properties;
     use proptest::prelude::*;
     use std::{io::Write, process::Stdio};
 
@@ -242,7 +243,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
+        #![proptest_config(properties(256))]
         #[test]
         fn any_line_can_be_read(line in "(\u{1e}machine )?(start|note|failed|done|x)? ?[0-9 ]{0,4}\\PC{0,8}") {
             let _ = progress(&line);

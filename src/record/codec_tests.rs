@@ -1,4 +1,5 @@
 use super::*;
+use crate::properties::properties;
 use crate::{
     engine::{Api, Source},
     hook::{Command, Hook, HookRecord, Hooks, On, Point},
@@ -223,7 +224,7 @@ pub(crate) fn record() -> impl Strategy<Value = MachineRecord> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(properties(96))]
     /// The law: what is written is read back, exactly, and written in the same form again.
     #[test]
     fn a_record_reads_back(record in record(), digests in any::<(Option<u32>, Option<u32>)>()) {

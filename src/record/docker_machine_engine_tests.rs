@@ -1,4 +1,5 @@
 use super::*;
+use crate::properties::properties;
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -147,7 +148,7 @@ fn options() -> impl Strategy<Value = EngineOptions> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+    #![proptest_config(properties(512))]
 
     /// The law: what options say of an engine, they say again after they went through a spec.
     #[test]

@@ -368,6 +368,7 @@ impl<'t> Reader<'t> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::properties::properties;
     use crate::record::codec::{ConfigDigest, Unknown, encode, tests::record};
     use proptest::prelude::*;
 
@@ -408,7 +409,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 32, ..ProptestConfig::default() })]
+        #![proptest_config(properties(32))]
         /// The law: reading by hand is reading.
         #[test]
         fn what_is_read_by_hand_is_what_kdl_says(record in record(), at in any::<usize>(), put in ".{0,2}|[\"\\\\{}()#0-9 \n-]{1,2}") {

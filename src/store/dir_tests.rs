@@ -1,4 +1,5 @@
 use super::*;
+use crate::properties::properties;
 use crate::{
     engine::EngineSpec,
     record::{
@@ -89,7 +90,7 @@ fn tree(root: &Path) -> BTreeMap<String, u32> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(properties(48))]
     /// The law: what is put is got, whatever was there before.
     #[test]
     fn a_record_is_kept(mut before in any_record(), record in any_record()) {

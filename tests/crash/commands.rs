@@ -2,16 +2,17 @@
 //! `rm`, where it makes something) ends as if it had not been killed.
 
 use crate::{
+    chance::Share,
     child::{self, How, Point},
     points::{Bench, side_by_side},
 };
+use libtest_mimic::Trial;
 use std::{
     collections::BTreeSet,
     fs,
     os::unix::process::ExitStatusExt as _,
     path::Path,
     process::{Command, Output},
-    sync::atomic::{AtomicUsize, Ordering},
 };
 
 /// Words of a command line, separated by blanks. `=` begins one that may fail, for then it has nothing to do; `?` one
@@ -126,17 +127,14 @@ fn tree(root: &Path) -> BTreeSet<String> {
     found
 }
 
-/// Kills the command of a case at each of its points; how many there are.
-fn cut_off(bench: &Bench, case: &Case) -> usize {
-    let Case { before, command: line, again } = case;
+/// A bench on which all is as before the command of a case, also under the name `before`.
+fn prepared(case: &Case) -> Bench {
+    let bench = Bench::new();
     let root = bench.place().root;
-    if root.exists() {
-        fs::remove_dir_all(&root).unwrap();
-    }
     fs::create_dir_all(root.join("home")).unwrap();
     #[expect(clippy::disallowed_methods, reason = "a fixture needs no durability")]
     fs::write(root.join("fleet.yaml"), FLEET).unwrap();
-    for line in *before {
+    for line in case.before {
         if line.starts_with('!') {
             found(&root, line);
         } else {
@@ -144,39 +142,50 @@ fn cut_off(bench: &Bench, case: &Case) -> usize {
         }
     }
     bench.save("before");
-    let trace = bench.path("trace");
-    let _ = fs::remove_file(&trace);
+    bench
+}
+
+/// So many of a hundred points are tried in the usual run, besides one of each kind.
+const PERCENT: u64 = 10;
+
+/// Kills the command of a case at each of its points.
+fn cut_off(share: &Share, case: &Case) {
+    let Case { command: line, again, .. } = case;
+    println!("  `{line}`");
+    let first = prepared(case);
+    let root = first.place().root;
+    let trace = first.path("trace");
     let mut dry = command(&root, line);
     child::traced(&mut dry, &trace);
     assert!(dry.output().unwrap().status.success(), "{line}");
     let want = tree(&root);
     let points: Vec<Point> = child::passed(&trace);
-    for point in &points {
-        bench.restore("before");
-        let mut killed = command(&root, line);
-        child::faulty(&mut killed, point, How::Killed);
-        let status = killed.output().unwrap().status;
-        let context = format!("after a kill of `{line}` at {point}");
-        assert_eq!(status.signal(), Some(9), "{context}");
-        let listed = given(&root, "ls --format {{.Name}}|{{.Error}}", &context);
-        assert!(!String::from_utf8_lossy(&listed.stdout).contains("will not parse"), "{context}");
-        given(&root, "history", &context);
-        for line in *again {
-            given(&root, line, &context);
-        }
-        let left = tree(&root);
-        let differ: Vec<_> = left.symmetric_difference(&want).collect();
-        assert!(differ.is_empty(), "{context}: {differ:?}");
-    }
-    println!("  {} points of `{line}`", points.len());
-    points.len()
+    let picked = share.pick(points, PERCENT, |point| (point.name.clone(), point.to_string()));
+    side_by_side(
+        &picked,
+        || prepared(case),
+        |bench, point| {
+            bench.restore("before");
+            let root = bench.place().root;
+            let mut killed = command(&root, line);
+            child::faulty(&mut killed, point, How::Killed);
+            let status = killed.output().unwrap().status;
+            let context = format!("after a kill of `{line}` at {point}");
+            assert_eq!(status.signal(), Some(9), "{context}");
+            let listed = given(&root, "ls --format {{.Name}}|{{.Error}}", &context);
+            assert!(!String::from_utf8_lossy(&listed.stdout).contains("will not parse"), "{context}");
+            given(&root, "history", &context);
+            for line in *again {
+                given(&root, line, &context);
+            }
+            let left = tree(&root);
+            let differ: Vec<_> = left.symmetric_difference(&want).collect();
+            assert!(differ.is_empty(), "{context}: {differ:?}");
+        },
+    );
 }
 
-/// Pain 4, pain 5, pain 9: what people type by hand may be cut off anywhere.
-pub(crate) fn a_command_killed_at_any_point_can_be_given_again() {
-    let kills = AtomicUsize::new(0);
-    side_by_side(CASES, Bench::new, |bench, case| {
-        kills.fetch_add(cut_off(bench, case), Ordering::Relaxed);
-    });
-    println!("  {} kills", kills.into_inner());
+/// Pain 4, pain 5, pain 9: what people type by hand may be cut off anywhere. A test for each command.
+pub(crate) fn killed_at_any_point() -> impl Iterator<Item = Trial> {
+    Share::each("commands::a_command_killed_at_any_point_can_be_given_again", CASES, cut_off)
 }

@@ -1,11 +1,14 @@
 //! Disks that fail: at any single write by injection, and a real small one that is full or becomes read-only.
 
 use crate::{
+    chance::{Share, draw},
     child::{self, How, Point},
+    full::full,
     lab::{self, Lab, Said},
-    points::{Trial, bench, points, side_by_side, unknown},
+    points::{Attempt, bench, points, said, side_by_side, unknown},
     story::STEPS,
 };
+use libtest_mimic::Trial;
 use rustix::io::Errno;
 use std::{
     collections::BTreeSet,
@@ -15,7 +18,14 @@ use std::{
 
 /// Pain 9: ENOSPC, EIO or EROFS at every effect on the store, once or from then on: what is recorded can be read and
 /// nothing is forgotten; it is told with the path, the cause and what to do; then one apply is enough.
-pub(crate) fn a_disk_that_fails_at_any_write_loses_no_record() {
+pub(crate) fn fails_at_any_write() -> impl Iterator<Item = Trial> {
+    Share::all("disk::a_disk_that_fails_at_any_write_loses_no_record", 8, fails)
+}
+
+/// So many of a hundred writes are tried in the usual run, besides one of each kind.
+const PERCENT: u64 = 10;
+
+fn fails(share: &Share) {
     let first = bench();
     let mut all: Vec<(&str, Point, How)> = Vec::new();
     let mut giving_back: BTreeSet<(&str, Point)> = BTreeSet::new();
@@ -25,19 +35,23 @@ pub(crate) fn a_disk_that_fails_at_any_write_loses_no_record() {
         let last = points.iter().rposition(|point| point.name == "lock.open").unwrap();
         giving_back.extend(points[last..].iter().map(|point| (step, point.clone())));
         let ways = [How::GoesOnFailing(NOSPC), How::Fails(IO), How::GoesOnFailing(ROFS)];
-        for (nth, point) in points.into_iter().enumerate() {
+        for point in points {
             // Which of them it is makes no difference for the code: they take turns, unless there is time for all.
-            let these = if crate::full() { &ways[..] } else { std::slice::from_ref(&ways[nth % 3]) };
+            let turn = usize::try_from(draw(0, &format!("way {step} {point}")) % 3).expect("one of three");
+            let these = if full() { &ways[..] } else { std::slice::from_ref(&ways[turn]) };
             all.extend(these.iter().map(|how| (step, point.clone(), *how)));
         }
     }
-    println!("  {} writes", all.len());
+    let all = share.pick(all, PERCENT, |(step, point, how)| {
+        let (kind, text) = said(step, point);
+        (kind, format!("{text} {how:?}"))
+    });
     let told = AtomicUsize::new(0);
     side_by_side(&all, bench, |bench, (step, point, how)| {
-        let trial = Trial { step, point, how: *how };
+        let trial = Attempt { step, point, how: *how };
         let output = trial.run(bench);
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert!(output.status.code().is_some_and(|code| [0, 1, 3].contains(&code)), "{trial}: {said}");
+        let told_us = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code().is_some_and(|code| [0, 1, 3].contains(&code)), "{trial}: {told_us}");
         bench.place().nothing_is_forgotten(unknown(step), &trial);
         if output.status.success() {
             // A temporary file that cannot be deleted concerns nobody; anything else may not go by unnoticed.
@@ -50,9 +64,12 @@ pub(crate) fn a_disk_that_fails_at_any_write_loses_no_record() {
                 How::GoesOnFailing(_) => ("Read-only file system", "the store is read-only"),
                 _ => ("Input/output error", "look at the disk"),
             };
-            assert!(said.contains(cause) && said.contains("/store/"), "{trial}: {said}");
+            assert!(told_us.contains(cause) && told_us.contains("/store/"), "{trial}: {told_us}");
             // A driver that could not keep what it made is told of as the driver's failure, with the same cause.
-            assert!(said.contains(help) || said.contains("see that the store can be written"), "{trial}: {said}");
+            assert!(
+                told_us.contains(help) || told_us.contains("see that the store can be written"),
+                "{trial}: {told_us}"
+            );
         }
         match *step {
             "destroy" => bench.place().vanishes(&[], &trial),

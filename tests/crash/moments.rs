@@ -1,9 +1,15 @@
 //! Killed at any moment, not only at points.
 
-use crate::{child, points::Bench, story::Place};
+use crate::{
+    chance::{SEED, Share},
+    child,
+    full::full,
+    points::Bench,
+    story::Place,
+};
+use libtest_mimic::Trial;
 use std::{
     fs,
-    io::Read as _,
     os::unix::process::ExitStatusExt as _,
     process::Stdio,
     sync::atomic::{AtomicUsize, Ordering},
@@ -16,8 +22,9 @@ const KILLS: usize = 200;
 /// How many of them in a row, each in the middle of what the one before left.
 const LINKS: usize = 4;
 const HOSTS: &str = "20";
-/// To repeat a run: `CRASH_SEED=… cargo test --test crash 200_moments`.
-const SEED: &str = "CRASH_SEED";
+/// Among how many tests they are shared out, and how many chains of each there are in the usual run.
+const TESTS: u64 = 5;
+const USUAL: usize = 3;
 
 /// xorshift64*: good enough to choose moments.
 struct Dice(u64);
@@ -52,7 +59,7 @@ fn chain(bench: &Bench, seed: u64, n: usize, whole: &mut Option<Duration>, kills
         fresh(&place);
         took
     });
-    let mut said = format!("{SEED}={seed}, chain {n}:");
+    let mut said = format!("chain {n} of MACHINE_SEED={seed}:");
     for link in 0..LINKS {
         // The last one of every other chain hits a removal.
         let step = if link + 1 == LINKS && n % 2 == 1 { "destroy" } else { HOSTS };
@@ -72,29 +79,28 @@ fn chain(bench: &Bench, seed: u64, n: usize, whole: &mut Option<Duration>, kills
 
 /// Pain 8: SIGKILL at 200 random moments of applies of 20 hosts: the store always loads and lists every instance the
 /// provider has, and the next apply that is let live converges.
-pub(crate) fn killed_at_200_moments_twenty_hosts_converge() {
-    let mut seed = [0; 8];
-    fs::File::open("/dev/urandom").unwrap().read_exact(&mut seed).unwrap();
-    let seed = std::env::var(SEED).ok().map_or(u64::from_ne_bytes(seed), |text| text.parse().unwrap()) | 1;
-    println!("  {SEED}={seed}");
+pub(crate) fn killed_at_200_moments() -> impl Iterator<Item = Trial> {
+    Share::all("moments::killed_at_200_moments_twenty_hosts_converge", TESTS, killed)
+}
+
+fn killed(share: &Share) {
+    let chains = share.part((0..KILLS / LINKS).collect());
+    let chains = &chains[..if full() { chains.len() } else { USUAL }];
+    println!("  {} chains of {LINKS} kills; the same again: MACHINE_SEED={}", chains.len(), *SEED);
     let (next, kills, partial) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
                 let (bench, mut whole) = (Bench::new(), None);
-                loop {
-                    let n = next.fetch_add(1, Ordering::Relaxed);
-                    if n >= KILLS / LINKS {
-                        return;
-                    }
+                while let Some(n) = chains.get(next.fetch_add(1, Ordering::Relaxed)) {
                     // How long an apply takes changes with what else this computer does.
                     whole = whole.filter(|_| n % 10 != 0);
-                    chain(&bench, seed, n, &mut whole, &kills, &partial);
+                    chain(&bench, *SEED, *n, &mut whole, &kills, &partial);
                 }
             });
         }
     });
-    let (kills, partial) = (kills.into_inner(), partial.into_inner());
-    println!("  {kills} of {KILLS} were killed, {partial} of them with some hosts made and others not");
-    assert!(kills > KILLS / 2, "only {kills} of {KILLS} were killed before they had ended");
+    let (kills, partial, wanted) = (kills.into_inner(), partial.into_inner(), chains.len() * LINKS);
+    println!("  {kills} of {wanted} were killed, {partial} of them with some hosts made and others not");
+    assert!(kills > wanted / 2, "only {kills} of {wanted} were killed before they had ended");
 }

@@ -4,6 +4,7 @@
 
 use crate::{
     child::{self, DO, How, Point},
+    full::full,
     lab::{self, Lab, Said},
 };
 use machine::store::{Store as _, dir::DirStore};
@@ -11,7 +12,6 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     os::unix::process::ExitStatusExt as _,
-    path::{Path, PathBuf},
     process::Command,
     sync::{
         Mutex,
@@ -22,58 +22,28 @@ use std::{
 
 /// How many lives: each has a kill in its creation, its change and its removal.
 fn lives() -> usize {
-    if crate::full() { 30 } else { 10 }
+    if full() { 30 } else { 10 }
 }
 
 /// How many lives go on at once: a host that boots keeps a processor busy.
 const AT_ONCE: usize = 3;
 
-/// A Debian with an engine's packages: installing them is tested elsewhere, and takes longer than all the rest.
-fn image() -> PathBuf {
-    let images =
-        std::env::var_os("MACHINE_NSPAWN_IMAGES").map_or("/var/lib/machine/nspawn/images".into(), PathBuf::from);
-    let done = images.join("tests-debian-12-with-engine");
-    if !done.is_dir() {
-        // Made by the driver itself, if it is not there.
-        let lab = Lab::new();
-        let file = lab.file(
-            "fleet.yaml",
-            "fleet: f\nhosts:\n  m: { driver: nspawn, image: debian-12, engine: { source: distro } }\n",
-        );
-        lab.machine(&["apply", "-y", &file]).ok();
-        lab.machine(&["destroy", "-y", &file]).ok();
-        let below = images.join(format!("debian-12-{}.1", std::env::consts::ARCH));
-        let new = images.join(format!(".tests-engine-{}", std::process::id()));
-        let (new_text, below, done_text) = (new.display(), below.display(), done.display());
-        let script = format!(
-            "set -e; cp -a {below} {new_text}; cp /etc/resolv.conf {new_text}/etc/resolv.conf; \
-             printf '#!/bin/sh\\nexit 101\\n' >{new_text}/usr/sbin/policy-rc.d; chmod 755 {new_text}/usr/sbin/policy-rc.d; \
-             chroot {new_text} sh -c 'apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends docker.io && apt-get clean' >/dev/null; \
-             rm {new_text}/usr/sbin/policy-rc.d {new_text}/etc/resolv.conf; rm -rf {new_text}/var/lib/docker/* {new_text}/var/lib/containerd/*; \
-             mv -T {new_text} {done_text} || test -d {done_text}"
-        );
-        Said::of(&lab.command("sh").args(["-c", &script]).output().unwrap()).ok();
-    }
-    done
-}
-
 /// One host from nothing to nothing.
 struct Life {
     lab: Lab,
-    image: PathBuf,
 }
 
 impl Life {
-    fn new(image: &Path) -> Self {
-        Self { lab: Lab::new(), image: image.to_owned() }
+    /// Installing an engine is tested elsewhere, and takes longer than all the rest.
+    fn new() -> Self {
+        Self { lab: Lab::golden() }
     }
 
     fn file(&self, tier: &str) -> String {
-        let image = self.image.display();
         self.lab.file(
             "fleet.yaml",
             &format!(
-                "fleet: crash\ndefaults: {{ driver: nspawn, engine: {{ source: distro, labels: {{ tier: '{tier}' }} }} }}\nhosts:\n  m: {{ image: {image} }}\n"
+                "fleet: crash\ndefaults: {{ driver: nspawn, engine: {{ source: distro, labels: {{ tier: '{tier}' }} }} }}\nhosts:\n  m: {{ image: debian-12 }}\n"
             ),
         )
     }
@@ -169,8 +139,8 @@ fn part(life: &Life, which: usize) -> (Vec<String>, String) {
 }
 
 /// All points of a life, by one that is not killed.
-fn points(image: &Path) -> [Vec<Point>; 3] {
-    let life = Life::new(image);
+fn points() -> [Vec<Point>; 3] {
+    let life = Life::new();
     let trace = |which: usize| {
         let (words, _) = part(&life, which);
         let path = life.lab.path(&format!("trace-{which}"));
@@ -216,15 +186,14 @@ pub(crate) fn real_hosts_are_whole_after_kills() {
     if !lab::ready(&["docker", "busybox"]) {
         return;
     }
-    let image = image();
-    let all = points(&image);
+    let all = points();
     println!("  {} points to create, {} to change, {} to remove", all[0].len(), all[1].len(), all[2].len());
     // Creations are killed twice in each life: the second one is taken back.
     let picked: Vec<Vec<Point>> = [2, 1, 1].iter().zip(&all).map(|(n, points)| spread(points, n * lives())).collect();
     let (next, kills, failed) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
     let names = Mutex::new(BTreeSet::new());
     let live = |n: usize| {
-        let life = Life::new(&image);
+        let life = Life::new();
         for which in 0..3 {
             let (words, tier) = part(&life, which);
             let words: Vec<&str> = words.iter().map(String::as_str).collect();

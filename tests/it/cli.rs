@@ -3,6 +3,7 @@
 use crate::{
     home::{Home, available, shown},
     http_engine,
+    skip::skipped,
 };
 use std::fmt::Write as _;
 
@@ -430,7 +431,7 @@ fn shells_read_back_the_values_and_run_nothing() {
             ("tcsh", "$M > evaluated; source evaluated", "source lines"),
         ] {
             if !available(shell) {
-                eprintln!("SKIPPED: {shell} is not installed");
+                skipped(format_args!("{shell} is not installed"));
                 continue;
             }
             let printed = home.in_store("docker-machine", &["env", "--shell", shell, "default"]);

@@ -5,6 +5,7 @@
 use crate::{
     home::{Home, Run},
     hosts::{self, SFTP, add, change, installed, instance, stand_in, start, words},
+    skip::skipped,
     sshd::{self, Server},
 };
 use std::{
@@ -270,7 +271,7 @@ fn a_folder_of_a_machine_is_a_folder_here() {
         return;
     }
     if fs::OpenOptions::new().read(true).write(true).open("/dev/fuse").is_err() {
-        println!("SKIPPED: /dev/fuse cannot be opened");
+        skipped("/dev/fuse cannot be opened");
         return;
     }
     write(&there.join("x"), "content");

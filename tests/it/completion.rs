@@ -4,14 +4,14 @@
 use crate::{
     home::{Home, available},
     http_engine,
+    skip::skipped,
 };
 
 fn there(shell: &str) -> bool {
     if available(shell) {
         return true;
     }
-    assert!(std::env::var_os("MACHINE_LAB").is_none_or(|lab| lab != "required"), "{shell} is not installed");
-    eprintln!("SKIPPED: {shell} is not installed");
+    skipped(format_args!("{shell} is not installed"));
     false
 }
 

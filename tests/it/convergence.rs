@@ -21,7 +21,10 @@
 //! | the store's own certificate is not compared | `converges` |
 //! | ownership is not recorded | `converges` |
 
-use crate::support::{self, Cloud, NOW, Shared};
+use crate::{
+    properties::properties,
+    support::{self, Cloud, NOW, Shared},
+};
 use machine::{
     apply::{End, Event, Interrupt, Options, Outcome, apply},
     engine::EngineSpec,
@@ -301,7 +304,7 @@ fn every_effect_is_announced_in_the_record() {
 type Step = (Edit, Option<usize>, bool, Option<usize>, bool, Vec<Mishap>);
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+    #![proptest_config(properties(500))]
     /// The law: any history of edits, mishaps, lost answers and failed writes, then one good apply, reaches the
     /// fleet; and the plan after that is empty and touches nothing.
     #[test]

@@ -1,6 +1,7 @@
 //! Any fleet that the schema allows is the same fleet in both forms (pain 1: one file, in the form a team likes).
 //! What is generated has every key of the schema's parts, which a test holds: a new key must be added here.
 
+use crate::properties::properties;
 use machine::fleet::{self, Fleet, Form, Inputs, Source};
 use proptest::prelude::*;
 use serde_json::{Map, Value as Json, json};
@@ -236,7 +237,7 @@ fn written(name: &str, text: &str, to: Form) -> Result<String, TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(properties(256))]
 
     #[test]
     fn any_fleet_is_the_same_in_both_forms(fleet in fleets()) {

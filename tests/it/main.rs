@@ -12,6 +12,10 @@ mod sshd;
 
 #[path = "../kit/home.rs"]
 mod home;
+#[path = "../kit/properties.rs"]
+mod properties;
+#[path = "../kit/skip.rs"]
+mod skip;
 #[expect(dead_code, reason = "`crash` uses the rest")]
 #[path = "../kit/support.rs"]
 mod support;
@@ -55,4 +59,5 @@ mod shells;
 mod ssh;
 mod ssh_config;
 mod stores;
+mod suite;
 mod templates;

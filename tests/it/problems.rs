@@ -1,6 +1,7 @@
 //! What people read when a fleet file is wrong: every file in `tests/problems`, rendered as on a terminal.
 //! A file may name variables of the command line in its first line, as `# machine apply --var NAME=VALUE`.
 
+use crate::properties::properties;
 use machine::fleet::{self, Code, FleetProblems, Inputs};
 use miette::{GraphicalReportHandler, GraphicalTheme};
 use proptest::prelude::*;
@@ -181,7 +182,7 @@ fn mutated() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(properties(256))]
 
     #[test]
     fn no_text_is_too_strange(text in "\\PC{0,80}") {

@@ -1,7 +1,10 @@
 //! Plans that are kept: what is read back is what was saved; it is done once, in that order, and not at all when
 //! something that it touches has moved (pains 6, 7 and 28).
 
-use crate::support::{self, NOW, Shared};
+use crate::{
+    properties::properties,
+    support::{self, NOW, Shared},
+};
 use machine::{
     apply::{End, Event, Interrupt, Options, Outcome, apply},
     engine::EngineSpec,
@@ -175,7 +178,7 @@ fn hosts() -> impl Strategy<Value = BTreeMap<usize, Host>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, ..ProptestConfig::default() })]
+    #![proptest_config(properties(150))]
     /// Pains 6, 7 and 28, over any two fleets and any moment at which the run is cut off: what is read back is what
     /// was saved; begun and cut off, it goes on; done, it does nothing more; and then nothing has drifted.
     #[test]

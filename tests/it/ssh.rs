@@ -2,7 +2,10 @@
 //!
 //! Without `sshd` the tests say `SKIPPED` and why; `MACHINE_LAB=required` makes that a failure.
 
-use crate::sshd::{self, Agent, Keys, Server, new_key, user};
+use crate::{
+    skip::skipped,
+    sshd::{self, Agent, Keys, Server, new_key, user},
+};
 use machine::{
     quote::Sh,
     transport::{
@@ -131,7 +134,7 @@ async fn a_command_that_does_not_read_its_input_ends_all_the_same() {
 async fn a_script_as_root_is_not_seen_in_the_list_of_processes() {
     let server = server!("");
     if user() != "root" {
-        println!("SKIPPED: needs root");
+        skipped("it needs root");
         return;
     }
     let host = bare().connect(&server.target()).await.unwrap();
@@ -628,7 +631,7 @@ async fn an_interactive_session_gives_the_status_of_its_command() {
     let server = server!("");
     let session = bare().open(&server.target()).await.unwrap();
     if std::io::IsTerminal::is_terminal(&std::io::stdin()) {
-        println!("SKIPPED: standard input is a terminal");
+        skipped("standard input is a terminal");
         return;
     }
     let status = machine::transport::ssh::interactive(

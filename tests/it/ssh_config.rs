@@ -2,6 +2,7 @@
 //!
 //! Without `ssh` the tests say `SKIPPED` and why; `MACHINE_LAB=required` makes that a failure.
 
+use crate::{properties::properties, skip::skipped};
 use machine::transport::ssh_config::{
     Ask, Settings, Tokens,
     files::{self, Source},
@@ -27,8 +28,7 @@ fn write(path: &Path, text: &str) {
 fn installed() -> bool {
     let found = ssh().arg("-V").stderr(Stdio::null()).status().is_ok_and(|status| status.success());
     if !found {
-        assert!(std::env::var_os("MACHINE_LAB").is_none_or(|v| v != "required"), "ssh is not installed");
-        println!("SKIPPED: ssh is not installed");
+        skipped("`ssh` is not installed");
     }
     found
 }
@@ -230,7 +230,7 @@ fn line() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(properties(200))]
 
     #[test]
     fn any_file_is_read_as_openssh_reads_it(

@@ -1,5 +1,6 @@
 //! A real `sshd` and `ssh-agent`, each with keys and files of its own.
 
+use crate::skip::skipped;
 use machine::{name::MachineName, record::SshEndpoint, transport::Target};
 use std::{
     fs,
@@ -8,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::{
-        LazyLock,
+        LazyLock, Mutex,
         atomic::{AtomicU16, Ordering},
     },
     time::{Duration, Instant},
@@ -34,14 +35,19 @@ fn write(path: &Path, text: impl AsRef<[u8]>) {
     fs::write(path, text).unwrap();
 }
 
-/// A port nobody listens on, and that is given to nobody else: below those the kernel hands out, and others for each
-/// process that runs these tests.
+/// A port nobody listens on, and that is given to nobody else: below those the kernel hands out. A file of its number is
+/// locked as long as this process lives, so that neither another test of it nor another process is given the same.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let first = 10_000 + u16::try_from(std::process::id() % 220).unwrap() * 100;
+    static TAKEN: Mutex<Vec<fs::File>> = Mutex::new(Vec::new());
+    let folder = std::env::temp_dir().join("machine-test-ports");
+    fs::create_dir_all(&folder).unwrap();
+    let first = u16::try_from(std::process::id() % 220).unwrap() * 100;
     loop {
-        let port = first + NEXT.fetch_add(1, Ordering::Relaxed) % 100;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+        let port = 10_000 + (first + NEXT.fetch_add(1, Ordering::Relaxed)) % 22_000;
+        let file = fs::OpenOptions::new().create(true).append(true).open(folder.join(port.to_string())).unwrap();
+        if file.try_lock().is_ok() && TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            TAKEN.lock().unwrap().push(file);
             return port;
         }
     }
@@ -135,8 +141,7 @@ impl Server {
     /// Makes everything but the process.
     pub(crate) fn prepare(config: &str, key: Option<&Path>) -> Option<Self> {
         if !Path::new(SSHD).exists() {
-            assert!(std::env::var_os("MACHINE_LAB").is_none_or(|v| v != "required"), "{SSHD} is not installed");
-            println!("SKIPPED: {SSHD} is not installed");
+            skipped(format_args!("{SSHD} is not installed"));
             return None;
         }
         // Where sshd, run as root, wants an empty directory to be.
@@ -232,7 +237,7 @@ impl Server {
     /// `input`, and returns all that was printed. `None`, having said why, without `script` of util-linux.
     pub(crate) fn on_a_terminal(&self, test: &str, input: &str) -> Option<String> {
         if command("script").arg("--version").stdout(Stdio::null()).status().is_err() {
-            println!("SKIPPED: `script` is not installed");
+            skipped("`script` is not installed");
             return None;
         }
         let exe = std::env::current_exe().unwrap();

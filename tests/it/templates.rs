@@ -1,5 +1,6 @@
 //! Templates do what Go's do: the table was made by Go, see `scripts/golden/templates.go`.
 
+use crate::properties::properties;
 use machine::template::{Template, value::Value};
 use proptest::prelude::*;
 use serde_json::Value as Json;
@@ -39,7 +40,7 @@ fn survives(template: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(properties(1000))]
 
     #[test]
     fn no_text_makes_it_panic(text in any::<String>()) {

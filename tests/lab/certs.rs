@@ -32,7 +32,7 @@ fn certificates_are_replaced_under_a_running_container() {
     if !lab::ready(&["docker", "openssl", "busybox"]) {
         return;
     }
-    let lab = Lab::new();
+    let lab = Lab::golden();
     let fleet = lab.file("fleet.yaml", "fleet: f\ndefaults: { driver: nspawn, engine: {} }\nhosts:\n  a:\n  b:\n");
     lab.machine(&["apply", "-y", &fleet]).ok();
     lab.tiny_image("a");

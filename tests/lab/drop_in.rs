@@ -96,7 +96,7 @@ fn several_creates_at_once_make_one_authority_and_machines_that_all_answer() {
     if !lab::ready(&["docker"]) {
         return;
     }
-    let lab = Lab::new();
+    let lab = Lab::golden();
     let names: Vec<String> = (1..=3).map(|n| format!("runner-{n}")).collect();
     let made: Vec<Said> = thread::scope(|scope| {
         let create = |name: &String| lab.dm(&format!("create -d nspawn {name}"));
@@ -171,7 +171,7 @@ fn a_host_is_taken_over_by_variables_alone_and_its_containers_run_on() {
     if !lab::ready(&["docker", "busybox"]) {
         return;
     }
-    let lab = Lab::new();
+    let lab = Lab::golden();
     lab.dm("create -d nspawn x").ok();
     lab.tiny_image("x");
     let container = lab.docker("x", &["run", "-d", "tiny", "sleep", "1000"]).ok().out;

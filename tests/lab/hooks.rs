@@ -26,7 +26,7 @@ fn hooks_run_here_and_on_the_host_once() {
     if !lab::ready(&[]) {
         return;
     }
-    let lab = Lab::new();
+    let lab = Lab::golden();
     let program = env!("CARGO_BIN_EXE_machine");
     let hooks = format!(
         "      pre-create: [{{ run: 'echo \"pre $MACHINE_NAME\" >> here' }}]\n\

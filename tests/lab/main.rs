@@ -12,8 +12,12 @@ mod proxy;
 
 #[path = "../kit/canary.rs"]
 mod canary;
+#[path = "../kit/full.rs"]
+mod full;
 #[path = "../kit/lab/mod.rs"]
 mod lab;
+#[path = "../kit/skip.rs"]
+mod skip;
 
 mod amazonec2;
 mod bad_days;

@@ -105,7 +105,7 @@ fn a_bad_network_costs_bounded_time_and_one_more_apply() {
     if !lab::ready(&["bridge"]) {
         return;
     }
-    let lab = Lab::new();
+    let lab = Lab::golden();
     let file = fleet(&lab, 1, "");
     lab.machine(&["apply", "-y", &file]).ok();
     let address = lab.machine(&["ip", "bad"]).ok().out.trim().to_owned();

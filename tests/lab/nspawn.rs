@@ -5,6 +5,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the tests look at this computer with its own programs")]
 
+use crate::lab::ready;
 use async_trait::async_trait;
 use machine::{
     driver::{AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction, nspawn::Nspawn, options},
@@ -14,26 +15,11 @@ use machine::{
 };
 use std::{
     fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Command, Output},
     sync::{Arc, Mutex},
     time::Instant,
 };
-
-/// Says why the lab cannot be used; true if it can.
-fn lab() -> bool {
-    let missing = ["systemd-nspawn", "mmdebstrap", "iptables", "ip", "ssh"]
-        .into_iter()
-        .find(|p| !["/usr/sbin", "/usr/bin", "/sbin", "/bin"].iter().any(|dir| Path::new(dir).join(p).exists()));
-    let why = match missing {
-        _ if !rustix::process::geteuid().is_root() => "not root".to_owned(),
-        Some(program) => format!("`{program}` is not installed"),
-        None => return true,
-    };
-    assert!(std::env::var_os("MACHINE_LAB").is_none_or(|v| v != "required"), "MACHINE_LAB=required, but {why}");
-    println!("SKIPPED: {why}");
-    false
-}
 
 struct NoConnect;
 
@@ -235,7 +221,7 @@ fn values(pairs: &[(&str, &str)]) -> OptionValues {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_machines_live_and_die_and_leave_nothing() {
-    if !lab() {
+    if !ready(&[]) {
         return;
     }
     let lab = Lab::new();
@@ -311,7 +297,7 @@ async fn two_machines_live_and_die_and_leave_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_engine_installs_and_runs_a_container() {
-    if !lab() {
+    if !ready(&[]) {
         return;
     }
     let lab = Lab::new();
@@ -337,7 +323,7 @@ async fn an_engine_installs_and_runs_a_container() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_half_made_is_taken_over() {
-    if !lab() {
+    if !ready(&[]) {
         return;
     }
     let lab = Lab::new();
@@ -394,7 +380,7 @@ async fn what_was_half_made_is_taken_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_may_be_a_folder_or_a_tar_file_or_another_release() {
-    if !lab() {
+    if !ready(&[]) {
         return;
     }
     let mut lab = Lab::new();
@@ -434,7 +420,7 @@ async fn an_image_may_be_a_folder_or_a_tar_file_or_another_release() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn limits_hold_and_change_in_place() {
-    if !lab() {
+    if !ready(&[]) {
         return;
     }
     let lab = Lab::new();
@@ -459,7 +445,7 @@ async fn limits_hold_and_change_in_place() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_machines_start_in_one_go() {
-    if !lab() {
+    if !ready(&[]) {
         return;
     }
     let lab = Lab::new();

@@ -20,7 +20,7 @@ fn a_saved_plan_meets_a_real_host() {
     if !lab::ready(&[]) {
         return;
     }
-    let lab = Lab::new();
+    let lab = Lab::golden();
     let file = lab.file("fleet.yaml", &fleet("web"));
     let saved = |name: &str| {
         let path = lab.path(name).to_str().unwrap().to_owned();

@@ -38,7 +38,7 @@ fn a_host_of_two_accounts_and_then_of_a_fleet() {
     if !lab::ready(&["docker", "age", "age-keygen"]) {
         return;
     }
-    let lab = Lab::new();
+    let lab = Lab::golden();
     let bob = Bob(&lab);
     let fleet = lab.file("fleet.yaml", "fleet: alices\nhosts:\n  web: { driver: nspawn }\n");
     lab.machine(&["apply", "-y", &fleet]).ok();

@@ -50,6 +50,7 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::properties::properties;
     use proptest::prelude::*;
 
     #[test]
@@ -59,6 +60,9 @@ mod tests {
     }
 
     proptest! {
+
+        #![proptest_config(properties(256))]
+
         #[test]
         fn different_machines_have_different_tags_that_the_provider_takes(
             a in ("[a-f0-9]{8}", "[a-bA-B.-]{0,63}", "[a-bA-B.-]{1,63}"),

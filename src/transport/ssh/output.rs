@@ -65,6 +65,7 @@ impl Lines {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::properties::properties;
     use proptest::prelude::*;
 
     #[test]
@@ -80,7 +81,7 @@ mod tests {
     }
 
     proptest! {
-        #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+        #![proptest_config(properties(128))]
         /// The law: however the network cuts the stream, the lines are those of the text.
         #[test]
         fn lines_do_not_depend_on_packets(text in "[a-c\r\n]{0,40}", size in 1_usize..7) {

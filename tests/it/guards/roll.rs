@@ -2,7 +2,7 @@
 //! fails, no more than so many of the machines that are there are down or being worked on at any moment.
 
 use super::fakes::{apply_well, fleet, go, host, look, name, planned, run};
-use crate::support;
+use crate::{properties::properties, support};
 use machine::{
     apply::{End, Event},
     fleet::{Fleet, Limit, OnError},
@@ -53,7 +53,7 @@ fn busy(plan: &Plan, machine: &MachineName) -> usize {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+    #![proptest_config(properties(100))]
     #[test]
     fn never_more_than_so_many_are_down(
         changes in proptest::collection::vec(change(), 1..9),

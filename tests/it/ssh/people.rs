@@ -1,6 +1,7 @@
 //! SSH as people have it: names of an `ssh_config`, agents full of keys, bastions, and somebody in between.
 
 use super::*;
+use crate::skip::skipped;
 use machine::transport::{
     Target,
     openssh::{Files, OpenSsh},
@@ -289,7 +290,7 @@ async fn host_keys_of_every_size_are_pinned_and_shown() {
         let keygen =
             Command::new("ssh-keygen").args(["-q", "-t", "ecdsa", "-N", "", "-b", bits, "-f"]).arg(&path).status();
         if keygen.is_err() {
-            println!("SKIPPED: ssh-keygen is not installed");
+            skipped("`ssh-keygen` is not installed");
             return;
         }
         let server = server!(&format!("HostKey {}\n", path.display()));

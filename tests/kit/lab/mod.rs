@@ -1,12 +1,14 @@
 //! The lab: real hosts on this computer, made by the program itself, in folders of the test's own.
 //!
 //! Needs root, `systemd-nspawn` and packages of Debian. Without them a test says `SKIPPED` and why, unless
-//! `MACHINE_LAB=required`. Images are shared and stay: `MACHINE_NSPAWN_IMAGES`, or the usual cache.
+//! `MACHINE_LAB=required`. Images are shared and stay: `MACHINE_NSPAWN_IMAGES`, or the usual cache, and [`golden`] ones.
 
 #![expect(clippy::disallowed_methods, reason = "the lab looks at this computer with its own programs")]
 
+pub(crate) mod golden;
 pub(crate) mod running;
 
+use crate::skip::skipped;
 use machine::provisioner::{self, Facts, Provisioner};
 use std::{
     fs,
@@ -26,8 +28,7 @@ pub(crate) fn ready(programs: &[&str]) -> bool {
         Some(program) => format!("`{program}` is not installed"),
         None => return true,
     };
-    assert!(std::env::var_os("MACHINE_LAB").is_none_or(|v| v != "required"), "MACHINE_LAB=required, but {why}");
-    println!("SKIPPED: {why}");
+    skipped(why);
     false
 }
 
@@ -96,11 +97,22 @@ impl Said {
 /// A home, a store and machines of one test. Dropped, nothing of it stays on this computer.
 pub(crate) struct Lab {
     dir: tempfile::TempDir,
+    images: PathBuf,
 }
 
 impl Lab {
+    /// One whose hosts are as distributions give them out, without an engine.
     pub(crate) fn new() -> Self {
-        Self { dir: tempfile::Builder::new().prefix("machine-lab-").tempdir().unwrap() }
+        Self::with(golden::plain())
+    }
+
+    /// One whose hosts of `debian-12` have the packages of an engine, for what is not about installing them.
+    pub(crate) fn golden() -> Self {
+        Self::with(golden::images())
+    }
+
+    fn with(images: PathBuf) -> Self {
+        Self { dir: tempfile::Builder::new().prefix("machine-lab-").tempdir().unwrap(), images }
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -127,8 +139,6 @@ impl Lab {
     pub(crate) fn command(&self, program: &str) -> Command {
         let home = self.path("home");
         fs::create_dir_all(&home).unwrap();
-        let images =
-            std::env::var_os("MACHINE_NSPAWN_IMAGES").unwrap_or_else(|| "/var/lib/machine/nspawn/images".into());
         let mut command = Command::new(program);
         command
             .env_clear()
@@ -137,7 +147,7 @@ impl Lab {
             .env("USER", "lab")
             .env("MACHINE_STORAGE_PATH", self.store())
             .env("MACHINE_NSPAWN_DIR", self.base())
-            .env("MACHINE_NSPAWN_IMAGES", images)
+            .env("MACHINE_NSPAWN_IMAGES", &self.images)
             .env("MACHINE_QEMU_DIR", self.path("qemu"))
             .env("MACHINE_QEMU_IMAGES", cache().join("images"))
             .current_dir(self.dir.path())

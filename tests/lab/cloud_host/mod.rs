@@ -43,6 +43,9 @@ impl Cloud {
         let image = image::ensure();
         let dir = tempfile::Builder::new().prefix("machine-cloud-").tempdir().unwrap();
         let tag = std::process::id() % 100_000;
+        // Other tests look for theirs in the same way: one looks and takes at a time.
+        let lock = fs::File::create(cache().join("cloud-network.lock")).unwrap();
+        lock.lock().unwrap();
         for third in 0..=255_u8 {
             let net = [10, 213, third.wrapping_add(u8::try_from(tag % 251).unwrap())];
             let [a, b, c] = net;

@@ -3,7 +3,7 @@
 //! Who removes at once what was being made is tried at every second point; at all with `MACHINE_CRASH=full` (`just lab-full`).
 
 use super::case::{Case, DRIVER, Kept, Open, Tokens};
-use crate::ocean::Ocean;
+use crate::{full::full, ocean::Ocean};
 use machine::{
     driver::{AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction},
     fault,
@@ -184,8 +184,7 @@ async fn trial(ocean: &Ocean, story: &Story, name: &str, die_at: u32) -> Option<
 /// Kills at point after point, some at a time, until there is none left. The names of those there were.
 async fn every_point(ocean: &Ocean, story: Story) -> BTreeSet<String> {
     const AT_ONCE: u32 = 3;
-    let full = env::var("MACHINE_CRASH").is_ok_and(|v| v == "full");
-    let step = if story.call == "create" && story.removed && !full { 2 } else { 1 };
+    let step = if story.call == "create" && story.removed && !full() { 2 } else { 1 };
     let (mut names, mut count) = (BTreeSet::new(), 0);
     for first in (1..).step_by((AT_ONCE * step) as usize) {
         let one = async |n: u32| {

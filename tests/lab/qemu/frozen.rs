@@ -4,7 +4,10 @@
 //! so this runs with `MACHINE_CRASH=full` only.
 
 use super::child::{Die, TASK, Task};
-use crate::lab::{self, Lab, Said, running::await_that};
+use crate::{
+    full::full,
+    lab::{self, Lab, Said, running::await_that},
+};
 use std::{
     collections::BTreeSet,
     fs,
@@ -110,7 +113,7 @@ fn identity(story: &Story, machine: &str) -> Vec<String> {
 /// Pains 1 and 2, faster: a second machine costs seconds where the first costs a boot.
 #[test]
 fn machines_go_on_from_a_frozen_one_and_are_themselves() {
-    if !std::env::var("MACHINE_CRASH").is_ok_and(|v| v == "full") {
+    if !full() {
         println!("left to `just lab-full`: it takes minutes where the processor is emulated");
         return;
     }

@@ -3,7 +3,7 @@
 //! Needs root, for machines with an address of their own, and qemu.
 
 use super::{Desk, answer, child::Die, until};
-use crate::lab;
+use crate::{full::full, lab};
 use machine::record::Instance;
 use std::{
     fs,
@@ -15,10 +15,6 @@ use std::{
 };
 
 const NEEDED: [&str; 2] = ["qemu-system-x86_64", "qemu-img"];
-
-fn full() -> bool {
-    std::env::var("MACHINE_CRASH").is_ok_and(|v| v == "full")
-}
 
 /// After a creation that was killed: another one, or a removal, and there is one machine or none.
 fn after_a_creation(desk: &Desk, take_back: bool, after: &str) {

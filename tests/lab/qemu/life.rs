@@ -3,7 +3,10 @@
 //!
 //! Where the accelerator does not work, and so in most of CI, every instruction is emulated: a boot takes a minute.
 
-use crate::lab::{self, Lab, Said};
+use crate::{
+    full::full,
+    lab::{self, Lab, Said},
+};
 use std::{
     fs,
     time::{Duration, Instant},
@@ -120,10 +123,6 @@ fn a_virtual_machine_from_nothing_to_a_container_and_back() {
 }
 
 /// Whether there is time for everything: an emulated processor takes minutes for each start.
-fn full() -> bool {
-    std::env::var("MACHINE_CRASH").is_ok_and(|v| v == "full")
-}
-
 /// What was changed while it was off, data and address after a start; and a start after the end of the whole computer.
 fn comes_back(lab: &Lab, file: &str, url: &str, before: u64, watch: &mut Watch) {
     start(lab);

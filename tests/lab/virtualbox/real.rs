@@ -8,6 +8,7 @@
 use super::{VirtualBox, Vms, guest::hosts, host::Host, sshd};
 use crate::{
     cloud_host::Cloud,
+    full::full,
     lab::{self, Lab, Said},
 };
 use machine::record::Instance;
@@ -188,7 +189,7 @@ fn wherever_create_is_killed_there_is_one_vm_and_then_none() {
         return;
     }
     // A creation with the real program takes seconds, so not each point is tried: `tests/lab/virtualbox/versions.rs` tries those.
-    let every = if std::env::var("MACHINE_CRASH").is_ok_and(|v| v == "full") { 6 } else { 24 };
+    let every = if full() { 6 } else { 24 };
     Host::new().killed_everywhere(every);
 }
 

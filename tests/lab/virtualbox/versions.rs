@@ -2,7 +2,7 @@
 //! takes only the words that version takes, and answers in its words (`tests/golden/virtualbox`).
 
 use super::{host::Host, sshd};
-use crate::lab;
+use crate::{full::full, lab};
 use serde_json::json;
 use std::fs;
 
@@ -87,6 +87,6 @@ fn wherever_create_is_killed_there_is_one_vm_and_then_none() {
     if !lab::ready(&PROGRAMS) {
         return;
     }
-    let every = if std::env::var("MACHINE_CRASH").is_ok_and(|v| v == "full") { 1 } else { 12 };
+    let every = if full() { 1 } else { 12 };
     Host::playing("6.1").killed_everywhere(every);
 }
