@@ -73,7 +73,7 @@ fn a_machine_lives_by_docker_machines_command_lines() {
     let [record, config] = ["record.kdl", "config.json"].map(|file| folder.join(file));
     let kept = [&record, &config].map(|file| fs::read_to_string(file).unwrap());
     fs::remove_file(&record).unwrap();
-    lab::write(&config, &kept[1].replace("\"DriverName\": \"generic\"", "\"DriverName\": \"hetzner\""));
+    fs::write(&config, kept[1].replace("\"DriverName\": \"generic\"", "\"DriverName\": \"hetzner\"")).unwrap();
     lab.dm("inspect x -f {{.DriverName}}").ok().says("hetzner");
     lab.dm("provision x").ok();
     lab.dm("provision x").ok().says("nothing to do");
@@ -81,8 +81,8 @@ fn a_machine_lives_by_docker_machines_command_lines() {
     lab.dm("provision x").ok();
     assert_eq!(lab.dm("ssh x systemctl is-active docker").ok().out, "active\n");
     lab.dm("stop x").code(1).says("Driver \"hetzner\" not found");
-    lab::write(&record, &kept[0]);
-    lab::write(&config, &kept[1]);
+    fs::write(&record, &kept[0]).unwrap();
+    fs::write(&config, &kept[1]).unwrap();
 
     lab.dm("kill x").ok().says("Machine \"x\" was killed.");
     lab.dm("rm -y x").ok().says("Successfully removed x");
