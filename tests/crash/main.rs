@@ -27,6 +27,7 @@ use std::{panic, process::ExitCode, time::Instant};
 /// Every test, by name. They run one after the other: each uses all processors.
 const TESTS: &[(&str, fn())] = &[
     ("killed_at_every_point_a_fleet_of_fakes_is_whole_after_one_apply", points::killed_at_every_point),
+    ("a_lock_that_cannot_be_read_costs_the_run_and_no_more", points::unreadable_at_every_look),
     ("the_points_are_where_the_effects_are", points::the_points_are_where_the_effects_are),
     ("killed_at_200_moments_twenty_hosts_converge", moments::killed_at_200_moments),
     ("a_disk_that_fails_at_any_write_loses_no_record", disk::fails_at_any_write),

@@ -116,6 +116,32 @@ pub(crate) fn points(bench: &Bench, step: &str) -> Vec<Point> {
     child::passed(&trace)
 }
 
+/// A lock that cannot be read at any look costs what was to be done, and nothing else: nobody takes it, its holder writes
+/// nothing, and the next run goes on.
+pub(crate) fn unreadable_at_every_look() {
+    let first = bench();
+    let looks = |step| points(&first, step).into_iter().filter(|point| child::is_look(&point.name)).collect::<Vec<_>>();
+    let all: Vec<(&str, Point)> =
+        STEPS.iter().flat_map(|step| looks(step).into_iter().map(move |point| (*step, point))).collect();
+    // Which look it is makes little difference: one of three, unless there is time for all.
+    let all: Vec<_> = all.into_iter().step_by(if crate::full() { 1 } else { 3 }).collect();
+    println!("  {} looks", all.len());
+    side_by_side(&all, bench, |bench, (step, point)| {
+        let trial = Trial { step, point, how: How::Fails(rustix::io::Errno::IO.raw_os_error()) };
+        let output = trial.run(bench);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code().is_some_and(|code| [0, 1, 3].contains(&code)), "{trial}: {said}");
+        if !output.status.success() {
+            assert!(said.contains("cannot be read: Input/output error"), "{trial}: {said}");
+        }
+        bench.place().nothing_is_forgotten(unknown(step), &trial);
+        match *step {
+            "destroy" => bench.place().vanishes(&[], &trial),
+            step => bench.place().converges(step, &trial),
+        }
+    });
+}
+
 /// Does something with each item, on all processors, each with a bench of its own.
 pub(crate) fn side_by_side<T: Sync>(items: &[T], bench: impl Fn() -> Bench + Sync, work: impl Fn(&Bench, &T) + Sync) {
     let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -141,6 +167,8 @@ pub(crate) fn killed_at_every_point() {
     let first = bench();
     let all: Vec<(&str, Point)> =
         STEPS.iter().flat_map(|step| points(&first, step).into_iter().map(|point| (*step, point))).collect();
+    // Who dies before a look dies before what comes after it.
+    let all: Vec<_> = all.into_iter().filter(|(_, point)| !child::is_look(&point.name)).collect();
     println!("  {} points", all.len());
     let missed = AtomicUsize::new(0);
     let numbered: Vec<_> = all.iter().enumerate().collect();
