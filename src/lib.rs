@@ -14,6 +14,7 @@ pub mod fault;
 pub mod graph;
 pub mod harmless;
 pub mod name;
+pub mod panicked;
 pub mod quote;
 pub mod secret;
 pub mod template;

@@ -6,6 +6,7 @@ use crate::{
     driver::{AnyDriver, Checkpoint, DriverContext, DriverError},
     engine::spec::TLS_PORT,
     name::{FleetName, MachineName},
+    panicked::{Panicked, caught, caught_async, joined},
     provisioner::facts,
     record::{ApiFact, EngineRecord, Instance, Known, MachineRecord, Observed, Power, Reach, Snapshot},
     store::{Area, Store, auth},
@@ -13,7 +14,10 @@ use crate::{
     world::{self, World},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinError, JoinSet},
+};
 
 /// How long an engine may take to answer.
 const QUESTION: Duration = Duration::from_secs(10);
@@ -30,26 +34,33 @@ pub async fn observe(
     // Asking for the store's id makes it one, and looking must not write: only those who made machines need it.
     let made = |known: &Known| world.drivers.get(known.record.driver.as_str()).is_some_and(|d| d.creates());
     let needed = snapshot.machines.values().any(|known| wanted(known) && made(known));
-    let store_id = Arc::new(if needed { world.store.id().unwrap_or_default() } else { String::new() });
+    // Without it nobody can tell what is ours, and nothing found is not gone.
+    let id = if needed { world.store.id().map_err(|e| e.to_string()) } else { Ok(String::new()) };
+    let store_id = Arc::new(id);
     let mut looking = JoinSet::new();
     for (name, known) in snapshot.machines.iter().filter(|(_, known)| wanted(known)) {
         let (world, permits, store_id) = (world.clone(), permits.clone(), store_id.clone());
         let (name, record) = (name.clone(), known.record.clone());
         looking.spawn(async move {
             let _permit = permits.acquire_owned().await.expect("the semaphore is never closed");
-            let observed = look(&world, &record, &store_id).await;
-            // What a host that answered has is compared with what it should have.
-            let engine = match &observed.host {
-                Reach::Answered(_) => revealed(&world, record.engine).await,
-                Reach::NotAsked | Reach::Failed(_) => None,
+            let look = async {
+                let observed = look(&world, &record, (*store_id).as_ref().map(String::as_str)).await;
+                // What a host that answered has is compared with what it should have.
+                let engine = match &observed.host {
+                    Reach::Answered(_) => revealed(&world, record.engine.clone()).await,
+                    Reach::NotAsked | Reach::Failed(_) => None,
+                };
+                (observed, engine)
             };
-            (name, (observed, engine))
+            let unseen = |why: &Panicked| Observed { host: Reach::Failed(why.to_string()), ..blank(&world, &record) };
+            let looked = caught_async(look).await.unwrap_or_else(|panicked| (unseen(&panicked), None));
+            (name, looked)
         });
     }
     let total = looking.len();
     let mut found = BTreeMap::new();
     while let Some(joined) = looking.join_next().await {
-        let (name, looked) = joined.expect("looking at a machine does not panic");
+        let (name, looked) = joined.expect("what panics in a look is caught there");
         seen(&name, found.len() + 1, total);
         found.insert(name, looked);
     }
@@ -69,11 +80,13 @@ async fn revealed(world: &World, engine: Option<EngineRecord>) -> Option<EngineR
     let mut engine = engine.filter(|engine| engine.spec.secrets().next().is_some())?;
     let from = Arc::clone(&world.secrets);
     let looked = tokio::task::spawn_blocking(move || {
-        // Each variable keeps its own error.
-        let _ = engine.spec.reveal(&*from);
-        engine
+        caught(|| {
+            // Each variable keeps its own error.
+            let _ = engine.spec.reveal(&*from);
+            engine
+        })
     });
-    Some(looked.await.expect("looking for a secret does not panic"))
+    Some(joined(looked.await.map_err(JoinError::into_panic)))
 }
 
 /// Picks the machines of a fleet and the hosts it names.
@@ -94,22 +107,29 @@ fn authority_digest(store: &dyn Store, machine: &MachineName) -> Option<String> 
     auth::read(store, &files.ca_cert).ok().flatten().map(|bytes| sha256_hex(&bytes))
 }
 
-async fn look(world: &World, record: &MachineRecord, store_id: &str) -> Observed {
-    let local_certificate = digest(&*world.store, Area::Machine(&record.name), "server.pem");
-    let local_ca = authority_digest(&*world.store, &record.name);
-    let mut observed = Observed {
+/// What is known of a machine that was not looked at.
+fn blank(world: &World, record: &MachineRecord) -> Observed {
+    Observed {
         power: Power::Unknown,
         instance: None,
         host: Reach::NotAsked,
         api: ApiFact::NotAsked,
-        local_certificate,
-        local_ca,
-    };
+        local_certificate: digest(&*world.store, Area::Machine(&record.name), "server.pem"),
+        local_ca: authority_digest(&*world.store, &record.name),
+    }
+}
+
+async fn look(world: &World, record: &MachineRecord, store_id: Result<&str, &String>) -> Observed {
+    let mut observed = blank(world, record);
     let Some(instance) = &record.instance else { return observed };
     // A driver that this program does not have cannot be asked; the host can.
     let driver = world.drivers.get(record.driver.as_str()).copied();
     // A driver that only knows where hosts are has nothing to add to what the host says itself.
     if let Some(driver) = driver.filter(|driver| driver.creates()) {
+        let store_id = match store_id {
+            Ok(id) => id,
+            Err(why) => return Observed { host: Reach::Failed(why.clone()), ..observed },
+        };
         let dir = world::machine_dir(world, &record.name);
         let cx = DriverContext {
             machine: &record.name,

@@ -5,6 +5,7 @@ use crate::{
     driver::DriverError,
     hook::{On, Point},
     name::MachineName,
+    panicked::{self, Panicked},
     provisioner::{Difference, Unsupported},
     secret::SecretError,
     store::{StoreError, authority::AuthorityError},
@@ -97,6 +98,9 @@ pub enum StepError {
     /// The user may not become root on the host.
     #[error("`{0}` is neither root nor may become root without a password")]
     NoRoot(String),
+    /// The step panicked: a mistake in this program.
+    #[error(transparent)]
+    Panicked(Panicked),
     /// A plan that contradicts itself: a mistake in this program.
     #[error("this is a mistake in machine: {0}")]
     Bug(&'static str),
@@ -152,7 +156,20 @@ impl StepError {
             Self::Facts(_) => Some("see what a login on the host prints and whether it has a POSIX shell".to_owned()),
             Self::Blocked(_) => Some("nothing was done to it; mend that, then apply again".to_owned()),
             Self::NoLogin(_) => Some("take `engine` out of the host, or use a driver that can log in".to_owned()),
+            Self::Panicked(_) => Some(panicked::HELP.to_owned()),
             Self::Bug(_) => Some("please report it, with this message".to_owned()),
+        }
+    }
+
+    /// What is kept of it in the history: without the text of a hook, in which a variable of the fleet file may stand.
+    #[must_use]
+    pub fn brief(&self) -> String {
+        match self {
+            Self::Hook { point, why, .. } => match why.rsplit_once("` ") {
+                Some((text, how)) if text.starts_with('`') => format!("hook {point} {how}"),
+                _ => why.clone(),
+            },
+            other => other.to_string(),
         }
     }
 

@@ -8,7 +8,11 @@ use crate::{
     record::{Instance, MachineRecord, OptionValues, Pending, SshEndpoint},
     store::{Store, StoreError},
 };
-use std::{path::PathBuf, sync::Mutex, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
 
 /// The record takes over ownership, order, protection and options.
 pub(super) fn record(task: &Task) -> Result<(), StepError> {
@@ -145,7 +149,8 @@ struct Saved<'a> {
 
 impl Checkpoint for Saved<'_> {
     fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
-        let mut record = self.record.lock().expect("no thread panics while it holds this lock");
+        // Whoever panicked with it in hand had not changed it: it is replaced as a whole below.
+        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         record.instance = Some(instance.clone());
         self.store.put(&record).map_err(|e| DriverError::Checkpoint(e.to_string()))
     }

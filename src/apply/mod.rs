@@ -16,20 +16,17 @@ mod step;
 
 use crate::{
     fleet::OnError,
+    panicked::caught_async,
     plan::{Action, Plan, StepId, Work},
-    store::StoreError,
     world::World,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU8, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 use tokio::{
-    sync::{Notify, mpsc::UnboundedSender},
+    sync::{mpsc::UnboundedSender, watch},
     task::JoinSet,
     time::Instant,
 };
@@ -123,25 +120,47 @@ pub enum End {
 /// How every step ended.
 pub type Outcome = BTreeMap<StepId, End>;
 
-/// Told by Ctrl-C, or a test: once, no new step starts; twice, running ones are cut off.
+/// Told by a signal, or a test: once, no new step starts; twice, running ones are cut off. All who were given it hear it.
 #[derive(Clone, Debug, Default)]
-pub struct Interrupt(Arc<(AtomicU8, Notify)>);
+pub struct Interrupt(Arc<watch::Sender<Asked>>);
+
+/// How often a run was told to end, and what told it first.
+#[derive(Clone, Copy, Debug, Default)]
+struct Asked {
+    times: u8,
+    by: Option<&'static str>,
+}
 
 impl Interrupt {
     /// Asks once more.
     pub fn ask(&self) {
-        self.0.0.fetch_add(1, Ordering::SeqCst);
-        self.0.1.notify_one();
+        self.0.send_modify(|asked| asked.times = asked.times.saturating_add(1));
+    }
+
+    /// As [`ask`](Self::ask), by a signal.
+    pub fn ask_by(&self, signal: &'static str) {
+        self.0.send_modify(|asked| {
+            asked.times = asked.times.saturating_add(1);
+            asked.by.get_or_insert(signal);
+        });
     }
 
     /// How often it was asked.
     #[must_use]
     pub fn asked(&self) -> u8 {
-        self.0.0.load(Ordering::SeqCst)
+        self.0.borrow().times
     }
 
-    async fn next(&self) {
-        self.0.1.notified().await;
+    /// The signal that asked first.
+    #[must_use]
+    pub fn by(&self) -> Option<&'static str> {
+        self.0.borrow().by
+    }
+
+    /// Waits until it was asked so often.
+    pub async fn asked_times(&self, times: u8) {
+        // It cannot be closed while we have it.
+        let _ = self.0.subscribe().wait_for(|asked| asked.times >= times).await;
     }
 }
 
@@ -168,6 +187,7 @@ pub async fn apply(
     let hooks = plan.hooks();
     let mut running: JoinSet<(StepId, Result<(), StepError>, Duration)> = JoinSet::new();
     let mut in_flight = BTreeSet::new();
+    let mut told = 0_u8;
     loop {
         // What is spawned runs at once, so that nothing can begin after an interrupt or a failure that stops the run.
         while in_flight.len() < options.parallel.max(1) {
@@ -191,7 +211,11 @@ pub async fn apply(
             running.spawn(async move {
                 events_started(&task);
                 let begun = Instant::now();
-                let result = task.perform().await;
+                // A mistake in one step fails that step.
+                let result = match caught_async(task.perform()).await {
+                    Ok(result) => result,
+                    Err(panicked) => Err(StepError::Panicked(panicked)),
+                };
                 (task.id, result, begun.elapsed())
             });
         }
@@ -206,10 +230,12 @@ pub async fn apply(
                     run.finish(&id, result, elapsed);
                 }
                 Some(Err(e)) if e.is_cancelled() => {}
+                // Only what surrounds a step could, and there is nothing in it that might.
                 Some(Err(e)) => std::panic::resume_unwind(e.into_panic()),
             },
-            () = interrupt.next() => {
-                events.send(Event::Interrupted { times: interrupt.asked() }).ok();
+            () = interrupt.asked_times(told.saturating_add(1)) => {
+                told = interrupt.asked();
+                events.send(Event::Interrupted { times: told }).ok();
             }
         }
     }
@@ -262,7 +288,7 @@ impl<'a> Run<'a> {
             Ok(()) => self.end(id, End::Done),
             Err(error) => {
                 // Another run is at work on these machines now.
-                let lost = matches!(&*error, StepError::Store(StoreError::LostLock { .. }));
+                let lost = matches!(&*error, StepError::Store(e) if e.is_of_lock());
                 self.stopped |= lost || self.on_error == OnError::FailFast && !self.is_optional(id);
                 self.end(id, End::Failed(error));
             }

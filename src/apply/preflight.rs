@@ -6,6 +6,7 @@ use crate::{
     driver::{Checkpoint, DriverContext, DriverError, Secrecy},
     fleet::HostSpec,
     name::MachineName,
+    panicked::{caught, joined},
     plan::{Plan, Work},
     record::{Instance, OptionValues},
     secret::{Secret, SecretError},
@@ -13,6 +14,7 @@ use crate::{
     world::{self, World},
 };
 use std::{collections::BTreeSet, sync::Arc};
+use tokio::task::JoinError;
 
 /// The option with which a key is opened, and that which names the key: needed only where the key is shut.
 const OPENS: (&str, &str) = ("ssh-key-passphrase", "ssh-key");
@@ -58,7 +60,7 @@ pub async fn missing(plan: &Plan, world: &World) -> Vec<Missing> {
         });
         tried.collect()
     };
-    tokio::task::spawn_blocking(look).await.expect("looking for a secret does not panic")
+    joined(tokio::task::spawn_blocking(|| caught(look)).await.map_err(JoinError::into_panic))
 }
 
 /// Asks the provider of a machine that nothing is recorded of whether it has what the options name. A fleet does without:

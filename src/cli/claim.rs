@@ -1,16 +1,17 @@
 //! Taking locks for a command: at once, or after those who have them, for as long as `--lock-timeout` says.
 
-use super::{CliError, Cx, rm::holder};
+use super::{CliError, Cx};
 use crate::{
     duration,
+    harmless::harmless,
     name::{FleetName, MachineName},
     record::MachineRecord,
-    store::{Lock, PASS, StoreError},
+    store::{Doing, Holder, Lock, PASS, StoreError},
     world::World,
 };
 use clap::{Arg, ArgMatches, Command};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     io::Write as _,
     thread,
     time::{Duration, Instant},
@@ -34,13 +35,18 @@ const LOCKING: &[&str] = &[
     "upgrade",
 ];
 
+/// Whether a command takes locks, which is to say that it changes something.
+pub(super) fn locks(command: &str) -> bool {
+    LOCKING.contains(&command)
+}
+
 const TIMEOUT: &str = "lock-timeout";
 /// How often one who waits looks.
 const LOOK: Duration = Duration::from_millis(100);
 
 /// Gives a command that takes locks its flag. docker-machine has none, so there it is not shown.
 pub(super) fn define(command: Command, drop_in: bool) -> Command {
-    if !LOCKING.contains(&command.get_name()) {
+    if !locks(command.get_name()) {
         return command;
     }
     let help = "Wait this long for another run to end; 0 does not wait [$MACHINE_LOCK_TIMEOUT]";
@@ -50,7 +56,7 @@ pub(super) fn define(command: Command, drop_in: bool) -> Command {
 
 /// How long a command waits for locks.
 pub(super) fn timeout(matches: &ArgMatches) -> Result<Duration, CliError> {
-    let Some((name, matches)) = matches.subcommand().filter(|(name, _)| LOCKING.contains(name)) else {
+    let Some((name, matches)) = matches.subcommand().filter(|(name, _)| locks(name)) else {
         return Ok(Duration::ZERO);
     };
     if let Some(given) = matches.get_one::<Duration>(TIMEOUT) {
@@ -67,33 +73,62 @@ pub(super) fn timeout(matches: &ArgMatches) -> Result<Duration, CliError> {
 
 /// Takes the lock of a fleet.
 pub(super) fn fleet(cx: &Cx, world: &World, fleet: &FleetName) -> Result<Box<dyn Lock>, CliError> {
-    waiting(cx, || world.store.lock(fleet, &holder(cx, world)))
+    let doing = Doing::fleet(cx.command, fleet);
+    waiting(cx, || world.store.lock(fleet, &holder(cx, world, doing.clone())))
+}
+
+/// Takes the lock of a fleet for work on some of its machines.
+pub(super) fn of_fleet<'a>(
+    cx: &Cx,
+    world: &World,
+    fleet: &FleetName,
+    machines: impl IntoIterator<Item = &'a MachineName>,
+) -> Result<Box<dyn Lock>, CliError> {
+    let doing = Doing::machines(cx.command, machines);
+    waiting(cx, || world.store.lock(fleet, &holder(cx, world, doing.clone())))
 }
 
 /// Takes the lock of a machine, which is that of its fleet if it has one.
 pub(super) fn machine(cx: &Cx, world: &World, record: &MachineRecord) -> Result<Box<dyn Lock>, CliError> {
     match &record.fleet {
-        Some(name) => fleet(cx, world, name),
+        Some(fleet) => of_fleet(cx, world, fleet, [&record.name]),
         None => single(cx, world, &record.name),
     }
 }
 
 /// Takes the lock of a machine without a fleet.
 pub(super) fn single(cx: &Cx, world: &World, name: &MachineName) -> Result<Box<dyn Lock>, CliError> {
-    waiting(cx, || world.store.lock_machine(name, &holder(cx, world)))
+    let doing = Doing::machines(cx.command, [name]);
+    waiting(cx, || world.store.lock_machine(name, &holder(cx, world, doing.clone())))
 }
 
 /// Takes the locks of all these machines, in one order for all who do: two who wait for each other wait for ever.
 pub(super) fn machines<'a>(
     cx: &Cx,
     world: &World,
-    records: impl Iterator<Item = &'a MachineRecord> + Clone,
+    records: impl Iterator<Item = &'a MachineRecord>,
 ) -> Result<Vec<Box<dyn Lock>>, CliError> {
-    let fleets: BTreeSet<&FleetName> = records.clone().filter_map(|record| record.fleet.as_ref()).collect();
-    let alone: BTreeSet<&MachineName> =
-        records.filter(|record| record.fleet.is_none()).map(|record| &record.name).collect();
-    let fleets = fleets.into_iter().map(|name| fleet(cx, world, name));
+    let (mut fleets, mut alone): (BTreeMap<&FleetName, BTreeSet<&MachineName>>, BTreeSet<&MachineName>) =
+        Default::default();
+    for record in records {
+        match &record.fleet {
+            Some(fleet) => drop(fleets.entry(fleet).or_default().insert(&record.name)),
+            None => drop(alone.insert(&record.name)),
+        }
+    }
+    let fleets = fleets.into_iter().map(|(fleet, machines)| of_fleet(cx, world, fleet, machines));
     fleets.chain(alone.into_iter().map(|name| single(cx, world, name))).collect()
+}
+
+/// Who we are, for those who find something locked.
+fn holder(cx: &Cx, world: &World, doing: Doing) -> Holder {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    Holder {
+        who: format!("{}@{host}", cx.var("USER").unwrap_or_else(|| "unknown".to_owned())),
+        pid: std::process::id(),
+        doing,
+        since: world.clock.now(),
+    }
 }
 
 fn waiting(cx: &Cx, take: impl Fn() -> Result<Box<dyn Lock>, StoreError>) -> Result<Box<dyn Lock>, CliError> {
@@ -101,24 +136,29 @@ fn waiting(cx: &Cx, take: impl Fn() -> Result<Box<dyn Lock>, StoreError>) -> Res
     let own = cx.var(PASS).unwrap_or_default();
     let mut told = None;
     loop {
-        let (subject, holder, pass) = match take() {
+        let error = match take() {
             Ok(lock) => return Ok(lock),
-            Err(StoreError::Locked { subject, holder, pass }) => (subject, holder, pass),
+            Err(StoreError::Locked { subject, holder, pass }) if own.split(' ').any(|own| own == pass) => {
+                return Err(CliError::Store(StoreError::LockedByOwn { subject, holder }));
+            }
+            // What cannot be read may be free, or readable, a moment later.
+            Err(e @ (StoreError::Locked { .. } | StoreError::UnreadableLock { .. })) => e,
             Err(e) => return Err(CliError::Store(e)),
         };
-        if own.split(' ').any(|own| own == pass) {
-            return Err(CliError::Store(StoreError::LockedByOwn { subject, holder }));
-        }
         let left = cx.lock_timeout.saturating_sub(begun.elapsed());
         if left.is_zero() {
-            return Err(CliError::Store(StoreError::Locked { subject, holder, pass }));
+            return Err(CliError::Store(error));
         }
-        if told.as_ref() != Some(&pass) {
+        let (subject, by) = match &error {
+            StoreError::Locked { subject, holder, .. } => (subject, format!("held by {}", holder.describe())),
+            StoreError::UnreadableLock { subject, .. } => (subject, error.to_string()),
+            other => unreachable!("{other} ended the wait"),
+        };
+        if told.as_ref() != Some(&by) {
             let at_most = duration::text(Duration::from_secs(left.as_secs().max(1)));
             // Where standard error is closed there is nobody to tell.
-            let _ =
-                writeln!(anstream::stderr(), "waiting up to {at_most} for {subject}: held by {}", holder.describe());
-            told = Some(pass);
+            let _ = writeln!(anstream::stderr(), "waiting up to {at_most} for {subject}: {}", harmless(&by));
+            told = Some(by);
         }
         thread::sleep(LOOK.min(left));
     }

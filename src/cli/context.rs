@@ -1,9 +1,10 @@
 //! `context`: docker's contexts, one for each machine.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, names};
+use super::{CliError, Cx, Exit, Group, Out, Run, names, suggest};
 use crate::{
     context::{self, Change, ContextError, Report, Scope, Shelf},
     name::MachineName,
+    store::StoreError,
     world::World,
 };
 use std::{collections::BTreeSet, io::Write as _};
@@ -48,7 +49,17 @@ impl Run for Context {
                 Err(CliError::Said { what: "`context ls` takes no name, `rm` some, and `use` one".to_owned(), help })
             }
             Some(("sync", rest)) => sync(&world, &docker, rest, prefix, out),
-            _ => sync(&world, &docker, &self.words, prefix, out),
+            _ => {
+                let close = suggest::told(Self::NAME, self.words.first(), &["ls", "rm", "use", "sync"]);
+                sync(&world, &docker, &self.words, prefix, out).map_err(|error| match error {
+                    // A word that is no machine may be meant as one of these.
+                    CliError::Store(StoreError::Absent(name)) if !close.is_empty() => CliError::Said {
+                        what: StoreError::Absent(name).to_string(),
+                        help: Some(close.trim_end().to_owned()),
+                    },
+                    other => other,
+                })
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 use super::{CliError, Cx};
 use crate::{
     docker::{DockerApi, DockerError, Endpoint, EngineVersion},
+    engine::env::without_passwords,
     harmless::harmless,
     name::MachineName,
     quote::Sh,
@@ -59,6 +60,15 @@ fn ended<T, E: Display>(begun: Instant, result: &Result<T, E>, well: impl FnOnce
     format!("{how} after {} ms", begun.elapsed().as_millis())
 }
 
+/// What a command runs. All behind it may be secret: words of `machine ssh` are anybody's.
+fn program(command: &str) -> String {
+    let is_plain = |c: &char| c.is_ascii_alphanumeric() || "/._-".contains(*c);
+    let word: String = command.trim_start().chars().take_while(is_plain).take(40).collect();
+    // What is not followed by a blank is an assignment, or something else that is no program.
+    let ends = command.trim_start()[word.len()..].chars().next().is_none_or(char::is_whitespace);
+    if word.is_empty() || !ends { "a script".to_owned() } else { word }
+}
+
 struct Connecting(Arc<dyn Connect>);
 
 #[async_trait]
@@ -98,9 +108,8 @@ impl Transport for Running {
             let (out, err) = (output.stdout.len(), output.stderr.len());
             format!("status {}, {out} bytes on stdout, {err} on stderr", output.status)
         });
-        let first = command.as_str().lines().next().unwrap_or_default();
-        let short: String = first.chars().filter(|c| !c.is_control()).take(60).collect();
-        say(format_args!("({}) run `{short}` with {} bytes of input: {how}", self.machine, stdin.len()));
+        let program = program(command.as_str());
+        say(format_args!("({}) run `{program}` with {} bytes of input: {how}", self.machine, stdin.len()));
         result
     }
 
@@ -148,9 +157,30 @@ impl DockerApi for Asking {
         let place = match endpoint {
             Endpoint::Tls { host, port, .. } => format!("{host} port {port} with TLS"),
             Endpoint::Ssh { socket, .. } => format!("{socket} over SSH"),
-            Endpoint::Plain(url) => url.clone(),
+            Endpoint::Plain(url) => without_passwords(url),
         };
         say(format_args!("({machine}) engine at {place}: {how}"));
         result
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_program_of_a_command_is_told() {
+        for (command, want) in [
+            ("sh -s", "sh"),
+            ("mysql -pSECRET", "mysql"),
+            ("/usr/bin/env TOKEN=SECRET x", "/usr/bin/env"),
+            ("TOKEN=SECRET x", "a script"),
+            ("'a b' SECRET", "a script"),
+            ("SECRET=", "a script"),
+            ("cat\nSECRET", "cat"),
+            ("", "a script"),
+        ] {
+            assert_eq!(program(command), want, "{command}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     fleet::FleetProblems,
     harmless::harmless,
     name::MachineName,
+    panicked::{self, Panicked},
     plan::{guard::Refusal, moved::Moved},
     store::{StoreError, authority::AuthorityError},
     transport::TransportError,
@@ -77,6 +78,8 @@ pub enum CliError {
         word: String,
         /// The program as it was called.
         argv0: String,
+        /// The command that was probably meant.
+        close: Option<String>,
     },
     /// Too few or too many names.
     #[error("{0}")]
@@ -122,6 +125,12 @@ pub enum CliError {
         /// Where everything is that a failed script printed.
         log: Option<PathBuf>,
     },
+    /// This program made a mistake.
+    #[error(transparent)]
+    Panicked(Panicked),
+    /// A signal ended it.
+    #[error("ended by {0}")]
+    Ended(&'static str),
     /// The steps of a machine were not all begun, as after Ctrl-C.
     #[error("`{0}`: the run was ended before all was done")]
     Unfinished(MachineName),
@@ -226,6 +235,14 @@ impl CliError {
         }
     }
 
+    /// What is kept of it in the history.
+    pub(super) fn brief(&self) -> String {
+        match self {
+            Self::Step { error, .. } => error.brief(),
+            other => other.to_string(),
+        }
+    }
+
     /// What to do about it.
     fn advice(&self) -> Option<String> {
         match self {
@@ -246,11 +263,15 @@ impl CliError {
                     "give its engine new certificates; containers go on running:\n  machine regenerate-certs {machine}"
                 )
             }),
+            Self::UnknownCommand { close: Some(close), program, .. } => {
+                Some(format!("did you mean `{close}`?\n  {program} {close} --help"))
+            }
             Self::UnknownCommand { word, .. } if word == "use" => Some(
                 "a program cannot set variables of your shell; a function can, which this makes:\n  \
                  eval \"$(machine shell-init bash)\""
                     .to_owned(),
             ),
+            Self::Panicked(_) => Some(panicked::HELP.to_owned()),
             Self::NoHome => Some("say where it is, with `--storage-path` or MACHINE_STORAGE_PATH".to_owned()),
             Self::Refused(refusals) => {
                 let mut helps: Vec<String> = refusals.iter().map(Refusal::help).collect();
@@ -270,6 +291,7 @@ impl CliError {
             Self::Step { error, .. } | Self::Precheck(error) => error.help(),
             Self::Usage(_)
             | Self::UnknownCommand { .. }
+            | Self::Ended(_)
             | Self::Names(_)
             | Self::Doing { .. }
             | Self::Many(_)
@@ -283,7 +305,7 @@ impl CliError {
     /// In docker-machine's words: one line for each error, what was being done in front.
     fn drop_in_text(&self) -> String {
         match self {
-            Self::Usage(error) => usage_text(error),
+            Self::Usage(error) => go::usage(error),
             Self::Names(names) => format!("Error: {names}"),
             Self::Many(errors) => errors.iter().map(Self::drop_in_text).collect::<Vec<_>>().join("\n"),
             Self::Doing { doing, cause } => format!("{doing}: {}", cause.drop_in_text()),
@@ -327,6 +349,7 @@ impl CliError {
             | Self::Unfinished(_)
             | Self::NoInstance(_)
             | Self::RolledBack(_)
+            | Self::Panicked(_)
             | Self::Transport(_) => {
                 let help = self.advice()?.replace("\n  machine ", "\n  docker-machine ");
                 Some(format!("help: {}", indented(&help)))
@@ -397,39 +420,6 @@ fn step_text(error: &StepError, log: Option<&Path>) -> String {
         text = format!("{text}\nall it printed: {}", log.display());
     }
     text
-}
-
-/// What clap says, or that there is no such command.
-pub(super) fn usage(error: clap::Error, program: &str, words: &[String]) -> CliError {
-    use clap::error::{ContextKind, ContextValue, ErrorKind};
-    match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
-        (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) => CliError::UnknownCommand {
-            program: program.to_owned(),
-            word: word.clone(),
-            argv0: words.first().cloned().unwrap_or_else(|| program.to_owned()),
-        },
-        _ => CliError::Usage(error),
-    }
-}
-
-/// What Go's flag package says of it. A flag is named with one dash there.
-fn usage_text(error: &clap::Error) -> String {
-    use clap::error::{ContextKind, ContextValue, ErrorKind};
-    let text = |kind| match error.get(kind) {
-        Some(ContextValue::String(text)) => text.clone(),
-        _ => String::new(),
-    };
-    let flag = text(ContextKind::InvalidArg);
-    let flag = flag.split([' ', '=']).next().unwrap_or_default().trim_start_matches('-');
-    let value = text(ContextKind::InvalidValue);
-    match error.kind() {
-        ErrorKind::UnknownArgument if !flag.is_empty() => format!("flag provided but not defined: -{flag}"),
-        ErrorKind::InvalidValue if value.is_empty() => format!("flag needs an argument: -{flag}"),
-        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
-            format!("invalid value {value:?} for flag -{flag}: parse error")
-        }
-        _ => chain(&CliError::Said { what: error.render().to_string(), help: None }).join(": ").trim_end().to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! Exit codes: one table for people, one match for errors.
 
-use super::CliError;
-use crate::store::StoreError;
-use std::{io, process::ExitCode};
+use super::{CliError, signals};
+use std::io;
 
 /// How a run of the program ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -23,6 +22,8 @@ pub enum Exit {
     Locked,
     /// A guard says no: protection, removal limits, a question nobody could answer.
     Refused,
+    /// A signal ended it; the code that shells have for that.
+    Ended(u8),
     /// A remote command ended with this status.
     Remote(u8),
 }
@@ -36,6 +37,11 @@ pub(super) const TABLE: &str = "  0  done, or nothing to do
   5  locked by another run
   6  refused by a guard";
 
+/// docker-machine's part of it.
+pub(super) const TABLE_AS_DOCKER_MACHINE: &str = "  0  done, or nothing to do
+  1  error
+  3  create: the driver cannot make it here, and made nothing";
+
 impl Exit {
     /// The code a process ends with.
     #[must_use]
@@ -48,7 +54,25 @@ impl Exit {
             Self::PlanStale => 4,
             Self::Locked => 5,
             Self::Refused => 6,
+            Self::Ended(code) | Self::Remote(code) => code,
+        }
+    }
+
+    /// The code under docker-machine's name. Scripts made for it know two that are not 0; what a host's own command ended
+    /// with is passed on.
+    #[must_use]
+    pub fn code_as_docker_machine(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::NotBegun => 3,
             Self::Remote(code) => code,
+            Self::Error
+            | Self::ChangesPending
+            | Self::PartlyApplied
+            | Self::PlanStale
+            | Self::Locked
+            | Self::Refused
+            | Self::Ended(_) => 1,
         }
     }
 
@@ -58,12 +82,11 @@ impl Exit {
         match error {
             // The reader of our output has gone, which is no error of ours: `machine ls | head -1`.
             CliError::Stdout(e) if e.kind() == io::ErrorKind::BrokenPipe => Self::Done,
-            CliError::Store(
-                StoreError::Locked { .. } | StoreError::LockedByOwn { .. } | StoreError::LostLock { .. },
-            ) => Self::Locked,
+            CliError::Store(e) if e.is_of_lock() => Self::Locked,
             CliError::Protected(_) | CliError::Refused(_) | CliError::Unconfirmed { .. } | CliError::Keyless { .. } => {
                 Self::Refused
             }
+            CliError::Ended(signal) => Self::Ended(signals::code(signal)),
             CliError::Stale { .. } => Self::PlanStale,
             CliError::Precheck(_) => Self::NotBegun,
             // As OpenSSH ends then.
@@ -76,9 +99,7 @@ impl Exit {
                     _ => Self::Error,
                 }
             }
-            CliError::Store(
-                StoreError::Io { .. } | StoreError::Broken { .. } | StoreError::Absent(_) | StoreError::Exists(_),
-            )
+            CliError::Store(_)
             | CliError::Step { .. }
             | CliError::Usage(_)
             | CliError::UnknownCommand { .. }
@@ -91,6 +112,7 @@ impl Exit {
             | CliError::Transport(_)
             | CliError::Docker(_)
             | CliError::NoHome
+            | CliError::Panicked(_)
             | CliError::Runtime(_)
             | CliError::Unfinished(_)
             | CliError::NoInstance(_)
@@ -100,16 +122,18 @@ impl Exit {
     }
 }
 
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit.code())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::name::MachineName;
+    use crate::{
+        apply::StepError,
+        clock::Timestamp,
+        driver::DriverError,
+        name::MachineName,
+        panicked::Panicked,
+        store::{Doing, Holder, StoreError, Subject, Unreadable},
+    };
+    use std::sync::Arc;
 
     #[test]
     fn the_table_for_people_is_the_table() {
@@ -125,6 +149,92 @@ mod tests {
         let codes: Vec<String> = ends.iter().map(|end| end.code().to_string()).collect();
         let told: Vec<&str> = TABLE.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
         assert_eq!(told, codes);
+    }
+
+    /// Called as docker-machine there are 0, 1, 3, and what a host's own command ended with.
+    #[test]
+    fn docker_machine_has_three_codes() {
+        let ends = [
+            (Exit::Done, 0),
+            (Exit::Error, 1),
+            (Exit::ChangesPending, 1),
+            (Exit::PartlyApplied, 1),
+            (Exit::NotBegun, 3),
+            (Exit::PlanStale, 1),
+            (Exit::Locked, 1),
+            (Exit::Refused, 1),
+            (Exit::Ended(130), 1),
+            (Exit::Remote(7), 7),
+        ];
+        for (end, want) in ends {
+            assert_eq!(end.code_as_docker_machine(), want, "{end:?}");
+        }
+        let told = TABLE_AS_DOCKER_MACHINE.lines().map(|line| line.split_whitespace().next().unwrap());
+        assert_eq!(told.collect::<Vec<_>>(), ["0", "1", "3"]);
+    }
+
+    /// Every kind of error, under both names.
+    #[test]
+    fn no_error_has_a_code_that_docker_machine_has_not() {
+        let name = || MachineName::new("db").unwrap();
+        let holder = || {
+            let doing = Doing::machines("rm", &[name()]);
+            Box::new(Holder { who: "a@b".to_owned(), pid: 1, doing, since: Timestamp(0) })
+        };
+        let subject = || Subject::Machine(name());
+        let unreadable = || Box::new(Unreadable { path: "lock".into(), why: "it is empty".to_owned() });
+        let io = || io::Error::other("x");
+        let step = || Arc::new(StepError::Bug("x"));
+        let doing = |cause| CliError::Doing { doing: "x".to_owned(), cause: Box::new(cause) };
+        let store = [
+            (StoreError::Io { doing: "read", path: "x".into(), source: io() }, 1),
+            (StoreError::Broken { machine: "x".to_owned(), path: "x".into(), why: "x".to_owned() }, 1),
+            (StoreError::Absent("x".to_owned()), 1),
+            (StoreError::Exists(name()), 1),
+            (StoreError::Locked { subject: subject(), holder: holder(), pass: String::new() }, 5),
+            (StoreError::UnreadableLock { subject: subject(), lock: unreadable() }, 5),
+            (StoreError::LockedByOwn { subject: subject(), holder: holder() }, 5),
+            (StoreError::LostLock { subject: subject(), by: None, unreadable: None }, 5),
+        ];
+        let others = [
+            (CliError::Usage(clap::Error::new(clap::error::ErrorKind::UnknownArgument)), 1),
+            (
+                CliError::UnknownCommand {
+                    program: String::new(),
+                    word: String::new(),
+                    argv0: String::new(),
+                    close: None,
+                },
+                1,
+            ),
+            (CliError::Names(super::super::error::NamesError::One), 1),
+            (CliError::said("x"), 1),
+            (doing(CliError::Protected(name())), 6),
+            (CliError::Certs { machine: name(), place: String::new(), cause: Box::new(CliError::NoHome) }, 1),
+            (CliError::Many(vec![CliError::Protected(name()), CliError::Protected(name())]), 6),
+            (CliError::Step { machine: name(), error: step(), log: None }, 1),
+            (CliError::Panicked(Panicked::default()), 1),
+            (CliError::Ended("SIGTERM"), 143),
+            (CliError::Unfinished(name()), 1),
+            (CliError::RolledBack(Box::new(CliError::NoHome)), 1),
+            (CliError::NoInstance(name()), 1),
+            (CliError::Precheck(step()), 3),
+            (CliError::Refused(Vec::new()), 6),
+            (CliError::Stale { plan: String::new(), created: Timestamp(0), moved: Vec::new() }, 4),
+            (CliError::Protected(name()), 6),
+            (CliError::Unconfirmed { what: String::new() }, 6),
+            (CliError::Keyless { what: "x", help: String::new() }, 6),
+            (CliError::NoDriver(String::new()), 1),
+            (CliError::Driver(DriverError::Checkpoint(String::new())), 1),
+            (CliError::NoHome, 1),
+            (CliError::Runtime(io()), 1),
+            (CliError::Stdout(io()), 1),
+        ];
+        for (error, want) in store.into_iter().map(|(e, want)| (CliError::Store(e), want)).chain(others) {
+            let end = Exit::of(&error);
+            assert_eq!(end.code(), want, "{error:?}");
+            assert!([0, 1, 3].contains(&end.code_as_docker_machine()), "{error:?}");
+        }
     }
 
     #[test]

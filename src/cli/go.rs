@@ -1,5 +1,6 @@
 //! What an engine's client says, in the words of Go: scripts made for docker-machine look for them.
 
+use super::{CliError, tell::chain};
 use crate::docker::DockerError;
 
 /// What TLS says, and what Go says.
@@ -32,6 +33,26 @@ pub(super) fn words(error: &DockerError, place: &str) -> String {
 fn other_name(why: &str) -> Option<String> {
     let (host, names) = why.strip_prefix("its certificate is not for `")?.split_once("` but for ")?;
     Some(format!("x509: certificate is valid for {names}, not {host}"))
+}
+
+/// What Go's flag package says of it. A flag is named with one dash there.
+pub(super) fn usage(error: &clap::Error) -> String {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => text.clone(),
+        _ => String::new(),
+    };
+    let flag = text(ContextKind::InvalidArg);
+    let flag = flag.split([' ', '=']).next().unwrap_or_default().trim_start_matches('-');
+    let value = text(ContextKind::InvalidValue);
+    match error.kind() {
+        ErrorKind::UnknownArgument if !flag.is_empty() => format!("flag provided but not defined: -{flag}"),
+        ErrorKind::InvalidValue if value.is_empty() => format!("flag needs an argument: -{flag}"),
+        ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
+            format!("invalid value {value:?} for flag -{flag}: parse error")
+        }
+        _ => chain(&CliError::Said { what: error.render().to_string(), help: None }).join(": ").trim_end().to_owned(),
+    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! `help`, and how the help of the whole program looks.
 
-use super::{COMMANDS, CliError, Cx, Entry, Exit, Group, Out, Run, exit, root};
+use super::{COMMANDS, CliError, Cx, Entry, Exit, Group, Out, Run, exit, root, suggest};
 use clap::{Arg, ArgAction, Command};
 use std::fmt::Write as _;
 
@@ -29,6 +29,7 @@ impl Run for Help {
                         program: cx.program.clone(),
                         word: word.clone(),
                         argv0: cx.words.first().cloned().unwrap_or_default(),
+                        close: close(word),
                     });
                 }
             },
@@ -43,6 +44,29 @@ fn command(program: &str, name: &str) -> Option<String> {
     let mut root = root(program);
     root.build();
     Some(root.find_subcommand_mut(name)?.render_help().ansi().to_string())
+}
+
+/// The command that a word was probably meant to be.
+pub(super) fn close(word: &str) -> Option<String> {
+    // A function that `shell-init` makes, and no misspelling of one of ours.
+    if word == "use" {
+        return None;
+    }
+    suggest::command(word, shown(|_| true).into_iter().map(|(name, _)| name))
+}
+
+/// What clap says, or that there is no such command.
+pub(super) fn usage(error: clap::Error, program: &str, words: &[String]) -> CliError {
+    use clap::error::{ContextKind, ContextValue, ErrorKind};
+    match (error.kind(), error.get(ContextKind::InvalidSubcommand)) {
+        (ErrorKind::InvalidSubcommand, Some(ContextValue::String(word))) => CliError::UnknownCommand {
+            program: program.to_owned(),
+            word: word.clone(),
+            argv0: words.first().cloned().unwrap_or_else(|| program.to_owned()),
+            close: close(word),
+        },
+        _ => CliError::Usage(error),
+    }
 }
 
 /// The help of a command of the table.
@@ -129,7 +153,7 @@ pub(super) fn program_as_docker_machine(root: Command) -> Command {
         version = root.get_version().unwrap_or_default().trim_start_matches("version "),
         options = tabbed(options.chain([help]).collect()),
         ours = tabbed(ours.into_iter().map(line).collect()),
-        exits = exit::TABLE,
+        exits = exit::TABLE_AS_DOCKER_MACHINE,
         theirs = tabbed(theirs.map(line).collect()),
     );
     root.override_help(text)

@@ -42,8 +42,7 @@ impl Run for History {
             [..] => return Err(CliError::Names(NamesError::One)),
         };
         let pick = Pick { about, limit: (self.limit > 0).then_some(self.limit) };
-        let bytes = cx.world()?.store.history().map_err(CliError::Store)?.unwrap_or_default();
-        let runs = Runs::read(&bytes, &pick);
+        let runs = Runs::of(&*cx.world()?.store, &pick).map_err(CliError::Store)?;
         if self.json {
             let value = serde_json::to_value(&runs).expect("a history is plain data");
             out.line(&template::json::document(&value))?;
@@ -87,7 +86,8 @@ fn told(run: &history::Run) -> String {
                 seconds @ ..120 => format!("{seconds} s"),
                 seconds => duration(Duration::from_secs(seconds.unsigned_abs())),
             };
-            format!("{how} in {took}")
+            let cancelled = end.ended.cancelled.as_ref().map(|by| format!("cancelled by {by}, ")).unwrap_or_default();
+            format!("{cancelled}{how} in {took}")
         }
     };
     let mut text = format!("{}: {end}\n", words.join("  "));

@@ -1,10 +1,10 @@
 //! `lock`: who holds which fleet or machine, and taking a lock away.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, names, prompt, table};
+use super::{CliError, Cx, Exit, Group, Out, Run, names, prompt, suggest, table};
 use crate::{
     duration,
     name::FleetName,
-    store::{Seen, Subject},
+    store::{Seen, Sight, Subject, Unreadable},
     world::World,
 };
 use std::time::Duration;
@@ -41,7 +41,11 @@ impl Run for Lock {
             ["break", name] => self.take_away(cx, &world, name, out),
             _ => Err(CliError::Said {
                 what: "`lock ls` takes no name, and `lock break` takes one".to_owned(),
-                help: Some(format!("as in:\n  {0} lock ls\n  {0} lock break FLEET", cx.program)),
+                help: Some(format!(
+                    "{told}as in:\n  {0} lock ls\n  {0} lock break FLEET",
+                    cx.program,
+                    told = suggest::told(Self::NAME, self.words.first(), &["ls", "break"])
+                )),
             }),
         }
     }
@@ -60,18 +64,7 @@ impl Lock {
             return Ok(Exit::Done);
         }
         let mut rows = vec!["WHAT\tNAME\tHOLDER\tPID\tSINCE\tSTATE\tCOMMAND".to_owned()];
-        rows.extend(locks.iter().map(|seen| {
-            let Seen { subject, holder, .. } = seen;
-            let (kind, name) = (subject.kind(), subject.name());
-            let state = state(seen);
-            format!(
-                "{kind}\t{name}\t{}\t{}\t{}\t{state}\t{}",
-                holder.who,
-                holder.pid,
-                holder.since,
-                plain(&holder.command)
-            )
-        }));
+        rows.extend(locks.iter().map(row));
         out.line(&table::aligned(&rows.join("\n")))?;
         Ok(Exit::Done)
     }
@@ -89,7 +82,15 @@ impl Lock {
             out.line(&format!("Nobody holds {subject}."))?;
             return Ok(Exit::Done);
         };
-        out.line(&format!("{subject} {} by {}", subject.doing(), plain(&seen.holder.describe())))?;
+        match &seen.state {
+            Sight::Held { holder, .. } => {
+                out.line(&format!("{subject} {} by {}", subject.doing(), plain(&holder.describe())))?;
+            }
+            Sight::Unreadable(Unreadable { path, why }) => out.line(&plain(&format!(
+                "Nobody can tell whether a run is at work on {subject}: {} cannot be read: {why}",
+                path.display()
+            )))?,
+        }
         out.line("That run can write nothing more then; a step that is under way on a host goes on to its end there.")?;
         let what = format!("breaking the lock of {subject}");
         if !(self.yes || prompt::confirmed(cx, out, "Break its lock? (y/n): ", &what)?) {
@@ -102,10 +103,23 @@ impl Lock {
     }
 }
 
-/// Whether it shows life.
-fn state(seen: &Seen) -> String {
-    let silent = duration::text(Duration::from_secs(seen.silent.as_secs()));
-    if seen.alive { "held".to_owned() } else { format!("silent for {silent}: anybody's") }
+fn row(seen: &Seen) -> String {
+    let (kind, name) = (seen.subject.kind(), seen.subject.name());
+    match &seen.state {
+        Sight::Held { holder, silent, alive, .. } => {
+            let state = if *alive { "held".to_owned() } else { format!("silent for {}: anybody's", seconds(*silent)) };
+            let (who, pid, since, command) = (&holder.who, holder.pid, holder.since, plain(&holder.doing.to_string()));
+            format!("{kind}\t{name}\t{who}\t{pid}\t{since}\t{state}\t{command}")
+        }
+        Sight::Unreadable(Unreadable { path, why }) => {
+            let why = plain(&format!("unreadable: {}: {why}", path.display()));
+            format!("{kind}\t{name}\t-\t-\t-\t{why}\t-")
+        }
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    duration::text(Duration::from_secs(time.as_secs()))
 }
 
 /// Without what moves a cursor: the words of a command line are anybody's.
@@ -113,12 +127,22 @@ fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
+/// Every lock has every field; of one that cannot be read most are null.
 fn json(seen: &Seen) -> serde_json::Value {
-    let Seen { subject, token, holder, silent, alive } = seen;
-    let (user, host) = holder.who.rsplit_once('@').unwrap_or(("", &holder.who));
-    serde_json::json!({
-        "kind": subject.kind(), "name": subject.name(), "holder": holder.who, "user": user, "host": host,
-        "pid": holder.pid, "command": holder.command, "since": holder.since, "token": token,
-        "silent_seconds": silent.as_secs(), "alive": alive,
-    })
+    let (kind, name) = (seen.subject.kind(), seen.subject.name());
+    match &seen.state {
+        Sight::Held { token, holder, silent, alive } => {
+            let (user, host) = holder.who.rsplit_once('@').unwrap_or(("", &holder.who));
+            serde_json::json!({
+                "kind": kind, "name": name, "holder": holder.who, "user": user, "host": host, "pid": holder.pid,
+                "command": holder.doing.to_string(), "since": holder.since, "token": token, "silent_seconds": silent.as_secs(),
+                "alive": alive, "unreadable": null,
+            })
+        }
+        Sight::Unreadable(Unreadable { path, why }) => serde_json::json!({
+            "kind": kind, "name": name, "holder": null, "user": null, "host": null, "pid": null, "command": null,
+            "since": null, "token": null, "silent_seconds": null, "alive": null,
+            "unreadable": { "path": path, "why": why },
+        }),
+    }
 }

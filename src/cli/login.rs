@@ -15,7 +15,8 @@ use crate::{
     world::World,
 };
 use std::{
-    fs, io,
+    fs,
+    io::{self, Write as _},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -82,7 +83,9 @@ impl<'a> Login<'a> {
         if self.machine.pin(&*session).map_err(CliError::Store)? && !self.cx.drop_in() {
             let key = session.host_key();
             let print = fingerprint(&key).unwrap_or(key);
-            anstream::eprintln!("`{}`: first contact; from now on its host key must be {print}", self.name());
+            // Where standard error is closed there is nobody to tell.
+            let told = format!("`{}`: first contact; from now on its host key must be {print}\n", self.name());
+            let _ = anstream::stderr().write_all(told.as_bytes());
         }
         Ok(session)
     }

@@ -10,6 +10,7 @@ use super::{
 use crate::{
     docker::DockerError,
     name::MachineName,
+    panicked::{caught, caught_async, joined},
     record::{MachineRecord, Power, Snapshot, host_port},
     store::{Area, StoreError},
     world::World,
@@ -110,9 +111,10 @@ impl Found {
 
 /// docker-machine's documents.
 fn read_documents(world: &World, records: &[MachineRecord]) -> Vec<Result<Document, String>> {
-    side_by_side(records, |record| match Document::read(&*world.store, &record.name) {
-        Ok(document) => Ok(document.unwrap_or_default()),
-        Err(e) => Err(e.to_string()),
+    side_by_side(records, |record| match caught(|| Document::read(&*world.store, &record.name)) {
+        Ok(Ok(document)) => Ok(document.unwrap_or_default()),
+        Ok(Err(e)) => Err(e.to_string()),
+        Err(panicked) => Err(panicked.to_string()),
     })
 }
 
@@ -146,8 +148,8 @@ fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) ->
     let work = &work;
     thread::scope(|scope| {
         let workers: Vec<_> =
-            items.chunks(share).map(|part| scope.spawn(move || part.iter().map(work).collect::<Vec<_>>())).collect();
-        workers.into_iter().flat_map(|w| w.join().expect("reading does not panic")).collect()
+            items.chunks(share).map(|part| scope.spawn(move || caught(|| part.iter().map(work).collect()))).collect();
+        workers.into_iter().flat_map(|w| joined::<Vec<_>>(w.join())).collect()
     })
 }
 
@@ -159,7 +161,9 @@ async fn one(world: &World, machine: Listed, look: &Look) -> Row {
     let start = Instant::now();
     let mut row = Row::of(&record, &document);
     let mut seen = Row::default();
-    let asked = tokio::time::timeout(look.timeout, ask(world, record, &document, look, &mut seen)).await;
+    let asking =
+        async { caught_async(ask(world, record, &document, look, &mut seen)).await.map_err(CliError::Panicked)? };
+    let asked = tokio::time::timeout(look.timeout, asking).await;
     if let Ok(result) = asked {
         row.swarm = if master == row.name { format!("{master} (master)") } else { master };
         (row.state, row.active, row.url) = (seen.state, seen.active, seen.url);

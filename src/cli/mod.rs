@@ -57,11 +57,13 @@ mod rm_hooks;
 mod row;
 mod scp;
 mod shell;
+mod signals;
 mod snapshot;
 mod ssh;
 mod ssh_config;
 mod status;
 mod story;
+mod suggest;
 mod table;
 mod tell;
 mod tls_flags;
@@ -72,7 +74,7 @@ mod version;
 mod words;
 mod world;
 
-use crate::world::World;
+use crate::{panicked, world::World};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use std::{
     ffi::OsString,
@@ -184,7 +186,9 @@ const COMMANDS: &[Entry] = &[
 struct Cx {
     /// Base name of the program, as `machine` or `docker-machine`.
     program: String,
-    /// All words of the command line, the program first.
+    /// The command, as `apply`: what others are told of us. Its words may hold secrets.
+    command: &'static str,
+    /// All words of the command line, the program first. Only for this terminal: they are never kept or passed on.
     words: Vec<String>,
     /// Whether to tell what is asked of hosts and engines.
     debug: bool,
@@ -222,8 +226,18 @@ impl Cx {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(CliError::Runtime)
     }
 
-    /// Waits for something outside.
+    /// Waits for something outside. A signal that would end a command which only looks cuts off one that changes
+    /// something: what it has started here ends with it, its locks are given back.
     fn block_on<T>(&self, work: impl Future<Output = T>) -> Result<T, CliError> {
+        if claim::locks(self.command) {
+            self.block_on_hearing(signals::unless_ended(work))?
+        } else {
+            self.block_on_hearing(work)
+        }
+    }
+
+    /// As [`block_on`](Self::block_on), for work that hears signals itself.
+    fn block_on_hearing<T>(&self, work: impl Future<Output = T>) -> Result<T, CliError> {
         let runtime = self.runtime()?;
         let result = runtime.block_on(work);
         // A name that is still being looked up must not hold the program up.
@@ -243,26 +257,34 @@ fn drop_in(program: &str) -> bool {
 
 /// The whole program: from the words of the command line to an exit code.
 pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
+    descriptors::keep();
+    signals::note();
+    panicked::tell_briefly();
     let words: Vec<String> = words.map(|word| word.to_string_lossy().into_owned()).collect();
     let program = program(words.first().map_or("machine", String::as_str));
     let mut out = Out::new();
     if let Some(answer) = plugin::metadata(&program, &words) {
-        return out.line(&answer).map_or(Exit::Error, |()| Exit::Done).into();
+        return out.line(&answer).map_or(Exit::Error, |()| Exit::Done).code().into();
     }
     let (program, words) = match plugin::words(&program, &words) {
         Some(words) => (plugin::PROGRAM.to_owned(), words),
         None => (program, words),
     };
-    let result = dispatch(&program, &words, &mut out).and_then(|exit| out.flush().map(|()| exit));
-    match result {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            // Best effort: where the words of an error cannot go, its code still does.
-            let _ = out.flush();
-            error.print(drop_in(&program));
-            Exit::of(&error).into()
-        }
-    }
+    let result = match panicked::caught(|| dispatch(&program, &words, &mut out)) {
+        Ok(result) => result,
+        Err(panicked) => Err(CliError::Panicked(panicked)),
+    };
+    // Best effort: where the words of an error cannot go, its code still does.
+    let told = |error: CliError| {
+        error.print(drop_in(&program));
+        Exit::of(&error)
+    };
+    let exit = match (result, out.end()) {
+        (Ok(Exit::Done), Err(error)) | (Err(error), _) => told(error),
+        // What did not end well says so by its code, whoever read of it.
+        (Ok(exit), _) => exit,
+    };
+    if drop_in(&program) { exit.code_as_docker_machine() } else { exit.code() }.into()
 }
 
 /// Base name of the program, without `.exe`.
@@ -279,11 +301,16 @@ fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliE
             out.text(&error.render().ansi().to_string())?;
             return Ok(Exit::Done);
         }
-        Err(error) => return Err(error::usage(error, program, words)),
+        Err(error) => return Err(help::usage(error, program, words)),
     };
+    let entry = matches.subcommand().map(|(name, matches)| {
+        let entry = COMMANDS.iter().find(|entry| entry.name == name);
+        (entry.expect("clap knows only commands of the table"), matches)
+    });
     let storage = matches.get_one::<String>("storage-path").filter(|path| !path.is_empty()).map(PathBuf::from);
     let cx = Cx {
         program: program.to_owned(),
+        command: entry.map_or(help::Help::NAME, |(entry, _)| entry.name),
         words: words.to_vec(),
         debug: debug::wanted(matches.get_flag("debug"))?,
         storage: plain(&storage.map_or_else(default_storage, Ok)?),
@@ -291,11 +318,14 @@ fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliE
         native_ssh: native_ssh(&matches),
         lock_timeout: claim::timeout(&matches)?,
     };
-    let Some((name, matches)) = matches.subcommand() else {
+    if claim::locks(cx.command) {
+        // What is begun is brought to its end, whether anybody reads of it or not.
+        out.go_on();
+    }
+    let Some((entry, matches)) = entry else {
         out.text(&root.clone().render_help().ansi().to_string())?;
         return Ok(Exit::Done);
     };
-    let entry = COMMANDS.iter().find(|entry| entry.name == name).expect("clap knows only commands of the table");
     (entry.run)(matches, &cx, out)
 }
 

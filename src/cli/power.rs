@@ -3,11 +3,14 @@
 use super::{
     CliError, Cx, Exit, Group, Out, Run, claim,
     machine::{self, Machine},
-    names,
+    names, signals,
 };
-use crate::{driver::PowerAction, record::Power};
+use crate::{apply::Interrupt, driver::PowerAction, panicked::caught_async, record::Power};
 use std::{future::Future, time::Duration};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::{
+    sync::mpsc::{UnboundedSender, unbounded_channel},
+    task::JoinSet,
+};
 
 /// How long a machine that starts has to answer over SSH, and how long its engine has.
 const SSH_PATIENCE: Duration = Duration::from_mins(3);
@@ -54,8 +57,12 @@ power_command! {
     Restart, "restart", restart
 }
 
-/// Where lines for the person go while several machines are worked on.
-pub(super) type Lines = UnboundedSender<String>;
+/// Where lines for the person go while several machines are worked on, and what tells all of them to end.
+#[derive(Clone)]
+pub(super) struct Lines {
+    to: UnboundedSender<String>,
+    pub(super) interrupt: Interrupt,
+}
 
 /// What nobody else may work on meanwhile.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -89,24 +96,15 @@ where
     // What was read before the locks were taken may be old.
     let machines = Machine::load_all(&world, &names)?;
     let (mut errors, mut addresses) = (Vec::new(), false);
-    cx.block_on(async {
-        let (lines, mut told) = unbounded_channel();
-        let tasks: Vec<_> = machines.into_iter().map(|machine| tokio::spawn(work(machine, lines.clone()))).collect();
-        drop(lines);
-        let mut written = Ok(());
-        while let Some(line) = told.recv().await {
-            // A reader that has gone does not stop what was begun.
-            written = written.and_then(|()| out.line(&line));
+    let interrupt = Interrupt::default();
+    let ends = cx.block_on_hearing(all(machines, hold, &interrupt, out, work))?;
+    for end in ends {
+        match end {
+            Ok(Changed::Addresses) => addresses = true,
+            Ok(Changed::Nothing) => {}
+            Err(e) => errors.push(e),
         }
-        for task in tasks {
-            match task.await.expect("a task that panics is a mistake in this program") {
-                Ok(Changed::Addresses) => addresses = true,
-                Ok(Changed::Nothing) => {}
-                Err(e) => errors.push(e),
-            }
-        }
-        written
-    })??;
+    }
     crate::context::sync_if_used(&world);
     CliError::all(errors)?;
     if addresses {
@@ -116,6 +114,54 @@ where
         ))?;
     }
     Ok(Exit::Done)
+}
+
+/// How it ended for each machine. A signal cuts off what has no steps that could be ended one by one.
+async fn all<F>(
+    machines: Vec<Machine>,
+    hold: Hold,
+    interrupt: &Interrupt,
+    out: &mut Out,
+    work: impl Fn(Machine, Lines) -> F,
+) -> Vec<Result<Changed, CliError>>
+where
+    F: Future<Output = Result<Changed, CliError>> + Send + 'static,
+{
+    let listening = signals::listen(interrupt);
+    let (to, mut told) = unbounded_channel();
+    let lines = Lines { to, interrupt: interrupt.clone() };
+    let (mut tasks, total) = (JoinSet::new(), machines.len());
+    for (place, machine) in machines.into_iter().enumerate() {
+        // A mistake on one machine concerns no other.
+        let work = caught_async(work(machine, lines.clone()));
+        tasks.spawn(async move { (place, work.await) });
+    }
+    drop(lines);
+    // Twice is heard by the steps themselves, which note what was cut off.
+    let patience = if hold == Hold::All { 3 } else { 1 };
+    let mut cut = false;
+    loop {
+        tokio::select! {
+            line = told.recv() => match line {
+                // A reader that has gone does not stop what was begun.
+                Some(line) => drop(out.line(&line)),
+                None => break,
+            },
+            () = interrupt.asked_times(patience), if !cut => {
+                cut = true;
+                tasks.abort_all();
+            }
+        }
+    }
+    let mut ends: Vec<Option<Result<Changed, CliError>>> = std::iter::repeat_with(|| None).take(total).collect();
+    while let Some(joined) = tasks.join_next().await {
+        if let Ok((place, end)) = joined {
+            ends[place] = Some(end.unwrap_or_else(|panicked| Err(CliError::Panicked(panicked))));
+        }
+    }
+    drop(listening);
+    let ended = || Err(CliError::Ended(interrupt.by().unwrap_or("a signal")));
+    ends.into_iter().map(|end| end.unwrap_or_else(ended)).collect()
 }
 
 /// What a person must know afterwards.
@@ -171,7 +217,7 @@ async fn restart(mut machine: Machine, lines: Lines) -> Result<Changed, CliError
 
 pub(super) fn say(lines: &Lines, line: String) {
     // The receiver lives until all senders are gone.
-    let _ = lines.send(line);
+    let _ = lines.to.send(line);
 }
 
 /// Lines of a driver, as docker-machine shows them.

@@ -32,7 +32,10 @@ fn ask(cx: &Cx, out: &mut Out, question: &str, what: &str) -> Result<String, Cli
         return Err(CliError::Unconfirmed { what: what.to_owned() });
     }
     out.text(question)?;
-    out.flush()?;
+    // Who did not see the question has not answered it.
+    if !out.is_seen()? {
+        return Err(CliError::Unconfirmed { what: what.to_owned() });
+    }
     let mut line = String::new();
     // What cannot be read is no yes.
     let _ = stdin.lock().read_line(&mut line);

@@ -9,7 +9,6 @@ use super::{
     story,
 };
 use crate::{
-    apply::Interrupt,
     engine::{EngineSpec, Variable},
     fleet::{HostSpec, sets_up_engine},
     observe::observe,
@@ -57,7 +56,7 @@ async fn provision(machine: Machine, lines: Lines) -> Result<Changed, CliError> 
         say(&lines, format!("({name}) nothing to do: it is as recorded"));
         return Ok(Changed::Nothing);
     }
-    story::carry_out(&world, Provision::NAME, &name, &plan, &Interrupt::default(), &|line| say(&lines, line)).await?;
+    story::carry_out(&world, Provision::NAME, &name, &plan, &lines.interrupt, &|line| say(&lines, line)).await?;
     Ok(Changed::Nothing)
 }
 

@@ -6,12 +6,16 @@ use crate::{
     apply::{self, StepError},
     engine::Api,
     name::MachineName,
+    panicked::caught_async,
     record::{Power, auth::AuthFiles},
     store::{auth, authority, copies},
     world::World,
 };
 use std::collections::{BTreeMap, BTreeSet};
-use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
+use tokio::{
+    sync::mpsc::{UnboundedSender, unbounded_channel},
+    task::JoinSet,
+};
 
 /// Give the engines of machines new certificates; their containers go on running
 #[derive(clap::Args)]
@@ -85,24 +89,24 @@ fn renew_client(world: &World, files: &AuthFiles, out: &mut Out) -> Result<(), C
 /// All machines at once. The failure of one stops no other.
 async fn renew_all(cx: &Cx, world: &World, machines: Vec<Machine>, out: &mut Out) -> Result<Vec<CliError>, CliError> {
     let (lines, mut told) = unbounded_channel();
-    let tasks: Vec<_> = machines
-        .into_iter()
-        .map(|machine| {
-            let (world, lines, program) = (world.clone(), lines.clone(), cx.program.clone());
-            tokio::spawn(async move { renew(&world, &machine, &program, &lines).await })
-        })
-        .collect();
+    // Dropped, it ends all of them.
+    let mut tasks = JoinSet::new();
+    for (place, machine) in machines.into_iter().enumerate() {
+        let (world, lines, program) = (world.clone(), lines.clone(), cx.program.clone());
+        let work = async move { renew(&world, &machine, &program, &lines).await };
+        tasks.spawn(async move { (place, caught_async(work).await) });
+    }
     drop(lines);
-    let mut written = Ok(());
     while let Some(line) = told.recv().await {
         // A reader that has gone does not stop what was begun.
-        written = written.and_then(|()| out.line(&line));
+        out.line(&line)?;
     }
-    let mut errors = Vec::new();
-    for task in tasks {
-        errors.extend(task.await.expect("a task that panics is a mistake in this program").err());
-    }
-    written.map(|()| errors)
+    let mut ends = tasks.join_all().await;
+    ends.sort_by_key(|(place, _)| *place);
+    Ok(ends
+        .into_iter()
+        .filter_map(|(_, end)| end.unwrap_or_else(|panicked| Err(CliError::Panicked(panicked))).err())
+        .collect())
 }
 
 async fn renew(

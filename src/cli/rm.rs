@@ -8,8 +8,9 @@ use crate::{
     history::{self, Deed, Origin},
     hook::Point,
     name::MachineName,
+    panicked::caught,
     record::{Part, Tombstone},
-    store::{Holder, StoreError},
+    store::StoreError,
     world::World,
 };
 use std::{collections::BTreeMap, io, sync::Arc};
@@ -64,8 +65,14 @@ impl Run for Rm {
         }
         let mut errors = Vec::new();
         for name in &self.names {
-            match self.rm(cx, &world, name) {
+            let removed = caught(|| self.rm(cx, &world, name)).unwrap_or_else(|e| Err(CliError::Panicked(e)));
+            match removed {
                 Ok(removed) => told(cx, out, name, &removed)?,
+                // Who ends the command means all of it.
+                Err(e @ CliError::Ended(_)) => {
+                    errors.push(e);
+                    break;
+                }
                 // Not even force takes what is protected or in other hands; all else it takes as it comes.
                 Err(e) if matches!(Exit::of(&e), Exit::Refused | Exit::Locked) => errors.push(e),
                 Err(e) if self.force => {
@@ -197,7 +204,9 @@ impl Rm {
                 continue;
             };
             for (id, stone) in stones {
-                match self.bury_one(cx, world, &id, stone) {
+                let buried =
+                    caught(|| self.bury_one(cx, world, &id, stone)).unwrap_or_else(|e| Err(CliError::Panicked(e)));
+                match buried {
                     Ok(line) => out.line(&line)?,
                     Err(e) => errors.push(e),
                 }
@@ -215,10 +224,8 @@ impl Rm {
             }
             Err(why) => return Err(CliError::said(format!("a tombstone cannot be read: {why}"))),
         };
-        let fleet = stone.fleet.as_ref();
-        let _lock =
-            fleet.map(|fleet| world.store.lock(fleet, &holder(cx, world))).transpose().map_err(CliError::Store)?;
         let name = &stone.machine;
+        let _lock = stone.fleet.as_ref().map(|fleet| claim::of_fleet(cx, world, fleet, [name])).transpose()?;
         match cx.block_on(retry_removal(world, &stone, &|_| ()))? {
             Ok(Buried::Gone) => Ok(format!("Confirmed that the earlier {name} is gone")),
             Ok(Buried::Claimed) => Ok(format!("The earlier {name} is recorded again; its tombstone is gone")),
@@ -248,26 +255,19 @@ fn noted(
     let open = history::begin(world, &Origin::of(Rm::NAME), fleet, vec![Deed::rm(name, part)]);
     let open = open.map_err(CliError::Store)?;
     let removed = work();
-    let (result, end, failure) = match &removed {
-        Ok(Removed::Now) => (history::Result::Done, "removed", None),
-        Ok(Removed::Already) => (history::Result::Done, "already gone", None),
-        Ok(Removed::Unconfirmed(stone)) => (history::Result::Partial, "not confirmed", Some(stone.why.clone())),
-        Err(e) => (history::Result::Failed, "failed", Some(e.to_string())),
+    let done = history::How::from(history::Result::Done);
+    let (how, end, failure) = match &removed {
+        Ok(Removed::Now) => (done, "removed", None),
+        Ok(Removed::Already) => (done, "already gone", None),
+        Ok(Removed::Unconfirmed(stone)) => (history::Result::Partial.into(), "not confirmed", Some(stone.why.clone())),
+        Err(CliError::Ended(by)) => {
+            (history::How { result: history::Result::Failed, cancelled: Some(by) }, "interrupted", None)
+        }
+        Err(e) => (history::Result::Failed.into(), "failed", Some(e.brief())),
     };
     let failures = failure.map(|why| (format!("{name}/{part}"), why)).into_iter().collect();
-    if let Err(e) = open.end(world, result, BTreeMap::from([(name.clone(), end.to_owned())]), failures) {
+    if let Err(e) = open.end(world, how, BTreeMap::from([(name.clone(), end.to_owned())]), failures) {
         story::not_noted(&e);
     }
     removed
-}
-
-/// Who we are, for those who find the fleet locked.
-pub(super) fn holder(cx: &Cx, world: &World) -> Holder {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    Holder {
-        who: format!("{}@{host}", cx.var("USER").unwrap_or_else(|| "unknown".to_owned())),
-        pid: std::process::id(),
-        command: cx.words.join(" "),
-        since: world.clock.now(),
-    }
 }

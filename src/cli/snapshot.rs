@@ -1,6 +1,6 @@
 //! `snapshot`: a machine as it was, kept beside it.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, claim, machine::Machine, names, table};
+use super::{CliError, Cx, Exit, Group, Out, Run, claim, machine::Machine, names, suggest, table};
 use crate::{
     clock::{Clock as _, SystemClock},
     driver::{Snapshot as Kept, SnapshotAction},
@@ -36,7 +36,9 @@ impl Run for Snapshot {
             ["restore", machine, name] => (*machine, SnapshotAction::Restore(legal(name)?)),
             ["rm", machine, name] => (*machine, SnapshotAction::Rm(legal(name)?)),
             _ => {
-                let help = format!("as in:\n  {0} snapshot ls web-1\n  {0} snapshot create web-1 before", cx.program);
+                let told = suggest::told(Self::NAME, self.words.first(), &["ls", "create", "restore", "rm"]);
+                let help =
+                    format!("{told}as in:\n  {0} snapshot ls web-1\n  {0} snapshot create web-1 before", cx.program);
                 let what = "`snapshot` takes ls, create, restore or rm, then a machine, then a snapshot".to_owned();
                 return Err(CliError::Said { what, help: Some(help) });
             }

@@ -50,7 +50,7 @@ pub(super) async fn carry_out(
         }
     };
     let (outcome, ()) = tokio::join!(work, telling);
-    if let Err(e) = open.end_of(world, plan, &outcome) {
+    if let Err(e) = open.end_of(world, plan, &outcome, interrupt.by()) {
         not_noted(&e);
     }
     for end in outcome.values() {

@@ -7,7 +7,7 @@ use super::{
     provision::desired,
     story,
 };
-use crate::{apply::Interrupt, driver::PowerAction, plan::Plan, record::Power};
+use crate::{driver::PowerAction, plan::Plan, record::Power};
 
 /// Upgrade engines to the newest version there is
 #[derive(clap::Args)]
@@ -55,7 +55,7 @@ async fn upgrade(mut machine: Machine, lines: Lines) -> Result<Changed, CliError
     let before = machine.record.engine.as_ref().map(|engine| engine.version.clone()).unwrap_or_default();
     say(&lines, "Upgrading docker...".to_owned());
     let plan = Plan::upgrade(&machine.record, engine);
-    story::carry_out(&world, Upgrade::NAME, &name, &plan, &Interrupt::default(), &|line| say(&lines, line)).await?;
+    story::carry_out(&world, Upgrade::NAME, &name, &plan, &lines.interrupt, &|line| say(&lines, line)).await?;
     let record = world.store.get(&name).map_err(CliError::Store)?;
     let after = record.engine.map(|engine| engine.version).unwrap_or_default();
     say(

@@ -8,12 +8,11 @@ use super::{
     places::Places,
     problem::{Code, Problem, Problems},
 };
+use crate::panicked::{caught, joined};
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Span, Tag};
 use std::{
     collections::{HashMap, HashSet},
-    mem,
     sync::mpsc::{SyncSender, sync_channel},
-    thread,
 };
 
 /// A fleet file is six deep; daemon.json a few more.
@@ -37,11 +36,13 @@ pub(super) fn parse(file: u16, text: &str, problems: &mut Problems) -> Option<No
     if text.len() < LARGE {
         return build(file, text, offset, parser, problems);
     }
-    // Half of the work is the parser's.
-    thread::scope(|scope| {
+    // Half of the work is the parser's; half a file must not pass for a whole one.
+    std::thread::scope(|scope| {
         let (send, received) = sync_channel(8);
-        scope.spawn(move || pass_on(parser, &send));
-        build(file, text, offset, received.into_iter().flatten(), problems)
+        let reading = scope.spawn(move || caught(|| pass_on(parser, &send)));
+        let built = build(file, text, offset, received.into_iter().flatten(), problems);
+        joined(reading.join());
+        built
     })
 }
 
@@ -54,7 +55,7 @@ fn pass_on<'a>(parser: impl Iterator<Item = Found<'a>>, to: &SyncSender<Vec<Foun
         if failed {
             break;
         }
-        if batch.len() == BATCH && to.send(mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_err() {
+        if batch.len() == BATCH && to.send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH))).is_err() {
             return;
         }
     }

@@ -18,6 +18,7 @@ use crate::{
     engine::EngineSpec,
     hook::Hooks,
     name::{FleetName, MachineName, NameError},
+    panicked::{caught, joined},
     record::OptionValues,
     transport::limited::Timeouts,
 };
@@ -314,11 +315,12 @@ fn read_hosts(
     };
     std::thread::scope(|scope| {
         let part = &part;
-        let running: Vec<_> = whole.chunks(OF_A_THREAD).map(|entries| scope.spawn(move || part(entries))).collect();
+        let running: Vec<_> =
+            whole.chunks(OF_A_THREAD).map(|entries| scope.spawn(move || caught(|| part(entries)))).collect();
         let mut all = Vec::with_capacity(whole.len());
         // In file order, whoever ends first.
         for thread in running {
-            let (hosts, found) = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let (hosts, found) = joined(thread.join());
             all.extend(hosts);
             problems.append(found);
         }

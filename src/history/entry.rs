@@ -81,6 +81,9 @@ pub struct Ended {
     /// How it ended for each machine it was about: `converged`, `removed`, `failed`, `skipped`, `not started`, …
     #[schemars(with = "BTreeMap<String, String>")]
     pub hosts: BTreeMap<MachineName, String>,
+    /// The signal that ended it before all was done, as `SIGHUP`; null when none did.
+    #[serde(default)]
+    pub cancelled: Option<String>,
     /// Why steps failed, by `MACHINE/PART`.
     #[serde(default)]
     pub failures: BTreeMap<String, String>,

@@ -9,6 +9,7 @@ mod read;
 
 use crate::{
     apply::{End, Outcome},
+    engine::env::without_passwords,
     name::{FleetName, MachineName},
     plan::{Action, Plan, Reason, StepId},
     record::Part,
@@ -55,6 +56,21 @@ impl Origin {
     }
 }
 
+/// How a run ended.
+#[derive(Clone, Copy, Debug)]
+pub struct How {
+    /// What it amounts to.
+    pub result: Result,
+    /// The signal that ended it before all was done.
+    pub cancelled: Option<&'static str>,
+}
+
+impl From<Result> for How {
+    fn from(result: Result) -> Self {
+        Self { result, cancelled: None }
+    }
+}
+
 /// A run whose end has yet to be written.
 #[must_use = "a run without an end looks killed"]
 #[derive(Debug)]
@@ -97,20 +113,28 @@ impl Open {
     pub fn end(
         self,
         world: &World,
-        result: Result,
+        how: How,
         hosts: BTreeMap<MachineName, String>,
         failures: BTreeMap<String, String>,
     ) -> std::result::Result<(), StoreError> {
         let failures = failures.into_iter().map(|(what, why)| (what, first_line(&why))).collect();
-        let ended = Ended { run: self.run, at: world.clock.now(), result, hosts, failures };
+        let How { result, cancelled } = how;
+        let cancelled = cancelled.map(str::to_owned);
+        let ended = Ended { run: self.run, at: world.clock.now(), result, cancelled, hosts, failures };
         world.store.append_history(&Entry::End(ended).line())
     }
 
-    /// As [`Self::end`], for a run that carried out a plan.
+    /// As [`Self::end`], for a run that carried out a plan; `signal` told it to end.
     ///
     /// # Errors
     /// As for [`Self::end`].
-    pub fn end_of(self, world: &World, plan: &Plan, outcome: &Outcome) -> std::result::Result<(), StoreError> {
+    pub fn end_of(
+        self,
+        world: &World,
+        plan: &Plan,
+        outcome: &Outcome,
+        signal: Option<&'static str>,
+    ) -> std::result::Result<(), StoreError> {
         let result = match summary::verdict(plan, outcome) {
             summary::Verdict::Complete => Result::Done,
             summary::Verdict::Partial => Result::Partial,
@@ -119,10 +143,12 @@ impl Open {
         let changed: Vec<&MachineName> = plan.changes().map(|(id, _)| &id.machine).collect();
         let ends = summary::hosts(plan, outcome).into_iter().filter(|(name, _)| changed.binary_search(name).is_ok());
         let failures = outcome.iter().filter_map(|(id, end)| match end {
-            End::Failed(error) => Some((id.to_string(), error.to_string())),
+            End::Failed(error) => Some((id.to_string(), error.brief())),
             End::Done | End::Skipped(_) | End::NotStarted | End::CutOff => None,
         });
-        self.end(world, result, ends.map(|(name, end)| (name.clone(), end.to_string())).collect(), failures.collect())
+        let cut = outcome.values().any(|end| matches!(end, End::NotStarted | End::CutOff));
+        let how = How { result, cancelled: signal.filter(|_| cut) };
+        self.end(world, how, ends.map(|(name, end)| (name.clone(), end.to_string())).collect(), failures.collect())
     }
 }
 
@@ -134,7 +160,7 @@ impl Deed {
             machine: id.machine.clone(),
             part: id.part,
             action,
-            reasons: reasons.iter().map(ToString::to_string).collect(),
+            reasons: reasons.iter().map(told).collect(),
         };
         plan.changes().map(|(id, step)| deed(id, step.action, &step.reasons)).collect()
     }
@@ -168,5 +194,22 @@ fn name_of_run() -> String {
 
 /// The first line of a failure, and not without end: what hosts printed follows on further lines.
 fn first_line(why: &str) -> String {
-    why.lines().next().unwrap_or_default().chars().take(FAILURE).collect()
+    without_passwords(why.lines().next().unwrap_or_default()).chars().take(FAILURE).collect()
+}
+
+/// A reason without what may be secret: of a variable of the engine only that it changed.
+fn told(reason: &Reason) -> String {
+    match reason {
+        Reason::Changed(d) | Reason::Drifted(d) | Reason::NeedsReplacement(d) if d.what.starts_with("env.") => {
+            format!("{}: changed", d.what)
+        }
+        Reason::Unconfirmed { .. }
+        | Reason::NotReached(_)
+        | Reason::NotCompared(_)
+        | Reason::Blocked(_)
+        | Reason::Changed(_)
+        | Reason::Drifted(_)
+        | Reason::NeedsReplacement(_) => without_passwords(&reason.to_string()),
+        other => other.to_string(),
+    }
 }

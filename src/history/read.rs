@@ -1,10 +1,14 @@
 //! Reading the history back, from its end: what is asked for is mostly what happened last.
 
 use super::{Begun, Ended, Entry};
-use crate::{clock::Timestamp, name::MachineName};
+use crate::{
+    clock::Timestamp,
+    name::MachineName,
+    store::{Store, StoreError},
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::ControlFlow, result::Result};
 
 /// Version of the JSON form; grows when a field changes its meaning or goes.
 pub const VERSION: u32 = 1;
@@ -60,27 +64,58 @@ impl Pick {
 }
 
 impl History {
-    /// Reads the runs that are asked for, and no more lines than it takes to find them.
+    /// Reads the runs that are asked for, and no more of a store than it takes to find them.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn of(store: &dyn Store, pick: &Pick) -> Result<Self, StoreError> {
+        let mut reading = Reading::new(pick);
+        store.history(&mut |line| reading.line(line))?;
+        Ok(reading.history)
+    }
+
+    /// Reads the runs that are asked for from a text, from its end.
     #[must_use]
     pub fn read(bytes: &[u8], pick: &Pick) -> Self {
-        let mut history = Self { version: VERSION, ..Self::default() };
-        let mut ends: BTreeMap<String, Ended> = BTreeMap::new();
-        for line in bytes.rsplit(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            if pick.limit.is_some_and(|limit| history.runs.len() >= limit) {
-                break;
-            }
-            match serde_json::from_slice(line) {
-                Ok(Entry::End(ended)) => drop(ends.insert(ended.run.clone(), ended)),
-                Ok(Entry::Begin(begun)) => {
-                    let ended = ends.remove(&begun.run);
-                    if pick.takes(&begun) {
-                        history.runs.push(Run::new(begun, ended));
-                    }
-                }
-                Err(_) => history.unreadable += 1,
-            }
+        let mut reading = Reading::new(pick);
+        let _ = bytes.rsplit(|byte| *byte == b'\n').try_for_each(|line| reading.line(line));
+        reading.history
+    }
+}
+
+/// A history while it is read, the newest line first.
+struct Reading<'a> {
+    pick: &'a Pick,
+    history: History,
+    ends: BTreeMap<String, Ended>,
+}
+
+impl<'a> Reading<'a> {
+    fn new(pick: &'a Pick) -> Self {
+        let history = History { version: VERSION, ..History::default() };
+        Self { pick, history, ends: BTreeMap::new() }
+    }
+
+    fn has_enough(&self) -> bool {
+        self.pick.limit.is_some_and(|limit| self.history.runs.len() >= limit)
+    }
+
+    fn line(&mut self, line: &[u8]) -> ControlFlow<()> {
+        if self.has_enough() {
+            return ControlFlow::Break(());
         }
-        history
+        match serde_json::from_slice(line) {
+            _ if line.is_empty() => {}
+            Ok(Entry::End(ended)) => drop(self.ends.insert(ended.run.clone(), ended)),
+            Ok(Entry::Begin(begun)) => {
+                let ended = self.ends.remove(&begun.run);
+                if self.pick.takes(&begun) {
+                    self.history.runs.push(Run::new(begun, ended));
+                }
+            }
+            Err(_) => self.history.unreadable += 1,
+        }
+        if self.has_enough() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 }
 
@@ -128,7 +163,14 @@ mod tests {
 
     fn ended(run: &str, at: i64) -> Entry {
         let (hosts, failures) = (BTreeMap::new(), BTreeMap::new());
-        Entry::End(Ended { run: run.to_owned(), at: Timestamp(at), result: Result::Done, hosts, failures })
+        Entry::End(Ended {
+            run: run.to_owned(),
+            at: Timestamp(at),
+            result: Result::Done,
+            cancelled: None,
+            hosts,
+            failures,
+        })
     }
 
     fn text(entries: &[Entry]) -> String {

@@ -33,6 +33,7 @@ use crate::{
     graph::Graph,
     hook::{Hook, HookId, Hooks},
     name::{FleetName, MachineName},
+    panicked::{caught, joined},
     provisioner::{Difference, Provisioners},
     record::{Instance, Known, MachineRecord, OptionValues, Part, Pending, Snapshot, Tombstone},
 };
@@ -373,10 +374,11 @@ fn of_hosts(fleet: &Fleet, snapshot: &Snapshot, inputs: &Inputs<'_>) -> (Vec<(Ma
     }
     std::thread::scope(|scope| {
         let part = &part;
-        let running: Vec<_> = hosts.chunks(OF_A_THREAD).map(|hosts| scope.spawn(move || part(hosts))).collect();
+        let running: Vec<_> =
+            hosts.chunks(OF_A_THREAD).map(|hosts| scope.spawn(move || caught(|| part(hosts)))).collect();
         let mut all = (Vec::with_capacity(hosts.len()), diff::Found::with_capacity(hosts.len() * 3));
         for thread in running {
-            let (plans, steps) = thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            let (plans, steps) = joined(thread.join());
             all.0.extend(plans);
             all.1.extend(steps);
         }

@@ -6,6 +6,7 @@
 //! both read the same.
 
 use super::text::CodecError;
+use crate::panicked::{caught, joined};
 use ::kdl::{KdlDocument, KdlNode, KdlValue};
 use serde_json::{Map, Number, Value};
 use std::borrow::Cow;
@@ -58,10 +59,9 @@ fn parse_any(text: &str) -> Result<Vec<Node<'_>>, CodecError> {
         return Err(CodecError::at(text, at, format!("no record has more than {BLOCKS} blocks")));
     }
     std::thread::scope(|scope| {
-        let reader = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || read(text));
+        let reader = std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, || caught(|| read(text)));
         match reader.map(std::thread::ScopedJoinHandle::join) {
-            Ok(Ok(read)) => read,
-            Ok(Err(panic)) => std::panic::resume_unwind(panic),
+            Ok(read) => joined(read),
             Err(e) => Err(CodecError::at(text, 0, format!("no thread to read it with: {e}"))),
         }
     })

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::fault;
 use rustix::{
-    fs::{Timespec, Timestamps, UTIME_NOW, UTIME_OMIT},
+    fs::{OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT},
     time::ClockId,
 };
 use std::{
@@ -50,20 +50,26 @@ impl Alive {
     }
 
     /// Opens the file of a holder, if it is there, and looks whether the holder is.
-    pub(super) fn find(path: &Path, held: &Held) -> Result<(Option<Self>, Process), StoreError> {
-        let file = match File::open(path) {
+    pub(super) fn find(path: &Path, held: &Held) -> io::Result<(Option<Self>, Process)> {
+        fault::point("look.alive", path)?;
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+        let file = match OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path) {
             // Whoever gives a lock back, or breaks it, removes it; and nobody else.
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((None, Process::Gone)),
-            other => other.map_err(failed("open", path))?,
+            other => other?,
         };
+        let about = file.metadata()?;
+        if !about.is_file() {
+            return Err(io::Error::other("it is no file"));
+        }
         let alive = Self(file);
-        if alive.place(path)? != held.place {
+        if place(about.dev()) != held.place {
             return Ok((Some(alive), Process::Elsewhere));
         }
         match alive.0.try_lock_shared() {
             Ok(()) => Ok((Some(alive), Process::Gone)),
             Err(TryLockError::WouldBlock) => Ok((Some(alive), Process::There)),
-            Err(TryLockError::Error(e)) => Err(failed("lock", path)(e)),
+            Err(TryLockError::Error(e)) => Err(e),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What a directory keeps beside machines, where docker-machine does not look: tombstones and the history.
+//! What a directory keeps beside machines, where docker-machine does not look: tombstones.
 
 use super::{
     Mode, StoreError, config,
@@ -21,8 +21,6 @@ pub(super) struct Aside<'a> {
 const TOMBSTONES: &str = "tombstones";
 /// How their names end.
 const ENDING: &str = ".json";
-/// File of the history, a JSON object a line.
-const HISTORY: &str = "history.jsonl";
 
 impl Aside<'_> {
     pub(super) fn tombstone_dir(&self) -> Result<PathBuf, StoreError> {
@@ -65,14 +63,5 @@ impl Aside<'_> {
 
     pub(super) fn remove_tombstone(&self, id: &str) -> Result<(), StoreError> {
         self.files.remove_file(&self.root.join(TOMBSTONES).join(format!("{id}{ENDING}")))
-    }
-
-    pub(super) fn append_history(&self, line: &str) -> Result<(), StoreError> {
-        self.files.make_dir(self.root)?;
-        self.files.append_line(&self.root.join(HISTORY), line)
-    }
-
-    pub(super) fn history(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        Files::read(&self.root.join(HISTORY))
     }
 }

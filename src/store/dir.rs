@@ -8,14 +8,16 @@
 //! What is wrong with one machine never concerns another (pain 9).
 
 use super::{
-    Area, Holder, Lock, Mode, NewFile, Seen, Store, StoreError, Subject, alive,
+    Area, Holder, Lock, Mode, NewFile, Seen, Sight, Store, StoreError, Subject, alive,
     aside::Aside,
     config,
     file::{Files, Staged, failed, hidden},
+    journal::Journal,
     lock::{self, Locks},
 };
 use crate::{
     name::{FleetName, MachineName},
+    panicked::caught,
     record::{Known, MachineRecord, Snapshot, Tombstone, codec::Unknown, docker_machine::Place},
 };
 use std::{
@@ -24,6 +26,7 @@ use std::{
     fmt::Write as _,
     fs::{self, File},
     io,
+    ops::ControlFlow,
     path::{Component, Path, PathBuf},
     thread,
 };
@@ -163,7 +166,8 @@ impl Store for DirStore {
         let read = |names: &[String]| -> Vec<(String, Result<MachineRecord, String>)> {
             let load = |name: &String| {
                 let valid = MachineName::new(name.as_str()).map_err(|e| e.to_string())?;
-                self.load(&valid).map_err(|e| e.to_string())
+                // A mistake of ours in one record is none in all others.
+                caught(|| self.load(&valid)).map_err(|panicked| panicked.to_string())?.map_err(|e| e.to_string())
             };
             names.iter().map(|name| (name.clone(), load(name))).collect()
         };
@@ -172,7 +176,7 @@ impl Store for DirStore {
         let share = names.len().div_ceil(threads).max(32);
         let results = thread::scope(|scope| -> Vec<_> {
             let workers: Vec<_> = names.chunks(share).map(|part| scope.spawn(move || read(part))).collect();
-            workers.into_iter().flat_map(|w| w.join().expect("reading records does not panic")).collect()
+            workers.into_iter().flat_map(|w| w.join().expect("what panics in a record is caught there")).collect()
         });
         let mut snapshot = Snapshot::default();
         for (name, result) in results {
@@ -357,11 +361,11 @@ impl Store for DirStore {
     }
 
     fn append_history(&self, line: &str) -> Result<(), StoreError> {
-        self.aside().append_history(line)
+        Journal::new(&self.root, &self.files).append(line)
     }
 
-    fn history(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        self.aside().history()
+    fn history(&self, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), StoreError> {
+        Journal::new(&self.root, &self.files).back(each).map(drop)
     }
 
     fn lock(&self, fleet: &FleetName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {
@@ -389,7 +393,7 @@ impl Store for DirStore {
         self.seen()
     }
 
-    fn break_lock(&self, subject: &Subject) -> Result<Option<Holder>, StoreError> {
+    fn break_lock(&self, subject: &Subject) -> Result<Option<Sight>, StoreError> {
         lock::break_up(&self.files, &self.root, &self.guard()?, subject)
     }
 

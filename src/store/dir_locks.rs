@@ -42,8 +42,8 @@ impl DirStore {
 
     /// All that have a lock, held or not: fleets, and machines without one.
     fn subjects(&self) -> Result<Vec<Subject>, StoreError> {
-        let fleets = names(&self.root.join("fleets"))?.into_iter().filter_map(|name| FleetName::new(name).ok());
-        let machines = names(&self.root.join("locks"))?.into_iter().filter_map(|name| MachineName::new(name).ok());
+        let fleets = folders(&self.root.join("fleets"))?.into_iter().filter_map(|name| FleetName::new(name).ok());
+        let machines = folders(&self.root.join("locks"))?.into_iter().filter_map(|name| MachineName::new(name).ok());
         Ok(fleets.map(Subject::Fleet).chain(machines.map(Subject::Machine)).collect())
     }
 
@@ -53,14 +53,19 @@ impl DirStore {
     }
 }
 
-/// What lies in a folder, sorted.
-fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
+/// The folders in a folder, sorted, and what may be one.
+fn folders(folder: &Path) -> Result<Vec<String>, StoreError> {
     let entries = match fs::read_dir(folder) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         other => other.map_err(failed("read", folder))?,
     };
-    let name = |entry: io::Result<fs::DirEntry>| entry.map(|entry| entry.file_name().to_string_lossy().into_owned());
-    let mut names = entries.map(name).collect::<Result<Vec<_>, _>>().map_err(failed("read", folder))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(failed("read", folder))?;
+        if fs::metadata(entry.path()).map_or(true, |about| about.is_dir()) {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
     names.sort_unstable();
     Ok(names)
 }
@@ -68,3 +73,7 @@ fn names(folder: &Path) -> Result<Vec<String>, StoreError> {
 #[cfg(test)]
 #[path = "dir_locks_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "unreadable_tests.rs"]
+mod unreadable_tests;

@@ -16,11 +16,12 @@ pub const LEASE: Duration = Duration::from_mins(1);
 /// How often a holder shows life: five may get lost before the lease does.
 pub(super) const BEAT: Duration = Duration::from_secs(10);
 
-/// What is written of a lock.
+/// What is written of a lock. A field that is not known may say that it is held, so it is no lease that we can read; what
+/// is not known of a holder changes nothing.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Lease {
     /// Counts takings: a later holder has a higher one.
-    #[serde(default)]
     pub(super) token: u64,
     /// Nobody: it is free.
     #[serde(default, skip_serializing_if = "Option::is_none")]

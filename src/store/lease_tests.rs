@@ -1,9 +1,9 @@
 use super::*;
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, store::Doing};
 use std::collections::{BTreeSet, VecDeque};
 
 fn held(id: &str) -> Held {
-    let holder = Holder { who: "a@b".to_owned(), pid: 1, command: "apply".to_owned(), since: Timestamp(0) };
+    let holder = Holder { who: "a@b".to_owned(), pid: 1, doing: Doing::machines("apply", []), since: Timestamp(0) };
     Held { id: id.to_owned(), place: "here".to_owned(), holder }
 }
 
@@ -38,7 +38,7 @@ fn a_token_only_rises_and_only_the_last_taking_counts() {
     assert!(first.is_of("a") && !second.is_of("a") && second.is_of("b") && !second.freed().is_of("b"));
     let text = serde_json::to_string(&second).unwrap();
     assert_eq!(serde_json::from_str::<Lease>(&text).unwrap(), second);
-    assert_eq!(serde_json::from_str::<Lease>("{}").unwrap(), Lease::default());
+    assert_eq!(serde_json::from_str::<Lease>("{\"token\":7}").unwrap(), Lease { token: 7, held: None });
 }
 
 /// How the model's runs differ from ours: each of these is a mistake that the search must find.

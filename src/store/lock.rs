@@ -6,15 +6,18 @@
 //! All changes are made under the guard, the lock under which records are written.
 
 use super::{
-    Holder, Lock, Mode, StoreError, Subject,
+    Holder, Lock, Mode, StoreError, Subject, Unreadable,
     alive::{self, Alive, random_id, wait},
-    file::{Files, failed},
-    lease::{BEAT, Held, LEASE, Lease, Process, Sight, Verdict},
+    file::{Files, failed, hidden},
+    lease::{self, BEAT, Held, LEASE, Lease, Process, Verdict},
 };
 use crate::fault;
+use rustix::fs::OFlags;
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
@@ -81,14 +84,26 @@ impl Default for Locks {
 pub struct Seen {
     /// Of what.
     pub subject: Subject,
-    /// Counts takings.
-    pub token: u64,
-    /// Who.
-    pub holder: Holder,
-    /// How long ago its heart beat last, if that can be told.
-    pub silent: Duration,
-    /// Whether it shows life, or is about to lose its lock.
-    pub alive: bool,
+    /// Who has it, as far as that can be told.
+    pub state: Sight,
+}
+
+/// What can be told of a lock that is not free.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Sight {
+    /// Somebody holds it.
+    Held {
+        /// Counts takings.
+        token: u64,
+        /// Who.
+        holder: Holder,
+        /// How long ago its heart beat last, if that can be told.
+        silent: Duration,
+        /// Whether it shows life, or is about to lose its lock.
+        alive: bool,
+    },
+    /// Its files cannot be read, so it counts as held.
+    Unreadable(Unreadable),
 }
 
 /// A lock that is held. Dropping it gives it back.
@@ -108,8 +123,8 @@ impl Drop for Taken {
         let Ok(_guard) = wait(&self.guard, GUARD) else { return };
         let mut state = self.locks.heart.state();
         let Some(mine) = state.mine.get(&self.subject).filter(|mine| mine.id == self.id).cloned() else { return };
-        let lease = read(&mine.folder);
-        // One that was lost is kept in mind: its holder may not write any more.
+        // One that was lost, or that cannot be read, is kept in mind: its holder may not write any more.
+        let Ok(lease) = read(&self.subject, &mine.folder) else { return };
         if lease.is_of(&mine.id) {
             let _ = give_back(&self.files, &mine.folder, &self.subject, &lease);
             alive::remove(&Alive::path(&mine.folder, &mine.id));
@@ -137,7 +152,7 @@ impl Locks {
     ) -> Result<Box<dyn Lock>, StoreError> {
         let folder = subject.folder(root);
         // Those who wait must not stand in the way of who works: most of their looks end here, without the guard.
-        if let Some(held) = read(&folder).held
+        if let Some(held) = read(subject, &folder)?.held
             && let Ok((Some(alive), Process::There)) = Alive::find(&Alive::path(&folder, &held.id), &held)
             && alive.silent() < self.lease
         {
@@ -145,7 +160,7 @@ impl Locks {
         }
         let _guard = wait(guard, GUARD)?;
         files.make_dir(&folder)?;
-        let old = read(&folder);
+        let old = read(subject, &folder)?;
         if let Some(held) = &old.held {
             let sight = self.look(&folder, guard, subject, held)?;
             if old.judge(sight, self.lease) == Verdict::Held {
@@ -182,14 +197,15 @@ impl Locks {
     }
 
     /// What can be seen of who holds a lock.
-    fn look(&self, folder: &Path, guard: &Path, subject: &Subject, held: &Held) -> Result<Sight, StoreError> {
+    fn look(&self, folder: &Path, guard: &Path, subject: &Subject, held: &Held) -> Result<lease::Sight, StoreError> {
         let path = Alive::path(folder, &held.id);
-        let (alive, process) = match Alive::find(&path, held)? {
+        let found = Alive::find(&path, held).map_err(|e| unreadable(subject, &path, &e))?;
+        let (alive, process) = match found {
             (Some(alive), process) => (alive, process),
-            (None, process) => return Ok(Sight { process, silent: Duration::ZERO }),
+            (None, process) => return Ok(lease::Sight { process, silent: Duration::ZERO }),
         };
         if process != Process::Elsewhere {
-            return Ok(Sight { process, silent: alive.silent() });
+            return Ok(lease::Sight { process, silent: alive.silent() });
         }
         let seen = alive.last_beat();
         // The disk's own clock stamped both files; it is as good as ours, and there is only one of it.
@@ -206,17 +222,20 @@ impl Locks {
         if watched.id != held.id || watched.beat != seen {
             *watched = Watched { id: held.id.clone(), beat: seen, since: Instant::now() };
         }
-        Ok(Sight { process, silent: by_disk.max(watched.since.elapsed()) })
+        Ok(lease::Sight { process, silent: by_disk.max(watched.since.elapsed()) })
     }
 
     /// Whether all that this process took is still its own. To be asked under the guard before a write.
     pub(super) fn check(&self) -> Result<(), StoreError> {
         let state = self.heart.state();
         for (subject, mine) in &state.mine {
-            let lease = read(&mine.folder);
-            if !lease.is_of(&mine.id) {
-                let by = lease.held.map(|held| Box::new(held.holder));
-                return Err(StoreError::LostLock { subject: subject.clone(), by });
+            let lost = |by, unreadable| StoreError::LostLock { subject: subject.clone(), by, unreadable };
+            match read(subject, &mine.folder) {
+                Ok(lease) if lease.is_of(&mine.id) => {}
+                Ok(lease) => return Err(lost(lease.held.map(|held| Box::new(held.holder)), None)),
+                // Whose it is nobody can tell, so it is not known to be ours.
+                Err(StoreError::UnreadableLock { lock, .. }) => return Err(lost(None, Some(lock))),
+                Err(e) => return Err(e),
             }
         }
         Ok(())
@@ -251,36 +270,56 @@ fn pass(subject: &Subject, held: &Held) -> String {
 
 /// How a lock is seen by one who only looks: nothing is written.
 pub(super) fn see(root: &Path, subject: Subject) -> Result<Option<Seen>, StoreError> {
+    match sight(root, &subject) {
+        Ok(state) => Ok(state.map(|state| Seen { subject, state })),
+        Err(StoreError::UnreadableLock { lock, .. }) => Ok(Some(Seen { subject, state: Sight::Unreadable(*lock) })),
+        Err(e) => Err(e),
+    }
+}
+
+fn sight(root: &Path, subject: &Subject) -> Result<Option<Sight>, StoreError> {
     let folder = subject.folder(root);
-    let Lease { token, held: Some(held) } = read(&folder) else { return Ok(None) };
-    let (alive, process) = Alive::find(&Alive::path(&folder, &held.id), &held)?;
+    let Lease { token, held: Some(held) } = read(subject, &folder)? else { return Ok(None) };
+    let path = Alive::path(&folder, &held.id);
+    let (alive, process) = Alive::find(&path, &held).map_err(|e| unreadable(subject, &path, &e))?;
     let silent = match (&alive, process) {
         (_, Process::Gone) | (None, _) => return Ok(None),
         (Some(alive), Process::There) => alive.silent(),
         // By two clocks, which is good enough for looking.
         (Some(alive), Process::Elsewhere) => alive.silent_by_stamp().unwrap_or_default(),
     };
-    Ok(Some(Seen { subject, token, holder: held.holder, silent, alive: silent < LEASE }))
+    Ok(Some(Sight::Held { token, holder: held.holder, silent, alive: silent < LEASE }))
 }
 
-/// Takes a lock away from whoever has it; who that was.
+/// Takes a lock away from whoever has it, also where nobody can tell who that is; what was seen of it.
 pub(super) fn break_up(
     files: &Files,
     root: &Path,
     guard: &Path,
     subject: &Subject,
-) -> Result<Option<Holder>, StoreError> {
+) -> Result<Option<Sight>, StoreError> {
     let folder = subject.folder(root);
-    if read(&folder).held.is_none() {
+    let seen = see(root, subject.clone())?.map(|seen| seen.state);
+    if seen.is_none() && read(subject, &folder)?.held.is_none() {
         return Ok(None);
     }
     let _guard = wait(guard, GUARD)?;
-    let lease = read(&folder);
-    write(files, &folder, &lease.freed())?;
-    Ok(lease.held.map(|held| {
-        alive::remove(&Alive::path(&folder, &held.id));
-        held.holder
-    }))
+    let (lease, id) = match read(subject, &folder) {
+        Ok(Lease { token, held }) => (Lease { token, held: None }, held.map(|held| held.id)),
+        Err(StoreError::UnreadableLock { .. }) => (Lease::default(), None),
+        Err(e) => return Err(e),
+    };
+    let path = folder.join(FILE);
+    // A folder cannot be replaced by a file, and what is in it is not ours to delete.
+    if path.is_dir() && !path.is_symlink() {
+        files.rename_dir(&path, &hidden(&path, "broken"), "move away")?;
+    }
+    write(files, &folder, &lease)?;
+    match id {
+        Some(id) => alive::remove(&Alive::path(&folder, &id)),
+        None => alive::tidy(&folder, None),
+    }
+    Ok(seen)
 }
 
 /// Removes what killed runs left of these locks. Machines come and go by the hundred, and most do not come back.
@@ -288,7 +327,8 @@ pub(super) fn break_up(
 pub(super) fn sweep(files: &Files, root: &Path, subjects: &[Subject]) {
     for subject in subjects {
         let folder = subject.folder(root);
-        let lease = read(&folder);
+        // What cannot be read may be held.
+        let Ok(lease) = read(subject, &folder) else { continue };
         let gone = match &lease.held {
             None => true,
             Some(held) => matches!(Alive::find(&Alive::path(&folder, &held.id), held), Ok((_, Process::Gone))),
@@ -308,23 +348,56 @@ fn remove_folder(subject: &Subject, folder: &Path) {
     }
 }
 
-/// What is written of a lock. What cannot be read is held by nobody: it is written in one piece or not at all.
-fn read(folder: &Path) -> Lease {
-    let text = fs::read(folder.join("lock")).unwrap_or_default();
-    serde_json::from_slice(&text).unwrap_or_default()
+/// The file that says who holds a lock.
+const FILE: &str = "lock";
+/// Longer ones are none of ours.
+const MOST: u64 = 64 << 10;
+
+/// What is written of a lock. Only where there is no file it is free: whatever cannot be read may say that it is held.
+fn read(subject: &Subject, folder: &Path) -> Result<Lease, StoreError> {
+    let path = folder.join(FILE);
+    let bytes = match bytes(&path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Lease::default()),
+        // Where its folder should be is a file: there is nothing to hold, and nothing can be taken.
+        Err(e) if e.kind() == io::ErrorKind::NotADirectory => return Err(failed("read", &path)(e)),
+        other => other.map_err(|e| unreadable(subject, &path, &e))?,
+    };
+    serde_json::from_slice(&bytes).map_err(|e| {
+        let why = if bytes.is_empty() { "it is empty".to_owned() } else { e.to_string() };
+        unreadable(subject, &path, &why)
+    })
+}
+
+/// A plain file of no great length. Nothing else can make us wait, or lead elsewhere.
+fn bytes(path: &Path) -> io::Result<Vec<u8>> {
+    fault::point("look.lock", path)?;
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
+    let file = OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
+    let mut bytes = Vec::new();
+    file.take(MOST + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST { Err(io::Error::other("it is too long")) } else { Ok(bytes) }
+}
+
+/// A lock of which nobody can tell who holds it.
+fn unreadable(subject: &Subject, path: &Path, why: &dyn std::fmt::Display) -> StoreError {
+    let lock = Box::new(Unreadable { path: path.to_owned(), why: why.to_string() });
+    StoreError::UnreadableLock { subject: subject.clone(), lock }
 }
 
 /// Writes that nobody holds it. Of a fleet the token is kept, so that a history of takings makes sense.
 fn give_back(files: &Files, folder: &Path, subject: &Subject, lease: &Lease) -> Result<(), StoreError> {
     match subject {
         Subject::Fleet(_) => write(files, folder, &lease.freed()),
-        Subject::Machine(_) => files.remove_file(&folder.join("lock")),
+        Subject::Machine(_) => files.remove_file(&folder.join(FILE)),
     }
 }
 
 fn write(files: &Files, folder: &Path, lease: &Lease) -> Result<(), StoreError> {
     let text = serde_json::to_string(lease).expect("a lease is plain data");
-    files.write(&folder.join("lock"), text.as_bytes(), Mode::Private)
+    files.write(&folder.join(FILE), text.as_bytes(), Mode::Private)
 }
 
 /// Beats until nothing is held.

@@ -12,6 +12,7 @@ use crate::{
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
+    ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
@@ -104,7 +105,7 @@ impl MemoryStore {
         let mut state = self.state();
         state.writes += 1;
         if let Some(subject) = &state.lost {
-            return Err(StoreError::LostLock { subject: subject.clone(), by: None });
+            return Err(StoreError::LostLock { subject: subject.clone(), by: None, unreadable: None });
         }
         let lost = match &mut state.fuse {
             None => false,
@@ -296,8 +297,10 @@ impl Store for MemoryStore {
         })
     }
 
-    fn history(&self) -> Result<Option<Vec<u8>>, StoreError> {
-        Ok(self.state().history.clone().map(String::into_bytes))
+    fn history(&self, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), StoreError> {
+        let history = self.state().history.clone().unwrap_or_default();
+        let _ = history.lines().rev().try_for_each(|line| each(line.as_bytes()));
+        Ok(())
     }
 
     fn lock(&self, fleet: &FleetName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {
@@ -310,7 +313,7 @@ impl Store for MemoryStore {
 
     fn still_held(&self) -> Result<(), StoreError> {
         match &self.state().lost {
-            Some(subject) => Err(StoreError::LostLock { subject: subject.clone(), by: None }),
+            Some(subject) => Err(StoreError::LostLock { subject: subject.clone(), by: None, unreadable: None }),
             None => Ok(()),
         }
     }
@@ -325,7 +328,7 @@ impl Store for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::Timestamp, record::OptionValues};
+    use crate::{clock::Timestamp, record::OptionValues, store::Doing};
 
     fn record(name: &str) -> MachineRecord {
         MachineRecord::new(MachineName::new(name).unwrap(), None, "none", OptionValues::new())
@@ -353,7 +356,8 @@ mod tests {
     fn a_fleet_is_locked_until_its_holder_lets_go() {
         let store = MemoryStore::default();
         let fleet = FleetName::new("f").unwrap();
-        let holder = Holder { who: "a@b".to_owned(), pid: 1, command: "apply".to_owned(), since: Timestamp(0) };
+        let holder =
+            Holder { who: "a@b".to_owned(), pid: 1, doing: Doing::fleet("apply", &fleet), since: Timestamp(0) };
         let held = store.lock(&fleet, &holder).unwrap();
         assert!(matches!(store.lock(&fleet, &holder), Err(StoreError::Locked { .. })));
         drop(held);

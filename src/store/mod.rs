@@ -16,25 +16,27 @@ pub mod plans;
 mod alive;
 mod aside;
 mod file;
+mod holder;
+mod journal;
 mod lease;
 mod lock;
 mod subject;
 
 use crate::{
-    clock::Timestamp,
     name::{FleetName, MachineName},
     record::{MachineRecord, Snapshot, Tombstone, docker_machine::ConfigFile},
 };
-use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::ErrorKind,
+    ops::ControlFlow,
     path::{Path, PathBuf},
 };
 use thiserror::Error;
 
+pub use holder::{Doing, Holder};
 pub use lease::LEASE;
-pub use lock::Seen;
+pub use lock::{Seen, Sight};
 pub use subject::Subject;
 
 /// What ends badly between us and the store.
@@ -77,6 +79,14 @@ pub enum StoreError {
         /// What its children know it by.
         pass: String,
     },
+    /// Nobody can tell whether another run holds it, so it counts as held.
+    #[error("nobody can tell whether a run is at work on {subject}: its lock {} cannot be read: {}", lock.path.display(), lock.why)]
+    UnreadableLock {
+        /// What may be held.
+        subject: Subject,
+        /// Its file.
+        lock: Box<Unreadable>,
+    },
     /// The run that started this one holds it, and waits for this one to end.
     #[error("{subject} is held by the run that started this command: {}", holder.describe())]
     LockedByOwn {
@@ -86,16 +96,47 @@ pub enum StoreError {
         holder: Box<Holder>,
     },
     /// This run held it, and another took it over.
-    #[error("the lock of {subject} was lost{}", by.as_ref().map(|by| format!(" to {}", by.describe())).unwrap_or_default())]
+    #[error("the lock of {subject} was lost{}", lost(by.as_deref(), unreadable.as_deref()))]
     LostLock {
         /// What was held.
         subject: Subject,
         /// Who has it now, if anybody.
         by: Option<Box<Holder>>,
+        /// Why nobody can tell who has it.
+        unreadable: Option<Box<Unreadable>>,
     },
 }
 
+/// A file of a lock that cannot be read.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Unreadable {
+    /// The file.
+    pub path: PathBuf,
+    /// Why.
+    pub why: String,
+}
+
+/// To whom a lock was lost, or why that is not known.
+fn lost(by: Option<&Holder>, unreadable: Option<&Unreadable>) -> String {
+    match (by, unreadable) {
+        (Some(by), _) => format!(" to {}", by.describe()),
+        (None, Some(Unreadable { path, why })) => format!(": {} cannot be read: {why}", path.display()),
+        (None, None) => String::new(),
+    }
+}
+
 impl StoreError {
+    /// Whether a lock is in the way: it is held, or was lost, or nobody can tell.
+    #[must_use]
+    pub const fn is_of_lock(&self) -> bool {
+        match self {
+            Self::Locked { .. } | Self::LockedByOwn { .. } | Self::UnreadableLock { .. } | Self::LostLock { .. } => {
+                true
+            }
+            Self::Io { .. } | Self::Broken { .. } | Self::Absent(_) | Self::Exists(_) => false,
+        }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn help(&self) -> Option<String> {
@@ -113,6 +154,10 @@ impl StoreError {
             Self::Locked { holder, .. } => Some(format!(
                 "wait for it with `--lock-timeout 10m`. If it hangs, end process {} on that computer: the lock goes with it",
                 holder.pid
+            )),
+            Self::UnreadableLock { subject, .. } => Some(format!(
+                "see to it that no run is at work there, then take the lock away:\n  machine lock break {}",
+                subject.words()
             )),
             Self::LockedByOwn { .. } => Some(
                 "a hook can look at machines and use them; what changes them, let it start after that run has ended"
@@ -156,27 +201,6 @@ fn io_help(path: &Path, error: &std::io::Error) -> Option<String> {
         ),
         _ => return None,
     })
-}
-
-/// Who holds a lock.
-#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-pub struct Holder {
-    /// The user and host, as `ci@build-7`.
-    pub who: String,
-    /// Process id on that host.
-    pub pid: u32,
-    /// What is running, as `machine apply fleet.yaml`.
-    pub command: String,
-    /// Since when.
-    pub since: Timestamp,
-}
-
-impl Holder {
-    /// For messages.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        format!("{} (pid {}, `{}`, since {})", self.who, self.pid, self.command, self.since)
-    }
 }
 
 /// A folder of the store.
@@ -324,16 +348,17 @@ pub trait Store: Send + Sync {
     /// When it cannot be written.
     fn append_history(&self, line: &str) -> Result<(), StoreError>;
 
-    /// The store's history; `None` when there is none.
+    /// Gives the lines of the store's history to `each`, the newest first, until that has enough; no more is read than it
+    /// takes. No beginning of a run is given twice.
     ///
     /// # Errors
     /// When it cannot be read.
-    fn history(&self) -> Result<Option<Vec<u8>>, StoreError>;
+    fn history(&self, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), StoreError>;
 
     /// Takes the lock of a fleet.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] when another run holds it.
+    /// [`StoreError::Locked`] when another run holds it, [`StoreError::UnreadableLock`] when nobody can tell.
     fn lock(&self, fleet: &FleetName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError>;
 
     /// Takes the lock of a machine that no fleet has.
@@ -364,11 +389,11 @@ pub trait Store: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Takes a lock away from whoever holds it; who that was. It can write nothing from then on.
+    /// Takes a lock away from whoever holds it; what was seen of that. The holder can write nothing from then on.
     ///
     /// # Errors
     /// When the store cannot be written.
-    fn break_lock(&self, _: &Subject) -> Result<Option<Holder>, StoreError> {
+    fn break_lock(&self, _: &Subject) -> Result<Option<Sight>, StoreError> {
         Ok(None)
     }
 

@@ -44,6 +44,15 @@ impl Subject {
         }
     }
 
+    /// How the command that breaks locks is told of it.
+    #[must_use]
+    pub fn words(&self) -> String {
+        match self {
+            Self::Fleet(name) => name.to_string(),
+            Self::Machine(name) => format!("--machine {name}"),
+        }
+    }
+
     /// The name of the fleet or machine.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -157,6 +157,11 @@ fn lasting(path: &str) -> String {
     format!("{before}.N{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))
 }
 
+/// Whether a point is before something is read: nothing is changed there.
+pub(crate) fn is_look(name: &str) -> bool {
+    name.starts_with("look.")
+}
+
 /// Whether a point is before a change of a file in the store.
 pub(crate) fn is_of_store(name: &str) -> bool {
     name.starts_with("store.") || name.starts_with("lock.")

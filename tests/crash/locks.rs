@@ -10,7 +10,7 @@ use machine::{
     docker::{DockerApi as _, Endpoint, client::HttpDocker},
     name::{FleetName, MachineName},
     record::{MachineRecord, OptionValues},
-    store::{Holder, Lock, Store as _, StoreError, authority, dir::DirStore, issued},
+    store::{Doing, Holder, Lock, Store as _, StoreError, authority, dir::DirStore, issued},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -36,8 +36,12 @@ fn shop() -> FleetName {
 }
 
 fn holder() -> Holder {
-    let command = "machine apply fleet.yaml".to_owned();
-    Holder { who: "ci@build-7".to_owned(), pid: std::process::id(), command, since: Timestamp(1_800_000_000) }
+    Holder {
+        who: "ci@build-7".to_owned(),
+        pid: std::process::id(),
+        doing: Doing::fleet("apply", &shop()),
+        since: Timestamp(1_800_000_000),
+    }
 }
 
 fn record(serial: u64) -> MachineRecord {
@@ -303,9 +307,7 @@ pub(crate) fn locks_are_listed_and_broken() {
     let web = MachineName::new("web").unwrap();
     let other = store.lock_machine(&web, &holder()).unwrap();
     let run = home.in_store("machine", &["lock"]);
-    for word in
-        ["fleet", "shop", "machine", "web", "ci@build-7", "2027-01-15T08:00:00Z", "held", "machine apply fleet.yaml"]
-    {
+    for word in ["fleet", "shop", "machine", "web", "ci@build-7", "2027-01-15T08:00:00Z", "held", "apply shop"] {
         assert!(run.stdout.contains(word), "{word}: {}", run.stdout);
     }
     let run = home.in_store("machine", &["lock", "ls", "--json"]);
@@ -317,7 +319,7 @@ pub(crate) fn locks_are_listed_and_broken() {
         ("user", "ci".into()),
         ("host", "build-7".into()),
         ("pid", std::process::id().into()),
-        ("command", "machine apply fleet.yaml".into()),
+        ("command", "apply shop".into()),
         ("since", "2027-01-15T08:00:00Z".into()),
         ("token", 1.into()),
         ("alive", true.into()),

@@ -85,6 +85,7 @@ fn all() -> Vec<Trial> {
     all.extend(disk::fails_at_any_write());
     all.extend(moments::killed_at_200_moments());
     all.extend(points::killed_at_every_point());
+    all.extend(points::unreadable_at_every_look());
     all
 }
 

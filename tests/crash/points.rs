@@ -118,6 +118,31 @@ pub(crate) fn points(bench: &Bench, step: &str) -> Vec<Point> {
     child::passed(&trace)
 }
 
+/// A lock that cannot be read at any look costs what was to be done, and nothing else: nobody takes it, its holder writes
+/// nothing, and the next run goes on.
+pub(crate) fn unreadable_at_every_look() -> impl Iterator<Item = Trial> {
+    Share::all("points::a_lock_that_cannot_be_read_costs_the_run_and_no_more", 4, unreadable)
+}
+
+fn unreadable(share: &Share) {
+    let looks = points_that(&bench(), |point| child::is_look(&point.name));
+    let picked = share.pick(looks, PERCENT, |(step, point)| said(step, point));
+    side_by_side(&picked, bench, |bench, (step, point)| {
+        let trial = Attempt { step, point, how: How::Fails(rustix::io::Errno::IO.raw_os_error()) };
+        let output = trial.run(bench);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code().is_some_and(|code| [0, 1, 3].contains(&code)), "{trial}: {said}");
+        if !output.status.success() {
+            assert!(said.contains("cannot be read: Input/output error"), "{trial}: {said}");
+        }
+        bench.place().nothing_is_forgotten(unknown(step), &trial);
+        match *step {
+            "destroy" => bench.place().vanishes(&[], &trial),
+            step => bench.place().converges(step, &trial),
+        }
+    });
+}
+
 /// Does something with each item, on all processors, each with a bench of its own.
 pub(crate) fn side_by_side<T: Sync>(items: &[T], bench: impl Fn() -> Bench + Sync, work: impl Fn(&Bench, &T) + Sync) {
     let (next, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
@@ -139,7 +164,16 @@ pub(crate) fn side_by_side<T: Sync>(items: &[T], bench: impl Fn() -> Bench + Syn
 
 /// Points of all steps, with a way to tell them apart.
 pub(crate) fn every_point(bench: &Bench) -> Vec<(&'static str, Point)> {
-    STEPS.iter().flat_map(|step| points(bench, step).into_iter().map(|point| (*step, point))).collect()
+    // What dies before a look dies before what comes after it.
+    points_that(bench, |point| !child::is_look(&point.name))
+}
+
+fn points_that(bench: &Bench, wanted: impl Fn(&Point) -> bool) -> Vec<(&'static str, Point)> {
+    let of = |step: &&'static str| {
+        let step = *step;
+        points(bench, step).into_iter().map(move |point| (step, point)).collect::<Vec<_>>()
+    };
+    STEPS.iter().flat_map(of).filter(|(_, point)| wanted(point)).collect()
 }
 
 /// A point's kind, and the point.

@@ -12,7 +12,7 @@ use machine::{
     observe::observe,
     plan::{Inputs, Plan},
     record::Tombstone,
-    store::{Holder, Store, StoreError, dir::DirStore},
+    store::{Doing, Holder, Store, StoreError, dir::DirStore},
     world::World,
 };
 use std::{
@@ -273,7 +273,12 @@ fn failed_store(error: &StoreError) -> Failed {
 }
 
 async fn perform(world: &World, step: &str) -> Result<Plan, Failed> {
-    let holder = Holder { who: "test".to_owned(), pid: std::process::id(), command: step.to_owned(), since: NOW };
+    let holder = Holder {
+        who: "test".to_owned(),
+        pid: std::process::id(),
+        doing: Doing::fleet("apply", &fleet_name()),
+        since: NOW,
+    };
     let _lock = world.store.lock(&fleet_name(), &holder).map_err(|e| failed_store(&e))?;
     let snapshot = world.store.snapshot().map_err(|e| failed_store(&e))?;
     let plan = if step == "destroy" {

@@ -10,7 +10,7 @@ use crate::{
 use machine::{
     clock::Timestamp,
     name::{FleetName, MachineName},
-    store::{Holder, Store, dir::DirStore},
+    store::{Doing, Holder, Store, dir::DirStore},
 };
 use std::{
     collections::BTreeMap,
@@ -374,7 +374,7 @@ fn who_holds_a_fleet_is_told() {
     let holder = Holder {
         who: "ci@build-7".to_owned(),
         pid: 4711,
-        command: "machine apply shop.yaml".to_owned(),
+        doing: Doing::fleet("apply", &FleetName::new("shop").unwrap()),
         since: Timestamp(1_800_000_000),
     };
     let lock = store(&home).lock(&FleetName::new("shop").unwrap(), &holder).unwrap();
@@ -382,7 +382,7 @@ fn who_holds_a_fleet_is_told() {
     assert_eq!((run.status, run.stdout.as_str()), (5, ""));
     told(&home, || {
         insta::assert_snapshot!(run.stderr, @r"
-    error: fleet `shop` is being applied by ci@build-7 (pid 4711, `machine apply shop.yaml`, since 2027-01-15T08:00:00Z)
+    error: fleet `shop` is being applied by ci@build-7 (pid 4711, `apply shop`, since 2027-01-15T08:00:00Z)
       help: wait for it with `--lock-timeout 10m`. If it hangs, end process 4711 on that computer: the lock goes with it
     ");
     });

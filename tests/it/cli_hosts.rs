@@ -8,7 +8,7 @@ use machine::{
     driver,
     name::{FleetName, MachineName},
     record::{Instance, MachineRecord, OptionValues, SshEndpoint},
-    store::{Holder, Store, dir::DirStore},
+    store::{Doing, Holder, Store, dir::DirStore},
 };
 
 fn store(home: &Home) -> DirStore {
@@ -142,7 +142,7 @@ fn rm_waits_for_nobody_who_holds_the_fleet() {
     let holder = Holder {
         who: "ci@build-7".to_owned(),
         pid: std::process::id(),
-        command: "machine apply".to_owned(),
+        doing: Doing::fleet("apply", &fleet),
         since: Timestamp(0),
     };
     let lock = store(&home).lock(&fleet, &holder).unwrap();

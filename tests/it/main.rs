@@ -10,6 +10,8 @@ mod http_engine;
 mod screen;
 mod sshd;
 
+#[path = "../kit/canary.rs"]
+mod canary;
 #[path = "../kit/home.rs"]
 mod home;
 #[path = "../kit/properties.rs"]
@@ -30,12 +32,14 @@ mod cli_certs;
 mod cli_hosts;
 mod cli_scp;
 mod cli_ssh;
+mod command_lines;
 mod completion;
 mod convergence;
 mod docker;
 mod docker_plugin;
 mod drop_in;
 mod earlier;
+mod endings;
 mod executor;
 mod failures;
 mod fleet_cli;
@@ -46,8 +50,10 @@ mod gitops;
 mod guards;
 mod hooks;
 mod hostile;
+mod inherited;
 mod language;
 mod layers;
+mod panics;
 mod plan_cli;
 mod plans;
 mod problems;
@@ -61,3 +67,4 @@ mod ssh_config;
 mod stores;
 mod suite;
 mod templates;
+mod unreadable_locks;

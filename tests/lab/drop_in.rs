@@ -65,7 +65,16 @@ fn a_machine_lives_by_docker_machines_command_lines() {
     // Scripts name the key as docker-machine called it.
     let folder = lab.store().join("machines/x");
     let mut ssh = lab.command("ssh");
-    ssh.args(["-F", "none", "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]);
+    ssh.args([
+        "-F",
+        "none",
+        "-o",
+        "BatchMode=yes",
+        "-o",
+        "StrictHostKeyChecking=no",
+        "-o",
+        "UserKnownHostsFile=/dev/null",
+    ]);
     ssh.arg("-i").arg(folder.join("id_rsa")).arg(format!("root@{}", lab.dm("ip x").ok().out.trim())).arg("hostname");
     assert_eq!(Said::of(&ssh.output().unwrap()).ok().out, "x\n");
 

@@ -3,7 +3,7 @@
 mod engine;
 mod flags;
 
-use super::{CliError, Cx, Exit, Group, Out, Run, claim, error::NamesError, fleet, story};
+use super::{CliError, Cx, Exit, Group, Out, Run, claim, error::NamesError, fleet, signals, story};
 use crate::{
     apply::{self, Interrupt, StepError, preflight},
     driver::{AnyDriver, DriverError},
@@ -137,9 +137,9 @@ fn make(
     name: &MachineName,
     plan: &Plan,
 ) -> Result<Result<(), CliError>, CliError> {
-    cx.block_on(async {
+    cx.block_on_hearing(async {
         let interrupt = Interrupt::default();
-        let listening = tokio::spawn(fleet::perform::listen(interrupt.clone()));
+        let listening = signals::listen(&interrupt);
         let (lines, mut told) = unbounded_channel::<String>();
         let work = async {
             // The receiver lives until the sender is gone.
@@ -157,7 +157,7 @@ fn make(
             written
         };
         let (made, written) = tokio::join!(work, telling);
-        listening.abort();
+        drop(listening);
         written.map(|()| made)
     })?
 }

@@ -3,7 +3,7 @@
 use super::painted;
 use crate::{
     apply::{Event, Interrupt, Options, apply, preflight},
-    cli::{CliError, Exit, Out, story},
+    cli::{CliError, Exit, Out, signals, story},
     fleet::OnError,
     harmless::harmless,
     history::{self, Deed, Origin},
@@ -13,7 +13,7 @@ use crate::{
     world::{self, World},
 };
 use std::{collections::BTreeMap, io::Write as _, path::PathBuf};
-use tokio::{signal::unix::SignalKind, sync::mpsc::unbounded_channel};
+use tokio::sync::mpsc::unbounded_channel;
 
 /// How a lost answer is met within a run.
 const RETRIES: u32 = 2;
@@ -34,7 +34,7 @@ pub(super) async fn perform(world: &World, plan: &Plan, how: &How, out: &mut Out
     let open = (!plan.is_noop()).then(begin).transpose().map_err(CliError::Store)?;
     let (events, mut inbox) = unbounded_channel::<Event>();
     let interrupt = Interrupt::default();
-    let listening = tokio::spawn(listen(interrupt.clone()));
+    let listening = signals::listen(&interrupt);
     let mut reporter = reporter(how.style, plan);
     let reporting = tokio::spawn(async move {
         let mut took = BTreeMap::new();
@@ -50,9 +50,10 @@ pub(super) async fn perform(world: &World, plan: &Plan, how: &How, out: &mut Out
     let options = Options { parallel: how.parallel, on_error: how.on_error, retries: RETRIES };
     let outcome = apply(plan, world, &options, &interrupt, &events).await;
     drop(events);
-    let noted = open.map_or(Ok(()), |open| open.end_of(world, plan, &outcome));
-    let took = reporting.await.expect("a reporter does not panic");
-    listening.abort();
+    let noted = open.map_or(Ok(()), |open| open.end_of(world, plan, &outcome, interrupt.by()));
+    // A report that broke off takes nothing from what was done.
+    let took = reporting.await.unwrap_or_default();
+    drop(listening);
     if let Err(e) = noted {
         story::not_noted(&e);
     }
@@ -97,16 +98,4 @@ pub(super) async fn equipped(world: &World, plan: &Plan) -> Result<(), CliError>
     let mut seen = std::collections::BTreeSet::new();
     help.retain(|line| seen.insert(line.clone()));
     Err(CliError::Said { what: what.join("\n"), help: Some(help.join("\n")) })
-}
-
-/// Ctrl-C or SIGTERM: once, no new step starts; twice, running ones are cut off.
-pub(in crate::cli) async fn listen(interrupt: Interrupt) {
-    let Ok(mut terminate) = tokio::signal::unix::signal(SignalKind::terminate()) else { return };
-    loop {
-        tokio::select! {
-            result = tokio::signal::ctrl_c() => if result.is_err() { return },
-            _ = terminate.recv() => {}
-        }
-        interrupt.ask();
-    }
 }

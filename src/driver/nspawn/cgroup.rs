@@ -139,12 +139,15 @@ impl Cgroup {
     }
 
     /// Processes that run the machine, not those within it. `systemd-nspawn` moves itself down to `supervisor`.
-    pub(super) fn supervisors(&self) -> Vec<i32> {
-        ["run", "run/supervisor"].iter().flat_map(|below| members(&self.unified.join(below))).collect()
+    pub(super) fn supervisors(&self) -> io::Result<Vec<i32>> {
+        let found = ["run", "run/supervisor"].map(|below| members(&self.unified.join(below)));
+        Ok(found.into_iter().collect::<io::Result<Vec<_>>>()?.concat())
     }
 
+    /// Whether any process is left; one that cannot be looked at may have some.
     fn populated(&self) -> bool {
-        fs::read_to_string(self.unified.join("cgroup.events")).is_ok_and(|text| text.contains("populated 1"))
+        let events = there(fs::read_to_string(self.unified.join("cgroup.events")));
+        events.map_or(true, |events| events.is_some_and(|text| text.contains("populated 1")))
     }
 
     /// Kills every process, whatever it is doing.
@@ -184,9 +187,19 @@ impl Cgroup {
     }
 }
 
-fn members(group: &Path) -> Vec<i32> {
-    let text = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
-    text.lines().filter_map(|l| l.parse().ok()).collect()
+fn members(group: &Path) -> io::Result<Vec<i32>> {
+    let text = there(fs::read_to_string(group.join("cgroup.procs")))?.unwrap_or_default();
+    Ok(text.lines().filter_map(|l| l.parse().ok()).collect())
+}
+
+/// What was read of a group; `None` when the group is not there, or goes in this moment.
+fn there(read: io::Result<String>) -> io::Result<Option<String>> {
+    match read {
+        Ok(text) => Ok(Some(text)),
+        Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(e) if e.raw_os_error() == Some(rustix::io::Errno::NODEV.raw_os_error()) => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 fn below(group: &Path) -> Vec<PathBuf> {
@@ -195,7 +208,8 @@ fn below(group: &Path) -> Vec<PathBuf> {
 }
 
 fn all_members(group: &Path) -> Vec<i32> {
-    let mut pids = members(group);
+    // Whether any is left is looked at afterwards.
+    let mut pids = members(group).unwrap_or_default();
     pids.extend(below(group).iter().flat_map(|g| all_members(g)));
     pids
 }

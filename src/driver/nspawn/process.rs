@@ -9,9 +9,12 @@ use super::{
     program::Program,
     tree,
 };
-use crate::driver::{DriverError, process::Held};
+use crate::driver::{
+    DriverError,
+    process::{Held, of_process},
+};
 use rustix::process::Signal;
-use std::{ffi::OsString, fs, net::Ipv4Addr, path::Path, time::Duration};
+use std::{ffi::OsString, fs, io, net::Ipv4Addr, path::Path, time::Duration};
 use tokio::{
     io::AsyncReadExt,
     net::TcpStream,
@@ -39,20 +42,33 @@ impl Process {
     /// started by a run that was killed before it could record it, or when the machine restarted itself.
     pub(super) fn find(folder: &Folder, record: Option<&Record>) -> Result<Option<Self>, DriverError> {
         let recorded = record.and_then(|r| r.own.process);
-        if let Some(known) = recorded.and_then(|r| Self::open(r.pid, &folder.root()).filter(|p| p.recorded == r)) {
+        if let Some(recorded) = recorded
+            && let Some(known) = Self::open(recorded.pid, &folder.root())?.filter(|p| p.recorded == recorded)
+        {
             return Ok(Some(known));
         }
-        Ok(Self::within(&Cgroup::of(&folder.tag())?, folder))
+        Self::within(&Cgroup::of(&folder.tag())?, folder)
     }
 
-    fn within(group: &Cgroup, folder: &Folder) -> Option<Self> {
-        group.supervisors().into_iter().find_map(|pid| Self::open(pid, &folder.root()))
+    fn within(group: &Cgroup, folder: &Folder) -> Result<Option<Self>, DriverError> {
+        let supervisors = group.supervisors().map_err(files::because("looking into", group.unified()))?;
+        for pid in supervisors {
+            if let Some(found) = Self::open(pid, &folder.root())? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
     }
 
-    fn open(pid: i32, root: &Path) -> Option<Self> {
-        let held = Held::open(pid)?;
-        let started = started(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)?;
-        is_ours(&held.command, root).then_some(Self { recorded: Recorded { pid, started }, held })
+    fn open(pid: i32, root: &Path) -> Result<Option<Self>, DriverError> {
+        let path = format!("/proc/{pid}");
+        let look = || -> io::Result<Option<Self>> {
+            let Some(held) = Held::open(pid)? else { return Ok(None) };
+            let Some(stat) = of_process(fs::read_to_string(format!("{path}/stat")))? else { return Ok(None) };
+            let Some(started) = started(&stat) else { return Ok(None) };
+            Ok(is_ours(&held.command, root).then_some(Self { recorded: Recorded { pid, started }, held }))
+        };
+        look().map_err(files::because("looking at", Path::new(&path)))
     }
 
     /// Waits until it has ended.
@@ -175,20 +191,19 @@ pub(super) async fn launch(
     let keeper = child.id().and_then(|id| i32::try_from(id).ok());
     let began = async {
         loop {
-            if let Some(process) = Process::within(group, folder) {
-                return Some(process);
+            if let Some(process) = Process::within(group, folder)? {
+                return Ok::<_, DriverError>(Some(process));
             }
             // Not yet there, or over: no event tells of the former.
             if !keeper.is_some_and(runs) {
-                return None;
+                return Ok(None);
             }
             sleep(RETRY / 10).await;
         }
     };
     timeout(DEATH, began)
         .await
-        .ok()
-        .flatten()
+        .unwrap_or(Ok(None))?
         .ok_or_else(|| refused("starting the machine", &format!("it ended at once; {}", console(folder))))
 }
 
@@ -294,6 +309,6 @@ mod tests {
     fn this_process_runs_and_is_no_machine() {
         let me = i32::try_from(std::process::id()).unwrap();
         assert!(runs(me));
-        assert!(Process::open(me, Path::new("/b")).is_none());
+        assert!(Process::open(me, Path::new("/b")).unwrap().is_none());
     }
 }

@@ -32,11 +32,12 @@ impl Process {
     /// The process of a machine, if it runs.
     pub(super) fn find(folder: &Folder) -> Result<Option<Self>, DriverError> {
         let pid = files::read(&folder.pid())?.and_then(|text| text.trim().parse().ok());
-        Ok(pid.and_then(|pid| Self::open(pid, &folder.pid())))
+        let Some(pid) = pid else { return Ok(None) };
+        Self::open(pid, &folder.pid()).map_err(files::because("looking at the process of", &folder.path))
     }
 
-    fn open(pid: i32, file: &Path) -> Option<Self> {
-        Held::open(pid).filter(|held| is_ours(&held.command, file)).map(Self)
+    fn open(pid: i32, file: &Path) -> io::Result<Option<Self>> {
+        Ok(Held::open(pid)?.filter(|held| is_ours(&held.command, file)).map(Self))
     }
 
     /// Waits until it has ended.
