@@ -1,6 +1,7 @@
 //! Exit codes: one table for people, one match for errors.
 
 use super::{CliError, signals};
+use crate::{apply::StepError, driver::DriverError};
 use std::io;
 
 /// How a run of the program ends.
@@ -88,6 +89,12 @@ impl Exit {
             }
             CliError::Ended(signal) => Self::Ended(signals::code(signal)),
             CliError::Stale { .. } => Self::PlanStale,
+            // Without credentials nothing was checked: docker-machine said that of its flags, with 1.
+            CliError::Precheck(e)
+                if matches!(**e, StepError::Driver(DriverError::Stranger { .. } | DriverError::Secret(_))) =>
+            {
+                Self::Error
+            }
             CliError::Precheck(_) => Self::NotBegun,
             // As OpenSSH ends then.
             CliError::Lost(_) => Self::Remote(255),
@@ -128,7 +135,6 @@ mod tests {
     use crate::{
         apply::StepError,
         clock::Timestamp,
-        driver::DriverError,
         name::MachineName,
         panicked::Panicked,
         store::{Doing, Holder, StoreError, Subject, Unreadable},
@@ -185,6 +191,10 @@ mod tests {
         let unreadable = || Box::new(Unreadable { path: "lock".into(), why: "it is empty".to_owned() });
         let io = || io::Error::other("x");
         let step = || Arc::new(StepError::Bug("x"));
+        let stranger = || {
+            let [doing, why, help] = ["x"; 3].map(str::to_owned);
+            Arc::new(StepError::Driver(DriverError::Stranger { doing, why, help }))
+        };
         let doing = |cause| CliError::Doing { doing: "x".to_owned(), cause: Box::new(cause) };
         let store = [
             (StoreError::Io { doing: "read", path: "x".into(), source: io() }, 1),
@@ -219,6 +229,7 @@ mod tests {
             (CliError::RolledBack(Box::new(CliError::NoHome)), 1),
             (CliError::NoInstance(name()), 1),
             (CliError::Precheck(step()), 3),
+            (CliError::Precheck(stranger()), 1),
             (CliError::Refused(Vec::new()), 6),
             (CliError::Stale { plan: String::new(), created: Timestamp(0), moved: Vec::new() }, 4),
             (CliError::Protected(name()), 6),

@@ -55,7 +55,12 @@ impl Run for Scp {
             });
         }
         out.flush()?;
-        cx.block_on(self.copy(cx, &world, &program, &from, &to))?
+        let exit = cx.block_on(self.copy(cx, &world, &program, &from, &to))??;
+        // What scp ends with says no more than that it failed; scripts of docker-machine's know 1 for that.
+        Ok(match exit {
+            Exit::Remote(1..) if cx.drop_in() => Exit::Error,
+            exit => exit,
+        })
     }
 }
 
