@@ -94,9 +94,10 @@ mod tests {
         let done = Progress { begun: Timestamp(1), done: Some(Timestamp(3)) };
         assert_eq!(progress(&store, &fleet, "a").unwrap(), Some(done));
         assert_eq!(progress(&store, &FleetName::new("other").unwrap(), "a").unwrap(), None);
-        for n in 0..KEPT {
-            begin(&store, &fleet, &format!("n{n}"), Timestamp(10)).unwrap();
-        }
+        let later = Progress { begun: Timestamp(10), done: None };
+        change(&store, &fleet, |plans| plans.extend((1..KEPT).map(|n| (format!("n{n}"), later)))).unwrap();
+        assert_eq!(progress(&store, &fleet, "a").unwrap(), Some(done), "as many as are kept");
+        begin(&store, &fleet, "one more", Timestamp(10)).unwrap();
         assert_eq!(progress(&store, &fleet, "a").unwrap(), None, "old ones are forgotten");
     }
 }
