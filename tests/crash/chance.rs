@@ -60,9 +60,10 @@ impl Share {
         })
     }
 
-    /// Its part of what is numbered.
-    pub(crate) fn part(&self, all: Vec<usize>) -> Vec<usize> {
-        all.into_iter().filter(|n| *n as u64 % self.of == self.nth).collect()
+    /// The `nth` of the numbers that are its own.
+    pub(crate) fn number(&self, nth: usize) -> usize {
+        let own = self.nth + self.of * nth as u64;
+        usize::try_from(own).expect("a small number")
     }
 
     /// Of all there are, those that are tried here; one percentage of them besides one of each kind.
