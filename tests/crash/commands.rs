@@ -171,7 +171,7 @@ const PERCENT: u64 = 10;
 
 /// Kills the command of a case at each of its points.
 fn cut_off(share: &Share, case: &Case) {
-    let Case { command: line, again, .. } = case;
+    let Case { before, command: line, again } = case;
     println!("  `{line}`");
     let first = prepared(case);
     let root = first.place().root;

@@ -10,6 +10,7 @@ mod http_engine;
 mod screen;
 mod sshd;
 
+#[expect(dead_code, reason = "`lab` uses the rest")]
 #[path = "../kit/canary.rs"]
 mod canary;
 #[path = "../kit/home.rs"]
