@@ -39,7 +39,7 @@ fn docker_machines_words_are_followed_by_what_to_do() {
 fn several_errors_are_told_one_by_one() {
     let absent = |name: &str| CliError::Store(StoreError::Absent(name.to_owned()));
     let error = CliError::Many(vec![absent("a"), absent("b")]);
-    assert_eq!(told(&error).matches("error: Docker machine").count(), 2);
+    assert_eq!(told(&error).matches("error: machine").count(), 2);
     assert_eq!(error.drop_in_text().lines().count(), 2);
 }
 

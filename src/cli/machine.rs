@@ -8,7 +8,7 @@ use crate::{
     name::MachineName,
     record::{
         Instance, MachineRecord, Power,
-        docker_machine::{ConfigFile, Place},
+        docker_machine::{ConfigFile, Place, authority},
     },
     store::{Area, StoreError, authority::Identity, copies, issued},
     transport::{Target, Transport},
@@ -111,6 +111,11 @@ impl Machine {
             None => &instance.address,
         });
         if address.is_empty() { Err(CliError::said("IP address is not set")) } else { Ok(address) }
+    }
+
+    /// Whether its engine is known by a URL alone.
+    pub(super) fn is_told(&self) -> bool {
+        self.record.instance.as_ref().is_some_and(|instance| instance.told_url().is_some())
     }
 
     /// URL of the engine, running or not.
@@ -281,13 +286,6 @@ impl Machine {
     }
 }
 
-/// Host and port of a URL.
-fn authority(url: &str) -> &str {
-    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
-}
-
 /// `host:port`, with brackets around an IPv6 address.
 pub(super) fn split_host_port(text: &str) -> Option<(&str, u16)> {
     let (host, port) = text.split('/').next()?.rsplit_once(':')?;
@@ -320,6 +318,7 @@ mod tests {
             ("tcp://[::1]:2376/x", "[::1]:2376"),
             ("ssh://root@web.example:22", "web.example:22"),
             ("unix:///var/run/docker.sock", ""),
+            ("localhost", ""),
         ] {
             assert_eq!(authority(url), want, "{url}");
         }

@@ -52,8 +52,8 @@ fn with_foreign(address: &str) -> Home {
 fn a_machine_of_an_unknown_driver_is_looked_at_or_it_is_said_that_it_cannot_be() {
     for (program, address, why) in [
         // Nothing answers on loopback's port of SSH servers that nobody started.
-        ("machine", "", "could not be looked at"),
-        ("docker-machine", "", "could not be looked at"),
+        ("machine", "", "cannot be logged in to"),
+        ("docker-machine", "", "cannot be logged in to"),
         ("machine", "127.0.0.1", "127.0.0.1"),
     ] {
         let home = with_foreign(address);

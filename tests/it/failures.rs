@@ -7,6 +7,7 @@ use machine::{
     driver::DriverError,
     hook::{On, Point},
     name::MachineName,
+    panicked::Panicked,
     plan::StepId,
     provisioner::{Difference, Unsupported},
     record::Part,
@@ -104,6 +105,7 @@ fn step() -> Vec<StepError> {
         StepError::Hook { point: Point::PreUpgrade, on: On::Host, why: text("`./x` ended with 1"), output: text("no") },
         StepError::NoLogin(text("none")),
         StepError::NoRoot(text("joe")),
+        StepError::Panicked(Panicked { at: Some("src/x.rs:1:1".to_owned()), said: None }),
         StepError::Bug("a step without a host"),
     ];
     all.extend(transport().into_iter().map(StepError::Transport));
