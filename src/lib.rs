@@ -10,12 +10,15 @@ pub mod age;
 pub mod clock;
 pub mod digest;
 pub mod duration;
+pub mod ending;
+pub mod excerpt;
 pub mod fault;
 pub mod graph;
 pub mod harmless;
 pub mod name;
 pub mod quote;
 pub mod secret;
+pub mod spoken;
 pub mod template;
 
 // The one who finds out what secrets are.
