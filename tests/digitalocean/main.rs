@@ -5,6 +5,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "it looks at files as a user would")]
 
+mod accounts;
 mod case;
 mod faults;
 mod kills;
@@ -26,7 +27,9 @@ async fn the_provider_and_its_document_agree_with_the_driver() {
         faults::cut_off(ocean),
         faults::changed_once(ocean),
         refusals::refused(ocean),
-        life::of_others(ocean)
+        life::of_others(ocean),
+        accounts::another(ocean),
+        accounts::removed_by_hand(ocean)
     );
     ocean.keeps_to_the_document();
     tokio::task::block_in_place(|| refusals::before(ocean));
