@@ -6,6 +6,7 @@ use crate::{
     clock::Timestamp,
     docker::DockerError,
     driver::DriverError,
+    excerpt,
     fleet::FleetProblems,
     harmless::harmless,
     name::MachineName,
@@ -45,14 +46,11 @@ pub enum NamesError {
     Unset,
 }
 
-/// So many things that moved are told; who reads them knows enough then.
+/// So many things that moved are told.
 const MOVED: usize = 20;
 
 fn moved_text(moved: &[Moved]) -> String {
-    let mut text = String::new();
-    for moved in moved.iter().take(MOVED) {
-        text.push_str(&format!("\n  {moved}"));
-    }
+    let mut text = moved.iter().take(MOVED).map(|moved| format!("\n  {moved}")).collect::<Vec<_>>().concat();
     if moved.len() > MOVED {
         text.push_str(&format!("\n  and {} more", moved.len() - MOVED));
     }
@@ -204,8 +202,7 @@ impl CliError {
 
     /// Tells something that is no error, on standard error.
     pub(super) fn warn(what: &str, help: &str) {
-        // Where standard error is closed there is nobody to tell.
-        let text = format!("warning: {what}\n  help: {help}\n");
+        let text = format!("warning: {}\n  help: {}\n", excerpt::lines(what), excerpt::lines(help));
         let _ = anstream::stderr().write_all(harmless(&text).as_bytes());
     }
 
@@ -280,7 +277,7 @@ impl CliError {
     /// In docker-machine's words: one line for each error, what was being done in front.
     fn drop_in_text(&self) -> String {
         match self {
-            Self::Usage(error) => usage_text(error),
+            Self::Usage(error) => excerpt::lines(&usage_text(error)).into_owned(),
             Self::Names(names) => format!("Error: {names}"),
             Self::Many(errors) => errors.iter().map(Self::drop_in_text).collect::<Vec<_>>().join("\n"),
             Self::Doing { doing, cause } => format!("{doing}: {}", cause.drop_in_text()),
@@ -303,7 +300,7 @@ impl CliError {
                 format!("hosts without a driver cannot be {done}")
             }
             Self::Driver(DriverError::Cannot { driver, what }) => format!("{driver} driver does not support {what}"),
-            other => chain(other).join(": "),
+            other => excerpt::lines(&chain(other).join(": ")).into_owned(),
         }
     }
 
@@ -322,7 +319,7 @@ impl CliError {
             | Self::RolledBack(_)
             | Self::Transport(_) => {
                 let help = self.advice()?.replace("\n  machine ", "\n  docker-machine ");
-                Some(format!("help: {}", indented(&help)))
+                Some(format!("help: {}", indented(&excerpt::lines(&help))))
             }
             _ => None,
         }
@@ -464,7 +461,7 @@ pub(super) fn tell(w: &mut dyn fmt::Write, error: &dyn Diagnostic) -> fmt::Resul
     let mut at = Some(error);
     while let Some(each) = at {
         if let Some(help) = each.help() {
-            writeln!(w, "  {help_style}help:{help_style:#} {}", indented(&help.to_string()))?;
+            writeln!(w, "  {help_style}help:{help_style:#} {}", indented(&excerpt::lines(&help.to_string())))?;
         }
         at = each.diagnostic_source();
     }
@@ -490,7 +487,7 @@ fn causes(error: &dyn Diagnostic) -> Vec<String> {
         (None, None) => {}
     }
     texts.dedup_by(|cause, before| before.ends_with(cause.as_str()));
-    texts
+    texts.into_iter().map(|text| excerpt::lines(&text).into_owned()).collect()
 }
 
 /// Further lines stand below the first; a command to copy keeps a line of its own.
