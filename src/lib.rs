@@ -10,6 +10,8 @@ pub mod age;
 pub mod clock;
 pub mod digest;
 pub mod duration;
+pub mod ending;
+pub mod excerpt;
 pub mod fault;
 pub mod graph;
 pub mod harmless;
@@ -17,6 +19,7 @@ pub mod name;
 pub mod panicked;
 pub mod quote;
 pub mod secret;
+pub mod spoken;
 pub mod template;
 
 // The one who finds out what secrets are.

@@ -1,6 +1,7 @@
 //! Names of fleets and machines: checked once, at the border, so that no path, hostname or remote
 //! command is ever built from a name that could mean something else.
 
+use crate::excerpt;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Borrow, fmt, str::FromStr, sync::Arc};
 use thiserror::Error;
@@ -12,13 +13,13 @@ pub enum NameError {
     #[error("a name cannot be empty")]
     Empty,
     /// Longer than a DNS label may be (RFC 1035, 2.3.4).
-    #[error("`{0}` is longer than 63 characters")]
+    #[error("`{}` is longer than 63 characters", excerpt::word(.0))]
     TooLong(String),
     /// Starts with something other than a letter or digit.
-    #[error("`{0}` must start with a letter or digit")]
+    #[error("`{}` must start with a letter or digit", excerpt::word(.0))]
     Start(String),
     /// Holds a character that a hostname cannot hold.
-    #[error("`{name}` contains `{found}`; allowed are 0-9 a-z A-Z . -")]
+    #[error("`{}` contains `{found}`; allowed are 0-9 a-z A-Z . -", excerpt::word(.name))]
     Character {
         /// The whole text.
         name: String,

@@ -3,6 +3,7 @@
 use crate::{
     docker::DockerError,
     driver::DriverError,
+    ending::Ending,
     hook::{On, Point},
     name::MachineName,
     panicked::{self, Panicked},
@@ -63,7 +64,7 @@ pub enum StepError {
     #[error("the host's answer could not be read: {0}")]
     Facts(String),
     /// A command on the host failed.
-    #[error("`{title}` failed with exit status {status}")]
+    #[error("`{title}` {}", Ending(*.status))]
     Op {
         /// What was being done, as `install docker.io`.
         title: String,

@@ -6,7 +6,8 @@ use super::{
     step::Task,
 };
 use crate::{
-    fault,
+    ending::Ending,
+    excerpt, fault,
     hook::{Command, Hook, HookId, On, Point, limit_text},
     local::{Ended, Job},
     quote::Sh,
@@ -99,7 +100,7 @@ pub async fn run(
     };
     let why = match ended {
         Ended::Status(0) => return Ok(pinned),
-        Ended::Status(status) => format!("ended with exit status {status}"),
+        Ended::Status(status) => Ending(status).to_string(),
         Ended::TimedOut => format!("took longer than {} and was ended", limit_text(hook.timeout)),
     };
     // The whole of it is kept for whoever wants more than the last lines.
@@ -109,7 +110,8 @@ pub async fn run(
 
 fn failed(id: &HookId, hook: &Hook, why: String, printed: &str) -> StepError {
     let lines: Vec<&str> = printed.trim_end().lines().collect();
-    let last = lines[lines.len().saturating_sub(SHOWN)..].join("\n");
+    let last: Vec<_> = lines[lines.len().saturating_sub(SHOWN)..].iter().map(|line| excerpt::line(line)).collect();
+    let last = last.join("\n");
     StepError::Hook { point: id.point, on: hook.on, why, output: last }
 }
 

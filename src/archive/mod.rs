@@ -6,11 +6,14 @@
 
 mod check;
 pub mod parcel;
+mod taken;
+mod word;
 
 pub use check::MAX_SIZE;
 pub use parcel::{Parcel, Source};
+pub use taken::Unpacked;
 
-use crate::record::codec::{self, CodecError, ConfigDigest, Unknown};
+use crate::record::codec::{self, CodecError, ConfigDigest, Document, Unknown};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -115,10 +118,10 @@ impl Archive {
         Zeroizing::new(text)
     }
 
-    /// Reads an archive and checks everything in it.
+    /// Reads an archive. What of a machine in it can be used is found out by [`Parcel::unpack`].
     ///
     /// # Errors
-    /// When it is none, or holds anything that could do harm.
+    /// When it is none, or holds names or sizes that no machine has.
     pub fn parse(bytes: &[u8]) -> Result<Self, ArchiveError> {
         #[derive(Deserialize)]
         struct Head {
@@ -139,9 +142,11 @@ impl Archive {
         let written: Written = serde_json::from_slice(bytes).map_err(shape)?;
         let mut machines = Vec::new();
         for (at, machine) in written.machines.into_iter().enumerate() {
-            let document =
-                codec::decode(&machine.record).map_err(|source| ArchiveError::Record { number: at + 1, source })?;
-            machines.push(Parcel { record: document.record, config: machine.config, files: machine.files });
+            let WrittenMachine { record, config, files } = machine;
+            let decoded = codec::decode(&record).map_err(|source| ArchiveError::Record { number: at + 1, source })?;
+            // Which config.json lay beside it, and what a newer program noted, is of the store it comes from.
+            let Document { record, config: _, unknown: _ } = decoded;
+            machines.push(Parcel { record, config, files });
         }
         let archive = Self { store: written.store, machines };
         check::archive(&archive)?;

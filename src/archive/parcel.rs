@@ -1,8 +1,11 @@
 //! One machine on its way, and how it comes to lie in a store again.
 
+use super::{
+    ArchiveError,
+    taken::{self, Unpacked},
+};
 use crate::{
-    driver::{self, Kind},
-    engine::spec::TLS_PORT,
+    driver::{self, Kind, Secrecy},
     hook::HookRecord,
     name::MachineName,
     record::{
@@ -17,15 +20,12 @@ use std::{
 };
 use zeroize::Zeroizing;
 
-/// Drivers of docker-machine's that we do not have and whose instances exist only for the computer that made them.
-const LOCAL_DRIVERS: [&str; 2] = ["hyperv", "vmwarefusion"];
-
 /// What of a machine's folder travels, beside the key to log in with.
 pub const CERTIFICATES: [&str; 5] = ["ca.pem", "cert.pem", "key.pem", "server.pem", "server-key.pem"];
 /// The authority's key. It travels only when asked for.
 pub const CA_KEY: &str = "ca-key.pem";
 /// What a key is called when its own name cannot be.
-const KEY_NAME: &str = "id_ssh";
+pub(super) const KEY_NAME: &str = "id_ssh";
 
 /// One machine on its way. Keys in the record are names of files.
 #[derive(Debug)]
@@ -69,12 +69,34 @@ impl Source<'_> {
     /// When the config.json will not parse.
     pub fn pack(self) -> Result<Packed, ConfigError> {
         let is_local = |text: &str| is_local(text, self.root, self.home);
-        let mut record = self.record.clone();
-        // Whose it is there, and what must be there before it, is for the other account to say.
-        record.fleet = None;
-        record.depends_on = BTreeSet::new();
-        // Commands come from a fleet file that people read, never out of an archive.
-        record.hooks = HookRecord::default();
+        let MachineRecord {
+            name,
+            // Whose it is there, and what must be there before it, is for the other account to say.
+            fleet: _,
+            depends_on: _,
+            driver,
+            options,
+            protect,
+            instance,
+            certificate,
+            engine,
+            pending,
+            // Commands come from a fleet file that people read, never out of an archive.
+            hooks: _,
+        } = self.record.clone();
+        let mut record = MachineRecord {
+            name,
+            fleet: None,
+            depends_on: BTreeSet::new(),
+            driver,
+            options,
+            protect,
+            instance,
+            certificate,
+            engine,
+            pending,
+            hooks: HookRecord::default(),
+        };
         let mut files = self.certificates;
         let key_name = match (self.key, self.record.instance.as_ref().and_then(|i| i.ssh.as_ref()?.key.as_deref())) {
             (Some(content), Some(path)) => {
@@ -112,11 +134,13 @@ fn is_local(text: &str, root: &str, home: Option<&str>) -> bool {
         || home.is_some_and(below)
 }
 
-/// The options of a driver without paths: a path means a file of the computer it was written on.
+/// The options of a driver without paths, which mean files of the computer they were written on, and without its secrets,
+/// which are looked for there.
 fn travelling(driver: &str, options: OptionValues, key: Option<&str>, is_local: &dyn Fn(&str) -> bool) -> OptionValues {
     let table = driver::find(driver).map_or(&[][..], driver::AnyDriver::options);
     let is_path = |key: &str| table.iter().any(|spec| spec.key == key && spec.kind == Kind::Path);
-    let kept = options.into_iter().filter_map(|(name, value)| {
+    let is_secret = |key: &str| table.iter().any(|spec| spec.key == key && spec.secrecy == Secrecy::Secret);
+    let kept = options.into_iter().filter(|(name, _)| !is_secret(name)).filter_map(|(name, value)| {
         if is_path(&name) {
             let key = key.filter(|_| name == "ssh-key")?;
             return Some((name, Value::from(key)));
@@ -156,64 +180,13 @@ pub(super) fn is_file_name(text: &str) -> bool {
     plain && first && text.len() <= 100 && !owned
 }
 
-/// A parcel as it is to lie in a store.
-#[derive(Debug)]
-pub struct Unpacked {
-    /// What to record.
-    pub record: MachineRecord,
-    /// The config.json it came with; `None`: the one that the store makes will do.
-    pub config: Option<ConfigFile>,
-    /// Keys and certificates. Secret.
-    pub files: BTreeMap<String, Zeroizing<String>>,
-    /// The driver it had, if only the account that made it can use that.
-    pub was: Option<String>,
-}
-
 impl Parcel {
-    /// The machine, called `name`, for the store at `root`. `same_store` when it comes back to the store it is from.
+    /// The machine, called `name`, for the store at `root`: what [`taken`] lets through of it.
     ///
     /// # Errors
-    /// When its config.json makes no sense.
-    pub fn unpack(self, name: &MachineName, root: &str, same_store: bool) -> Result<Unpacked, ConfigError> {
-        let Self { mut record, config, files } = self;
-        let place = Place { root, name };
-        record.name = name.clone();
-        let whole = |file: &str| format!("{root}/machines/{name}/{file}");
-        if let Some(ssh) = record.instance.as_mut().and_then(|instance| instance.ssh.as_mut()) {
-            ssh.key = ssh.key.as_deref().map(whole);
-        }
-        if let Some(file) = record.options.get("ssh-key").and_then(Value::as_str).map(whole) {
-            record.options.insert("ssh-key".to_owned(), Value::from(file));
-        }
-        let driver = record.driver.as_str();
-        let local = driver::find(driver).map_or(LOCAL_DRIVERS.contains(&driver), driver::AnyDriver::is_local);
-        let local = local && !same_store;
-        if local {
-            let was = std::mem::replace(&mut record.driver, "generic".to_owned());
-            record.options = as_generic(&record);
-            return Ok(Unpacked { record, config: None, files, was: Some(was) });
-        }
-        let config = match config {
-            Value::Null => None,
-            document => Some(ConfigFile::parse(&document.to_string(), place)?),
-        };
-        Ok(Unpacked { record, config, files, was: None })
+    /// When there is something in it that no honest program writes.
+    pub fn unpack(self, name: &MachineName, root: &str) -> Result<Unpacked, ArchiveError> {
+        let machine = self.record.name.to_string();
+        taken::take(self, name, root).map_err(|why| ArchiveError::Refused { machine, why })
     }
-}
-
-/// Options with which driver `generic` knows the machine.
-fn as_generic(record: &MachineRecord) -> OptionValues {
-    let mut options = OptionValues::new();
-    if let Some(instance) = &record.instance {
-        options.insert("ip".to_owned(), Value::from(instance.address.as_str()));
-        if let Some(ssh) = &instance.ssh {
-            options.insert("ssh-user".to_owned(), Value::from(ssh.user.as_str()));
-            options.insert("ssh-port".to_owned(), Value::from(ssh.port));
-            let texts = [("ssh-key", &ssh.key), ("jump", &ssh.jump)];
-            options.extend(texts.into_iter().filter_map(|(k, v)| Some((k.to_owned(), Value::from(v.as_deref()?)))));
-        }
-    }
-    let port = record.engine.as_ref().map(|engine| engine.spec.port).filter(|port| *port != 0).unwrap_or(TLS_PORT);
-    options.insert("engine-port".to_owned(), Value::from(port));
-    options
 }

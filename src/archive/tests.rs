@@ -67,33 +67,70 @@ fn nothing_of_the_first_account_travels_and_all_that_is_needed_does() {
 
         let back = Archive::parse(text.as_bytes()).unwrap().machines.remove(0);
         let name = MachineName::new("theirs").unwrap();
-        let back = back.unpack(&name, "/home/bob/m", false).unwrap();
+        let back = back.unpack(&name, "/home/bob/m").unwrap();
         let at = "/home/bob/m/machines/theirs/id_rsa";
-        let instance = back.record.instance.unwrap();
-        assert_eq!((back.record.name, back.record.fleet), (name, None));
+        let instance = back.record.instance.clone().unwrap();
+        assert_eq!((&back.record.name, &back.record.fleet), (&name, &None));
         assert_eq!(instance.ssh.unwrap().key.as_deref(), Some(at));
         assert_eq!(back.record.options["ssh-key"], at);
         assert_eq!(back.record.options["ssh-user"], "admin");
         assert_eq!(instance.host_keys, ["ssh-ed25519 AAAA"]);
         assert_eq!(*back.files["id_rsa"], KEY);
         assert_eq!(*back.files["ca.pem"], "CA");
-        assert!(back.config.unwrap().text().contains("\"StorePath\": \"/home/bob/m\""));
+        assert!(back.has_own_authority() && back.was.is_none() && back.left_out.is_empty(), "{back:?}");
     }
 }
 
+/// Also where it came from: a store's id is no secret.
 #[test]
-fn what_only_its_maker_can_control_is_generic_elsewhere() {
-    let record = record("nspawn", "id_ed25519");
-    let parcel = packed(&record, None).parcel;
-    assert!(!archive(parcel).text().contains("alice"));
-    let (parcel, again) = (packed(&record, None).parcel, packed(&record, None).parcel);
-    let there = parcel.unpack(&record.name, "/home/bob/m", false).unwrap();
-    assert_eq!((there.record.driver.as_str(), there.was.as_deref()), ("generic", Some("nspawn")));
-    let wanted = json!({ "ip": "192.0.2.1", "ssh-user": "admin", "ssh-port": 22, "engine-port": 2376,
-        "ssh-key": "/home/bob/m/machines/web/id_ed25519" });
-    assert_eq!(serde_json::to_value(there.record.options).unwrap(), wanted);
-    let here = again.unpack(&record.name, ROOT, true).unwrap();
-    assert_eq!((here.record.driver.as_str(), here.was), ("nspawn", None));
+fn whatever_made_it_controls_nothing_after_an_import() {
+    for (driver, was) in [("nspawn", Some("nspawn")), ("digitalocean", Some("digitalocean")), ("generic", None)] {
+        let mut record = record("generic", "id_ed25519");
+        record.driver = driver.to_owned();
+        record.instance.as_mut().unwrap().id = "i-of-somebody-else".to_owned();
+        let there = packed(&record, None).parcel.unpack(&record.name, "/home/bob/m").unwrap();
+        assert_eq!((there.record.driver.as_str(), there.was.as_deref()), ("generic", was));
+        let wanted = json!({ "ip": "192.0.2.1", "ssh-user": "admin", "ssh-port": 22, "engine-port": 2376,
+            "ssh-key": "/home/bob/m/machines/web/id_ed25519" });
+        assert_eq!(serde_json::to_value(there.record.options).unwrap(), wanted);
+        assert_eq!(there.record.instance.unwrap().id, "192.0.2.1");
+    }
+    let mut known = record("generic", "id_rsa");
+    known.driver = "none".to_owned();
+    let instance = known.instance.as_mut().unwrap();
+    (instance.ssh, instance.url) = (None, Some("tcp://192.0.2.1:2376".to_owned()));
+    let there = packed(&known, None).parcel;
+    let there = Parcel { files: [].into(), ..there }.unpack(&known.name, "/home/bob/m").unwrap();
+    assert_eq!((there.record.driver.as_str(), there.has_own_authority()), ("none", false));
+    assert_eq!(serde_json::to_value(there.record.options).unwrap(), json!({ "url": "tcp://192.0.2.1:2376" }));
+}
+
+#[test]
+fn what_would_run_or_be_looked_for_here_is_left_out_and_said() {
+    let mut parcel = packed(&record("generic", "id_rsa"), None).parcel;
+    parcel.record.protect = true;
+    parcel.record.hooks = serde_json::from_value(json!({ "spec": { "pre-rm": [
+        { "name": "x", "run": { "shell": "touch /tmp/x" }, "on": "local", "timeout": 5 } ] }, "pending": [] }))
+    .unwrap();
+    ssh(&mut parcel).passphrase =
+        Some(crate::secret::Secret::from_json(&json!({ "command": "touch /tmp/x" })).unwrap());
+    let spec = &mut parcel.record.engine.as_mut().unwrap().spec;
+    *spec = serde_json::from_value(
+        json!({ "source": "script", "install-url": "https://example.org/x", "api": "tls", "port": 2376,
+        "mirror": "https://example.org", "env": { "PROXY": { "env": "AWS_SECRET_ACCESS_KEY" }, "NO_PROXY": "local" } }),
+    )
+    .unwrap();
+    let there = parcel.unpack(&MachineName::new("web").unwrap(), "/s").unwrap();
+    let said = there.left_out.join("\n");
+    for word in ["hooks", "protect: true", "passphrase", "mirror", "install-url", "(PROXY)", "engine.env"] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert_eq!(there.left_out.len(), 6, "{said}");
+    let spec = &there.record.engine.as_ref().unwrap().spec;
+    assert_eq!((spec.source, &spec.mirror, &spec.install_url), (crate::engine::Source::Present, &None, &None));
+    assert_eq!(spec.env.keys().collect::<Vec<_>>(), ["NO_PROXY"]);
+    let text = format!("{:?}", there.record);
+    assert!(!text.contains("/tmp/x") && !text.contains("AWS") && !there.record.protect, "{text}");
 }
 
 #[test]
@@ -115,7 +152,10 @@ fn secrets_of_a_provider_stay_at_home() {
 fn refused(change: impl FnOnce(&mut Parcel), why: &str) {
     let mut parcel = packed(&record("generic", "id_rsa"), None).parcel;
     change(&mut parcel);
-    let error = Archive::parse(archive(parcel).text().as_bytes()).unwrap_err().to_string();
+    let name = parcel.record.name.clone();
+    let opened = Archive::parse(archive(parcel).text().as_bytes());
+    let opened = opened.and_then(|mut archive| archive.machines.remove(0).unpack(&name, "/s"));
+    let error = opened.unwrap_err().to_string();
     assert!(error.contains(why), "{error}");
 }
 
@@ -132,13 +172,31 @@ fn nothing_hostile_is_believed() {
     refused(|p| p.files.extend((0..20).map(|i| (format!("f{i}"), String::new().into()))), "files");
     for key in ["/etc/shadow", "~/.ssh/id_rsa", "../../x/id_rsa"] {
         refused(|p| ssh(p).key = Some(key.to_owned()), "is not in it");
-        refused(|p| drop(p.record.options.insert("ssh-key".to_owned(), json!(key))), "is not in it");
     }
     refused(|p| ssh(p).host = "-oProxyCommand=x".to_owned(), "no place to connect to");
     refused(|p| ssh(p).user = "a b".to_owned(), "no place to connect to");
     refused(|p| ssh(p).jump = Some("-J".to_owned()), "no place to connect to");
-    refused(|p| drop(p.record.options.insert("ssh-user".to_owned(), json!("-x"))), "is not a user");
-    refused(|p| drop(p.record.options.insert("ssh-config".to_owned(), json!("/tmp/x"))), "an ssh_config of this");
+    refused(|p| ssh(p).jump = Some("a,-oProxyCommand=x@b".to_owned()), "no place to connect to");
+    refused(|p| ssh(p).host = "$(x)".to_owned(), "no place to connect to");
+    refused(|p| ssh(p).key = Some("ca.pem".to_owned()), "is not in it");
+    refused(|p| ssh(p).port = 0, "port 0");
+    refused(|p| drop(p.files.insert("known_hosts".to_owned(), String::new().into())), "no file of a machine");
+    let instance = |p: &mut Parcel, url: &str| p.record.instance.as_mut().unwrap().url = Some(url.to_owned());
+    for url in [
+        "unix:///run/docker.sock",
+        "tcp://192.0.2.2:2376",
+        "tcp://192.0.2.1:0",
+        "tcp://192.0.2.1",
+        "http://192.0.2.1:1",
+    ] {
+        refused(|p| instance(p, url), "no place to connect to");
+    }
+    refused(|p| p.record.instance.as_mut().unwrap().ssh = None, "no way to it");
+    refused(|p| p.record.instance.as_mut().unwrap().host_keys = vec!["* $(x)".to_owned()], "host keys");
+    refused(
+        |p| _ = p.record.pending.insert(crate::record::Part::Instance, crate::record::Pending::Rm),
+        "was being made",
+    );
     refused(|p| p.record.instance = None, "no instance");
     refused(|p| p.config = json!("x"), "not an object");
 }

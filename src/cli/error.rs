@@ -9,6 +9,7 @@ use crate::{
     clock::Timestamp,
     docker::DockerError,
     driver::DriverError,
+    excerpt,
     fleet::FleetProblems,
     harmless::harmless,
     name::MachineName,
@@ -49,14 +50,11 @@ pub enum NamesError {
     Unset,
 }
 
-/// So many things that moved are told; who reads them knows enough then.
+/// So many things that moved are told.
 const MOVED: usize = 20;
 
 fn moved_text(moved: &[Moved]) -> String {
-    let mut text = String::new();
-    for moved in moved.iter().take(MOVED) {
-        text.push_str(&format!("\n  {moved}"));
-    }
+    let mut text = moved.iter().take(MOVED).map(|moved| format!("\n  {moved}")).collect::<Vec<_>>().concat();
     if moved.len() > MOVED {
         text.push_str(&format!("\n  and {} more", moved.len() - MOVED));
     }
@@ -216,8 +214,7 @@ impl CliError {
 
     /// Tells something that is no error, on standard error.
     pub(super) fn warn(what: &str, help: &str) {
-        // Where standard error is closed there is nobody to tell.
-        let text = format!("warning: {what}\n  help: {help}\n");
+        let text = format!("warning: {}\n  help: {}\n", excerpt::lines(what), excerpt::lines(help));
         let _ = anstream::stderr().write_all(harmless(&text).as_bytes());
     }
 
@@ -305,7 +302,7 @@ impl CliError {
     /// In docker-machine's words: one line for each error, what was being done in front.
     fn drop_in_text(&self) -> String {
         match self {
-            Self::Usage(error) => go::usage(error),
+            Self::Usage(error) => excerpt::lines(&go::usage(error)).into_owned(),
             Self::Names(names) => format!("Error: {names}"),
             Self::Many(errors) => errors.iter().map(Self::drop_in_text).collect::<Vec<_>>().join("\n"),
             Self::Doing { doing, cause } => format!("{doing}: {}", cause.drop_in_text()),
@@ -332,7 +329,7 @@ impl CliError {
                 "Docker machine \"{name}\" does not exist. Use \"docker-machine ls\" to list machines. \
                  Use \"docker-machine create\" to add a new one."
             ),
-            other => chain(other).join(": "),
+            other => excerpt::lines(&chain(other).join(": ")).into_owned(),
         }
     }
 
@@ -352,7 +349,7 @@ impl CliError {
             | Self::Panicked(_)
             | Self::Transport(_) => {
                 let help = self.advice()?.replace("\n  machine ", "\n  docker-machine ");
-                Some(format!("help: {}", indented(&help)))
+                Some(format!("help: {}", indented(&excerpt::lines(&help))))
             }
             _ => None,
         }

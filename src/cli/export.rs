@@ -222,7 +222,7 @@ fn key(cx: &Cx, machine: &Machine, home: Option<&str>) -> Result<Option<Zeroizin
 
 pub(super) fn warn(text: &str) {
     // Where standard error is closed there is nobody to tell.
-    let _ = writeln!(anstream::stderr(), "warning: {}", crate::harmless::harmless(text));
+    let _ = writeln!(anstream::stderr(), "warning: {}", crate::harmless::harmless(&crate::excerpt::lines(text)));
 }
 
 /// A file that is there as a whole or not at all, for us alone.

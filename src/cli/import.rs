@@ -3,10 +3,7 @@
 use super::{CliError, Cx, Exit, Group, Out, Run, export::warn, passphrase};
 use crate::{
     age::{self, AgeError, Identity, Key, Opens},
-    archive::{
-        self, Archive,
-        parcel::{CA_KEY, Unpacked},
-    },
+    archive::{self, Archive, ArchiveError, Unpacked, parcel::CA_KEY},
     name::MachineName,
     record::docker_machine::Place,
     store::{Area, Mode, Store, StoreError},
@@ -57,19 +54,19 @@ impl Run for Import {
         let world = cx.world()?;
         let bytes = self.bytes(cx)?;
         let plain = if age::is_age(&bytes) { self.open(cx, &bytes)? } else { bytes };
-        let archive = Archive::parse(&plain).map_err(|e| CliError::Said { what: e.to_string(), help: e.help() })?;
-        let same_store = archive.store == world.store.id().map_err(CliError::Store)?;
+        let refused = |e: ArchiveError| CliError::Said { what: e.to_string(), help: e.help() };
+        // Which store it says it is from decides nothing: everybody who was ever sent an export knows that.
+        let Archive { store: _, machines: parcels } = Archive::parse(&plain).map_err(refused)?;
         let root = world.store.root().to_string_lossy().into_owned();
         let mut machines = Vec::new();
-        let single = archive.machines.len() == 1;
-        for parcel in archive.machines {
+        let single = parcels.len() == 1;
+        for parcel in parcels {
             let name = match &self.name {
                 None => parcel.record.name.clone(),
                 Some(name) if single => MachineName::new(name.as_str()).map_err(|e| CliError::said(e.to_string()))?,
                 Some(_) => return Err(CliError::said("there are several machines in it, and `--name` is for one")),
             };
-            let broken = |e| CliError::said(format!("the config.json of `{name}` in it will not parse: {e}"));
-            machines.push(parcel.unpack(&name, &root, same_store).map_err(broken)?);
+            machines.push(parcel.unpack(&name, &root).map_err(refused)?);
         }
         let taken = take(&world, &root, machines)?;
         for name in &taken.here {
@@ -199,28 +196,40 @@ fn is_same(store: &dyn Store, machine: &Unpacked) -> Result<bool, StoreError> {
 }
 
 fn put(store: &dyn Store, root: &str, machine: &Unpacked) -> Result<(), StoreError> {
-    let Unpacked { record, config, files, was: _ } = machine;
+    let Unpacked { record, names, files, was: _, left_out: _ } = machine;
     let mode = |file: &str| {
         if ["ca.pem", "cert.pem", "server.pem"].contains(&file) { Mode::Public } else { Mode::Private }
     };
     let beside: Vec<_> = files.iter().map(|(file, text)| (file.as_str(), text.as_bytes(), mode(file))).collect();
     store.reserve(record, &beside, &|own| {
-        if let Some(config) = config {
-            *own = config.clone();
+        if !names.is_empty() {
+            own.set_tls_sans(&names.iter().cloned().collect::<Vec<_>>());
         }
-        if files.contains_key("ca.pem") {
+        // The authority of this store vouches for no host that an archive names, and no other machine is known by the
+        // authority of an archive.
+        if machine.has_own_authority() {
             own.own_certificates(Place { root, name: &record.name });
         }
     })
 }
 
 fn tell(cx: &Cx, out: &mut Out, machine: &Unpacked) -> Result<(), CliError> {
-    let Unpacked { record, files, was, config: _ } = machine;
+    let Unpacked { record, files, was, left_out, names: _ } = machine;
     let name = &record.name;
+    for what in left_out {
+        warn(&format!("`{name}`: {what}"));
+    }
     if let Some(was) = was {
         warn(&format!(
             "`{name}` is an instance of driver `{was}`, which only the account that made it can start, stop and remove; \
              here it is recorded as `generic`, and can be used as long as its address can be reached"
+        ));
+    }
+    let ssh = record.instance.as_ref().and_then(|instance| instance.ssh.as_ref());
+    if let Some(ssh) = ssh.filter(|ssh| ssh.key.is_none()) {
+        warn(&format!(
+            "`{name}` comes without a key: your own keys are offered when it is logged in to, as {}@{}",
+            ssh.user, ssh.host
         ));
     }
     out.line(&format!("Imported `{name}`. To use it:\n  eval $({0} env {name})\n  {0} ssh {name}", cx.program))?;

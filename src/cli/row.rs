@@ -82,7 +82,7 @@ impl State {
 
 /// Text of others, so that it cannot break a table.
 pub(super) fn one_line(text: &str) -> String {
-    text.replace('\n', "").replace(|c: char| c.is_control(), " ")
+    crate::excerpt::line(&text.replace('\n', "").replace(|c: char| c.is_control(), " ")).into_owned()
 }
 
 /// What a field of docker-machine's options is.

@@ -1,11 +1,15 @@
 //! Columns as Go's `tabwriter` aligns them with the settings docker-machine uses: padding 3, minimum 5.
 
+use crate::excerpt;
+
 const PADDING: usize = 3;
 const MINIMUM: usize = 5;
 
 /// Aligns the cells of lines, which tabs separate. The last cell of a line is not padded.
 pub(super) fn aligned(lines: &str) -> String {
-    let mut cells: Vec<Vec<&str>> = lines.split('\n').map(|line| line.split('\t').collect()).collect();
+    // A cell that is wider than a screen would make every line so.
+    let shown: Vec<Vec<_>> = lines.split('\n').map(|line| line.split('\t').map(excerpt::line).collect()).collect();
+    let mut cells: Vec<Vec<&str>> = shown.iter().map(|line| line.iter().map(|cell| &**cell).collect()).collect();
     // A line that is cut off has no cell after its last tab.
     if let Some(last) = cells.last_mut().filter(|last| last.len() > 1 && last.ends_with(&[""])) {
         last.pop();

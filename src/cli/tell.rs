@@ -1,6 +1,6 @@
 //! Errors as a person reads them on a terminal: what went wrong, what caused it, what to do.
 
-use crate::fleet::FleetProblems;
+use crate::{excerpt, fleet::FleetProblems};
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme};
 use std::{fmt, io};
 
@@ -43,7 +43,7 @@ pub(super) fn tell(w: &mut dyn fmt::Write, error: &dyn Diagnostic) -> fmt::Resul
     let mut at = Some(error);
     while let Some(each) = at {
         if let Some(help) = each.help() {
-            writeln!(w, "  {help_style}help:{help_style:#} {}", indented(&help.to_string()))?;
+            writeln!(w, "  {help_style}help:{help_style:#} {}", indented(&excerpt::lines(&help.to_string())))?;
         }
         at = each.diagnostic_source();
     }
@@ -69,7 +69,7 @@ fn causes(error: &dyn Diagnostic) -> Vec<String> {
         (None, None) => {}
     }
     texts.dedup_by(|cause, before| before.ends_with(cause.as_str()));
-    texts
+    texts.into_iter().map(|text| excerpt::lines(&text).into_owned()).collect()
 }
 
 /// Further lines stand below the first; a command to copy keeps a line of its own.

@@ -4,7 +4,7 @@ use super::{
     DockerError,
     client::{Peer, io_text},
 };
-use crate::{clock::Timestamp, transport::Stream};
+use crate::{clock::Timestamp, spoken, transport::Stream};
 use rustls::{
     AlertDescription, CertificateError, ClientConfig, RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
@@ -21,7 +21,7 @@ pub(super) fn config(peer: &Peer, ca: &str, cert: &str, key: &str) -> Result<Cli
     };
     let mut roots = RootCertStore::empty();
     for certificate in certificates(ca, "the recorded authority")? {
-        roots.add(certificate).map_err(|e| peer.tls(format!("the recorded authority cannot be used: {e}")))?;
+        roots.add(certificate).map_err(|e| peer.tls(format!("the recorded authority: {}", spoken::tls(&e))))?;
     }
     if roots.is_empty() {
         return Err(peer.tls("the recorded authority is not a certificate in PEM"));
@@ -34,10 +34,10 @@ pub(super) fn config(peer: &Peer, ca: &str, cert: &str, key: &str) -> Result<Cli
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|e| peer.tls(e.to_string()))?
+        .map_err(|e| peer.tls(spoken::tls(&e)))?
         .with_root_certificates(roots)
         .with_client_auth_cert(chain, key)
-        .map_err(|e| peer.tls(format!("our certificate and key cannot be used: {e}")))
+        .map_err(|e| peer.tls(format!("our certificate and key cannot be used: {}", spoken::tls(&e))))
 }
 
 /// Shakes hands over `stream`; the certificate must be for `host`, a name or an address.
@@ -101,20 +101,13 @@ pub(super) fn refusal(peer: &Peer, error: &rustls::Error, host: &str) -> DockerE
             other => format!("it refused the handshake ({})", alert_text(*other)),
         },
         rustls::Error::InvalidMessage(_) => "it does not speak TLS on this port".to_owned(),
-        other => other.to_string(),
+        other => spoken::tls(other),
     })
 }
 
 /// `UnknownCA` as `unknown CA`.
 fn alert_text(alert: AlertDescription) -> String {
-    let mut text = String::new();
-    for letter in format!("{alert:?}").replace("CA", " CA").chars() {
-        if letter.is_uppercase() && !text.is_empty() && !text.ends_with([' ', 'C']) {
-            text.push(' ');
-        }
-        text.push(letter);
-    }
-    text.to_lowercase().replace(" ca", " CA")
+    spoken::spoken(&format!("{alert:?}"))
 }
 
 fn theirs(problem: &CertificateError, host: &str) -> String {
@@ -138,7 +131,7 @@ fn theirs(problem: &CertificateError, host: &str) -> String {
         CertificateError::NotValidForNameContext { presented, .. } => {
             format!("its certificate is not for `{host}` but for {}", presented.join(", "))
         }
-        other => format!("its certificate cannot be used: {other}"),
+        other => format!("its certificate cannot be used: {}", spoken::certificate(other)),
     }
 }
 

@@ -22,11 +22,30 @@ pub struct Converted {
     pub notes: Vec<String>,
 }
 
-/// Writes a file in a form. It means the same, and every comment is in it.
+/// How often a file may go to and fro before its layout is settled.
+const ROUNDS: usize = 6;
+
+/// Writes a file in a form. It means the same, and every comment is in it. Going back and coming again changes nothing:
+/// where what one form keeps of a layout is not what the other does, the file goes to and fro until both agree.
 ///
 /// # Errors
 /// What is wrong with the file, or why it cannot be written so.
 pub fn convert(source: &Source, to: Form) -> Result<Converted, FleetProblems> {
+    let mut done = once(source, to)?;
+    let of = |form: Form, text: &str| Source { name: source.name.clone(), text: text.to_owned(), form };
+    for _ in 0..ROUNDS {
+        let there = once(&of(to, &done.text), to.other());
+        let Ok(back) = there.and_then(|there| once(&of(to.other(), &there.text), to)) else { break };
+        if back.text == done.text {
+            break;
+        }
+        done.text = back.text;
+    }
+    Ok(done)
+}
+
+/// Writes a file in a form, once.
+fn once(source: &Source, to: Form) -> Result<Converted, FleetProblems> {
     let mut problems = Problems::default();
     let text = source.text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
     let read = match source.form {
@@ -48,6 +67,9 @@ pub fn convert(source: &Source, to: Form) -> Result<Converted, FleetProblems> {
         Form::Yaml => yaml_write::write(&root, &text, remarks),
         Form::Kdl => kdl_write::write(&root, &text, remarks),
     };
+    // What is read below is what is given.
+    let laid_out = super::fmt::format_source(&Source { name: source.name.clone(), text: written.clone(), form: to });
+    let written = laid_out.unwrap_or(written);
     let kept = |form: Form, text: &str| -> Vec<String> {
         let mut words: Vec<String> = self::comments(form, text, &[]).into_iter().flat_map(|c| c.lines).collect();
         words.sort();

@@ -34,6 +34,16 @@ fn every_kind_of_value_has_its_twin() {
 }
 
 #[test]
+fn a_comment_behind_quotes_is_kept() {
+    case(
+        "a: \"1\" # c1\nb:\n  - \"\" # c2\n  - \"it's\" # c3\n",
+        "a \"1\" // c1\nb {\n  - \"\" // c2\n  - \"it's\" // c3\n}\n",
+    );
+    let single = convert(&Source::new("x.yaml", "a: 'it''s' # '\n"), Form::Kdl).unwrap();
+    assert_eq!(single.text, "a \"it's\" // '\n");
+}
+
+#[test]
 fn what_the_other_form_cannot_hold_is_said() {
     let done = convert(&Source::new("x.yaml", "a: &a { x: 1 } # c\nb: *a\nc: { <<: *a, y: .5 }\n"), Form::Kdl).unwrap();
     assert_eq!(done.text, "a x=1 // c\nb {\n  x 1\n}\nc {\n  y (plain)\".5\"\n  x 1\n}\n");

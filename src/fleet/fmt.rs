@@ -10,6 +10,9 @@ use super::{
 };
 use std::{collections::BTreeSet, ops::Range};
 
+/// How often a layout may be laid out until it is settled.
+const SETTLES: usize = 4;
+
 /// The text with two blanks for each level, one blank after `:`, `,` and `-` and inside `{ }`, at most one
 /// empty line in a row, `\n` at the end of every line. The result means the same, and formatting it changes nothing.
 ///
@@ -34,7 +37,15 @@ pub fn format_source(source: &Source) -> Result<String, FleetProblems> {
         return Err(wrong(problems));
     };
     let plain = text.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
-    let done = Layout::new(&plain).format();
+    let mut done = Layout::new(&plain).format();
+    // What was moved may make room for more.
+    for _ in 0..SETTLES {
+        let again = Layout::new(&done).format();
+        if again == done {
+            break;
+        }
+        done = again;
+    }
     // Exotic YAML may defeat the rules above. Then its author's layout is the best there is.
     let same = parse::parse(0, &done, &mut problems).is_some_and(|new| means_the_same(&tree, &new))
         && comments(&done) == comments(&plain)
@@ -180,7 +191,9 @@ impl<'a> Layout<'a> {
         // Empty lines above it are content, too.
         let header = self.text[..first].trim_end().len();
         let start = self.text[header..first].find('\n').map_or(first, |n| header + n);
-        let end = at.end - usize::from(self.text[at.clone()].ends_with('\n'));
+        // It may end behind the blanks of the line after it, which is none of its own.
+        let body = self.text[at.clone()].trim_end_matches(' ');
+        let end = if body.ends_with('\n') { at.start + body.len() - 1 } else { at.end };
         self.continue_lines(start..end, true);
     }
 

@@ -7,12 +7,22 @@ use super::{
     problem::Problems,
 };
 
+/// How often a layout may be laid out until it is settled.
+const SETTLES: usize = 4;
+
 /// Two blanks for each level, one between values, at most one empty line in a row. `None`: it cannot be read,
 /// which the problems say.
 pub(super) fn format(text: &str, problems: &mut Problems) -> Option<String> {
     let tree = kdl::parse(0, text, problems).filter(|_| problems.is_empty())?;
     let plain = text.trim_start_matches('\u{feff}').replace("\r\n", "\n");
-    let done = laid_out(&plain);
+    let mut done = laid_out(&plain);
+    for _ in 0..SETTLES {
+        let again = laid_out(&done);
+        if again == done {
+            break;
+        }
+        done = again;
+    }
     // Exotic KDL may defeat the rules. Then its author's layout is the best there is.
     let again = kdl::parse(0, &done, &mut Problems::default());
     let same = again.is_some_and(|new| means_the_same(&tree, &new)) && kinds(&done) == kinds(&plain);

@@ -7,6 +7,7 @@ use super::{
     node::{Entry, Meaning, Node, Place, Scalar, Value},
     remarks::Remarks,
     shape::Shape,
+    yaml_write,
 };
 
 /// Lines are broken beyond this.
@@ -20,7 +21,7 @@ pub(super) fn write(root: &Node, text: &str, remarks: Remarks) -> String {
     }
     let rest = writer.remarks.rest();
     writer.comments(&rest, 0);
-    super::yaml_write::tidy(&writer.out)
+    yaml_write::trimmed(writer.out)
 }
 
 /// One key and its value on one line, for help; `None`: it needs several.
@@ -55,21 +56,22 @@ struct Writer<'a> {
 
 impl Writer<'_> {
     fn entry(&mut self, entry: &Entry, shape: Shape, indent: usize) {
-        self.node(&word(&entry.key), entry.key_at, &entry.node, shape, indent);
+        self.node(Some(&entry.key), entry.key_at, &entry.node, shape, indent);
     }
 
     fn comments(&mut self, lines: &[String], indent: usize) {
         for line in lines {
             if line.is_empty() {
-                self.out.push('\n');
+                yaml_write::push_empty(&mut self.out);
             } else {
                 self.out.push_str(&format!("{:indent$}//{}\n", "", line.trim_end()));
             }
         }
     }
 
-    /// One node with its comments; `at` is where its key or item begins in the source.
-    fn node(&mut self, name: &str, at: Place, node: &Node, shape: Shape, indent: usize) {
+    /// One node with its comments, of an item without a key; `at` is where its key or item begins in the source.
+    fn node(&mut self, key: Option<&str>, at: Place, node: &Node, shape: Shape, indent: usize) {
+        let name = &key.map_or_else(|| "-".to_owned(), word);
         let above = self.remarks.above(at);
         self.comments(&above, indent);
         let mut beside = self.remarks.beside(at);
@@ -79,14 +81,16 @@ impl Writer<'_> {
         self.comments(&beside, indent);
         let comment = first.map(|c| format!(" //{}", c.trim_end())).unwrap_or_default();
         let quiet = !self.remarks.any_within(at.start() + 1, end_of(node));
+        // A line of this form that none of YAML could be would be several when it comes back.
         let one_line = self.short(name, at, node, shape, quiet, indent);
+        let one_line = one_line.filter(|_| node.entries().is_empty() || yaml_write::fits(key, node, indent));
         match (one_line, &node.value) {
             (Some(line), _) => self.out.push_str(&format!("{:indent$}{line}{comment}\n", "")),
             (None, Value::Scalar(scalar)) => self.lines(name, scalar, &comment, indent),
             (None, Value::List(items)) => {
                 self.out.push_str(&format!("{:indent$}{name} {{{comment}\n", ""));
                 for item in items {
-                    self.node("-", item.at, item, shape.item(), indent + 2);
+                    self.node(None, item.at, item, shape.item(), indent + 2);
                 }
                 self.out.push_str(&format!("{:indent$}}}\n", ""));
             }

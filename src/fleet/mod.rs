@@ -39,6 +39,7 @@ pub(crate) mod suggest;
 mod var_file;
 mod variable;
 mod vars;
+mod view;
 mod yaml_write;
 
 use crate::{

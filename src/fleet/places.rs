@@ -34,9 +34,26 @@ impl<'a> Places<'a> {
         Place::new(self.file, start, end)
     }
 
-    /// The place of a token, without the blanks behind it that the parser counts to a quoted scalar.
+    /// The place of a token, without what is behind it that the parser counts to a quoted scalar: blanks and comments.
     pub(super) fn of(&self, span: Span) -> Place {
         let (start, end) = (self.byte(span.start.index()), self.byte(span.end.index()));
-        self.between(start, start + self.text.get(start..end).map_or(0, |token| token.trim_end().len()))
+        let token = self.text.get(start..end).unwrap_or_default();
+        self.between(start, start + quoted(token).unwrap_or_else(|| token.trim_end().len()))
     }
+}
+
+/// How long the quoted scalar is that a text begins with; `None`: it begins with none, or with one that has no end.
+fn quoted(text: &str) -> Option<usize> {
+    let quote = text.chars().next().filter(|c| matches!(c, '"' | '\''))?;
+    let mut rest = text.char_indices().skip(1).peekable();
+    while let Some((n, c)) = rest.next() {
+        match c {
+            '\\' if quote == '"' => drop(rest.next()),
+            // Two of them are one within.
+            c if c == quote && quote == '\'' && rest.peek().is_some_and(|(_, c)| *c == quote) => drop(rest.next()),
+            c if c == quote => return Some(n + 1),
+            _ => {}
+        }
+    }
+    None
 }

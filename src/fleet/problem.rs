@@ -4,8 +4,10 @@ use super::{
     advice,
     node::Place,
     source::{Form, Source},
+    view::{self, View},
 };
-use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode, SourceSpan};
+use crate::excerpt;
+use miette::{Diagnostic, LabeledSpan, NamedSource, Severity, SourceCode};
 use std::{error::Error, fmt, sync::Arc};
 
 macro_rules! codes {
@@ -115,8 +117,8 @@ pub struct Problem {
     pub help: Option<String>,
     /// Where: the first is the place itself, others explain it. Empty: not in a file.
     labels: Vec<(Place, String)>,
-    /// All files, once all problems are found.
-    files: Files,
+    /// What is shown of the file it is in, once all problems are found.
+    view: Option<Box<View>>,
     /// Labels in files other than that of the first, which an excerpt of that one cannot show.
     elsewhere: Box<[Elsewhere]>,
     /// What no excerpt may show.
@@ -159,13 +161,12 @@ fn masked(text: &str) -> String {
     text.chars().map(mask).collect()
 }
 
-/// The files that places are in, in the order they were given.
-type Files = Option<Arc<[NamedSource<String>]>>;
-
 impl Problem {
     pub(super) fn new(code: Code, message: impl Into<String>) -> Self {
         let (labels, elsewhere) = (Vec::new(), Box::default());
-        Self { code, message: message.into(), help: None, labels, files: None, elsewhere, hidden: Box::default() }
+        // What it quotes may be of any length.
+        let message = excerpt::line(&message.into()).into_owned();
+        Self { code, message, help: None, labels, view: None, elsewhere, hidden: Box::default() }
     }
 
     /// Shows its own place, and wherever else the same stands, without what stands there.
@@ -193,18 +194,18 @@ impl Problem {
     }
 
     pub(super) fn at(mut self, place: Place, label: impl Into<String>) -> Self {
-        self.labels.push((place, label.into()));
+        self.labels.push((place, excerpt::line(&label.into()).into_owned()));
         self
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.help = Some(excerpt::lines(&help.into()).into_owned());
         self
     }
 
     /// A suggestion first, then what else there is to say.
     pub(super) fn suggest(mut self, meant: Option<String>, otherwise: impl Into<String>) -> Self {
-        let otherwise = otherwise.into();
+        let otherwise = excerpt::lines(&otherwise.into()).into_owned();
         self.help = match meant {
             Some(meant) if otherwise.is_empty() => Some(format!("did you mean `{meant}`?")),
             Some(meant) => Some(format!("did you mean `{meant}`? {otherwise}")),
@@ -233,31 +234,44 @@ impl Problem {
         }
     }
 
-    /// Knows its files from now on.
-    fn within(mut self, files: &Arc<[NamedSource<String>]>) -> Self {
-        if let Some(own) = self.place().map(Place::file) {
-            let (labels, others) = self.labels.into_iter().partition(|(place, _)| place.file() == own);
-            self.labels = labels;
-            let others: Vec<_> = others;
-            let elsewhere = |(place, label)| Elsewhere { files: Arc::clone(files), place, label };
-            self.elsewhere = others.into_iter().map(elsewhere).collect();
-        }
-        self.files = Some(Arc::clone(files));
-        self
+    /// Knows what is shown of its files.
+    fn within(&mut self, files: &[NamedSource<String>], starts: &[Vec<usize>]) {
+        let Some(own) = self.place().map(Place::file) else { return };
+        let of = |file: usize, labels: &[(Place, String)]| {
+            let (named, starts) = (files.get(file)?, starts.get(file)?);
+            Some(Box::new(View::new(named.name(), named.inner(), starts, labels)))
+        };
+        let (labels, others): (Vec<_>, Vec<_>) =
+            self.labels.iter().cloned().partition(|(place, _)| place.file() == own);
+        self.view = of(own, &labels);
+        let others = others.into_iter().take(ELSEWHERE);
+        let elsewhere = others.filter_map(|(place, label)| {
+            let name = files.get(place.file())?.name().to_owned();
+            Some(Elsewhere { name, view: of(place.file(), &[(place, label)])? })
+        });
+        self.elsewhere = elsewhere.collect();
+    }
+
+    /// About how many bytes it takes to show.
+    fn size(&self) -> usize {
+        let views = self.view.iter().map(|view| view.size()).chain(self.elsewhere.iter().map(|e| e.view.size()));
+        self.message.len() + self.help.as_deref().map_or(0, str::len) + views.sum::<usize>()
     }
 }
+
+/// Places in other files that are shown.
+const ELSEWHERE: usize = 4;
 
 /// A label of a problem in another file than its first.
 #[derive(Clone, Debug, Eq, PartialEq)]
 struct Elsewhere {
-    files: Arc<[NamedSource<String>]>,
-    place: Place,
-    label: String,
+    name: String,
+    view: Box<View>,
 }
 
 impl fmt::Display for Elsewhere {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "and in {}", self.files.get(self.place.file()).map_or("", |file| file.name()))
+        write!(f, "and in {}", self.name)
     }
 }
 
@@ -269,16 +283,12 @@ impl Diagnostic for Elsewhere {
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        self.files.get(self.place.file()).map(|file| file as &dyn SourceCode)
+        Some(&*self.view)
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        Some(Box::new(std::iter::once(LabeledSpan::new_primary_with_span(Some(self.label.clone()), span(self.place)))))
+        Some(Box::new(self.view.labels()))
     }
-}
-
-fn span(place: Place) -> SourceSpan {
-    SourceSpan::from((place.start(), place.len()))
 }
 
 impl fmt::Display for Problem {
@@ -299,24 +309,11 @@ impl Diagnostic for Problem {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = LabeledSpan> + '_>> {
-        if self.labels.is_empty() {
-            return None;
-        }
-        Some(Box::new(self.labels.iter().enumerate().map(|(n, (place, label))| {
-            let span = span(*place);
-            let label = (!label.is_empty()).then(|| label.clone());
-            // The primary label is the one whose line and column head the excerpt.
-            if n == 0 {
-                LabeledSpan::new_primary_with_span(label, span)
-            } else {
-                LabeledSpan::new_with_span(label, span)
-            }
-        })))
+        self.view.as_ref().map(|view| Box::new(view.labels()) as Box<dyn Iterator<Item = LabeledSpan>>)
     }
 
     fn source_code(&self) -> Option<&dyn SourceCode> {
-        let file = self.files.as_ref()?.get(self.place()?.file())?;
-        Some(file as &dyn SourceCode)
+        self.view.as_ref().map(|view| &**view as &dyn SourceCode)
     }
 
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
@@ -327,12 +324,16 @@ impl Diagnostic for Problem {
 
 /// Problems that are shown with what stands around them: each takes reading the text up to there.
 const SHOWN: usize = 50;
+/// About as many bytes of them as are shown: nobody reads more.
+const SHOWN_BYTES: usize = 32 << 10;
 
 /// Everything that is wrong with a fleet, in the order of its files and their text. There is at least one problem.
 #[derive(Clone, Debug)]
 pub struct FleetProblems {
     files: Arc<[NamedSource<String>]>,
     problems: Vec<Problem>,
+    /// How many of them are shown.
+    shown: usize,
 }
 
 impl FleetProblems {
@@ -359,8 +360,17 @@ impl FleetProblems {
         problems.sort_by_key(Problem::place);
         // What several hosts take from one anchor is wrong once.
         problems.dedup();
-        let problems = problems.into_iter().map(|problem| problem.within(&files)).collect();
-        Self { files, problems }
+        let starts: Vec<_> = files.iter().map(|file| view::starts(file.inner())).collect();
+        let (mut shown, mut bytes) = (0, 0);
+        for problem in problems.iter_mut().take(SHOWN) {
+            problem.within(&files, &starts);
+            bytes += problem.size();
+            if shown > 0 && bytes > SHOWN_BYTES {
+                break;
+            }
+            shown += 1;
+        }
+        Self { files, problems, shown }
     }
 
     /// The problems.
@@ -400,7 +410,11 @@ impl fmt::Display for FleetProblems {
         let n = self.problems.len();
         let have = if self.files.len() == 1 { "has" } else { "have" };
         write!(f, "{} {have} {n} problem{}", self.file_name(), if n == 1 { "" } else { "s" })?;
-        if n > SHOWN { write!(f, "; these are the first {SHOWN}") } else { Ok(()) }
+        match self.shown {
+            shown if n <= shown => Ok(()),
+            1 => f.write_str("; this is the first"),
+            shown => write!(f, "; these are the first {shown}"),
+        }
     }
 }
 
@@ -408,7 +422,7 @@ impl Error for FleetProblems {}
 
 impl Diagnostic for FleetProblems {
     fn related<'a>(&'a self) -> Option<Box<dyn Iterator<Item = &'a dyn Diagnostic> + 'a>> {
-        Some(Box::new(self.problems.iter().take(SHOWN).map(|p| p as &dyn Diagnostic)))
+        Some(Box::new(self.problems.iter().take(self.shown).map(|p| p as &dyn Diagnostic)))
     }
 }
 

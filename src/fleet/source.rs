@@ -32,6 +32,15 @@ impl Source {
 }
 
 impl Form {
+    /// The form that this one is not.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Yaml => Self::Kdl,
+            Self::Kdl => Self::Yaml,
+        }
+    }
+
     /// What a file's name says; `None`: nothing.
     #[must_use]
     pub fn of_name(name: &str) -> Option<Self> {

@@ -18,24 +18,32 @@ pub(super) fn write(root: &Node, text: &str, remarks: Remarks) -> String {
     }
     let rest = writer.remarks.rest();
     writer.comments(&rest, 0);
-    tidy(&writer.out)
+    trimmed(writer.out)
 }
 
-/// No empty line at the ends or after `{`, and never two of them.
-pub(super) fn tidy(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for line in text.lines() {
-        let before = out.lines().next_back();
-        let opens = before.is_none_or(str::is_empty);
-        if !(line.is_empty() && opens) {
-            out.push_str(line);
-            out.push('\n');
-        }
+/// An empty line, unless there is one or nothing is above it.
+pub(super) fn push_empty(out: &mut String) {
+    if !(out.is_empty() || out.ends_with("\n\n")) {
+        out.push('\n');
     }
+}
+
+/// No empty line at the end.
+pub(super) fn trimmed(mut out: String) -> String {
     while out.ends_with("\n\n") {
         out.pop();
     }
     out
+}
+
+/// Whether a value behind its key, or behind the dash of an item, has room on one line.
+pub(super) fn fits(name: Option<&str>, node: &Node, indent: usize) -> bool {
+    let head = indent + name.map_or(1, |name| key(name).chars().count() + 1);
+    flow(node).is_some_and(|line| has_room(head, &line))
+}
+
+fn has_room(head: usize, line: &str) -> bool {
+    head + line.chars().count() < WIDTH
 }
 
 struct Writer<'a> {
@@ -48,7 +56,7 @@ impl Writer<'_> {
     fn comments(&mut self, lines: &[String], indent: usize) {
         for line in lines {
             if line.is_empty() {
-                self.out.push('\n');
+                push_empty(&mut self.out);
             } else {
                 self.out.push_str(&format!("{:indent$}#{}\n", "", line.trim_end()));
             }
@@ -77,7 +85,7 @@ impl Writer<'_> {
             let simple =
                 matches!(&node.value, Value::List(items) if items.iter().all(|i| matches!(i.value, Value::Scalar(_))));
             let small = matches!(&node.value, Value::Scalar(_)) || node.items().len() + node.entries().len() == 0;
-            let short = head.chars().count() + line.chars().count() < WIDTH;
+            let short = has_room(head.chars().count(), line);
             small || (quiet && short && (simple || on_one_line(self.text, at.start(), node)))
         });
         match (flat, &node.value) {

@@ -1,6 +1,7 @@
 //! What ends badly between us and a server, and whether it can have had an effect.
 
 use super::Reply;
+use crate::spoken;
 use reqwest::Url;
 use std::{error::Error, io, time::Duration};
 use thiserror::Error;
@@ -117,7 +118,9 @@ pub(super) fn innermost(e: &(dyn Error + 'static)) -> String {
             e.downcast_ref::<io::Error>().and_then(io::Error::get_ref).map(|inner| inner as &(dyn Error + 'static));
         match inner.or_else(|| e.source()) {
             Some(inner) => e = inner,
-            None => return e.to_string(),
+            None => {
+                return e.downcast_ref().map_or_else(|| spoken::spoken(&e.to_string()), spoken::tls);
+            }
         }
     }
 }

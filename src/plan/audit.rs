@@ -18,8 +18,8 @@ pub enum Note {
     #[error("{0} has no reason")]
     NoReason(StepId),
     /// What a step is called and what it does differ.
-    #[error("{0} is a {1:?} but does {2}")]
-    WrongWork(StepId, Action, String),
+    #[error("{0} is called `{1}` and does something else")]
+    WrongWork(StepId, Action),
     /// A machine would be made that the plan says nothing of.
     #[error("{0} has no host")]
     NoHost(StepId),
@@ -54,7 +54,7 @@ pub fn audit(plan: &Plan) -> Vec<Note> {
             notes.push(Note::NoReason(id.clone()));
         }
         if !fits(id, step.action, &step.work) {
-            notes.push(Note::WrongWork(id.clone(), step.action, format!("{:?}", step.work)));
+            notes.push(Note::WrongWork(id.clone(), step.action));
         }
         if step.action != Action::Keep && !id.rm && !plan.hosts.contains_key(&id.machine) {
             notes.push(Note::NoHost(id.clone()));

@@ -6,6 +6,7 @@ use super::{
     sealed::Seal,
 };
 use crate::{
+    excerpt,
     name::MachineName,
     record::{OptionValues, Part},
 };
@@ -33,7 +34,7 @@ impl fmt::Display for Moved {
         }
         write!(f, "{}", self.field)?;
         let none = if self.field.starts_with(ON_HOST) { "(as planned for)" } else { "(none)" };
-        let side = |side: &Option<String>| side.clone().unwrap_or_else(|| none.to_owned());
+        let side = |side: &Option<String>| excerpt::line(side.as_deref().unwrap_or(none)).into_owned();
         match (&self.old, &self.new) {
             (None, None) => Ok(()),
             _ => write!(f, ": {} → {}", side(&self.old), side(&self.new)),

@@ -1,7 +1,7 @@
 //! A plan in words for people and as JSON for programs.
 
 use super::{Action, Plan, Reason, Step, StepId, Work, document::Document};
-use crate::provisioner::Difference;
+use crate::{excerpt::line, provisioner::Difference};
 use std::fmt;
 
 /// Version of the JSON form; grows when a field changes its meaning or goes.
@@ -36,9 +36,9 @@ impl fmt::Display for Action {
 /// `labels.tier: web → api`, `version: + 28.2`, `labels.tier: - web`.
 fn change(d: &Difference) -> String {
     match (&d.found, &d.wanted) {
-        (Some(old), Some(new)) => format!("{}: {old} → {new}", d.what),
-        (None, Some(new)) => format!("{}: (none) → {new}", d.what),
-        (Some(old), None) => format!("{}: {old} → (none)", d.what),
+        (Some(old), Some(new)) => format!("{}: {} → {}", d.what, line(old), line(new)),
+        (None, Some(new)) => format!("{}: (none) → {}", d.what, line(new)),
+        (Some(old), None) => format!("{}: {} → (none)", d.what, line(old)),
         (None, None) => d.what.clone(),
     }
 }
@@ -65,9 +65,9 @@ impl fmt::Display for Reason {
             Self::Unconfirmed { what, since, why } => {
                 write!(f, "its removal on {since} was not confirmed: {what}: {why}")
             }
-            Self::NotReached(why) => write!(f, "not reached: {why}"),
-            Self::NotCompared(why) => write!(f, "up to date but for what could not be compared: {why}"),
-            Self::Blocked(why) => write!(f, "blocked: {why}"),
+            Self::NotReached(why) => write!(f, "not reached: {}", line(why)),
+            Self::NotCompared(why) => write!(f, "up to date but for what could not be compared: {}", line(why)),
+            Self::Blocked(why) => write!(f, "blocked: {}", line(why)),
         }
     }
 }

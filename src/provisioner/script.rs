@@ -1,6 +1,6 @@
 //! A list of commands with titles, as one POSIX shell program that reports where it is.
 
-use crate::quote::Sh;
+use crate::{ending::Ending, excerpt, quote::Sh};
 
 /// One thing to do on a host.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -86,16 +86,10 @@ fn printable(title: &str) -> String {
     title.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
-/// Characters of a line that a person may have a use for; the log has all of it.
-const LONG_LINE: usize = 500;
-
 fn last_lines(text: &str, count: usize) -> String {
     let lines: Vec<&str> = text.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect();
-    let shortened = |line: &&str| match line.char_indices().nth(LONG_LINE) {
-        Some((end, _)) => format!("{} …", &line[..end]),
-        None => (*line).to_owned(),
-    };
-    lines[lines.len().saturating_sub(count)..].iter().map(shortened).collect::<Vec<_>>().join("\n")
+    // The log has all of it.
+    lines[lines.len().saturating_sub(count)..].iter().map(|line| excerpt::line(line)).collect::<Vec<_>>().join("\n")
 }
 
 /// Where a running script is.
@@ -154,7 +148,7 @@ pub enum Outcome {
 
 /// An op that failed.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("{} failed (exit status {status}){}{said}", title.as_deref().unwrap_or("the script"), if said.is_empty() { "" } else { ":\n" })]
+#[error("{} {}{}{said}", title.as_deref().unwrap_or("the script"), Ending(*status), if said.is_empty() { "" } else { ":\n" })]
 pub struct Failure {
     /// Its title; `None` when not even the first op began.
     pub title: Option<String>,
@@ -209,7 +203,7 @@ mod tests {
         let (status, stdout, stderr) = run(&script);
         let Outcome::Failed(failure) = script.outcome(status, &stdout, &stderr) else { panic!("it failed") };
         assert_eq!(failure, Failure { title: Some("bad".to_owned()), status: 1, said: "why".to_owned() });
-        assert_eq!(failure.to_string(), "bad failed (exit status 1):\nwhy");
+        assert_eq!(failure.to_string(), "bad failed with exit status 1:\nwhy");
         assert!(stdout.contains("\u{1e}machine failed 2 1\n"));
     }
 
@@ -239,7 +233,7 @@ mod tests {
         let Outcome::Failed(failure) = script.outcome(1, "", "sudo: a password is required\n") else {
             panic!("it failed")
         };
-        assert_eq!(failure.to_string(), "the script failed (exit status 1):\nsudo: a password is required");
+        assert_eq!(failure.to_string(), "the script failed with exit status 1:\nsudo: a password is required");
     }
 
     proptest! {

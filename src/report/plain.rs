@@ -1,7 +1,7 @@
 //! Plain lines on standard error: for logs, CI and pipes.
 
 use super::{Reporter, duration, interrupted, past};
-use crate::{apply::Event, harmless::harmless, plan::Plan, plan::StepId};
+use crate::{apply::Event, excerpt, harmless::harmless, plan::Plan, plan::StepId};
 use std::{collections::BTreeMap, io::Write as _};
 
 pub(super) struct Plain {
@@ -31,7 +31,7 @@ impl Plain {
                     return None;
                 }
                 self.last.insert(step.clone(), text.clone());
-                self.line(step, text)
+                self.line(step, &excerpt::line(text))
             }
             Event::Finished { step, action, result: Ok(()), elapsed } => {
                 self.line(step, &format!("{} in {}", past(*action), duration(*elapsed)))

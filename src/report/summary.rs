@@ -3,6 +3,7 @@
 use super::duration;
 use crate::{
     apply::{End, Outcome, StepError},
+    excerpt,
     name::MachineName,
     plan::{Plan, Reason, StepId, Work},
 };
@@ -158,7 +159,7 @@ fn why(plan: &Plan, name: &MachineName, outcome: &Outcome) -> String {
             _ => {}
         }
         if let Some(Reason::NotReached(why)) = step.reasons.iter().find(|r| matches!(r, Reason::NotReached(_))) {
-            return without_name(name, why).to_owned();
+            return excerpt::line(without_name(name, why)).into_owned();
         }
     }
     [("cut off", cut), ("left to do", left)]
@@ -180,11 +181,12 @@ const WAITED: Duration = Duration::from_secs(5);
 /// Host, step, how long it took, cause, exit status, last lines of remote stderr, the log's path, what to do next.
 fn failure(id: &StepId, error: &StepError, took: Option<Duration>, log: Option<&Path>) -> String {
     let cause = error.to_string();
+    let cause = excerpt::lines(&cause);
     let cause = without_name(&id.machine, &cause);
     let after =
         took.filter(|took| *took >= WAITED).map(|took| format!(" after {}", duration(took))).unwrap_or_default();
     let mut out = format!("error: {}: {} failed{after}\n  {}\n", id.machine, id.what(), cause.replace('\n', "\n  | "));
-    for line in error.stderr().unwrap_or_default().lines() {
+    for line in excerpt::lines(error.stderr().unwrap_or_default()).lines() {
         out.push_str("  | ");
         out.push_str(line);
         out.push('\n');
@@ -193,7 +195,7 @@ fn failure(id: &StepId, error: &StepError, took: Option<Duration>, log: Option<&
         out.push_str(&format!("  all it printed: {}\n", log.display()));
     }
     if let Some(help) = error.help() {
-        out.push_str(&format!("  help: {}\n", help.replace('\n', "\n  ")));
+        out.push_str(&format!("  help: {}\n", excerpt::lines(&help).replace('\n', "\n  ")));
     }
     out
 }

@@ -1,7 +1,7 @@
 //! Authorities: making one, reading one.
 
 use super::{AUTHORITY_DAYS, Inspected, Pair, SKEW, TlsError, inspect};
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, spoken::spoken};
 use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
 
 /// An authority that can sign.
@@ -58,7 +58,7 @@ pub fn load_authority(cert_pem: &str, key_pem: &str) -> Result<Authority, TlsErr
     }
     let issuer = Issuer::from_ca_cert_der(&about.der.as_slice().into(), key).map_err(|e| {
         // rcgen's errors name what it could not parse, never content.
-        TlsError::Certificate(e.to_string())
+        TlsError::Certificate(spoken(&e.to_string()))
     })?;
     Ok(Authority { issuer, about, cert_pem: cert_pem.to_owned() })
 }
@@ -95,5 +95,5 @@ fn limited(text: &str) -> String {
 
 #[expect(clippy::needless_pass_by_value, reason = "the form `map_err` wants")]
 pub(super) fn failed(error: rcgen::Error) -> TlsError {
-    TlsError::Failed(error.to_string())
+    TlsError::Failed(spoken(&error.to_string()))
 }

@@ -1,12 +1,12 @@
 //! What a certificate says, and whether it belongs to a key or an authority.
 
 use super::{TlsError, authority::read_key};
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, spoken::spoken};
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
-use x509_parser::{extensions::GeneralName, parse_x509_certificate, pem::parse_x509_pem};
+use x509_parser::{extensions::GeneralName, nom::Err, parse_x509_certificate, pem::parse_x509_pem};
 
 /// What a certificate may be used for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -71,7 +71,7 @@ pub fn inspect(cert_pem: &str) -> Result<Inspected, TlsError> {
     let (_, pem) = parse_x509_pem(&cert_pem.as_bytes()[begin..]).map_err(|_| TlsError::NotPem)?;
     let (_, cert) = parse_x509_certificate(&pem.contents).map_err(unreadable)?;
     let mut names = BTreeSet::new();
-    let alternatives = cert.subject_alternative_name().map_err(|e| TlsError::Certificate(e.to_string()))?;
+    let alternatives = cert.subject_alternative_name().map_err(|e| TlsError::Certificate(spoken(&e.to_string())))?;
     for name in alternatives.iter().flat_map(|san| &san.value.general_names) {
         match name {
             GeneralName::DNSName(dns) => names.insert((*dns).to_owned()),
@@ -82,7 +82,7 @@ pub fn inspect(cert_pem: &str) -> Result<Inspected, TlsError> {
             _ => continue,
         };
     }
-    let usage = cert.extended_key_usage().map_err(|e| TlsError::Certificate(e.to_string()))?;
+    let usage = cert.extended_key_usage().map_err(|e| TlsError::Certificate(spoken(&e.to_string())))?;
     // Without the extension a certificate may be used for anything (RFC 5280, 4.2.1.12).
     let (server, client) =
         usage.map_or((true, true), |u| (u.value.any || u.value.server_auth, u.value.any || u.value.client_auth));
@@ -118,7 +118,9 @@ fn address(bytes: &[u8]) -> Option<IpAddr> {
         .ok()
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "the form `map_err` wants")]
-fn unreadable(error: x509_parser::nom::Err<x509_parser::error::X509Error>) -> TlsError {
-    TlsError::Certificate(error.to_string())
+fn unreadable(error: Err<x509_parser::error::X509Error>) -> TlsError {
+    TlsError::Certificate(match error {
+        Err::Incomplete(_) => "it ends too early".to_owned(),
+        Err::Error(e) | Err::Failure(e) => spoken(&e.to_string()),
+    })
 }

@@ -288,3 +288,57 @@ fn the_program_cannot_be_told_to_fail() {
     let own = code(Path::new("src/fault.rs"));
     assert!(!own.contains("env::") && !own.contains("std::env"), "faults come from tests only");
 }
+
+/// Where a value is written as a source has it (`{:?}`) and nobody but a program reads it, or docker-machine's words want
+/// a text in quotes.
+const AS_A_SOURCE_HAS_IT: &[(&str, &str)] = &[
+    ("src/cli/claim.rs", "{text:?}"),
+    ("src/cli/config.rs", "--{option}={:?}"),
+    ("src/cli/create/flags.rs", "{name:?}"),
+    ("src/cli/create/flags.rs", "{text:?}"),
+    ("src/cli/debug.rs", "{other:?}"),
+    ("src/cli/drivers.rs", "{name:?}"),
+    ("src/cli/drivers.rs", "spec.kind"),
+    ("src/cli/error.rs", ".0.to_string()"),
+    ("src/cli/error.rs", "Driver {0:?}"),
+    ("src/cli/error.rs", "{place:?}"),
+    ("src/cli/error.rs", "{value:?}"),
+    ("src/cli/import.rs", "Docker machine {:?}"),
+    ("src/cli/lock.rs", "{name:?}"),
+    ("src/cli/rm.rs", "Error removing host {:?}"),
+    ("src/cli/rm.rs", "{name:?}"),
+    ("src/cli/words.rs", "{value:?}"),
+    ("src/driver/amazonec2/credentials.rs", "{login:?}"),
+    ("src/driver/amazonec2/credentials.rs", "role.external_id"),
+    ("src/driver/qemu/frozen.rs", "options.firmware"),
+    ("src/driver/virtualbox/computer.rs", "{version:?}"),
+    ("src/http/request.rs", "{names:?}"),
+    ("src/provisioner/debian.rs", "{layout:?}"),
+    ("src/provisioner/install_script.rs", "{shown:?}"),
+    ("src/record/codec.rs", "unreachable!"),
+];
+
+#[test]
+fn people_read_no_names_out_of_the_source() {
+    let mut wrong = Vec::new();
+    let mut used = BTreeSet::new();
+    for path in files(Path::new("src")) {
+        let name = path.display().to_string();
+        let is_test = ["_tests.rs", "/tests.rs", "/versions.rs", "/compliance.rs", "/fixtures.rs", "/samples.rs"];
+        if is_test.iter().any(|end| name.ends_with(end)) {
+            continue;
+        }
+        for line in code(&path).lines().filter(|line| line.contains(":?}") || line.contains(":#?}")) {
+            // What `spoken` is given becomes words.
+            let known = AS_A_SOURCE_HAS_IT.iter().position(|(file, part)| *file == name && line.contains(part));
+            match known {
+                Some(known) => drop(used.insert(known)),
+                None if line.contains("spoken") || name == "src/spoken.rs" => {}
+                None => wrong.push(format!("{name}: {}", line.trim())),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "write what it means, or `Display`: {wrong:#?}");
+    let unused: Vec<_> = AS_A_SOURCE_HAS_IT.iter().enumerate().filter(|(n, _)| !used.contains(n)).collect();
+    assert!(unused.is_empty(), "not there any more: {unused:#?}");
+}

@@ -85,7 +85,7 @@ fn a_machine_works_in_two_accounts() {
         let text = fs::read_to_string(file.path()).unwrap();
         assert!(!text.contains(alice.path().to_str().unwrap()), "{file:?}: {text}");
     }
-    assert!(there.join(server.key().file_name().unwrap()).exists(), "the key lies in the store now");
+    assert!(there.join("id_ssh").exists(), "the key lies in the store now");
     for home in [&alice, &bob] {
         assert_eq!(ok(run(home, &["ssh", "web", "echo", "here"], &[], "")).stdout, "here\n");
         assert_eq!(ok(run(home, &["ip", "web"], &[], "")).stdout, "127.0.0.1\n");

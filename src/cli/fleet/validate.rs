@@ -43,6 +43,9 @@ impl Run for Validate {
     }
 }
 
+/// Problems that are listed: a file of mistakes has as many as it has words.
+const LISTED: usize = 200;
+
 fn wrong(problems: &FleetProblems) -> answer::Validate {
     let problem = |problem: &crate::fleet::Problem| {
         let place = problems.line_and_column(problem);
@@ -54,6 +57,6 @@ fn wrong(problems: &FleetProblems) -> answer::Validate {
             help: problem.help.clone(),
         }
     };
-    let problems = problems.problems().iter().map(problem).collect();
+    let problems = problems.problems().iter().take(LISTED).map(problem).collect();
     answer::Validate { valid: false, fleet: None, hosts: 0, problems }
 }

@@ -1,7 +1,8 @@
 //! The API of one account: requests with its token, pages, and what refusals mean.
 
-use super::options::Options;
+use super::{options::Options, owner::Owner};
 use crate::{
+    digest::sha256_hex,
     driver::{DriverContext, DriverError},
     fault,
     http::{Method, Reply, Request, Service, Url},
@@ -9,6 +10,8 @@ use crate::{
 };
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
+use std::{collections::BTreeMap, sync::Arc};
+use tokio::sync::Mutex;
 
 /// More than this in one page the provider does not send.
 const PAGE: &str = "200";
@@ -20,7 +23,11 @@ pub(super) struct Account {
     base: Url,
     service: Service,
     token: Revealed,
+    owners: Owners,
 }
+
+/// Whose tokens are, by a digest of address and token: all machines of a fleet are asked about in one run.
+pub(super) type Owners = Arc<Mutex<BTreeMap<String, Option<Owner>>>>;
 
 /// What the provider says of what it refuses.
 #[derive(Debug, Default, Deserialize)]
@@ -34,13 +41,32 @@ pub(super) struct Refusal {
 
 impl Account {
     /// The account that the token is of.
-    pub(super) async fn of(service: &Service, cx: &DriverContext<'_>, options: &Options) -> Result<Self, DriverError> {
+    pub(super) async fn of(
+        service: &Service,
+        owners: &Owners,
+        cx: &DriverContext<'_>,
+        options: &Options,
+    ) -> Result<Self, DriverError> {
         let base = options.url().map_err(|why| DriverError::Refused {
             doing: "reading the options".to_owned(),
             why,
             help: "correct `endpoint`".to_owned(),
         })?;
-        Ok(Self { base, service: service.clone(), token: cx.reveal(&options.token()).await? })
+        let token = cx.reveal(&options.token()).await?;
+        Ok(Self { base, service: service.clone(), token, owners: Arc::clone(owners) })
+    }
+
+    /// Who the token is of; `None`: it may not ask that. Asked once in a run.
+    pub(super) async fn owner(&self) -> Result<Option<Owner>, DriverError> {
+        let key = sha256_hex(format!("{}\n{}", self.base, self.token.expose()).as_bytes());
+        // Held while it is asked for, so that those who come meanwhile wait for the answer.
+        let mut owners = self.owners.lock().await;
+        if let Some(known) = owners.get(&key) {
+            return Ok(known.clone());
+        }
+        let owner = Owner::ask(self).await?;
+        owners.insert(key, owner.clone());
+        Ok(owner)
     }
 
     fn request(&self, method: Method, path: &str, query: &[(&str, &str)]) -> Request {
@@ -71,6 +97,16 @@ impl Account {
             404 => Ok(None),
             _ => read(doing, &reply).map(Some),
         }
+    }
+
+    /// What is there; `Err` inside is what the provider says against telling it.
+    pub(super) async fn ask<T: DeserializeOwned>(
+        &self,
+        doing: &str,
+        path: &str,
+    ) -> Result<Result<T, Refusal>, DriverError> {
+        let reply = self.send(doing, &self.request(Method::GET, path, &[])).await?;
+        if reply.is_success() { read(doing, &reply).map(Ok) } else { Ok(Err(Refusal::of(&reply))) }
     }
 
     /// All of a list, page by page.

@@ -1,7 +1,8 @@
 //! Making a droplet: once, whatever is lost on the way.
 
 use super::{
-    action::Actor, advice, droplet::Droplet, instance, key::Key, login_key, note::Note, options::Options, tag::Tag,
+    action::Actor, advice, droplet::Droplet, instance, key::Key, login_key, note::Note, options::Options, owner,
+    tag::Tag,
 };
 use crate::{
     clock::{Clock, SystemClock},
@@ -54,7 +55,10 @@ pub(super) async fn create(actor: &Actor<'_>, options: &Options) -> Result<Insta
     // All that can go wrong on this computer goes wrong before anything is made elsewhere.
     let prepared = Prepared::of(cx, options)?;
     let droplet = match settled(actor, &tag).await? {
-        Some(droplet) => prepared.take_over(cx, droplet)?,
+        Some(droplet) => {
+            owner::seen(cx, actor.account).await;
+            prepared.take_over(cx, droplet)?
+        }
         None => make(actor, options, &tag, &prepared).await?,
     };
     cx.checkpoint.instance(&instance(cx, options, &droplet, None)?)?;
@@ -123,6 +127,11 @@ impl Prepared {
 /// Asks for a droplet that is not there.
 async fn make(actor: &Actor<'_>, options: &Options, tag: &Tag, prepared: &Prepared) -> Result<Droplet, DriverError> {
     let Actor { cx, account, .. } = actor;
+    // One that was asked for and never answered may be in the account of that time.
+    if Note::load(cx)?.asked.is_some() {
+        owner::is_noted(cx, account).await?;
+    }
+    owner::making(cx, account).await?;
     // Whatever becomes of us from here on, who removes the machine looks for all that carries the tag.
     cx.checkpoint.instance(&unborn(tag))?;
     let vpc = match options.vpc.as_deref().filter(|vpc| !vpc.is_empty()) {

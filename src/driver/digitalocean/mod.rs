@@ -11,6 +11,7 @@ mod droplet;
 mod key;
 mod note;
 mod options;
+mod owner;
 mod tag;
 
 use super::{Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, cloud, files, generic, keys};
@@ -18,7 +19,7 @@ use crate::{
     http::{Awaited, Limiter, Pace, Service, poll},
     record::{Instance, OptionValues, Power, SshEndpoint},
 };
-use account::{Account, Refusal};
+use account::{Account, Owners, Refusal};
 use action::{Actor, LONG, QUICK, gone};
 use async_trait::async_trait;
 use droplet::Droplet;
@@ -33,6 +34,7 @@ use tag::Tag;
 pub struct DigitalOcean {
     pauses: Pauses,
     service: LazyLock<Service>,
+    owners: LazyLock<Owners>,
 }
 
 /// How long it waits between looks, and for what may still appear.
@@ -58,7 +60,11 @@ impl DigitalOcean {
     /// One of another patience, and within other limits, for a provider that is nearer.
     #[must_use]
     pub const fn new(pauses: Pauses, service: fn() -> Service) -> Self {
-        Self { pauses, service: LazyLock::new(service) }
+        Self { pauses, service: LazyLock::new(service), owners: LazyLock::new(Owners::default) }
+    }
+
+    async fn account(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Account, DriverError> {
+        Account::of(&self.service, &self.owners, cx, options).await
     }
 }
 
@@ -87,18 +93,21 @@ impl Driver for DigitalOcean {
 
     async fn precheck(&self, cx: &DriverContext<'_>, options: &Options) -> Result<(), DriverError> {
         create::nameable(cx)?;
-        advice::look(&Account::of(&self.service, cx, options).await?, options).await
+        advice::look(&self.account(cx, options).await?, options).await
     }
 
     async fn find(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {
-        let account = Account::of(&self.service, cx, options).await?;
+        let account = self.account(cx, options).await?;
         let actor = Actor { cx, account: &account, pauses: self.pauses };
         let droplet = create::settled(&actor, &Tag::of(cx)).await?;
+        if droplet.is_none() && Note::load(cx)?.asked.is_some() {
+            owner::is_noted(cx, &account).await?;
+        }
         droplet.map(|droplet| instance(cx, options, &droplet, None)).transpose()
     }
 
     async fn create(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Instance, DriverError> {
-        let account = Account::of(&self.service, cx, options).await?;
+        let account = self.account(cx, options).await?;
         create::create(&Actor { cx, account: &account, pauses: self.pauses }, options).await
     }
 
@@ -108,7 +117,7 @@ impl Driver for DigitalOcean {
         instance: &Instance,
         options: &Options,
     ) -> Result<Instance, DriverError> {
-        let account = Account::of(&self.service, cx, options).await?;
+        let account = self.account(cx, options).await?;
         let actor = Actor { cx, account: &account, pauses: self.pauses };
         let droplet = there(&account, cx, instance).await?;
         let id = droplet.id;
@@ -137,8 +146,14 @@ impl Driver for DigitalOcean {
         instance: &Instance,
         options: &Options,
     ) -> Result<Power, DriverError> {
-        let account = Account::of(&self.service, cx, options).await?;
-        Ok(look(&account, cx, instance).await?.map_or(Power::Gone, |droplet| droplet.power()))
+        let account = self.account(cx, options).await?;
+        match look(&account, cx, instance).await? {
+            Some(droplet) => {
+                owner::seen(cx, &account).await;
+                Ok(droplet.power())
+            }
+            None => owner::absent(cx, &account).await.map(|()| Power::Gone),
+        }
     }
 
     async fn set_power(
@@ -148,7 +163,7 @@ impl Driver for DigitalOcean {
         options: &Options,
         action: PowerAction,
     ) -> Result<Instance, DriverError> {
-        let account = Account::of(&self.service, cx, options).await?;
+        let account = self.account(cx, options).await?;
         let actor = Actor { cx, account: &account, pauses: self.pauses };
         let id = there(&account, cx, instance).await?.id;
         let droplet = match action {
@@ -177,9 +192,13 @@ impl Driver for DigitalOcean {
     }
 
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, options: &Options) -> Result<(), DriverError> {
-        let account = Account::of(&self.service, cx, options).await?;
+        let account = self.account(cx, options).await?;
         let actor = Actor { cx, account: &account, pauses: self.pauses };
         let tag = Tag::of(cx);
+        // Another account would say of everything that it is not there.
+        if !owner::is_noted(cx, &account).await? && look(&account, cx, instance).await?.is_none() {
+            owner::absent(cx, &account).await?;
+        }
         // By its number, since one that docker-machine made has no tag; and by the tag, since no number may be known.
         create::settled(&actor, &tag).await?;
         let mut doomed: BTreeSet<u64> =
@@ -209,7 +228,12 @@ async fn look(account: &Account, cx: &DriverContext<'_>, instance: &Instance) ->
 }
 
 async fn there(account: &Account, cx: &DriverContext<'_>, instance: &Instance) -> Result<Droplet, DriverError> {
-    look(account, cx, instance).await?.ok_or_else(|| gone(&instance.id))
+    let Some(droplet) = look(account, cx, instance).await? else {
+        owner::absent(cx, account).await?;
+        return Err(gone(&instance.id));
+    };
+    owner::seen(cx, account).await;
+    Ok(droplet)
 }
 
 /// What the store is told of a droplet. How one logs in is as before where no option says otherwise: docker-machine's

@@ -1,6 +1,7 @@
 //! The handshake with one host: algorithms, and whether its key is the pinned one. No login.
 
 use super::{Failure, Peer, Stream, TransportError, io_text, is_transient, keys};
+use crate::spoken::spoken;
 use russh::{
     Preferred,
     client::{self, DisconnectReason, Handle},
@@ -185,10 +186,13 @@ pub(super) fn error_text(e: &russh::Error) -> String {
         russh::Error::KeepaliveTimeout | russh::Error::InactivityTimeout => "the host stopped answering".to_owned(),
         russh::Error::Version => "it does not speak SSH".to_owned(),
         russh::Error::NoCommonAlgo { kind, theirs, .. } => {
-            format!("no {kind:?} algorithm in common; it offers {}", theirs.join(", "))
+            let kind = spoken(&format!("{kind:?}"));
+            format!("no {} algorithm in common; it offers {}", kind.to_lowercase(), theirs.join(", "))
         }
-        russh::Error::ChannelOpenFailure(reason) => format!("the host refused to open a channel ({reason:?})"),
-        other => other.to_string().to_lowercase(),
+        russh::Error::ChannelOpenFailure(reason) => {
+            format!("the host refused to open a channel ({})", spoken(&format!("{reason:?}")))
+        }
+        other => spoken(&other.to_string()).to_lowercase(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! One machine, as the driver is called for it.
 
-use crate::ocean::{Ocean, TOKEN, emulator::Droplet, front::Front};
+use crate::ocean::{OTHER, Ocean, TOKEN, emulator::Droplet, front::Front};
 use async_trait::async_trait;
 use machine::{
     driver::{
@@ -62,13 +62,17 @@ impl Transport for Open {
     }
 }
 
-/// Knows the token under any name; that of `WRONG` is another.
+/// Knows the token under any name; that of `WRONG` is none, and that of `OTHER` is of another account.
 pub(crate) struct Tokens;
 
 impl Reveal for Tokens {
     fn reveal(&self, secret: &Secret) -> Result<Revealed, SecretError> {
-        let wrong = *secret == Secret::Env("WRONG".to_owned());
-        Ok(Revealed::new(if wrong { "dop_v1_wrong" } else { TOKEN }.to_owned()))
+        let token = match secret {
+            Secret::Env(name) if name == "WRONG" => "dop_v1_wrong",
+            Secret::Env(name) if name == "OTHER" => OTHER,
+            _ => TOKEN,
+        };
+        Ok(Revealed::new(token.to_owned()))
     }
 }
 
@@ -104,6 +108,16 @@ impl<'o> Case<'o> {
     pub(crate) fn given(mut self, given: Value) -> Self {
         self.given = given;
         self
+    }
+
+    /// The same machine, asked about with the token of another account.
+    pub(crate) fn by_another(&mut self) {
+        self.given["access-token"] = json!({ "env": "OTHER" });
+    }
+
+    /// And with its own again.
+    pub(crate) fn by_its_own(&mut self) {
+        self.given.as_object_mut().unwrap().remove("access-token");
     }
 
     pub(crate) fn values(&self) -> OptionValues {

@@ -7,6 +7,7 @@
 
 use crate::ocean::{Ocean, emulator::Words};
 
+mod accounts;
 mod case;
 mod container;
 mod faults;
@@ -25,7 +26,9 @@ async fn the_provider_and_its_document_agree_with_the_driver() {
         faults::cut_off(ocean),
         faults::changed_once(ocean),
         refusals::refused(ocean),
-        life::of_others(ocean)
+        life::of_others(ocean),
+        accounts::another(ocean),
+        accounts::removed_by_hand(ocean)
     );
     ocean.keeps_to_the_document();
     tokio::task::block_in_place(|| refusals::before(ocean));

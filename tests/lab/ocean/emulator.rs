@@ -2,7 +2,7 @@
 //! in its own time: each takes a few looks.
 
 use super::{
-    TOKEN, shape,
+    OTHER, TOKEN, shape,
     wire::{self, Request, Serve},
 };
 use serde_json::{Value, json};
@@ -149,6 +149,11 @@ impl Emulator {
         made["droplet"]["id"].as_u64().unwrap()
     }
 
+    /// Removes a droplet at once, as its owner does by hand. Its tag stays.
+    pub(crate) fn vanish(&self, id: u64) {
+        self.state().droplets.remove(&id);
+    }
+
     /// Puts a tag on a droplet, as its owner does by hand.
     pub(crate) fn tag(&self, id: u64, tag: &str) {
         let mut state = self.state();
@@ -156,8 +161,24 @@ impl Emulator {
         state.droplets.get_mut(&id).unwrap().tags.insert(tag.to_owned());
     }
 
+    /// What another account's token sees: an account with nothing in it. Nothing may be made there.
+    fn elsewhere(&self, request: &Request) -> Answer {
+        let path = request.path.trim_start_matches("/v2/");
+        match (request.method.as_str(), path) {
+            ("GET", "account") => (200, account("theirs@example.org", "theirs", 2)),
+            ("GET", "droplets") => page(request, "droplets", Vec::new()),
+            ("GET", "account/keys") => page(request, "ssh_keys", Vec::new()),
+            ("GET" | "DELETE", _) => absent(),
+            (method, _) => panic!("{method} {path} in another account"),
+        }
+    }
+
     fn handle(&self, request: &Request) -> Answer {
-        if request.header("authorization") != Some(&format!("Bearer {TOKEN}")) {
+        let given = request.header("authorization").and_then(|word| word.strip_prefix("Bearer "));
+        if given == Some(OTHER) {
+            return self.elsewhere(request);
+        }
+        if given != Some(TOKEN) {
             return no(401, "unauthorized", "Unable to authenticate you");
         }
         let body: Value = serde_json::from_slice(&request.body).unwrap_or(Value::Null);
@@ -174,6 +195,10 @@ impl Emulator {
                 found.map_or_else(absent, |image| (200, json!({ "image": shape::image(image.1) })))
             }
             ("GET", ["vpcs"]) => page(request, "vpcs", vec![vpc("default-nyc3", "nyc3", 1), vpc("inside", "fra1", 2)]),
+            ("GET", ["account"]) => (200, account("ours@example.org", "shop", 1)),
+            ("GET", ["tags", name]) if self.state().tags.contains(*name) => {
+                (200, json!({ "tag": { "name": name, "resources": { "count": 0 } } }))
+            }
             ("GET", ["account", "keys"]) => {
                 let keys = self.state().keys.iter().map(|(id, key)| show_key(*id, key)).collect();
                 page(request, "ssh_keys", keys)
@@ -499,4 +524,14 @@ impl Serve for Emulator {
         let limits = "ratelimit-limit: 5000\r\nratelimit-remaining: 4816\r\nratelimit-reset: 1795219260\r\n";
         wire::answer(stream, status, limits, &text);
     }
+}
+
+/// The account itself, as the document has it.
+fn account(email: &str, team: &str, number: u8) -> Value {
+    let uuid = |kind: u8| format!("b6fr89dbf6d9156cace5f3c78dc985{kind}{number}");
+    json!({ "account": {
+        "droplet_limit": 25, "floating_ip_limit": 5, "email": email, "name": team, "uuid": uuid(1),
+        "email_verified": true, "status": "active", "status_message": " ",
+        "team": { "uuid": uuid(2), "name": team },
+    } })
 }

@@ -24,6 +24,9 @@ pub(crate) struct Ocean {
 /// The token that the emulator takes.
 pub(crate) const TOKEN: &str = "dop_v1_canary0123456789";
 
+/// The token of another account, which has nothing.
+pub(crate) const OTHER: &str = "dop_v1_canary9876543210";
+
 impl Ocean {
     /// One whose droplets are `hosts`; `None`, and why, when this computer has not what it needs.
     pub(crate) fn new(hosts: Box<dyn Hosts>) -> Option<Self> {
