@@ -66,7 +66,10 @@ impl<'a> Journal<'a> {
     pub(super) fn append(&self, line: &str) -> Result<(), StoreError> {
         self.files.make_dir(self.root)?;
         let path = self.root.join(CURRENT);
-        if fs::metadata(&path).is_ok_and(|about| about.len() >= self.limit) {
+        let is_full = || fs::metadata(&path).is_ok_and(|about| about.len() >= self.limit);
+        // One that was killed before the oldest had gone.
+        let is_left = || self.older().is_ok_and(|older| older.len() > OLDER_KEPT);
+        if is_full() || is_left() {
             // A history that could not be divided grows on; the next line tries again.
             let _ = self.rotate();
         }
@@ -85,7 +88,7 @@ impl<'a> Journal<'a> {
         }
         let current = self.root.join(CURRENT);
         let older = self.older()?;
-        if fs::metadata(&current).map_err(failed("read", &current))?.len() >= self.limit {
+        if fs::metadata(&current).is_ok_and(|about| about.len() >= self.limit) {
             let number = older.last_key_value().map_or(0, |(number, _)| *number) + 1;
             let (before, after) = OLDER;
             self.files.rename_dir(&current, &self.root.join(format!("{before}{number:08}{after}")), "rename")?;

@@ -149,11 +149,9 @@ fn a_rotation_that_is_cut_off_anywhere_loses_and_doubles_nothing() {
         if written {
             assert_eq!(lines(&journal)[0], begin(9999));
         }
-        // The next rotation does what was not done.
-        for run in 10_000..10_010 {
-            journal.append(&begin(run)).unwrap();
-            assert_eq!(lines(&journal)[0], begin(run), "{at}");
-        }
+        // The next one does what was not done.
+        journal.append(&begin(10_000)).unwrap();
+        assert_eq!(lines(&journal)[0], begin(10_000), "{at}");
         assert!(journal.older().unwrap().len() <= OLDER_KEPT, "{at}");
         assert!(lines(&journal).contains(&begin(1)), "{at}");
         if whole {

@@ -41,8 +41,8 @@ const VALUE: &str = "canary-of-a-variable";
 const CONTENT: &str = "canary-of-a-file";
 const KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nbm9uZQ==\n-----END OPENSSH PRIVATE KEY-----\n";
 
-fn secret(value: Value) -> Secret {
-    Secret::from_json(&value).unwrap()
+fn secret(value: &Value) -> Secret {
+    Secret::from_json(value).unwrap()
 }
 
 fn texts<const N: usize>(texts: [&str; N]) -> Vec<String> {
@@ -68,7 +68,7 @@ fn full(port: u16) -> MachineRecord {
                 port,
                 user: "admin".to_owned(),
                 key: Some("id_rsa".to_owned()),
-                passphrase: Some(secret(json!({ "env": "NONE" }))),
+                passphrase: Some(secret(&json!({ "env": "NONE" }))),
                 jump: Some(format!("root@127.0.0.1:{port}")),
             }),
             url: Some(format!("tcp://127.0.0.1:{port}")),
@@ -94,7 +94,7 @@ fn full(port: u16) -> MachineRecord {
                 insecure_registries: texts(["10.0.0.0/8"]),
                 env: BTreeMap::from([
                     ("PLAIN".to_owned(), Variable::Plain("x".to_owned())),
-                    ("SECRET".to_owned(), Variable::from(secret(json!({ "env": "NONE" })))),
+                    ("SECRET".to_owned(), Variable::from(secret(&json!({ "env": "NONE" })))),
                 ]),
                 daemon: json!({ "log-opts": { "max-size": "1m" } }).as_object().unwrap().clone(),
                 open_firewall: true,
@@ -150,7 +150,9 @@ fn leaves(value: &Value, at: &str, found: &mut Vec<String>) {
     let escaped = |key: &str| key.replace('~', "~0").replace('/', "~1");
     match value {
         Value::Object(map) => {
-            map.iter().for_each(|(key, inner)| leaves(inner, &format!("{at}/{}", escaped(key)), found))
+            for (key, inner) in map {
+                leaves(inner, &format!("{at}/{}", escaped(key)), found);
+            }
         }
         Value::Array(items) => {
             items.iter().enumerate().for_each(|(n, inner)| leaves(inner, &format!("{at}/{n}"), found));
@@ -262,22 +264,22 @@ impl Trap {
         ]
     }
 
-    /// What no file of ours and no output may have in it, if `value` was put somewhere.
-    fn traces(&self, value: &Value) -> Vec<String> {
-        match value {
-            Value::String(text) => vec![text.clone()],
-            Value::Array(items) => items.iter().flat_map(|item| self.traces(item)).collect(),
-            Value::Object(map) => map.values().flat_map(|item| self.traces(item)).collect(),
-            _ => Vec::new(),
-        }
-    }
-
     #[track_caller]
     fn is_untouched(&self, after: &str) {
         assert!(!Path::new(&self.at("marker")).exists(), "{after}: a command was run");
         let ran = fs::read_to_string(self.at("ran")).unwrap_or_default();
         assert!(ran.is_empty(), "{after}: {ran}");
         assert_eq!(self.called.load(Ordering::SeqCst), 0, "{after}: the archive's listener was called");
+    }
+}
+
+/// What no file of ours and no output may have in it, if `value` was put somewhere.
+fn traces(value: &Value) -> Vec<String> {
+    match value {
+        Value::String(text) => vec![text.clone()],
+        Value::Array(items) => items.iter().flat_map(traces).collect(),
+        Value::Object(map) => map.values().flat_map(traces).collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -344,7 +346,7 @@ fn what_is_recorded_after_an_import_has_nothing_of_what_the_archive_meant() {
         tried += 1;
         let written = codec::encode(&there.record, &ConfigDigest::default(), &Unknown::default());
         let said = format!("{written}\n{:?}\n{:?}", there.names, there.was);
-        for trace in trap.traces(value) {
+        for trace in traces(value) {
             let quoted = serde_json::to_string(&trace).unwrap();
             assert!(!said.contains(&trace) && !said.contains(quoted.trim_matches('"')), "{place}: {trace}: {said}");
         }

@@ -47,6 +47,11 @@ fn stored(format_name: &str, store: &str) -> Home {
     home
 }
 
+/// Files of a kind, and the rest.
+fn is(name: &str, end: &str) -> bool {
+    Path::new(name).extension().is_some_and(|own| own == end)
+}
+
 fn names(folder: &Path) -> BTreeSet<String> {
     fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
@@ -85,7 +90,7 @@ fn stores_are_read_whole() {
     for format_name in FORMATS {
         let folder = format(format_name).join("stores");
         let mut text = String::new();
-        for store_name in names(&folder).iter().filter(|name| !name.ends_with(".yaml")) {
+        for store_name in names(&folder).iter().filter(|name| !is(name, "yaml")) {
             let home = stored(format_name, store_name);
             let store = DirStore::new(home.store()).unwrap();
             let snapshot = store.snapshot().unwrap();
@@ -114,7 +119,7 @@ fn stores_are_read_whole() {
 #[test]
 fn stores_are_used_by_every_command_that_only_reads() {
     for format_name in FORMATS {
-        for store_name in names(&format(format_name).join("stores")).iter().filter(|name| !name.ends_with(".yaml")) {
+        for store_name in names(&format(format_name).join("stores")).iter().filter(|name| !is(name, "yaml")) {
             let home = stored(format_name, store_name);
             let machine = |words: &[&str]| {
                 let run = home.in_store("machine", words);
@@ -205,7 +210,7 @@ fn saved_plans_are_read_or_refused_as_stale() {
     for format_name in FORMATS {
         let plans = format(format_name).join("plans");
         let mut count = 0;
-        for name in names(&plans).iter().filter(|name| name.ends_with(".json")) {
+        for name in names(&plans).iter().filter(|name| is(name, "json")) {
             let text = fs::read_to_string(plans.join(name)).unwrap();
             let document: Document = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
             document.plan().unwrap_or_else(|e| panic!("{name}: {e:?}"));
@@ -232,7 +237,7 @@ fn json_output_fits_its_schema() {
         let mut count = 0;
         for folder in ["json", "plans"] {
             let folder = format(format_name).join(folder);
-            for name in names(&folder).iter().filter(|name| name.ends_with(".json")) {
+            for name in names(&folder).iter().filter(|name| is(name, "json")) {
                 let text = fs::read_to_string(folder.join(name)).unwrap();
                 let lines: Vec<Value> = match serde_json::from_str(&text) {
                     Ok(whole) => vec![whole],

@@ -38,101 +38,76 @@ fn long(word: &str) -> String {
     word.repeat((1 << 20) / word.len())
 }
 
+/// Hosts on one line, each with a key that nothing reads.
+fn hosts() -> String {
+    format!("fleet: a\nhosts: {{ {} }}\n", many(&|n| format!("web-{n}: {{ driver: none, url: x, colour: red }}, ")))
+}
+
+fn many(each: &dyn Fn(usize) -> String) -> String {
+    (0..8_000).map(each).collect::<Vec<_>>().concat()
+}
+
+/// A file of one host, `web`, with these options.
+fn host(options: &str) -> String {
+    format!("fleet: a\nhosts: {{ web: {{ {options} }} }}\n")
+}
+
+/// Checks a file and lays it out; what is said of it has these words.
+fn yaml(what: &str, text: &str, words: &[&str]) {
+    let home = Home::new();
+    put(&home, "big.yaml", text);
+    let run = home.in_store("machine", &["validate", "big.yaml"]);
+    short(what, &run, words);
+    assert!(!run.stderr.contains("s3crs3cr"), "{what}");
+    let run = home.in_store("machine", &["fmt", "big.yaml"]);
+    if run.status != 0 {
+        short(what, &run, &[]);
+    }
+}
+
+#[test]
+fn of_a_file_that_is_no_fleet_a_few_screens_are_shown() {
+    yaml("a text", &long("word "), &["big.yaml", "1:1", "mapping"]);
+    yaml("a word", &long("x"), &["big.yaml", "1:1"]);
+    yaml("a list", &format!("[{}]", many(&|n| format!("item-{n}, "))), &["big.yaml", "1:1", "mapping"]);
+    yaml("a list on lines", &many(&|n| format!("- item-{n}\n")), &["big.yaml", "1:3", "mapping"]);
+    yaml("a key", &format!("fleet: a\n{}: 1\nhosts: {{}}\n", long("k")), &["big.yaml", "2:"]);
+    yaml("controls", &format!("fleet: a\n\"{}\": 1\n", long("\\e[2J\\a")), &["big.yaml", "2:1"]);
+    yaml("nothing but controls", &long("\u{7}"), &["big.yaml"]);
+    yaml("brackets", &long("["), &["big.yaml", "help"]);
+    yaml("braces", &long("{a: "), &["big.yaml", "help"]);
+    yaml("a tag", &format!("fleet: !{} a\n", long("t")), &["big.yaml"]);
+    yaml("an alias", &format!("fleet: *{}\n", long("a")), &["big.yaml"]);
+    yaml("two long keys", &format!("fleet: a\n{0}: 1\n{0}: 2\n", long("d")), &["big.yaml", "2:"]);
+}
+
 #[test]
 fn of_a_fleet_file_a_few_screens_are_shown() {
-    let home = Home::new();
-    let many = |each: &dyn Fn(usize) -> String| (0..8_000).map(each).collect::<Vec<_>>().concat();
-    let hosts = format!(
-        "fleet: a\nhosts: {{ {} }}\n",
-        many(&|n| format!("web-{n}: {{ driver: none, url: x, colour: red }}, "))
-    );
-    let cases: Vec<(&str, String, &[&str])> = vec![
-        ("a text", long("word "), &["big.yaml", "1:1", "mapping"]),
-        ("a word", long("x"), &["big.yaml", "1:1"]),
-        ("a list", format!("[{}]", many(&|n| format!("item-{n}, "))), &["big.yaml", "1:1", "mapping"]),
-        ("a list on lines", many(&|n| format!("- item-{n}\n")), &["big.yaml", "1:3", "mapping"]),
-        ("one line of hosts", hosts.clone(), &["big.yaml", "2:", "`colour`", "problems"]),
-        ("a key", format!("fleet: a\n{}: 1\nhosts: {{}}\n", long("k")), &["big.yaml", "2:"]),
-        (
-            "a value",
-            format!("fleet: a\nhosts: {{ web: {{ driver: {} }} }}\n", long("v")),
-            &["big.yaml", "2:25", "help"],
-        ),
-        ("a name", format!("fleet: {}\nhosts: {{}}\n", long("n")), &["big.yaml", "1:8", "63 characters"]),
-        (
-            "wide letters",
-            format!("fleet: a\nhosts: {{ web: {{ driver: none, url: \"{}\", odd: 1 }} }}\n", long("日本")),
-            &["2:", "`odd`"],
-        ),
-        ("controls", format!("fleet: a\n\"{}\": 1\n", long("\\e[2J\\a")), &["big.yaml", "2:1"]),
-        ("brackets", long("["), &["big.yaml", "help"]),
-        ("braces", long("{a: "), &["big.yaml", "help"]),
-        (
-            "references",
-            format!(
-                "fleet: a\nhosts: {{ web: {{ driver: none, url: \"{}\" }} }}\n",
-                many(&|n| format!("${{var.x{n}}}"))
-            ),
-            &["big.yaml", "help"],
-        ),
-        (
-            "one reference",
-            format!("fleet: a\nhosts: {{ web: {{ driver: none, url: \"${{var.{}}}\" }} }}\n", long("r")),
-            &["big.yaml"],
-        ),
-        ("a tag", format!("fleet: !{} a\n", long("t")), &["big.yaml"]),
-        ("an alias", format!("fleet: *{}\n", long("a")), &["big.yaml"]),
-        ("two long keys", format!("fleet: a\n{0}: 1\n{0}: 2\n", long("d")), &["big.yaml", "2:"]),
-        (
-            "twice, far apart",
-            format!("fleet: a\n{}fleet: b\n", many(&|n| format!("x{n}: 1\n"))),
-            &["big.yaml", "problems", "first"],
-        ),
-        (
-            "a secret",
-            format!("fleet: a\nhosts: {{ w: {{ driver: digitalocean, access-token: {} }} }}\n", long("s3cr")),
-            &["big.yaml"],
-        ),
-        (
-            "groups",
-            format!(
-                "fleet: a\nhosts: {{ w: {{ driver: none, url: tcp://h:1, groups: [{}] }} }}\n",
-                many(&|n| format!("g{n}, "))
-            ),
-            &["big.yaml"],
-        ),
-        (
-            "depends",
-            format!(
-                "fleet: a\nhosts: {{ w: {{ driver: none, url: tcp://h:1, depends_on: [{}] }} }}\n",
-                many(&|n| format!("h{n}, "))
-            ),
-            &["big.yaml"],
-        ),
-        (
-            "cycle",
-            format!(
-                "fleet: a\ndefaults: {{ driver: none, url: tcp://h:1 }}\nhosts: {{ {} }}\n",
-                (0..5000)
-                    .map(|n| format!("h{n}: {{ depends_on: [h{}] }}, ", (n + 1) % 5000))
-                    .collect::<Vec<_>>()
-                    .concat()
-            ),
-            &["big.yaml"],
-        ),
-        ("nothing but controls", long("\u{7}"), &["big.yaml"]),
-    ];
-    for (what, text, words) in &cases {
-        put(&home, "big.yaml", text);
-        for command in [&["validate"][..], &["fmt"]] {
-            let run = home.in_store("machine", &[command, &["big.yaml"]].concat());
-            if run.status != 0 || command == ["validate"] {
-                let words = if command == ["validate"] { words } else { &[][..] };
-                short(&format!("{what}: {command:?}"), &run, words);
-            }
-        }
-        assert!(!home.in_store("machine", &["validate", "big.yaml"]).stderr.contains("s3crs3cr"));
+    yaml("one line of hosts", &hosts(), &["big.yaml", "2:", "`colour`", "problems"]);
+    yaml("a value", &host(&format!("driver: {}", long("v"))), &["big.yaml", "2:25", "help"]);
+    yaml("a name", &format!("fleet: {}\nhosts: {{}}\n", long("n")), &["big.yaml", "1:8", "63 characters"]);
+    yaml("wide letters", &host(&format!("driver: none, url: \"{}\", odd: 1", long("日本"))), &["2:", "`odd`"]);
+    let references = many(&|n| format!("${{var.x{n}}}"));
+    yaml("references", &host(&format!("driver: none, url: \"{references}\"")), &["big.yaml", "help"]);
+    yaml("one reference", &host(&format!("driver: none, url: \"${{var.{}}}\"", long("r"))), &["big.yaml"]);
+    let between = many(&|n| format!("x{n}: 1\n"));
+    yaml("twice, far apart", &format!("fleet: a\n{between}fleet: b\n"), &["big.yaml", "problems", "first"]);
+    yaml("a secret", &host(&format!("driver: digitalocean, access-token: {}", long("s3cr"))), &["big.yaml"]);
+    for key in ["groups", "depends_on"] {
+        let names = many(&|n| format!("n{n}, "));
+        yaml(key, &host(&format!("driver: none, url: tcp://h:1, {key}: [{names}]")), &["big.yaml"]);
     }
+    let ring = many(&|n| format!("h{n}: {{ depends_on: [h{}] }}, ", (n + 1) % 8_000));
+    yaml(
+        "ring",
+        &format!("fleet: a\ndefaults: {{ driver: none, url: tcp://h:1 }}\nhosts: {{ {ring} }}\n"),
+        &["big.yaml"],
+    );
+}
+
+#[test]
+fn of_kdl_and_of_values_a_few_screens_are_shown() {
+    let home = Home::new();
     let kdl: Vec<(&str, String)> = vec![
         ("a word", long("x")),
         ("a string", format!("\"{}", long("x"))),
@@ -175,7 +150,7 @@ fn of_a_fleet_file_a_few_screens_are_shown() {
             &[],
         );
     }
-    let json = home.in_store("machine", &["validate", "--json", &put(&home, "hosts.yaml", &hosts)]);
+    let json = home.in_store("machine", &["validate", "--json", &put(&home, "hosts.yaml", &hosts())]);
     assert!(json.stdout.len() < 200 << 10, "{}", json.stdout.len());
 }
 

@@ -213,7 +213,9 @@ impl Sheet<'_> {
             Json::Array(items) => {
                 self.out.push_str(&format!("{name} {{"));
                 self.end("//");
-                items.iter().for_each(|item| self.kdl_node("-", item, indent + step));
+                for item in items {
+                    self.kdl_node("-", item, indent + step);
+                }
                 self.between("//", indent + step);
                 self.out.push_str(&format!("{:indent$}}}", ""));
             }
@@ -221,7 +223,9 @@ impl Sheet<'_> {
                 let forced = if map.contains_key("-") { "(map)" } else { "" };
                 self.out.push_str(&format!("{forced}{name} {{"));
                 self.end("//");
-                map.iter().for_each(|(key, v)| self.kdl_node(&kdl_quoted(key), v, indent + step));
+                for (key, v) in map {
+                    self.kdl_node(&kdl_quoted(key), v, indent + step);
+                }
                 self.between("//", indent + step);
                 self.out.push_str(&format!("{:indent$}}}", ""));
             }

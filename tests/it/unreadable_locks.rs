@@ -20,7 +20,9 @@ fn an_unreadable_lock_is_told_listed_and_broken() {
     assert_eq!(home.in_store("machine", &["apply", "-y", &fleet]).status, 0);
     home.in_store("machine", &["create", "-d", "none", "--url", "tcp://127.0.0.1:2", "web"]);
     let paths = ["fleets/shop/lock", "locks/web/lock"].map(|path| home.store().join(path));
-    paths.iter().for_each(|path| spoil(path));
+    for path in &paths {
+        spoil(path);
+    }
     let [of_fleet, of_machine] = ["machine lock break shop", "machine lock break --machine web"];
     for (words, path, command) in [
         (&["apply", "-y", &fleet][..], &paths[0], of_fleet),

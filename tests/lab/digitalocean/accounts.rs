@@ -1,6 +1,7 @@
 //! Tokens of two accounts. To one of the other account nothing is there, and that proves nothing.
 
-use crate::{case::Case, ocean::Ocean};
+use super::case::Case;
+use crate::ocean::Ocean;
 use machine::{
     driver::{AnyDriver, DriverError, PowerAction},
     record::{Instance, Power},
