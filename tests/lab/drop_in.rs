@@ -1,5 +1,7 @@
 //! The life of real machines by docker-machine's own command lines, typed under its name.
 
+#![expect(clippy::disallowed_methods, reason = "it edits a machine's files as other programs do")]
+
 use crate::lab::{self, Lab, Said, running::Running};
 use std::{fs, thread};
 

@@ -162,7 +162,7 @@ impl Emulator {
     }
 
     /// What another account's token sees: an account with nothing in it. Nothing may be made there.
-    fn elsewhere(&self, request: &Request) -> Answer {
+    fn elsewhere(request: &Request) -> Answer {
         let path = request.path.trim_start_matches("/v2/");
         match (request.method.as_str(), path) {
             ("GET", "account") => (200, account("theirs@example.org", "theirs", 2)),
@@ -176,7 +176,7 @@ impl Emulator {
     fn handle(&self, request: &Request) -> Answer {
         let given = request.header("authorization").and_then(|word| word.strip_prefix("Bearer "));
         if given == Some(OTHER) {
-            return self.elsewhere(request);
+            return Self::elsewhere(request);
         }
         if given != Some(TOKEN) {
             return no(401, "unauthorized", "Unable to authenticate you");
