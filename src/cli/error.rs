@@ -362,8 +362,7 @@ impl CliError {
         }
         let mut text = String::new();
         if drop_in {
-            text.push_str(&self.drop_in_text());
-            text.push('\n');
+            self.drop_in_text().split('\n').for_each(|line| text = format!("{text}{}\n", excerpt::line(line)));
             if let Some(help) = self.drop_in_help() {
                 text = text + &help + "\n";
             }

@@ -302,7 +302,7 @@ const AS_A_SOURCE_HAS_IT: &[(&str, &str)] = &[
     ("src/cli/error.rs", ".0.to_string()"),
     ("src/cli/error.rs", "Driver {0:?}"),
     ("src/cli/error.rs", "{place:?}"),
-    ("src/cli/error.rs", "{value:?}"),
+    ("src/cli/go.rs", "{value:?}"),
     ("src/cli/import.rs", "Docker machine {:?}"),
     ("src/cli/lock.rs", "{name:?}"),
     ("src/cli/rm.rs", "Error removing host {:?}"),
