@@ -51,10 +51,10 @@ fn with_foreign(address: &str) -> Home {
 #[test]
 fn a_machine_of_an_unknown_driver_is_looked_at_or_it_is_said_that_it_cannot_be() {
     for (program, address, why) in [
-        // Nothing answers on loopback's port of SSH servers that nobody started.
         ("machine", "", "cannot be logged in to"),
         ("docker-machine", "", "cannot be logged in to"),
-        ("machine", "127.0.0.1", "127.0.0.1"),
+        // It is tried: the key that its record names is not there.
+        ("machine", "127.0.0.1", "cannot use the key"),
     ] {
         let home = with_foreign(address);
         for command in ["provision", "upgrade"] {
