@@ -152,8 +152,8 @@ fn the_history_holds_no_text_of_a_hook() {
     assert_ne!(home.in_store("machine", &["rm", "-y", "a"]).status, 0);
     quiet(&home, &["history"]);
     let told = quiet(&home, &["history", "--json"]).stdout;
-    assert!(told.contains("hook post-create ended with exit status 3"), "{told}");
-    assert!(told.contains("hook pre-rm ended with exit status 4"), "{told}");
+    assert!(told.contains("hook post-create failed with exit status 3"), "{told}");
+    assert!(told.contains("hook pre-rm failed with exit status 4"), "{told}");
     nothing_kept(&home, &["a"]);
 }
 
