@@ -152,7 +152,7 @@ fn a_failed_hook_before_something_keeps_it_from_happening() {
     assert_eq!(code, 1);
     assert!(
         err.contains(
-            "error: a: pre-create 1 failed\n  `./note pre $MACHINE_NAME` ended with exit status 1\n  | noted pre\n"
+            "error: a: pre-create 1 failed\n  `./note pre $MACHINE_NAME` failed with exit status 1\n  | noted pre\n"
         ),
         "{err}"
     );
