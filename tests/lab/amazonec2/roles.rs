@@ -74,7 +74,9 @@ fn a_container_shows_the_token_of_its_file_and_renews_what_ends() {
         (&[("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://192.0.2.1/role"), held], "without TLS"),
     ] {
         let (who, said) = trial.create(&[], environment);
-        assert!(who.is_empty() && said.code == 3 && said.text.contains(want), "{}", said.text);
+        // Credentials that do not count are told as docker-machine told them; what is amiss here comes before them.
+        let code = if want.contains("401") { 1 } else { 3 };
+        assert!(who.is_empty() && said.code == code && said.text.contains(want), "{}", said.text);
     }
 }
 
