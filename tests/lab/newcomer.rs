@@ -176,8 +176,8 @@ fn every_machine_command_works(lab: &Lab) {
         assert_eq!(lab.machine(&["status", host]).ok().out, "Running\n");
         let inspected: serde_json::Value = serde_json::from_str(&lab.machine(&["inspect", host]).ok().out).unwrap();
         assert_eq!(inspected["Driver"]["IPAddress"], ip.as_str());
-        // docker-machine's JSON, in which a driver it does not have is one it has.
-        assert_eq!(inspected["DriverName"], "generic");
+        // docker-machine's JSON, with the driver there is.
+        assert_eq!(inspected["DriverName"], "nspawn");
     }
     assert_eq!(rows.len(), 4, "{list}");
 
@@ -305,17 +305,17 @@ fn drift_is_named_and_healed(lab: &Lab, file: &str) {
 
 fn a_replacement_is_refused(lab: &Lab, file: &str) {
     let before = fs::read_to_string(file).unwrap();
-    fs::write(file, before.replacen("image: debian-12", "image: debian-13", 1)).unwrap();
+    fs::write(file, before.replacen("image: debian-13", "image: debian-12", 1)).unwrap();
     let plan = lab.machine(&["plan", file]).ok();
     assert_eq!(
         plan.out,
         "  db\n    \
-             - rm      instance     cannot change in place, image: debian-12 → debian-13\n    \
-             + create  instance     cannot change in place, image: debian-12 → debian-13\n    \
+             - rm      instance     cannot change in place, image: debian-13 → debian-12\n    \
+             + create  instance     cannot change in place, image: debian-13 → debian-12\n    \
              + create  certificate  the instance is new\n    \
              + create  engine       the instance is new\n\
          4 steps on 1 of 3 hosts: 3 to create, 1 to rm, 6 to keep.\n\n\
-         apply will refuse: `db` would be replaced: cannot change in place, image: debian-12 → debian-13\n  \
+         apply will refuse: `db` would be replaced: cannot change in place, image: debian-13 → debian-12\n  \
            everything on the machine would be lost; if that is wanted, say so:\n  --allow-replace\n"
     );
     let engine = engine_of(lab, "db");
