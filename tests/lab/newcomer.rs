@@ -327,7 +327,8 @@ fn a_replacement_is_refused(lab: &Lab, file: &str) {
 
 fn removal_is_guarded_and_ordered(lab: &Lab, file: &str) {
     let fleet = |hosts: &str| {
-        let head = "fleet: quickstart\ndefaults:\n  driver: nspawn\n  engine: { source: distro, labels: { tier: web } }\nhosts:\n";
+        let head = "fleet: quickstart\ndrivers: { lab: { driver: nspawn, image: debian-13 } }\ndefaults:\n  driver: lab\n  \
+                    engine: { source: distro, labels: { tier: web } }\nhosts:\n";
         fs::write(file, format!("{head}{hosts}")).unwrap();
     };
     // The same hosts, one after another: web-2 needs web-1, which needs db, which is protected.
