@@ -34,7 +34,7 @@ pub async fn observe(
     // Asking for the store's id makes it one, and looking must not write: only those who made machines need it.
     let made = |known: &Known| world.drivers.get(known.record.driver.as_str()).is_some_and(|d| d.creates());
     let needed = snapshot.machines.values().any(|known| wanted(known) && made(known));
-    // Without it nobody can tell what is ours, and nothing found is not gone.
+    // Without the id our machines cannot be told from others, so "not found" does not mean "gone".
     let id = if needed { world.store.id().map_err(|e| e.to_string()) } else { Ok(String::new()) };
     let store_id = Arc::new(id);
     let mut looking = JoinSet::new();

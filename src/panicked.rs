@@ -40,10 +40,10 @@ thread_local! {
     static LAST: RefCell<(Option<Panicked>, usize)> = const { RefCell::new((None, 0)) };
 }
 
-/// Whether a panic that nobody catches is told in one line.
+/// Whether an uncaught panic is reported in one line.
 static BRIEF: AtomicBool = AtomicBool::new(false);
 
-/// From now on a panic that nobody catches is told in one clean line.
+/// From now on an uncaught panic is reported in one line.
 pub fn tell_briefly() {
     BRIEF.store(true, Ordering::Relaxed);
     watch();

@@ -271,7 +271,7 @@ fn no_place(text: &str) -> String {
     format!("`{}` is no place to connect to", shown(text))
 }
 
-/// A few characters of a text that nobody expects.
+/// The first characters of an unexpected text.
 fn shown(text: &str) -> String {
     excerpt::word(text).escape_debug().to_string()
 }

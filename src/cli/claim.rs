@@ -120,7 +120,7 @@ pub(super) fn machines<'a>(
     fleets.chain(alone.into_iter().map(|name| single(cx, world, name))).collect()
 }
 
-/// Who we are, for those who find something locked.
+/// Describes this run to other runs that find a lock of it.
 fn holder(cx: &Cx, world: &World, doing: Doing) -> Holder {
     let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
     Holder {

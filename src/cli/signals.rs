@@ -20,7 +20,7 @@ const HANGUP: &str = "SIGHUP";
 const ENDING: [(&str, SignalKind); 3] =
     [(HANGUP, SignalKind::hangup()), ("SIGINT", SignalKind::interrupt()), ("SIGTERM", SignalKind::terminate())];
 
-/// Which signals were ignored when we were started, a bit each, the first for signal 1; `None` where nobody can tell.
+/// Which signals were ignored when we were started, a bit each, the first for signal 1; `None` if the system does not say.
 static IGNORED: OnceLock<Option<u64>> = OnceLock::new();
 
 /// Notes what is ignored. To be called before anything listens, for then it is not ignored any more.

@@ -324,7 +324,7 @@ impl Diagnostic for Problem {
 
 /// Problems that are shown with what stands around them: each takes reading the text up to there.
 const SHOWN: usize = 50;
-/// About as many bytes of them as are shown: nobody reads more.
+/// About as many bytes of problems as are shown.
 const SHOWN_BYTES: usize = 32 << 10;
 
 /// Everything that is wrong with a fleet, in the order of its files and their text. There is at least one problem.

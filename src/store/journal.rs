@@ -62,7 +62,7 @@ impl<'a> Journal<'a> {
         Self { root, files, limit: LIMIT }
     }
 
-    /// Appends a line, whole and durably, whoever else appends.
+    /// Appends a line, whole and durably, also while other processes append.
     pub(super) fn append(&self, line: &str) -> Result<(), StoreError> {
         self.files.make_dir(self.root)?;
         let path = self.root.join(CURRENT);
@@ -215,7 +215,7 @@ impl Tail {
 
 /// Gives whose beginning or end the lines of a file are to `each`, the last one first.
 fn heads(path: &Path, each: &mut dyn FnMut(Head, &[u8]) -> ControlFlow<()>) -> Result<(), StoreError> {
-    // What a writer that was killed left is nobody's.
+    // A killed writer left it: no process owns it.
     let mut line =
         |line: &[u8]| serde_json::from_slice(line).map_or(ControlFlow::Continue(()), |head| each(head, line));
     back(&mut Tail::open(path)?, &mut line).map(drop)

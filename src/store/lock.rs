@@ -291,7 +291,7 @@ fn sight(root: &Path, subject: &Subject) -> Result<Option<Sight>, StoreError> {
     Ok(Some(Sight::Held { token, holder: held.holder, silent, alive: silent < LEASE }))
 }
 
-/// Takes a lock away from whoever has it, also where nobody can tell who that is; what was seen of it.
+/// Takes a lock away from its holder, also when that cannot be read. Returns what was read of it.
 pub(super) fn break_up(
     files: &Files,
     root: &Path,
@@ -381,7 +381,7 @@ fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     if bytes.len() as u64 > MOST { Err(io::Error::other("it is too long")) } else { Ok(bytes) }
 }
 
-/// A lock of which nobody can tell who holds it.
+/// A lock whose holder cannot be read.
 fn unreadable(subject: &Subject, path: &Path, why: &dyn std::fmt::Display) -> StoreError {
     let lock = Box::new(Unreadable { path: path.to_owned(), why: why.to_string() });
     StoreError::UnreadableLock { subject: subject.clone(), lock }

@@ -79,7 +79,7 @@ pub enum StoreError {
         /// What its children know it by.
         pass: String,
     },
-    /// Nobody can tell whether another run holds it, so it counts as held.
+    /// The lock cannot be read, so it counts as held.
     #[error("nobody can tell whether a run is at work on {subject}: its lock {} cannot be read: {}", lock.path.display(), lock.why)]
     UnreadableLock {
         /// What may be held.
@@ -102,7 +102,7 @@ pub enum StoreError {
         subject: Subject,
         /// Who has it now, if anybody.
         by: Option<Box<Holder>>,
-        /// Why nobody can tell who has it.
+        /// Why its holder cannot be read.
         unreadable: Option<Box<Unreadable>>,
     },
 }
@@ -126,7 +126,7 @@ fn lost(by: Option<&Holder>, unreadable: Option<&Unreadable>) -> String {
 }
 
 impl StoreError {
-    /// Whether a lock is in the way: it is held, or was lost, or nobody can tell.
+    /// Whether a lock is in the way: it is held, was lost, or cannot be read.
     #[must_use]
     pub const fn is_of_lock(&self) -> bool {
         match self {
@@ -358,7 +358,7 @@ pub trait Store: Send + Sync {
     /// Takes the lock of a fleet.
     ///
     /// # Errors
-    /// [`StoreError::Locked`] when another run holds it, [`StoreError::UnreadableLock`] when nobody can tell.
+    /// [`StoreError::Locked`] when another run holds it, [`StoreError::UnreadableLock`] when the lock cannot be read.
     fn lock(&self, fleet: &FleetName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError>;
 
     /// Takes the lock of a machine that no fleet has.
@@ -389,7 +389,7 @@ pub trait Store: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Takes a lock away from whoever holds it; what was seen of that. The holder can write nothing from then on.
+    /// Takes a lock away from its holder and returns what was read of it. The holder can write nothing from then on.
     ///
     /// # Errors
     /// When the store cannot be written.

@@ -18,7 +18,7 @@ const NAME: &str = "digitalocean-account";
 pub(super) struct Owner {
     /// The provider's UUID for it.
     id: String,
-    /// What people call it; empty: nobody said.
+    /// What people call it; empty if unknown.
     label: String,
 }
 
@@ -118,7 +118,7 @@ pub(super) async fn is_noted(cx: &DriverContext<'_>, account: &Account) -> Resul
     }
 }
 
-/// That nothing is seen means that nothing is there. It is an error where nobody can say so.
+/// Confirms that what is not seen is not there. An error if that cannot be known.
 pub(super) async fn absent(cx: &DriverContext<'_>, account: &Account) -> Result<(), DriverError> {
     if is_noted(cx, account).await? {
         return Ok(());
