@@ -13,7 +13,7 @@ use clap::{Arg, ArgMatches, Command};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Write as _,
-    thread,
+    ops::ControlFlow,
     time::{Duration, Instant},
 };
 
@@ -131,13 +131,15 @@ fn holder(cx: &Cx, world: &World, doing: Doing) -> Holder {
     }
 }
 
+/// Takes a lock, or waits for it. A signal ends the wait.
 fn waiting(cx: &Cx, take: impl Fn() -> Result<Box<dyn Lock>, StoreError>) -> Result<Box<dyn Lock>, CliError> {
     let begun = Instant::now();
     let own = cx.var(PASS).unwrap_or_default();
     let mut told = None;
-    loop {
+    // The lock, or how long to wait until the next attempt.
+    let mut attempt = || {
         let error = match take() {
-            Ok(lock) => return Ok(lock),
+            Ok(lock) => return Ok(ControlFlow::Break(lock)),
             Err(StoreError::Locked { subject, holder, pass }) if own.split(' ').any(|own| own == pass) => {
                 return Err(CliError::Store(StoreError::LockedByOwn { subject, holder }));
             }
@@ -156,10 +158,23 @@ fn waiting(cx: &Cx, take: impl Fn() -> Result<Box<dyn Lock>, StoreError>) -> Res
         };
         if told.as_ref() != Some(&by) {
             let at_most = duration::text(Duration::from_secs(left.as_secs().max(1)));
-            // Where standard error is closed there is nobody to tell.
+            // A closed standard error stops nothing.
             let _ = writeln!(anstream::stderr(), "waiting up to {at_most} for {subject}: {}", harmless(&by));
             told = Some(by);
         }
-        thread::sleep(LOOK.min(left));
-    }
+        Ok(ControlFlow::Continue(LOOK.min(left)))
+    };
+    let mut pause = match attempt()? {
+        ControlFlow::Break(lock) => return Ok(lock),
+        ControlFlow::Continue(pause) => pause,
+    };
+    cx.block_on(async {
+        loop {
+            tokio::time::sleep(pause).await;
+            match attempt()? {
+                ControlFlow::Break(lock) => return Ok(lock),
+                ControlFlow::Continue(next) => pause = next,
+            }
+        }
+    })?
 }

@@ -68,7 +68,7 @@ impl Run for Rm {
             let removed = caught(|| self.rm(cx, &world, name)).unwrap_or_else(|e| Err(CliError::Panicked(e)));
             match removed {
                 Ok(removed) => told(cx, out, name, &removed)?,
-                // Who ends the command means all of it.
+                // A signal ends the whole command, not only the work on this machine.
                 Err(e @ CliError::Ended(_)) => {
                     errors.push(e);
                     break;
@@ -208,6 +208,10 @@ impl Rm {
                     caught(|| self.bury_one(cx, world, &id, stone)).unwrap_or_else(|e| Err(CliError::Panicked(e)));
                 match buried {
                     Ok(line) => out.line(&line)?,
+                    Err(e @ CliError::Ended(_)) => {
+                        errors.push(e);
+                        return CliError::all(errors).map(|()| Exit::Done);
+                    }
                     Err(e) => errors.push(e),
                 }
             }

@@ -6,13 +6,19 @@
 
 use super::CliError;
 use crate::apply::Interrupt;
-use std::{future::Future, sync::OnceLock, task::Poll, time::Duration};
+use std::{
+    future::Future,
+    mem,
+    sync::{Mutex, MutexGuard, OnceLock, PoisonError},
+    task::Poll,
+    time::Duration,
+};
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
 };
 
-/// How long what is under way may go on after the terminal has gone. Nobody is there who could press Ctrl-C again.
+/// How long what is under way may go on after the terminal has gone: a second Ctrl-C cannot come from there.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The terminal, or the connection to it, has gone.
@@ -34,8 +40,8 @@ fn ignored(status: &str) -> Option<u64> {
     u64::from_str_radix(mask.trim(), 16).ok()
 }
 
-/// Whether we are to hear a signal. Where nobody can tell whether it was ignored, the end of a terminal ends us as the
-/// system does it, for `nohup` must go on.
+/// Whether we are to hear a signal. Where the system does not say whether it was ignored, the end of a terminal ends us as
+/// the system does it, for `nohup` must go on.
 fn is_heard(name: &str, kind: SignalKind, ignored: Option<u64>) -> bool {
     match ignored {
         Some(mask) => mask >> (kind.as_raw_value() - 1) & 1 == 0,
@@ -49,11 +55,31 @@ pub(super) fn code(name: &str) -> u8 {
     u8::try_from(128 + number).unwrap_or(u8::MAX)
 }
 
-/// Hears the signals that end programs, from when it is made.
-struct Listener(Vec<(&'static str, Signal)>);
+type Heard = Vec<(&'static str, Signal)>;
+
+/// What hears between two pieces of work. Once a signal is heard, the system does not end the program by it any more: one
+/// that comes between two steps of a command must reach the second.
+static BETWEEN: Mutex<Heard> = Mutex::new(Vec::new());
+
+fn between() -> MutexGuard<'static, Heard> {
+    BETWEEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Hears the signals that end programs, from when the first one is made until the end of the program.
+struct Listener(Heard);
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        *between() = mem::take(&mut self.0);
+    }
+}
 
 impl Listener {
     fn new() -> Self {
+        let earlier = mem::take(&mut *between());
+        if !earlier.is_empty() {
+            return Self(earlier);
+        }
         let ignored = IGNORED.get().copied().flatten();
         let heard = ENDING.iter().filter(|(name, kind)| is_heard(name, *kind, ignored));
         // One that cannot be heard does what the system does.
@@ -96,15 +122,17 @@ pub(super) fn listen(interrupt: &Interrupt) -> Listening {
     }))
 }
 
-/// Does work that a signal cuts off at once: it is dropped, and with it what it has started on this computer.
+/// Does work that a signal cuts off at once: it is dropped, and with it what it has started on this computer. After a
+/// signal that came since the piece of work before, it does not begin.
 ///
 /// # Errors
 /// [`CliError::Ended`] after a signal.
 pub(super) async fn unless_ended<T>(work: impl Future<Output = T>) -> Result<T, CliError> {
     let mut listener = Listener::new();
     tokio::select! {
-        done = work => Ok(done),
+        biased;
         name = listener.next() => Err(CliError::Ended(name)),
+        done = work => Ok(done),
     }
 }
 

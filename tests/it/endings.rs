@@ -216,6 +216,30 @@ fn a_removal_that_is_ended_removes_nothing() {
     }
 }
 
+/// Between two steps, too: `x` is removed, and the lock of `a` is waited for.
+#[test]
+fn a_signal_ends_the_wait_for_a_lock_in_the_middle_of_a_command() {
+    let home = Home::new();
+    let fleet = fleet(&home);
+    assert_eq!(home.in_store("machine", &["create", "-d", "none", "--url", "tcp://127.0.0.1:1", "x"]).status, 0);
+    let mut run = apply(&home, &fleet).process_group(0).spawn().unwrap();
+    let pids = pids(&home);
+    let mut rm = home.command("env");
+    rm.args(["--default-signal=TERM", env!("CARGO_BIN_EXE_machine"), "-s"]).arg(home.store());
+    rm.args(["rm", "-y", "--lock-timeout", "5m", "x", "a"]).stdin(Stdio::null()).stdout(Stdio::null());
+    let waiting = home.path().join("waiting");
+    let mut rm = rm.stderr(File::create(&waiting).unwrap()).spawn().unwrap();
+    until("the wait", || fs::read_to_string(&waiting).is_ok_and(|said| said.contains("waiting up to ")));
+    signal(&rm, Signal::TERM);
+    assert_eq!(ended(&mut rm, Duration::from_secs(20)).code(), Some(143));
+    assert_eq!(DirStore::new(home.store()).unwrap().names().unwrap(), ["a"]);
+    signal(&run, Signal::TERM);
+    heard(&home);
+    signal(&run, Signal::TERM);
+    ended(&mut run, Duration::from_secs(30));
+    until("the end of the hook's group", || !pids.iter().any(|pid| lives(pid)));
+}
+
 /// A reader that leaves ends what only tells, and nothing of what is done.
 #[test]
 fn a_reader_that_leaves_stops_no_change_half_way() {
