@@ -25,14 +25,35 @@ const AGAIN: Duration = Duration::from_secs(15);
 /// How long a killed process may take to be gone.
 const DEATH: Duration = Duration::from_secs(20);
 
+/// How long a look waits for a number that is being written.
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// A running qemu that was found to be ours.
 pub(super) struct Process(Held);
 
 impl Process {
     /// The process of a machine, if it runs.
     pub(super) fn find(folder: &Folder) -> Result<Option<Self>, DriverError> {
-        let pid = files::read(&folder.pid())?.and_then(|text| text.trim().parse().ok());
+        let path = folder.pid();
+        let number = || Ok::<_, DriverError>(files::read(&path)?.map(|text| text.trim().parse().ok()));
+        let pid = match number()? {
+            // It may just be written.
+            Some(None) => {
+                std::thread::sleep(PAUSE);
+                number()?
+            }
+            read => read,
+        };
         let Some(pid) = pid else { return Ok(None) };
+        let pid = pid.ok_or_else(|| DriverError::Refused {
+            doing: "looking for the process of the machine".to_owned(),
+            why: format!("{} holds no process number, so it is unknown whether the machine runs", path.display()),
+            help: format!(
+                "see whether a qemu with that file on its command line runs, and end it; then remove the file:\n  \
+                 ps -A -ww -o pid,args | grep qemu-system\n  rm {}",
+                path.display()
+            ),
+        })?;
         Self::open(pid, &folder.pid()).map_err(files::because("looking at the process of", &folder.path))
     }
 
@@ -155,9 +176,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let folder = Folder::at("x", dir.path());
         assert!(Process::find(&folder).unwrap().is_none());
-        for text in [std::process::id().to_string(), "1".to_owned(), "999999999".to_owned(), "x".to_owned()] {
+        for text in [std::process::id().to_string(), "1".to_owned(), "999999999".to_owned()] {
             files::write(&folder.pid(), 0o600, text.as_bytes()).unwrap();
             assert!(Process::find(&folder).unwrap().is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_file_without_a_number_does_not_say_that_the_machine_is_off() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = Folder::at("x", dir.path());
+        for text in ["", "x", "12 34", "\0\0\0"] {
+            files::write(&folder.pid(), 0o600, text.as_bytes()).unwrap();
+            let error = Process::find(&folder).err().unwrap();
+            assert!(error.to_string().contains("it is unknown whether the machine runs"), "{text:?}: {error}");
+            assert!(error.help().unwrap().contains("qemu.pid"), "{text:?}");
         }
     }
 }
