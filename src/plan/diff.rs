@@ -56,6 +56,9 @@ fn parts(
         return block(name, why.clone(), steps);
     }
     let Some(known) = snapshot.machines.get(name) else {
+        if let Some(why) = snapshot.unreadable_remains(name) {
+            return block(name, why, steps);
+        }
         return create(name, spec, &Reason::NotRecorded, steps);
     };
     if let Some(other) = known.record.fleet.as_ref().filter(|other| Some(*other) != fleet) {

@@ -190,7 +190,7 @@ impl Saved {
             machines: machines.map(|(name, known)| (name.clone(), known.clone())).collect(),
             broken: snapshot.broken.clone(),
             tombstones: tombstones.map(|(id, stone)| (id.clone(), stone.clone())).collect(),
-            broken_tombstones: BTreeMap::new(),
+            broken_tombstones: snapshot.broken_tombstones.clone(),
         };
         Plan::new(&fleet, &snapshot, &Inputs { prune: true, ..*inputs })
     }

@@ -360,6 +360,28 @@ pub struct Snapshot {
     pub broken: BTreeMap<String, String>,
     /// Removals that were not confirmed, by their id.
     pub tombstones: BTreeMap<String, Tombstone>,
-    /// Tombstones that could not be read, and why. They are shown and never touched.
+    /// Tombstones that could not be read, and why. They are shown and never touched; no machine is made that one may be of.
     pub broken_tombstones: BTreeMap<String, String>,
+}
+
+impl Snapshot {
+    /// Adds tombstones, as a store has them.
+    pub fn add_tombstones(&mut self, stones: BTreeMap<String, Result<Tombstone, String>>) {
+        for (id, stone) in stones {
+            match stone {
+                Ok(stone) => drop(self.tombstones.insert(id, stone)),
+                Err(why) => drop(self.broken_tombstones.insert(id, why)),
+            }
+        }
+    }
+
+    /// Why no machine of this name may be made: what an earlier one left cannot be told from it.
+    #[must_use]
+    pub fn unreadable_remains(&self, machine: &MachineName) -> Option<String> {
+        let (id, why) = self.broken_tombstones.iter().find(|(id, _)| Tombstone::may_be_of(id, machine))?;
+        Some(format!(
+            "an earlier machine of this name may still be there, and its tombstone cannot be read ({why}); correct that file, \
+             or forget it: machine rm --tombstone -f {id}"
+        ))
+    }
 }

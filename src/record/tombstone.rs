@@ -31,6 +31,8 @@ pub struct Tombstone {
 
 /// How much of a reason is kept, in characters.
 const WHY: usize = 300;
+/// Characters of the digest in an id.
+const DIGEST: usize = 10;
 
 /// Version of the files; grows when a field changes its meaning or goes.
 const VERSION: u32 = 1;
@@ -73,7 +75,18 @@ impl Tombstone {
         // A NUL is in no name and no id, so different parts never make the same text.
         let parts = [self.machine.as_str(), fleet, &self.driver, instance].map(|part| [part.as_bytes(), &[0]]);
         let parts: Vec<&[u8]> = parts.as_flattened().to_vec();
-        format!("{}-{}", self.machine, &sha256_hex_of(&parts)[..10])
+        format!("{}-{}", self.machine, &sha256_hex_of(&parts)[..DIGEST])
+    }
+
+    /// Whether one that cannot be read may be of this machine: its [`id`](Self::id) begins with the name, and one that is
+    /// called otherwise may be of any.
+    #[must_use]
+    pub fn may_be_of(id: &str, machine: &MachineName) -> bool {
+        let digest = |text: &str| text.len() == DIGEST && text.bytes().all(|b| b.is_ascii_hexdigit());
+        match id.rsplit_once('-') {
+            Some((name, rest)) if digest(rest) && MachineName::new(name).is_ok() => name == machine.as_str(),
+            _ => true,
+        }
     }
 
     /// What may be there, for a person: the provider's id, or how it would be found.
@@ -150,6 +163,22 @@ mod tests {
 
     fn of(record: &MachineRecord) -> Tombstone {
         Tombstone::of(record, Timestamp(1_800_000_000), "no\nanswer")
+    }
+
+    #[test]
+    fn one_that_cannot_be_read_may_be_of_the_machine_it_is_called_after() {
+        let web = MachineName::new("web").unwrap();
+        assert!(Tombstone::may_be_of(&of(&record(Some("i-1"))).id(), &web));
+        for (id, want) in [
+            ("web-0123456789", true),
+            ("web-1-0123456789", false),
+            ("db-0123456789", false),
+            ("copy of db", true),
+            ("db-0123", true),
+            ("", true),
+        ] {
+            assert_eq!(Tombstone::may_be_of(id, &web), want, "{id}");
+        }
     }
 
     #[test]

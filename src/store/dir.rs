@@ -189,12 +189,7 @@ impl Store for DirStore {
                 }
             }
         }
-        for (id, stone) in self.tombstones()? {
-            match stone {
-                Ok(stone) => drop(snapshot.tombstones.insert(id, stone)),
-                Err(why) => drop(snapshot.broken_tombstones.insert(id, why)),
-            }
-        }
+        snapshot.add_tombstones(self.tombstones()?);
         Ok(snapshot)
     }
 

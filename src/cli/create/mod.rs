@@ -12,18 +12,14 @@ use crate::{
     name::MachineName,
     plan::Plan,
     record::{
-        MachineRecord, OptionValues, Snapshot, Tombstone,
+        MachineRecord, OptionValues, Snapshot,
         docker_machine::{EngineOptions, SwarmOptions},
     },
     store::{Area, Mode, authority},
     world::World,
 };
 use clap::{ArgMatches, Command};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use tokio::sync::mpsc::unbounded_channel;
 
 pub(super) use engine::port as engine_port;
@@ -89,6 +85,7 @@ impl Run for Create {
             out.line(&deed.to_string())?;
         }
         let lock = claim::single(cx, &world, &name)?;
+        let snapshot = remains(&world, &name)?;
         out.line("Running pre-create checks...")?;
         // Before there is a record, so that a provider that says no leaves nothing behind.
         let had = cx.block_on(preflight::provider(&name, &spec, &world))?;
@@ -104,7 +101,6 @@ impl Run for Create {
             })
             .map_err(CliError::Store)?;
         // What an earlier machine of the name left goes first: the new one would be found by the same tag.
-        let snapshot = Snapshot { tombstones: remains(&world)?, ..Snapshot::default() };
         let plan = Plan::machine(&name, &spec, &snapshot, &fleet::inputs(&world, false));
         let made = make(cx, out, &world, &name, &plan)?;
         if let Err(error) = made {
@@ -123,10 +119,14 @@ impl Run for Create {
     }
 }
 
-/// Removals that were not confirmed.
-fn remains(world: &World) -> Result<BTreeMap<String, Tombstone>, CliError> {
-    let stones = world.store.tombstones().map_err(CliError::Store)?;
-    Ok(stones.into_iter().filter_map(|(id, stone)| Some((id, stone.ok()?))).collect())
+/// Removals that were not confirmed, and no machines. An error if what an earlier machine of the name left is not known.
+fn remains(world: &World, name: &MachineName) -> Result<Snapshot, CliError> {
+    let mut snapshot = Snapshot::default();
+    snapshot.add_tombstones(world.store.tombstones().map_err(CliError::Store)?);
+    match snapshot.unreadable_remains(name) {
+        None => Ok(snapshot),
+        Some(why) => Err(CliError::said(format!("`{name}` cannot be made: {why}"))),
+    }
 }
 
 /// Carries out the plan, telling on standard output what happens.

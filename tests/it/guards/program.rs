@@ -234,9 +234,9 @@ fn all_files(home: &Home) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-/// A tombstone that cannot be read disturbs nobody, and is told of.
+/// A tombstone that cannot be read is told of, and keeps only machines of its name from being made.
 #[test]
-fn a_damaged_tombstone_disturbs_no_machine() {
+fn a_damaged_tombstone_disturbs_no_other_machine() {
     let home = Home::new();
     ends(&machine(&home, &["apply", "-y", &file(&home, "fleet.yaml", TWO)]), 0);
     home.write("tombstones/x-0123456789.json", "{");
@@ -247,7 +247,15 @@ fn a_damaged_tombstone_disturbs_no_machine() {
     let listed = machine(&home, &["ls", "--tombstones"]);
     ends(&listed, 1);
     assert!(listed.stderr.contains("x-0123456789.json") && listed.stderr.contains("under another name"), "{listed:?}");
+    let x = ["create", "-d", "none", "--url", "tcp://127.0.0.1:1", "x"];
+    let refused = machine(&home, &x);
+    ends(&refused, 1);
+    assert!(refused.stderr.contains("machine rm --tombstone -f x-0123456789"), "{refused:?}");
+    let fleet = file(&home, "x.yaml", "fleet: x\nhosts:\n  x: { driver: none, url: 'tcp://127.0.0.1:1' }\n");
+    let blocked = machine(&home, &["plan", &fleet]);
+    assert!(blocked.stdout.contains("its tombstone cannot be read"), "{blocked:?}");
     ends(&machine(&home, &["rm", "--tombstone", "-f", "x-0123456789", "z-0123456789"]), 0);
+    ends(&machine(&home, &x), 0);
     ends(&machine(&home, &["ls", "--tombstones"]), 0);
 }
 
