@@ -73,7 +73,7 @@ fn look(secret: &Secret, limit: Duration) -> Result<Revealed, SecretError> {
         Secret::File(path) => file(path).map_err(wrong)?,
         Secret::Command(command) => run(command, limit).map_err(wrong)?,
         // It belongs to one machine: `DriverContext::reveal` knows which.
-        Secret::Config(_) => return Err(wrong(SecretProblem::Nobody)),
+        Secret::Config(_) => return Err(wrong(SecretProblem::NotHere)),
     };
     check(secret, bytes)
 }
@@ -239,7 +239,7 @@ mod tests {
             assert_eq!(error.why, SecretProblem::Loose(mode));
             assert_eq!(
                 error.help(),
-                format!("let nobody else read it:\n  chmod 600 '{}/a secret'", dir.path().display())
+                format!("let only its owner read it:\n  chmod 600 '{}/a secret'", dir.path().display())
             );
         }
     }

@@ -90,7 +90,7 @@ pub fn tls(error: &rustls::Error) -> String {
 #[must_use]
 pub fn certificate(error: &rustls::CertificateError) -> String {
     match error {
-        rustls::CertificateError::UnknownIssuer => "nobody who is trusted signed it".to_owned(),
+        rustls::CertificateError::UnknownIssuer => "it is signed by no trusted authority".to_owned(),
         rustls::CertificateError::BadEncoding => "it is not written as certificates are".to_owned(),
         rustls::CertificateError::Other(why) => spoken(&why.to_string()),
         other => spoken(&other.to_string()),

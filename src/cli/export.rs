@@ -22,7 +22,7 @@ use zeroize::Zeroizing;
 /// Write machines, with their keys, for another account: `machine export NAME > file`
 #[derive(clap::Args)]
 #[command(
-    after_help = "The certificate that clients show goes along. All engines of this store accept it: whoever gets one\nmachine can use the engines of the others, if their addresses can be reached."
+    after_help = "The certificate that clients show goes along. All engines of this store accept it: with one machine\nthe engines of the others can be used as well, if their addresses can be reached."
 )]
 pub(super) struct Export {
     /// Encrypt for this public key of age (age1…); for several, give it several times
@@ -31,7 +31,7 @@ pub(super) struct Export {
     /// Encrypt with the passphrase in the first line of this file
     #[arg(long, value_name = "FILE", conflicts_with = "recipients")]
     passphrase_file: Option<PathBuf>,
-    /// Do not encrypt: whoever reads it can log in to the machines
+    /// Do not encrypt: all who can read it can log in to the machines
     #[arg(long, conflicts_with_all = ["recipients", "passphrase_file"])]
     plain: bool,
     /// Export the authority's key as well: others can then issue certificates for the engines
@@ -102,10 +102,10 @@ impl Export {
         let keyless = || CliError::Keyless {
             what: "an export holds private keys",
             help: format!(
-                "encrypt it for somebody's key, or with a passphrase from a file or ${}:\n  \
+                "encrypt it for a public key, or with a passphrase from a file or ${}:\n  \
                  {program} export {names} --recipient age1… > machine.age\n  \
                  {program} export {names} --passphrase-file FILE > machine.age\n\
-                 Through a pipe that nobody else reads, `--plain` needs no key.",
+                 Through a pipe to a program you trust, `--plain` needs no key.",
                 passphrase::VARIABLE,
                 program = cx.program,
                 names = self.names.join(" "),

@@ -13,7 +13,7 @@ use std::time::Duration;
 #[derive(clap::Args)]
 #[command(
     override_usage = "machine lock ls [--json]\n       machine lock break [--machine] [--yes] NAME",
-    after_help = "  ls     list the locks that are held (the default)\n  break  take the lock of a fleet away from whoever holds it: that run can write nothing more"
+    after_help = "  ls     list the locks that are held (the default)\n  break  take the lock of a fleet away from the run that holds it: that run can write nothing more"
 )]
 pub(super) struct Lock {
     /// Print JSON
@@ -60,7 +60,7 @@ impl Lock {
             return Ok(Exit::Done);
         }
         if locks.is_empty() {
-            out.line("Nobody holds a lock.")?;
+            out.line("No lock is held.")?;
             return Ok(Exit::Done);
         }
         let mut rows = vec!["WHAT\tNAME\tHOLDER\tPID\tSINCE\tSTATE\tCOMMAND".to_owned()];
@@ -79,7 +79,7 @@ impl Lock {
         };
         let Some(seen) = world.store.locks().map_err(CliError::Store)?.into_iter().find(|seen| seen.subject == subject)
         else {
-            out.line(&format!("Nobody holds {subject}."))?;
+            out.line(&format!("{subject} is not locked."))?;
             return Ok(Exit::Done);
         };
         match &seen.state {
@@ -87,7 +87,7 @@ impl Lock {
                 out.line(&format!("{subject} {} by {}", subject.doing(), plain(&holder.describe())))?;
             }
             Sight::Unreadable(Unreadable { path, why }) => out.line(&plain(&format!(
-                "Nobody can tell whether a run is at work on {subject}: {} cannot be read: {why}",
+                "It is unknown whether a run works on {subject}: {} cannot be read: {why}",
                 path.display()
             )))?,
         }
@@ -107,7 +107,7 @@ fn row(seen: &Seen) -> String {
     let (kind, name) = (seen.subject.kind(), seen.subject.name());
     match &seen.state {
         Sight::Held { holder, silent, alive, .. } => {
-            let state = if *alive { "held".to_owned() } else { format!("silent for {}: anybody's", seconds(*silent)) };
+            let state = if *alive { "held".to_owned() } else { format!("silent for {}: can be taken", seconds(*silent)) };
             let (who, pid, since, command) = (&holder.who, holder.pid, holder.since, plain(&holder.doing.to_string()));
             format!("{kind}\t{name}\t{who}\t{pid}\t{since}\t{state}\t{command}")
         }
@@ -122,7 +122,7 @@ fn seconds(time: Duration) -> String {
     duration::text(Duration::from_secs(time.as_secs()))
 }
 
-/// Without what moves a cursor: the words of a command line are anybody's.
+/// Without what moves a cursor: the file of a lock may hold any text.
 fn plain(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -38,7 +38,7 @@ pub(super) struct Ls {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// List removals that nobody could confirm instead
+    /// List removals that were not confirmed instead
     #[arg(long)]
     tombstones: bool,
     #[arg(hide = true)]

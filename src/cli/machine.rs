@@ -216,7 +216,7 @@ impl Machine {
     /// How to log in.
     pub(super) fn target(&self) -> Result<Target, CliError> {
         world::target(&self.record, &self.dir).ok_or_else(|| CliError::Said {
-            what: format!("nobody can log in to `{}`", self.record.name),
+            what: format!("`{}` cannot be logged in to", self.record.name),
             help: Some(format!("driver `{}` knows no SSH endpoint of it", self.record.driver)),
         })
     }

@@ -114,7 +114,7 @@ const EXAMPLES: &[(&str, &str, &str)] = &[
     ("plan", "machine plan --detailed-exitcode fleet.yaml", "End with 2 if there is something to do."),
     ("diff", "machine diff fleet.yaml", "Show what differs, as a patch."),
     ("apply", "machine apply --yes fleet.yaml", "Apply without asking."),
-    ("drift", "machine drift fleet.yaml", "Show what somebody changed on the hosts."),
+    ("drift", "machine drift fleet.yaml", "Show what was changed on the hosts by hand."),
     ("destroy", "machine destroy fleet.yaml", "Remove all machines of the fleet, after a question."),
     ("drivers", "machine drivers", "List what machines can be made with."),
     ("drivers", "machine drivers nspawn", "Show the options of a driver."),

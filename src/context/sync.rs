@@ -61,7 +61,7 @@ pub(super) fn steps(store: &str, wanted: Vec<Context>, found: &[Context], gone: 
         let why = match there {
             _ if !is_name(&context.name) => Some(format!("docker allows no context called `{}`", context.name)),
             Some(there) if there.mark.is_none() => {
-                Some(format!("there is a context `{}` already, which somebody else made", context.name))
+                Some(format!("there is a context `{}` already, which is not of this program", context.name))
             }
             Some(there) if !ours(&there) => {
                 Some(format!("there is a context `{}` already, of a machine in another store", context.name))

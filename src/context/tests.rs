@@ -69,7 +69,7 @@ fn contexts_of_others_are_never_touched() {
     assert_eq!((done.put.len(), done.remove.len(), done.report.kept), (0, 0, 0));
     let why: Vec<&str> = done.report.refused.values().map(String::as_str).collect();
     assert!(
-        why[0].contains("somebody else") && why[1].contains("another store") && why[2].contains("allows no"),
+        why[0].contains("not of this program") && why[1].contains("another store") && why[2].contains("allows no"),
         "{why:?}"
     );
 }

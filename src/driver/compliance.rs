@@ -24,7 +24,7 @@ struct NoNetwork;
 #[async_trait]
 impl Connect for NoNetwork {
     async fn connect(&self, target: &Target) -> Result<Arc<dyn Transport>, TransportError> {
-        panic!("nobody may connect here, and `{}` was to be reached", target.machine)
+        panic!("no connection may be made here, and `{}` was to be reached", target.machine)
     }
 }
 

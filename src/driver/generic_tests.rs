@@ -44,11 +44,11 @@ impl Transport for Up {
                 self.0.fetch_add(1, Ordering::SeqCst);
                 Err(broken("running a command"))
             }
-            (other, _) => panic!("nobody may run `{other}`"),
+            (other, _) => panic!("`{other}` must not be run"),
         }
     }
     async fn open_unix(&self, _: &str) -> Result<Pin<Box<dyn Stream>>, TransportError> {
-        panic!("nobody may open a socket")
+        panic!("no socket must be opened")
     }
     fn host_key(&self) -> String {
         "ssh-ed25519 AAAA".to_owned()

@@ -205,7 +205,7 @@ fn read_option(spec: &OptionSpec, entry: &Entry) -> Result<serde_json::Value, Pr
             Code::SecretInFile,
             format!("`{}` is a secret and cannot stand in a fleet file", spec.key),
         )
-        .at(node.at, "anybody who reads the file reads this")
+        .at(node.at, "all who can read the file can read this")
         .help(format!(
             "say where it is: `{0}: {{ env: NAME }}`, `{0}: {{ file: PATH }}` or `{0}: {{ command: COMMAND }}`",
             spec.key

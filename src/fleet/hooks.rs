@@ -142,7 +142,7 @@ pub(super) fn refuse_host(hooks: &Hooks, at: &Node, place: super::node::Place, d
     if let Some((point, _)) = on_host {
         let place = at.entry("hooks").map_or(place, |e| e.node.at);
         let problem = Problem::new(Code::NoEffect, format!("a hook of `{point}` cannot run on the host"))
-            .at(place, format!("driver `{driver}` only knows the URL of an engine: nobody can log in"))
+            .at(place, format!("driver `{driver}` only knows the URL of an engine: there is no login"))
             .help("write `on: local`, or give this host a list of its own for the point, which may be empty");
         problems.push(problem);
     }

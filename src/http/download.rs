@@ -120,7 +120,7 @@ impl DownloadError {
     pub fn help(&self) -> String {
         match self {
             Self::Http(e) => e.help(),
-            Self::Refused { .. } => "see that the address is right and that nobody has to log in there".to_owned(),
+            Self::Refused { .. } => "see that the address is right and that it needs no login".to_owned(),
             Self::File { .. } => "make room or correct the permissions there, then try again".to_owned(),
             Self::Wrong { .. } => "correct the checksum, or find out who changed the file; do not use it".to_owned(),
         }

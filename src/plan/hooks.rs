@@ -60,7 +60,7 @@ pub(super) fn around(name: &MachineName, hooks: &Hooks, known: Option<&Known>, f
                 // One that did not end well is due although nothing else is to be done.
                 goes_along || (due(&id) && point.is_rm() == removed)
             };
-            if wanted && !(hook.on == On::Host && nobody_there(point, known)) {
+            if wanted && !(hook.on == On::Host && is_unreachable(point, known)) {
                 add(id, hook);
             }
         }
@@ -88,7 +88,7 @@ fn forget_old(known: Option<&Known>, here: &mut [(StepId, Step)]) {
 }
 
 /// Whether nobody can log in before something is done: the machine is off, and is switched on only then, or is gone.
-fn nobody_there(point: Point, known: Option<&Known>) -> bool {
+fn is_unreachable(point: Point, known: Option<&Known>) -> bool {
     let power = known.and_then(|known| known.observed.as_ref()).map(|observed| observed.power);
     match point {
         Point::PreUpgrade => power.is_some_and(Power::is_off),

@@ -22,7 +22,7 @@ pub(super) fn steps(
     let step = |stones: Vec<&Tombstone>| {
         let mut reasons: Vec<Reason> = stones.iter().map(|stone| unconfirmed(stone)).collect();
         let (can, cannot): (Vec<_>, Vec<_>) = stones.into_iter().partition(|stone| known(&stone.driver));
-        reasons.extend(cannot.first().map(|stone| Reason::Blocked(nobody_can_look(stone))));
+        reasons.extend(cannot.first().map(|stone| Reason::Blocked(cannot_look(stone))));
         if can.is_empty() {
             return Step { action: Action::Keep, reasons, work: Work::Nothing };
         }
@@ -36,10 +36,10 @@ fn unconfirmed(stone: &Tombstone) -> Reason {
     Reason::Unconfirmed { what: stone.what(), since: stone.since, why: stone.why.clone() }
 }
 
-fn nobody_can_look(stone: &Tombstone) -> String {
+fn cannot_look(stone: &Tombstone) -> String {
     let because = match stone.driver.as_str() {
         "" => "its record could not be read".to_owned(),
         driver => format!("driver `{driver}` is not known"),
     };
-    format!("{because}, so nobody can look; once you know that it is gone: machine rm --tombstone -f {}", stone.machine)
+    format!("{because}, so it cannot be looked for; once you know that it is gone: machine rm --tombstone -f {}", stone.machine)
 }

@@ -7,7 +7,7 @@ use crate::{engine::env::without_passwords, quote::Sh};
 const RUN: &str = "url={}
 shown={}
 script=\"$apt_dir/install-script\"
-case $url in http://*) note 'the script comes over http, which nobody protects: it can be changed on its way' ;; esac
+case $url in http://*) note 'the script comes over http, without protection: it can be changed on its way' ;; esac
 if ! command -v curl >/dev/null && ! command -v wget >/dev/null; then
     apt_install curl ca-certificates
 fi

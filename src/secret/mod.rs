@@ -187,9 +187,9 @@ pub enum SecretProblem {
     /// The program did not end.
     #[error("the command did not end within {0} s")]
     Slow(u64),
-    /// Nobody here can look.
+    /// Secrets are not looked for here.
     #[error("nothing here may look for secrets")]
-    Nobody,
+    NotHere,
 }
 
 impl SecretError {
@@ -199,7 +199,7 @@ impl SecretError {
         match (&self.secret, &self.why) {
             (_, SecretProblem::Loose(_)) => {
                 let path = if let Secret::File(path) = &self.secret { path.as_str() } else { "" };
-                format!("let nobody else read it:\n  chmod 600 {}", crate::quote::quote(path))
+                format!("let only its owner read it:\n  chmod 600 {}", crate::quote::quote(path))
             }
             (Secret::Env(name), SecretProblem::Unset | SecretProblem::Empty) => {
                 format!("set it before you run this:\n  export {name}=…")
@@ -226,7 +226,7 @@ pub struct NoSecrets;
 
 impl Reveal for NoSecrets {
     fn reveal(&self, secret: &Secret) -> Result<Revealed, SecretError> {
-        Err(SecretError { secret: secret.clone(), why: SecretProblem::Nobody })
+        Err(SecretError { secret: secret.clone(), why: SecretProblem::NotHere })
     }
 }
 

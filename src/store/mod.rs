@@ -80,7 +80,7 @@ pub enum StoreError {
         pass: String,
     },
     /// The lock cannot be read, so it counts as held.
-    #[error("nobody can tell whether a run is at work on {subject}: its lock {} cannot be read: {}", lock.path.display(), lock.why)]
+    #[error("it is unknown whether a run works on {subject}: its lock {} cannot be read: {}", lock.path.display(), lock.why)]
     UnreadableLock {
         /// What may be held.
         subject: Subject,
@@ -164,7 +164,7 @@ impl StoreError {
                     .to_owned(),
             ),
             Self::LostLock { .. } => Some(format!(
-                "this run showed no life for {} s, so another could take over, or somebody broke its lock; it has \
+                "this run showed no life for {} s, so another could take over, or its lock was broken; it has \
                  written nothing since. What it had begun is recorded: when the other has ended, run the command again.\n\
                  To see who holds what:\n  machine lock ls",
                 LEASE.as_secs()

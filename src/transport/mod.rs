@@ -207,7 +207,7 @@ impl TransportError {
                 format!("load it into the agent, or give a key without a passphrase:\n  ssh-add {}", quote(path))
             }
             Self::Key { path, why, .. } if why.contains("its mode") => {
-                format!("let nobody else read it:\n  chmod 600 {}", quote(path))
+                format!("let only its owner read it:\n  chmod 600 {}", quote(path))
             }
             Self::Key { .. } => {
                 "give the path of a private key, or load one into ssh-agent and leave `ssh-key` out".to_owned()

@@ -301,7 +301,7 @@ pub(crate) fn locks_are_listed_and_broken() {
     let home = Home::new();
     let store = DirStore::new(home.store()).unwrap();
     let run = home.in_store("machine", &["lock", "ls"]);
-    assert_eq!((run.status, run.stdout.as_str()), (0, "Nobody holds a lock.\n"));
+    assert_eq!((run.status, run.stdout.as_str()), (0, "No lock is held.\n"));
     assert_eq!(home.in_store("machine", &["lock", "ls", "--json"]).stdout, "{\"version\":1,\"locks\":[]}\n");
     let lock = store.lock(&shop(), &holder()).unwrap();
     let web = MachineName::new("web").unwrap();
@@ -334,7 +334,7 @@ pub(crate) fn locks_are_listed_and_broken() {
     assert!(run.stdout.ends_with("fleet `shop` is free.\n"), "{}", run.stdout);
     assert!(matches!(store.put(&record(2)), Err(StoreError::LostLock { .. })));
     let run = home.in_store("machine", &["lock", "break", "shop"]);
-    assert_eq!((run.status, run.stdout.as_str()), (0, "Nobody holds fleet `shop`.\n"));
+    assert_eq!((run.status, run.stdout.as_str()), (0, "fleet `shop` is not locked.\n"));
     let run = home.in_store("machine", &["lock", "break", "-y", "--machine", "web"]);
     assert!(run.stdout.ends_with("machine `web` is free.\n"), "{}{}", run.stdout, run.stderr);
     for words in [&["lock", "break"][..], &["lock", "ls", "shop"], &["lock", "take", "shop"]] {

@@ -306,7 +306,7 @@ fn machines_are_exported_for_openssh() {
     assert_eq!(ssh("web-2").stdout, b"", "nobody has met it");
     let run = home.in_store("machine", &["ssh-config", "other"]);
     assert_eq!(run.status, 1);
-    assert!(run.stderr.contains("nobody can log in to `other`"), "{}", run.stderr);
+    assert!(run.stderr.contains("`other` cannot be logged in to"), "{}", run.stderr);
 }
 
 /// Pain 21: a machine whose address is a `Host` of ~/.ssh/config, by both clients, and in the lines for OpenSSH.

@@ -83,7 +83,7 @@ fn ended(child: &mut Child, limit: Duration) -> ExitStatus {
 #[track_caller]
 fn cancelled(home: &Home, fleet: &str, pids: &[String], by: &str) {
     until("the end of the hook's group", || !pids.iter().any(|pid| lives(pid)));
-    assert_eq!(home.in_store("machine", &["lock", "ls"]).stdout, "Nobody holds a lock.\n");
+    assert_eq!(home.in_store("machine", &["lock", "ls"]).stdout, "No lock is held.\n");
     let told = home.in_store("machine", &["history"]).stdout;
     assert!(told.contains(&format!("cancelled by {by}, ")), "{told}");
     let json: serde_json::Value =
@@ -212,7 +212,7 @@ fn a_removal_that_is_ended_removes_nothing() {
         assert!(DirStore::new(home.store()).unwrap().get(&MachineName::new("a").unwrap()).is_ok(), "{force}");
         let told = home.in_store("machine", &["history"]).stdout;
         assert!(told.contains("rm  shop") && told.contains("cancelled by SIGTERM, "), "{told}");
-        assert_eq!(home.in_store("machine", &["lock", "ls"]).stdout, "Nobody holds a lock.\n");
+        assert_eq!(home.in_store("machine", &["lock", "ls"]).stdout, "No lock is held.\n");
     }
 }
 

@@ -144,7 +144,7 @@ fn fleet(home: &Home, at: &str) {
 
 #[track_caller]
 fn is_free(home: &Home) {
-    assert_eq!(home.in_store("machine", &["lock", "ls"]).stdout, "Nobody holds a lock.\n");
+    assert_eq!(home.in_store("machine", &["lock", "ls"]).stdout, "No lock is held.\n");
 }
 
 /// One step fails, those behind it are skipped, all others are done.

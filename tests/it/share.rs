@@ -196,7 +196,7 @@ fn docker_reads_our_contexts_and_keeps_its_own() {
     home.none("default", "tcp://192.0.2.3:2376");
     let taken = run(&home, &["context", "sync"], &[], "");
     assert_eq!(taken.status, 1);
-    assert!(taken.stderr.contains("somebody else made") && taken.stderr.contains("--prefix"), "{}", taken.stderr);
+    assert!(taken.stderr.contains("is not of this program") && taken.stderr.contains("--prefix"), "{}", taken.stderr);
     assert!(taken.stderr.contains("allows no context called `default`"), "{}", taken.stderr);
     ok(run(&home, &["context", "sync", "--prefix", "m-"], &[], ""));
     let listed = ok(run(&home, &["context", "ls"], &[], "")).stdout;

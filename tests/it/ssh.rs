@@ -250,7 +250,7 @@ async fn an_encrypted_key_is_told_at_once_even_when_the_host_is_booting() {
     for format in ["RFC4716", "PEM", "PKCS8"] {
         let path = dir.path().join(format);
         sshd::new_key_as(&path, "ecdsa", "a passphrase", format);
-        let mut target = sshd::nobody_there(&path);
+        let mut target = sshd::is_unreachable(&path);
         target.patience = Duration::from_mins(1);
         let started = Instant::now();
         let error = bare().connect(&target).await.err().unwrap();
@@ -278,7 +278,7 @@ async fn an_unusable_key_says_why() {
         (dir.path().to_owned(), "not a file"),
         (public, "public key"),
     ] {
-        let error = bare().connect(&sshd::nobody_there(&path)).await.err().unwrap();
+        let error = bare().connect(&sshd::is_unreachable(&path)).await.err().unwrap();
         let TransportError::Key { path: named, why, .. } = &error else { panic!("{error}") };
         assert!(why.contains(want), "{error}");
         assert_eq!(*named, path.display().to_string());
@@ -519,7 +519,7 @@ async fn a_host_that_falls_silent_is_noticed_whether_we_read_or_write() {
 #[tokio::test]
 async fn nobody_listening_is_told_with_address_and_reason() {
     let keys = Keys::new();
-    let target = sshd::nobody_there(&keys.path());
+    let target = sshd::is_unreachable(&keys.path());
     let error = bare().connect(&target).await.err().unwrap();
     assert_eq!(error.to_string(), format!("`m1`: cannot connect to 127.0.0.1:{}: connection refused", target.ssh.port));
     let mut unknown = target;
@@ -540,7 +540,7 @@ async fn a_host_that_does_not_speak_ssh_or_hangs_up_is_told() {
         ("", false, "no SSH handshake within 1 s"),
     ] {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let mut target = sshd::nobody_there(&keys.path());
+        let mut target = sshd::is_unreachable(&keys.path());
         target.ssh.port = listener.local_addr().unwrap().port();
         target.connect_timeout = Duration::from_secs(1);
         let serving = tokio::spawn(async move {
@@ -576,7 +576,7 @@ async fn a_host_that_boots_is_waited_for() {
 #[tokio::test]
 async fn patience_has_an_end() {
     let keys = Keys::new();
-    let mut target = sshd::nobody_there(&keys.path());
+    let mut target = sshd::is_unreachable(&keys.path());
     target.patience = Duration::from_millis(700);
     let started = Instant::now();
     assert!(bare().connect(&target).await.is_err());
@@ -587,7 +587,7 @@ async fn patience_has_an_end() {
 #[tokio::test]
 async fn this_computer_refusing_is_not_waited_for_as_long_as_a_boot() {
     let keys = Keys::new();
-    let mut target = sshd::nobody_there(&keys.path());
+    let mut target = sshd::is_unreachable(&keys.path());
     target.patience = Duration::from_mins(3);
     let started = Instant::now();
     let error = bare().connect(&target).await.err().unwrap().to_string();
@@ -664,7 +664,7 @@ async fn child_on_a_terminal() {
         return;
     }
     let read = |name| std::env::var(name).unwrap();
-    let mut target = sshd::nobody_there(std::path::Path::new(&read("TEST_KEY")));
+    let mut target = sshd::is_unreachable(std::path::Path::new(&read("TEST_KEY")));
     target.ssh.port = read("TEST_PORT").parse().unwrap();
     let ssh = connect(SshConfig { term: Some("vt100".into()), ..SshConfig::default() });
     let session = ssh.open(&target).await.unwrap();
@@ -681,7 +681,7 @@ async fn child_that_is_ended() {
     if !is_child() {
         return;
     }
-    let mut target = sshd::nobody_there(std::path::Path::new(&std::env::var("TEST_KEY").unwrap()));
+    let mut target = sshd::is_unreachable(std::path::Path::new(&std::env::var("TEST_KEY").unwrap()));
     target.ssh.port = std::env::var("TEST_PORT").unwrap().parse().unwrap();
     let session = bare().open(&target).await.unwrap();
     let us = std::process::id().to_string();

@@ -92,7 +92,7 @@ impl Keys {
 }
 
 /// A target where nobody listens.
-pub(crate) fn nobody_there(key: &Path) -> Target {
+pub(crate) fn is_unreachable(key: &Path) -> Target {
     target(free_port(), key)
 }
 

@@ -267,7 +267,7 @@ mod tests {
             let help = error.help().unwrap();
             assert!(help.contains(want), "{code}: {help}");
             assert!(!error.is_transient() && error.to_string().contains(code), "{error}");
-            assert!(!error.to_string().contains("AbCd"), "nobody can read that: {error}");
+            assert!(!error.to_string().contains("AbCd"), "it is shown as it came: {error}");
         }
     }
 

@@ -168,7 +168,7 @@ fn tell_missing(cx: &DriverContext<'_>, options: &Options, group: &Element) {
         let missing: Vec<String> = missing.iter().map(|(protocol, port)| format!("{port}/{protocol}")).collect();
         let name = group.text("groupName");
         (cx.progress)(&format!(
-            "warning: the security group `{name}` is not ours to edit, and lets nobody reach {}",
+            "warning: the security group `{name}` is not ours to edit, and allows no connection to {}",
             missing.join(", ")
         ));
     }

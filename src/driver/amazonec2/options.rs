@@ -335,7 +335,7 @@ impl Options {
         if self.groups().is_empty() && self.allow().is_empty() && !self.security_group_readonly {
             problem(
                 "allow",
-                "nobody could reach the machine".to_owned(),
+                "the machine could not be reached".to_owned(),
                 "say who may: your own public address as `allow: [203.0.113.7/32]`, a network of yours, or, if it must \
                  be, everybody: `allow: [0.0.0.0/0]` (`--amazonec2-allow-cidr` for `machine create`); or name a \
                  `security-group` of yours",

@@ -134,7 +134,7 @@ impl Profiles {
         if let Some(arn) = get("role_arn").filter(|_| !again) {
             if get("mfa_serial").is_some() {
                 return Err(format!(
-                    "profile `{name}` wants a code of `mfa_serial`, which nobody can be asked for here"
+                    "profile `{name}` wants a code of `mfa_serial`, which cannot be asked for here"
                 ));
             }
             let role = Role {

@@ -95,7 +95,7 @@ impl Element {
 }
 
 fn top(open: &mut [Element]) -> &mut Element {
-    open.last_mut().expect("the document is closed by nobody")
+    open.last_mut().expect("the document itself is never closed")
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("No space left", SPACE),
     (
         "already locked",
-        "somebody has the VM open: close its window and its settings in VirtualBox, then run the same command again",
+        "the VM is open elsewhere: close its window and its settings in VirtualBox, then run the same command again",
     ),
     (
         "Failed to open/create the internal network",
@@ -88,7 +88,7 @@ mod tests {
         let netctl = "VBoxNetAdpCtl: Error while adding new interface: failed to open /dev/vboxnetctl: No such file";
         assert!(on(netctl).contains("vboxnetadp"));
         assert!(on("Shrinking is not yet supported for medium '/x'").contains("only grow"));
-        assert!(on("what nobody has seen").contains("complains about"));
+        assert!(on("an unknown text").contains("complains about"));
     }
 
     #[test]

@@ -159,7 +159,7 @@ fn what_rm_could_not_confirm_leaves_a_tombstone() {
     let forced = machine(&home, &["rm", "-f", "web"]);
     ends(&forced, 0);
     assert!(forced.stdout.ends_with("Successfully removed web\n"), "{forced:?}");
-    assert!(forced.stderr.contains("nobody could confirm that the instance of `web` is gone"), "{forced:?}");
+    assert!(forced.stderr.contains("it is not confirmed that the instance of `web` is gone"), "{forced:?}");
     assert!(forced.stderr.contains("machine rm --tombstone web"), "{forced:?}");
     assert_eq!(machine(&home, &["ls", "-q"]).stdout, "", "it is no machine any more");
     let listed = machine(&home, &["ls", "--tombstones"]);
@@ -192,7 +192,7 @@ fn what_rm_could_not_confirm_leaves_a_tombstone() {
 /// docker-machine's machines of drivers this program does not have are remembered as well; so are records that will
 /// not parse. Somebody who knows better has the last word.
 #[test]
-fn what_nobody_can_look_for_is_remembered_until_somebody_knows() {
+fn what_cannot_look_for_is_remembered_until_somebody_knows() {
     let home = Home::new();
     home.config(
         "box",

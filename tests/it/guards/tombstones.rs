@@ -122,7 +122,7 @@ fn a_new_machine_of_another_driver_does_not_wait() {
         world.store.put_tombstone(&elsewhere).unwrap();
         let shop = fleet("shop", "db, web");
         let ended = apply_well(&shop, &world).await;
-        assert!(ended.plan.to_string().contains("nobody can look"), "{}", ended.plan);
+        assert!(ended.plan.to_string().contains("it cannot be looked for"), "{}", ended.plan);
         assert!(ended.plan.to_string().contains("machine rm --tombstone -f web"), "{}", ended.plan);
         assert_eq!(stones(&world), [elsewhere.id()], "a driver this program does not have confirms nothing");
     });

@@ -37,7 +37,7 @@ impl Own {
 
     /// A target that is to be looked up by this name, and of which nothing else is known.
     fn target(&self, alias: &str) -> Target {
-        let mut target = sshd::nobody_there(Path::new("/nowhere"));
+        let mut target = sshd::is_unreachable(Path::new("/nowhere"));
         alias.clone_into(&mut target.ssh.host);
         target.ssh.key = None;
         let source = Source::File(self.config());

@@ -113,7 +113,7 @@ fn groups_of_others_are_left_alone_and_ours_go_with_their_last_user() {
         let theirs = Host::new(&lab.proxy, json!({ "security-group": ["theirs"], "allow": ["0.0.0.0/0"] }));
         let made = theirs.create().await.unwrap();
         assert_eq!(lab.moto.rules("theirs"), Vec::<String>::new(), "never edited");
-        assert!(theirs.told().contains("`theirs` is not ours to edit, and lets nobody reach 22/tcp, 2376/tcp"));
+        assert!(theirs.told().contains("`theirs` is not ours to edit, and allows no connection to 22/tcp, 2376/tcp"));
         assert!(theirs.told().contains("open to the whole world"), "{}", theirs.told());
         theirs.rm(&made).await.unwrap();
         assert_eq!(lab.moto.groups(""), ["theirs"]);
