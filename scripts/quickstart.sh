@@ -5,5 +5,5 @@ cd "$(dirname "$0")/.."
 sh scripts/setup.sh
 cargo build --release --locked
 PATH="$PWD/target/release:$PATH"
-# Who runs this has said yes.
+# To run this is to have said yes.
 exec machine apply --yes examples/fleets/quickstart.yaml "$@"

@@ -1,4 +1,4 @@
-//! Points at which a test lets the program die or an effect fail. Nobody else can: there is no variable and no flag
+//! Points at which a test lets the program die or an effect fail. Nothing else can: there is no variable and no flag
 //! for it, only [`install`], which the program itself never calls.
 //!
 //! Every effect on files, providers, hosts and engines passes one of these points just before it, and those whose
@@ -40,7 +40,7 @@ pub fn point(name: &'static str, about: impl AsRef<Path>) -> io::Result<()> {
 
 /// As [`point`], where nothing can fail: the program can only die there.
 pub fn pass(name: &'static str, about: impl AsRef<Path>) {
-    // An error has nobody to go to.
+    // An error has nowhere to go.
     let _ = point(name, about);
 }
 

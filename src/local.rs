@@ -70,7 +70,7 @@ pub struct Here {
     pub dir: PathBuf,
 }
 
-/// Ends a whole group, unless it has ended: nothing of a command stays that nobody waits for any more.
+/// Ends a whole group, unless it has ended: a command that is not waited for any more leaves no process.
 struct Group(Option<Pid>);
 
 impl Group {
@@ -80,7 +80,7 @@ impl Group {
 
     fn signal(&self, signal: Signal) {
         if let Some(group) = self.0 {
-            // An error says that there is nobody left.
+            // An error says that no process is left.
             let _ = kill_process_group(group, signal);
         }
     }
@@ -151,7 +151,7 @@ impl Local for Here {
         }
         output.finish(lines);
         if warned {
-            // Whoever did not listen goes too.
+            // Processes that ignored the first signal go too.
             group.signal(Signal::KILL);
             ended = Some(Ended::TimedOut);
         }

@@ -178,7 +178,7 @@ async fn moved(world: &World, record: &MachineRecord, driver: &dyn AnyDriver, ol
     if now.address == old.address {
         return None;
     }
-    // Whoever is there must still be who it was.
+    // The host there must still be the recorded one.
     (now.host_keys, now.jump_keys) = (old.host_keys.clone(), old.jump_keys.clone());
     if let (Some(now), Some(old)) = (&mut now.ssh, &old.ssh) {
         now.key.clone_from(&old.key);

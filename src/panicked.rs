@@ -67,7 +67,7 @@ fn watch() {
             }
             if BRIEF.load(Ordering::Relaxed) {
                 use std::io::Write as _;
-                // Where standard error is closed there is nobody to tell.
+                // A closed standard error stops nothing.
                 let _ = writeln!(std::io::stderr(), "error: {panicked}");
             } else {
                 before(info);

@@ -169,7 +169,7 @@ fn run(command: &SecretCommand, limit: Duration) -> Result<Zeroizing<Vec<u8>>, S
         let _ = child.wait();
         return Err(SecretProblem::Slow(limit.as_secs().max(1)));
     };
-    // Whoever is not listened to until the end may fail of that.
+    // A program that is not read to its end may fail of that.
     let whole = answer.as_ref().is_ok_and(|bytes| bytes.len() as u64 <= LONGEST);
     if whole && !status.success() {
         // `exit status: 3`, or `signal: 9 (SIGKILL)`.

@@ -70,7 +70,7 @@ pub enum AskError {
     /// The store has no client identity to ask with.
     #[error("the store has no client certificate")]
     NoIdentity,
-    /// Nobody knows where it is.
+    /// It is unknown where it is.
     #[error("the machine has no address")]
     NoAddress,
 }

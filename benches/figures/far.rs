@@ -25,7 +25,7 @@ pub(super) fn far(table: &mut Table, turns: usize) {
     }
     let farm = Farm::new(Ground { hosts: 500, black_holes: 25, one_way: ONE_WAY });
     let file = farm.file().display().to_string();
-    // Some hosts are not as the file says, as far as anybody knows: that is no failure of `plan`.
+    // Some hosts are not as the file says, as far as is known: that is no failure of `plan`.
     let times: Vec<Duration> = (0..turns).map(|_| timed(machine(&farm.store(), &["plan", file.as_str()]))).collect();
     let beside = "a connection may take 10 s".to_owned();
     table.line("`plan`, the same, 25 of 500 are black holes", &times, "one time-out more", &beside, "", "");

@@ -27,7 +27,7 @@ struct Host {
     key: String,
 }
 
-/// Somebody who checks, and how long it takes.
+/// A program that checks, and how long it takes.
 type Run = (&'static str, fn(&Peers) -> Duration);
 
 struct Peers {

@@ -6,7 +6,7 @@
 # STORE_IDENTITY        secret: a key of `age-keygen`, as text
 # STORE_BRANCH          where it is kept; `machine-store` unless set
 #
-# A save is refused when somebody else saved since: two runs cannot both believe that they had the store.
+# A save is refused when another run saved since: two runs cannot both believe that they had the store.
 set -eu
 
 branch=${STORE_BRANCH:-machine-store}

@@ -15,7 +15,7 @@ const X25519_INFO: &[u8] = b"age-encryption.org/v1/X25519";
 const SCRYPT_SALT: &[u8] = b"age-encryption.org/v1/scrypt";
 /// As `age` has it: about a second, 256 MiB.
 pub(super) const WORK: u8 = 18;
-/// What we do at most for a file of somebody else: some seconds, 1 GiB.
+/// What we do at most for a foreign file: some seconds, 1 GiB.
 pub(super) const MAX_WORK: u8 = 20;
 
 /// A public key, `age1…`.
@@ -26,7 +26,7 @@ impl FromStr for Recipient {
     type Err = AgeError;
     fn from_str(text: &str) -> Result<Self, AgeError> {
         let wrong = || AgeError::Recipient(text.escape_debug().to_string());
-        // What somebody gives by mistake must not be shown: it may be the private key.
+        // What is given by mistake must not be shown: it may be the private key.
         if text.to_ascii_uppercase().starts_with("AGE-SECRET-KEY") {
             return Err(AgeError::Recipient("AGE-SECRET-KEY-…".to_owned()));
         }
@@ -44,7 +44,7 @@ impl Recipient {
         let secret = Zeroizing::new(random::<32>()?);
         let private = private_key(&*secret).map_err(|()| AgeError::Random)?;
         let share = public_of(&private).map_err(|()| AgeError::Random)?;
-        // Of a public key of low order, no secret comes; its holder would be anybody.
+        // Of a public key of low order, no secret comes: everyone could open the file.
         let wrap_key = agree(&private, &self.0, &share, &self.0)
             .map_err(|()| AgeError::Recipient("age1… of no use".to_owned()))?;
         Ok(Stanza {
@@ -143,7 +143,7 @@ pub(super) fn unwrap_with_passphrase(
 ) -> Result<Zeroizing<[u8; FILE_KEY]>, AgeError> {
     let broken = AgeError::Broken("its head is not that of a file with a passphrase");
     let [Stanza { args, body }] = stanzas else {
-        // Beside a passphrase there must be nothing: whoever knows it could otherwise not tell who else reads it.
+        // Beside a passphrase there must be nothing: its user could otherwise not tell who else can read it.
         let any = stanzas.iter().any(|stanza| stanza.args[0] == SCRYPT);
         return Err(if any { broken } else { AgeError::NoMatch });
     };

@@ -35,7 +35,7 @@ pub enum AgeError {
     /// The passphrase is another.
     #[error("the passphrase does not open it")]
     Passphrase,
-    /// It wants more work than anybody should do for a file of somebody else.
+    /// It wants more work than a foreign file is worth.
     #[error("it asks for 2^{0} rounds of scrypt, and more than 2^{max} are not done", max = key::MAX_WORK)]
     Work(u32),
     /// A text that is no public key.
@@ -51,9 +51,9 @@ pub enum AgeError {
 
 /// With what a file is encrypted.
 pub enum Lock {
-    /// Whoever holds the private key of any of these opens it.
+    /// The private key of any of these opens it.
     Recipients(Vec<Recipient>),
-    /// Whoever knows this opens it.
+    /// This opens it.
     Passphrase(Zeroizing<String>),
 }
 

@@ -103,7 +103,7 @@ pub async fn run(
         Ended::Status(status) => Ending(status).to_string(),
         Ended::TimedOut => format!("took longer than {} and was ended", limit_text(hook.timeout)),
     };
-    // The whole of it is kept for whoever wants more than the last lines.
+    // The whole of it is kept, since only the last lines are shown.
     world.store.write(Area::Machine(&record.name), LOG, printed.as_bytes(), Mode::Private)?;
     Err(failed(id, hook, format!("`{}` {why}", hook.short()), &printed))
 }
@@ -136,7 +136,7 @@ async fn on_host(
     facts: &[(&'static str, String)],
     lines: &mut (dyn FnMut(&str) + Send),
 ) -> Result<(Ended, String), StepError> {
-    // Who is to be removed may be gone: nobody waits for it to boot.
+    // A machine that is removed may be gone: its boot is not waited for.
     let transport = host::connect(world, record, !id.point.is_rm()).await?;
     let limit = hook.limit();
     let limits = Limits { total: limit + MARGIN, idle: limit + MARGIN };

@@ -116,7 +116,7 @@ impl Host {
         let Outcome::Failed(failure) = script.outcome(output.status, &output.stdout, &output.stderr) else {
             return Ok(());
         };
-        // The whole of it is kept for whoever wants more than the last lines.
+        // The whole of it is kept, since only the last lines are shown.
         let log = format!("{}\n{}", output.stdout, output.stderr);
         worker.world().store.write(Area::Machine(&self.machine), LOG, log.as_bytes(), Mode::Private)?;
         let Failure { title, status, said } = failure;

@@ -37,7 +37,7 @@ pub(super) async fn create(task: &Task) -> Result<(), StepError> {
     let mut record = match task.world.store.get(&task.id.machine) {
         Ok(record) => {
             task.own(&record)?;
-            // Made by somebody else since the plan, which knew of no machine to adopt.
+            // Made by another run since the plan, which knew of no machine to adopt.
             if record.fleet != task.fleet && !task.step.reasons.contains(&Reason::Adopted) {
                 return Err(StepError::Blocked("a machine of this name was made since the plan".to_owned()));
             }
@@ -149,7 +149,7 @@ struct Saved<'a> {
 
 impl Checkpoint for Saved<'_> {
     fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
-        // Whoever panicked with it in hand had not changed it: it is replaced as a whole below.
+        // A thread that panicked with it in hand had not changed it: it is replaced as a whole below.
         let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
         record.instance = Some(instance.clone());
         self.store.put(&record).map_err(|e| DriverError::Checkpoint(e.to_string()))

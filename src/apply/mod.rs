@@ -50,7 +50,7 @@ pub mod phase {
     pub const ASKING: &str = "asking the engine";
 }
 
-/// What happens, as it happens. Whoever receives this can do nothing else.
+/// What happens, as it happens. The receiver can only show it.
 #[derive(Clone, Debug)]
 pub enum Event {
     /// A step begins.
@@ -303,7 +303,7 @@ impl<'a> Run<'a> {
             End::Done | End::NotStarted | End::CutOff => None,
         };
         self.ended.insert(id.clone(), end);
-        // What may fail holds nobody up but itself: told to wait for it, others wait until it has ended, however.
+        // What may fail stops no other step: those that wait for it wait until it has ended, however.
         let optional = self.is_optional(id);
         for later in self.plan.steps.needed_by(id) {
             let Some(waits) = self.waits.get_mut(later) else { continue };

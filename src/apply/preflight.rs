@@ -98,7 +98,7 @@ impl Checkpoint for Nothing {
 async fn of_removal(world: &World, machine: &MachineName) -> Vec<(String, Secret)> {
     let Ok(record) = world.store.get(machine) else { return Vec::new() };
     let mut found = of_driver(world, &record.driver, &record.options).await;
-    // Nobody logs in to remove.
+    // A removal needs no login.
     found.retain(|(key, _)| key != OPENS.0);
     found
 }

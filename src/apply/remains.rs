@@ -28,7 +28,7 @@ pub enum Buried {
 /// Tries a removal again that was not confirmed. Once it is, the tombstone goes.
 ///
 /// # Errors
-/// When nobody can say that it is gone; the tombstone stays then.
+/// When it is not certain that it is gone; the tombstone stays then.
 pub async fn retry(
     world: &World,
     grave: &Tombstone,

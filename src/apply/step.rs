@@ -29,7 +29,7 @@ pub(super) struct Task {
 
 impl Task {
     pub(super) async fn perform(&self) -> Result<(), StepError> {
-        // What a driver or a host is told, nobody can refuse afterwards.
+        // What a driver or a host is told cannot be refused afterwards.
         self.world.store.still_held()?;
         match &self.step.work {
             Work::Nothing => Ok(()),

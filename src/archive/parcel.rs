@@ -46,7 +46,7 @@ pub struct Source<'a> {
     pub config: Option<&'a str>,
     /// Root of the store, absolute.
     pub root: &'a str,
-    /// The home directory of whoever exports.
+    /// The home directory of the user who exports.
     pub home: Option<&'a str>,
     /// Certificates and their keys, by name.
     pub certificates: BTreeMap<String, Zeroizing<String>>,

@@ -1,8 +1,8 @@
-//! What of a parcel is taken into a store, field by field. An archive may come from anybody: it says where a machine is,
+//! What of a parcel is taken into a store, field by field. An archive may be of any source: it says where a machine is,
 //! by which keys it is known, and how its engine was set up, and nothing else.
 //!
 //! Every struct is taken apart by name, so that a new field does not compile before it is decided here. What is kept has
-//! one of a few shapes ([`super::word`]); what is not kept is left out with a warning if anybody could miss it, and
+//! one of a few shapes ([`super::word`]); what is not kept is left out with a warning if it could be missed, and
 //! refused where no honest program writes it.
 
 use super::{
@@ -29,7 +29,7 @@ use zeroize::Zeroizing;
 /// The driver of a host that is only known, and of an engine that is only known.
 const HOST: &str = "generic";
 const ENGINE: &str = "none";
-/// Of what there are several, more than anybody has.
+/// Of what there are several, more than any machine has.
 const MANY: usize = 1000;
 
 /// A parcel as it is to lie in a store.

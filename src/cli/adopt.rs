@@ -80,7 +80,7 @@ impl Run for Adopt {
 }
 
 impl Adopt {
-    /// Nobody else may be at work on any of the fleets meanwhile.
+    /// No other run may work on any of the fleets meanwhile.
     fn locks(&self, cx: &Cx, world: &World, to: Option<&FleetName>) -> Result<Vec<Box<dyn Lock>>, CliError> {
         let mut fleets: BTreeSet<FleetName> = to.into_iter().chain(&self.from).cloned().collect();
         if self.release {

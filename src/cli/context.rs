@@ -110,7 +110,7 @@ fn show(report: &Report, out: &mut Out) -> Result<(), CliError> {
         })?;
     }
     if let Some(name) = &report.current_removed {
-        // Where standard error is closed there is nobody to tell.
+        // A closed standard error stops nothing.
         let _ = writeln!(
             anstream::stderr(),
             "warning: `{name}` was docker's current context, and still is: docker will not find it. To go on:\n  docker context use default"

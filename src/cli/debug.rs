@@ -48,7 +48,7 @@ pub(super) fn traced(cx: &Cx, world: World) -> World {
 }
 
 fn say(what: impl Display) {
-    // Where standard error is closed there is nobody to tell.
+    // A closed standard error stops nothing.
     let _ = writeln!(std::io::stderr(), "DBG | {}", harmless(&what.to_string()));
 }
 
@@ -60,7 +60,7 @@ fn ended<T, E: Display>(begun: Instant, result: &Result<T, E>, well: impl FnOnce
     format!("{how} after {} ms", begun.elapsed().as_millis())
 }
 
-/// What a command runs. All behind it may be secret: words of `machine ssh` are anybody's.
+/// What a command runs. All behind it may be secret: words of `machine ssh` may be any.
 fn program(command: &str) -> String {
     let is_plain = |c: &char| c.is_ascii_alphanumeric() || "/._-".contains(*c);
     let word: String = command.trim_start().chars().take_while(is_plain).take(40).collect();

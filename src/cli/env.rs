@@ -79,7 +79,7 @@ impl Env {
         let dir = cx.machine_dir(machine.name().as_str()).to_string_lossy().into_owned();
         let values = ["1".to_owned(), url.clone(), dir, machine.name().to_string()];
         let mut all = Variables::new();
-        // The docker client looks for certificates when it is told to, even if nobody has a use for them.
+        // The docker client looks for certificates when it is told to, even if they are of no use.
         let certificates = needs_certificates(cx, &machine, &url)?;
         let needless = |name: &str| !certificates && OF_TLS.contains(&name);
         for (name, value) in VARIABLES.into_iter().zip(values) {
@@ -123,7 +123,7 @@ impl Env {
         match found {
             Some(shell) => Ok(shell),
             None if cfg!(windows) => Ok(Shell::Cmd),
-            // In CI and containers there often is none, and whoever evaluates our lines is a shell like it.
+            // In CI and containers there often is none, and the shell that evaluates our lines is like it.
             None if !cx.drop_in() => Ok(Shell::Posix),
             None => Err(CliError::Said {
                 what: "Error: Unknown shell".to_owned(),

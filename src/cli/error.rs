@@ -160,13 +160,13 @@ pub enum CliError {
     /// A machine that must not be removed.
     #[error("`{0}` is protected")]
     Protected(MachineName),
-    /// A question that nobody is there to answer.
+    /// A question without a terminal to ask it at.
     #[error("{what} needs a confirmation, and there is no terminal to ask on")]
     Unconfirmed {
         /// What was to be done, as `removing web-1`.
         what: String,
     },
-    /// Secrets that would go out as they are, or stay shut: nobody gave a key, and nobody is there to ask.
+    /// Secrets that would go out as they are, or stay shut: no key was given, and there is no terminal to ask at.
     #[error("{what}, and there is no terminal to ask for a passphrase on")]
     Keyless {
         /// What needs a key, as `an export holds private keys`.
@@ -373,7 +373,7 @@ impl CliError {
             }
             .expect("a string can be written to");
         }
-        // Where standard error is closed there is nobody to tell.
+        // A closed standard error stops nothing.
         let _ = anstream::stderr().write_all(harmless(&text).as_bytes());
     }
 }

@@ -21,7 +21,7 @@ pub enum Exit {
     PlanStale,
     /// Another run holds the fleet.
     Locked,
-    /// A guard says no: protection, removal limits, a question nobody could answer.
+    /// A guard says no: protection, removal limits, a question that could not be asked.
     Refused,
     /// A signal ended it; the code that shells have for that.
     Ended(u8),

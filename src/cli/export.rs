@@ -221,7 +221,7 @@ fn key(cx: &Cx, machine: &Machine, home: Option<&str>) -> Result<Option<Zeroizin
 }
 
 pub(super) fn warn(text: &str) {
-    // Where standard error is closed there is nobody to tell.
+    // A closed standard error stops nothing.
     let _ = writeln!(anstream::stderr(), "warning: {}", crate::harmless::harmless(&crate::excerpt::lines(text)));
 }
 

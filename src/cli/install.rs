@@ -70,7 +70,7 @@ impl Run for Install {
                 help: Some("say what, as in:\n  machine install --docker-plugin --completion --man".to_owned()),
             });
         }
-        // All or none: whoever must decide about one file is told of all.
+        // All or none: a user who must decide about one file is told of all.
         let stands = |item: &&Item| !self.force && !self.uninstall && item.found() == Found::Foreign;
         let foreign: Vec<CliError> = items.iter().filter(stands).map(|item| refused(&item.at)).collect();
         CliError::all(foreign)?;
@@ -155,7 +155,7 @@ impl Item {
         match &self.what {
             What::Link(program) => linked(program, &self.at).map_err(|e| failed("link", &self.at, &e))?,
             What::Text(text, _) => {
-                // Not through a link into somebody else's file.
+                // Not through a link into a foreign file.
                 if found == Found::Foreign && self.at.is_symlink() {
                     fs::remove_file(&self.at).map_err(|e| failed("replace", &self.at, &e))?;
                 }

@@ -17,7 +17,7 @@ impl Run for Ip {
     const NAME: &'static str = "ip";
     const GROUP: Group = Group::Machine;
 
-    /// As recorded; docker-machine's own drivers ask nobody either, but for those of local VMs, and theirs
+    /// As recorded; docker-machine's own drivers do not ask either, but for those of local VMs, and theirs
     /// is recorded when a machine starts.
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let world = cx.world()?;

@@ -19,12 +19,12 @@ pub(super) struct Landing {
 
 impl Landing {
     /// Prepares one for what is to be at `path`: in it if that is a folder. `None` when it can only be written where
-    /// it is, such as a device, or when whoever writes there will say what is wrong.
+    /// it is, such as a device, or when the writer will say what is wrong.
     pub(super) fn beside(path: &Path) -> Option<Self> {
         let (folder, name) = match fs::metadata(path) {
             Ok(about) if about.is_dir() => (path.to_owned(), None),
             Ok(about) if about.is_file() => split(&fs::canonicalize(path).ok()?)?,
-            // A link to nowhere is followed by whoever writes.
+            // A link to nowhere is followed by the writer.
             Err(_) if fs::symlink_metadata(path).is_err() && !path.as_os_str().to_string_lossy().ends_with('/') => {
                 split(path)?
             }

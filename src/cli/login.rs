@@ -26,7 +26,7 @@ use std::{
 const CONFIG: &str = "ssh_config";
 const KNOWN_HOSTS: &str = "known_hosts";
 
-/// A machine that somebody logs in to.
+/// A machine that is logged in to.
 pub(super) struct Login<'a> {
     cx: &'a Cx,
     world: &'a World,
@@ -43,7 +43,7 @@ impl<'a> Login<'a> {
     }
 
     /// Refuses a machine that does not run, which only its driver can tell from one that cannot be reached, and a key
-    /// that nobody would take. `doing` is what cannot be done with it then.
+    /// that no server would take. `doing` is what cannot be done with it then.
     pub(super) async fn check(&self, doing: &str) -> Result<(), CliError> {
         if !matches!(
             self.machine.power().await,
@@ -83,7 +83,7 @@ impl<'a> Login<'a> {
         if self.machine.pin(&*session).map_err(CliError::Store)? && !self.cx.drop_in() {
             let key = session.host_key();
             let print = fingerprint(&key).unwrap_or(key);
-            // Where standard error is closed there is nobody to tell.
+            // A closed standard error stops nothing.
             let told = format!("`{}`: first contact; from now on its host key must be {print}\n", self.name());
             let _ = anstream::stderr().write_all(told.as_bytes());
         }
@@ -112,7 +112,7 @@ impl<'a> Login<'a> {
         self.write()
     }
 
-    /// The same without reaching out: a host nobody has met is refused by those who read it.
+    /// The same without reaching out: an unknown host is refused by those who read it.
     pub(super) fn offline_config(&self) -> Result<Config, CliError> {
         let mut config = self.write()?;
         if !self.is_pinned(&self.route()?) {

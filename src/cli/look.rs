@@ -39,7 +39,7 @@ pub(super) async fn look(world: &World, snapshot: Snapshot, look: &Look) -> Vec<
     Found::read(world, snapshot, &Filters::default(), true).look(world, look).await
 }
 
-/// The machines to show, before anybody has looked at them.
+/// The machines to show, before they are looked at.
 pub(super) struct Found {
     machines: Vec<Listed>,
     broken: BTreeMap<String, String>,

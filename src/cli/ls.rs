@@ -62,7 +62,7 @@ impl Run for Ls {
             return names(out, readable.iter().map(String::as_str));
         }
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;
-        // Whoever called us as docker-machine expects that it lists and ends well all the same.
+        // A caller of docker-machine expects that it lists and ends well all the same.
         let exit = if snapshot.broken.is_empty() || cx.drop_in() { Exit::Done } else { Exit::Error };
         let found = Found::read(&world, snapshot, &filters, !self.quiet);
         if self.quiet && !filters.need_state() {
@@ -74,7 +74,7 @@ impl Run for Ls {
             engine: !self.quiet,
             drop_in: cx.drop_in(),
         };
-        // A broken template is found before anybody waits.
+        // A broken template is found before anything is waited for.
         let format = self.format.as_deref().filter(|format| !format.is_empty() && *format != "json");
         let format = format.filter(|_| !self.quiet && !self.json).map(Format::parse).transpose()?;
         let readable: BTreeSet<String> = found.names().map(str::to_owned).collect();
@@ -102,7 +102,7 @@ impl Run for Ls {
 }
 
 impl Ls {
-    /// What earlier machines may have left, and why nobody knows.
+    /// What earlier machines may have left, and why that is unknown.
     fn tombstones(&self, world: &World, out: &mut Out) -> Result<Exit, CliError> {
         let (mut found, mut broken) = (Vec::new(), Vec::new());
         for (id, stone) in world.store.tombstones().map_err(CliError::Store)? {

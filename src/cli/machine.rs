@@ -171,7 +171,7 @@ impl Machine {
         self.with_context(progress, work).await
     }
 
-    /// Whether its driver makes instances, so that one could be left behind. Of an unknown driver nobody can tell.
+    /// Whether its driver makes instances, so that one could be left behind. Of an unknown driver it is unknown.
     pub(super) fn could_be_left(&self) -> bool {
         self.world.drivers.get(self.record.driver.as_str()).is_none_or(|driver| driver.creates())
     }

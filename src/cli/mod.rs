@@ -281,7 +281,7 @@ pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
     };
     let exit = match (result, out.end()) {
         (Ok(Exit::Done), Err(error)) | (Err(error), _) => told(error),
-        // What did not end well says so by its code, whoever read of it.
+        // What did not end well says so by its code, whether its words were read or not.
         (Ok(exit), _) => exit,
     };
     if drop_in(&program) { exit.code_as_docker_machine() } else { exit.code() }.into()
@@ -319,7 +319,7 @@ fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliE
         lock_timeout: claim::timeout(&matches)?,
     };
     if claim::locks(cx.command) {
-        // What is begun is brought to its end, whether anybody reads of it or not.
+        // What is begun is brought to its end, whether its words are read or not.
         out.go_on();
     }
     let Some((entry, matches)) = entry else {

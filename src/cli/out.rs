@@ -39,7 +39,7 @@ impl Out {
         self.failed.take().map_or(Ok(()), |e| Err(CliError::Stdout(e)))
     }
 
-    /// Whether somebody can see what is written, as a question must be.
+    /// Whether what is written can be seen, as a question must be.
     pub(super) fn is_seen(&mut self) -> Result<bool, CliError> {
         self.flush().map(|()| self.failed.is_none())
     }

@@ -5,7 +5,7 @@ use super::shell::Shell;
 /// Programs that stand between a shell and us and pass on what we print.
 const BETWEEN: [&str; 5] = ["docker", "doas", "sudo", "time", "timeout"];
 
-/// The shell that called us. Not known: nobody that we know of.
+/// The shell that called us. `None`: no shell that is known.
 pub(super) fn shell() -> Option<Shell> {
     let mut pid = std::os::unix::process::parent_id();
     loop {

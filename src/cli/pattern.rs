@@ -134,7 +134,7 @@ impl<'t> Reader<'t> {
             if length == 0 || !word {
                 return Err(format!("invalid named capture: `{}`", &self.text[start..self.at]));
             }
-            // Nobody asks for the name.
+            // The name is not asked for.
             self.open += 1;
             self.out.push('(');
             return Ok(());

@@ -17,7 +17,7 @@ pub(super) struct Place<'a> {
     pub(super) prefix: &'a str,
     /// The rest of the last word.
     pub(super) typed: &'a str,
-    /// A command that nobody knows was named, so nobody knows what may follow.
+    /// An unknown command was named, so it is unknown what may follow.
     pub(super) lost: bool,
     /// Ids of the options that were given to the command, or to the program as long as there is no command.
     pub(super) given: Vec<&'a str>,

@@ -64,7 +64,7 @@ pub(super) struct Lines {
     pub(super) interrupt: Interrupt,
 }
 
-/// What nobody else may work on meanwhile.
+/// What no other run may work on meanwhile.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Hold {
     /// Fleets of the machines: another run that applies one must not find them half changed. A machine without a fleet

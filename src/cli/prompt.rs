@@ -7,7 +7,7 @@ use std::io::{self, BufRead, IsTerminal};
 /// place it is read from wherever standard input comes.
 ///
 /// # Errors
-/// [`CliError::Unconfirmed`] when nobody can be asked.
+/// [`CliError::Unconfirmed`] when there is no terminal to ask at.
 pub(super) fn confirmed(cx: &Cx, out: &mut Out, question: &str, what: &str) -> Result<bool, CliError> {
     Ok(is_yes(&ask(cx, out, question, what)?))
 }

@@ -1,4 +1,4 @@
-//! `rm`: removes instances, then what is recorded of them. What nobody can confirm to be gone leaves a tombstone.
+//! `rm`: removes instances, then what is recorded of them. What is not confirmed to be gone leaves a tombstone.
 
 use super::{
     CliError, Cx, Exit, Group, Out, Run, claim, error::NamesError, machine::Machine, names, prompt, rm_hooks, story,
@@ -38,7 +38,7 @@ enum Removed {
     Now,
     /// It had gone before.
     Already,
-    /// Nobody knows.
+    /// It is unknown.
     Unconfirmed(Box<Tombstone>),
 }
 
@@ -96,7 +96,7 @@ impl Run for Rm {
 /// Says that a machine is removed, and what is to be known of its instance.
 fn told(cx: &Cx, out: &mut Out, name: &str, removed: &Removed) -> Result<(), CliError> {
     match removed {
-        // Whoever called us as docker-machine reads what that would have said.
+        // A caller of docker-machine reads what that would have said.
         _ if cx.drop_in() => {}
         Removed::Now => {}
         Removed::Already => out.line(&format!("The instance of {name} was already gone"))?,
@@ -136,7 +136,7 @@ impl Rm {
         };
         // Another run that applies the fleet must not find a machine half removed.
         let lock = match claim::machine(cx, world, &machine.record) {
-            // What makes room must be possible where there is none. Whoever else held the lock would have been told of.
+            // What makes room must be possible where there is none. Another holder of the lock would be another error.
             Err(CliError::Store(StoreError::Io { source, .. })) if source.kind() == io::ErrorKind::StorageFull => None,
             other => Some(other?),
         };

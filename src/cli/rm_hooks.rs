@@ -15,7 +15,7 @@ pub(super) fn run(cx: &Cx, world: &World, record: &MachineRecord, point: Point, 
         if hook.on == On::Host && record.instance.is_none() {
             continue;
         }
-        // Where standard error is closed there is nobody to tell.
+        // A closed standard error stops nothing.
         let progress = |text: &str| drop(writeln!(std::io::stderr(), "{}  {point} {}  {text}", record.name, hook.name));
         if let Err(error) = cx.block_on(run_hook(world, record, &id, hook, &progress))? {
             let machine = record.name.clone();

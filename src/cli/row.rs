@@ -175,7 +175,7 @@ fn duration(length: Duration) -> Value {
 }
 
 impl Row {
-    /// What is known before anybody asks.
+    /// What is known before anything is asked.
     pub(super) fn of(record: &MachineRecord, document: &Document) -> Self {
         Self {
             name: record.name.to_string(),

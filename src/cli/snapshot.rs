@@ -46,11 +46,11 @@ impl Run for Snapshot {
         let name = names::parse(machine)?;
         let world = cx.world()?;
         let record = world.store.get(&name).map_err(CliError::Store)?;
-        // Looking disturbs nobody; what changes the machine must not happen in the middle of an apply.
+        // Looking disturbs nothing; what changes the machine must not happen in the middle of an apply.
         let _lock = if action == SnapshotAction::List { None } else { Some(claim::machine(cx, &world, &record)?) };
         let machine = Machine::load(&world, name.as_str())?;
         let progress = |line: &str| {
-            // Where standard error is closed there is nobody to tell.
+            // A closed standard error stops nothing.
             let _ = writeln!(anstream::stderr(), "({name}) {line}");
         };
         let there = cx.block_on(machine.snapshot(&action, &progress))??;

@@ -62,7 +62,7 @@ impl Run for Trust {
     }
 }
 
-/// Logs in, whoever it is, and notes whom we met. A login by key gives away nothing that could be used elsewhere.
+/// Logs in, whatever host key it has, and notes that. A login by key gives away nothing that could be used elsewhere.
 async fn meet(recorded: &Target, instance: &mut Instance) -> Result<(), CliError> {
     // As always first: a host with keys of several kinds shows the recorded one when it is asked for that.
     let session = match world::ssh().open(recorded).await {

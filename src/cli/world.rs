@@ -39,7 +39,7 @@ pub(super) fn open(root: &Path) -> Result<World, CliError> {
     })
 }
 
-/// SSH with the keys and the agent of whoever called us.
+/// SSH with the keys and the agent of the caller.
 pub(super) fn ssh() -> SshConnect {
     SshConnect::from_env().with_secrets(secrets())
 }

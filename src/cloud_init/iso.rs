@@ -11,7 +11,7 @@ const SECTOR: usize = 2048;
 /// What cloud-init looks for on all disks.
 const LABEL: &str = "cidata";
 
-/// Where things are, in sectors. The first sixteen are nobody's.
+/// Where things are, in sectors. The first sixteen are unused.
 const PRIMARY: usize = 16;
 const JOLIET: usize = 17;
 const END: usize = 18;

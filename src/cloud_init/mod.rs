@@ -1,8 +1,8 @@
 //! What a cloud image is told at its first boot, in the words of cloud-init: who may log in, by which key the host is
 //! known, and whatever the user wants besides.
 //!
-//! The host key is made here and told to the host, so that the host is known before it has ever answered. Whoever can
-//! read an instance's user data (its provider, and processes on it that reach the metadata service) can read it too.
+//! The host key is made here and told to the host, so that the host is known before it has ever answered. Programs that
+//! read an instance's user data (its provider, and those on it that reach the metadata service) can read it too.
 
 pub mod iso;
 mod mime;

@@ -1,7 +1,7 @@
 //! docker's contexts: one for each machine, so that `docker --context web-1 ps` works without any variable set.
 //!
 //! This file and [`sync`] are values and comparisons; [`shelf`] is docker's folder. Only contexts that bear our mark
-//! for this very store are ever changed or removed, and the current one is switched by nobody but the user.
+//! for this very store are ever changed or removed, and only the user switches the current one.
 
 pub mod shelf;
 pub mod sync;
@@ -81,7 +81,7 @@ pub struct Context {
     pub host: String,
     /// What the client shows the engine.
     pub identity: Option<Identity>,
-    /// `None`: it is somebody else's.
+    /// `None`: it is foreign.
     pub mark: Option<Mark>,
 }
 
@@ -136,7 +136,7 @@ impl Context {
         json!({ "Name": self.name, "Metadata": metadata, "Endpoints": { "docker": endpoint } }).to_string()
     }
 
-    /// Reads a `meta.json`, whoever wrote it; `None` when it is none.
+    /// Reads a `meta.json`, of ours or foreign; `None` when it is none.
     #[must_use]
     pub fn from_meta(text: &str, identity: Option<Identity>) -> Option<Self> {
         let meta: Value = serde_json::from_str(text).ok()?;

@@ -62,7 +62,7 @@ impl Shelf {
         self.root.join("contexts/tls").join(folder(name))
     }
 
-    /// All contexts, by name, whoever made them. What docker itself could not read is passed over.
+    /// All contexts, by name, ours and others. What docker itself could not read is passed over.
     ///
     /// # Errors
     /// When the folder cannot be read.

@@ -208,7 +208,7 @@ async fn dial(peer: &Peer, endpoint: &Endpoint) -> Result<Dialled, DockerError> 
     match endpoint {
         Endpoint::Tls { host, port, ca, cert, key } => {
             let host = host.trim_start_matches('[').trim_end_matches(']');
-            // Reading keys is dear: not before somebody is there to show them to.
+            // Reading keys is dear: not before a server is there to show them to.
             let stream = tcp(peer, host, *port).await?;
             let config = tls::config(peer, ca, cert, key)?;
             Ok((tls::shake(peer, config, host, stream).await?, host_and_port(host, *port), true))

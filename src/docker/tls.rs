@@ -13,7 +13,7 @@ use std::{error::Error, io, pin::Pin, sync::Arc};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-/// Trusts `ca` and nobody else, and shows `cert`. The arguments are PEM texts.
+/// Trusts `ca` alone, and shows `cert`. The arguments are PEM texts.
 pub(super) fn config(peer: &Peer, ca: &str, cert: &str, key: &str) -> Result<ClientConfig, DockerError> {
     let certificates = |pem: &str, whose: &str| match CertificateDer::pem_slice_iter(pem.as_bytes()).collect() {
         Ok(list) => Ok::<Vec<_>, _>(list),

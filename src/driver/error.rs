@@ -25,7 +25,7 @@ pub enum DriverError {
         help: String,
     },
     /// The provider does not know us: there are no credentials, or none that count any more. Who only uses a machine needs
-    /// none, so this keeps nobody from it.
+    /// none, so this is no obstacle to that.
     #[error("{doing}: {why}")]
     Stranger {
         /// What was being done.

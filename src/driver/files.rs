@@ -114,7 +114,7 @@ pub(in crate::driver) async fn blocking<T: Send + 'static>(
 pub(in crate::driver) async fn sync(path: &Path) -> Result<(), DriverError> {
     #[cfg(target_os = "linux")]
     let all = |path: &Path| Ok(rustix::fs::syncfs(File::open(path)?)?);
-    // Nobody else can be told of one file system.
+    // Two disks on one file system cannot be told apart.
     #[cfg(not(target_os = "linux"))]
     let all = |_: &Path| {
         rustix::fs::sync();

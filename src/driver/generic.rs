@@ -258,7 +258,7 @@ impl Driver for Generic {
         )
         .env("GENERIC_JUMP")
         .in_place(),
-        // A machine of which nobody wrote it, as docker-machine's are, is reached as it is recorded.
+        // Where it is not written, as for docker-machine's machines, the recorded address is used.
         OptionSpec::new(
             "ssh-config",
             "generic-ssh-config",

@@ -195,7 +195,7 @@ pub trait Driver: Send + Sync + 'static {
     const OPTIONS: &'static [OptionSpec];
     /// Whether it makes instances, or only knows where they are.
     const CREATES: bool;
-    /// Whether its instances are on this computer: from another one nobody but their hosts themselves can be asked.
+    /// Whether its instances are on this computer: from another one only their hosts themselves can be asked.
     const LOCAL: bool = false;
     /// The options, typed. Its fields are the keys of [`Self::OPTIONS`] (a test holds it).
     type Options: DeserializeOwned + Send + Sync;
@@ -213,7 +213,7 @@ pub trait Driver: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// Pure. The name to look up in an `ssh_config` whenever somebody logs in; `None`: the recorded endpoint is all.
+    /// Pure. The name to look up in an `ssh_config` at every login; `None`: the recorded endpoint is all.
     #[must_use]
     fn lookup(_options: &Self::Options) -> Option<Lookup> {
         None

@@ -1,4 +1,4 @@
-//! Driver `none`: an engine that somebody else set up, known by its URL. Nothing is ever done to it.
+//! Driver `none`: an engine that is set up already, known by its URL. Nothing is ever done to it.
 
 use super::{Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction};
 use crate::record::{Instance, Power};
@@ -87,7 +87,7 @@ impl Driver for Known {
         Ok(instance(&options.url))
     }
 
-    /// Always running, as docker-machine has it: nobody can be asked but the engine itself.
+    /// Always running, as docker-machine has it: only the engine itself can be asked.
     async fn power(&self, _: &DriverContext<'_>, _: &Instance, _: &Options) -> Result<Power, DriverError> {
         Ok(Power::Running)
     }

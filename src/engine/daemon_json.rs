@@ -1,7 +1,7 @@
 //! Merging what we want into a daemon.json that may hold other people's keys.
 //!
 //! dockerd refuses keys it does not know, so what is ours is noted beside it, in [`MARKER_PATH`]: the keys, and
-//! in lists and objects the entries, that *we* set. Everything else belongs to somebody else and stays as it is.
+//! in lists and objects the entries, that *we* set. Everything else is foreign and stays as it is.
 
 use serde_json::{Map, Value};
 
@@ -135,7 +135,7 @@ fn prune(now: &mut Map<String, Value>, ours: &Map<String, Value>, want: &Map<Str
                 // An empty list says the same as none, and unlike none dockerd takes it on SIGHUP.
                 key == "hosts" && wanted.is_none() && now.is_empty()
             }
-            // Whoever changed it after us owns it now.
+            // It was changed after us, so it is not ours any more.
             (Some(now), was, None) => now == was,
             _ => false,
         };

@@ -127,7 +127,7 @@ impl EngineSpec {
         })
     }
 
-    /// Variables that anybody may see.
+    /// Variables that are not secret.
     #[must_use]
     pub fn plain_env(&self) -> BTreeMap<String, String> {
         let plain = |(name, variable): (&String, &Variable)| match variable {

@@ -15,7 +15,7 @@ pub enum Variable {
     Secret(SecretVariable),
 }
 
-/// A secret value: where it is and, once somebody looked, what it is. Two are the same that are at the same place.
+/// A secret value: where it is and, once it was looked for, what it is. Two are the same that are at the same place.
 #[derive(Clone, Deserialize, Serialize)]
 #[serde(transparent)]
 pub struct SecretVariable {
@@ -26,7 +26,7 @@ pub struct SecretVariable {
 }
 
 impl SecretVariable {
-    /// One that nobody has looked for.
+    /// One that was not looked for.
     #[must_use]
     pub fn new(secret: Secret) -> Self {
         Self { secret, found: None }
@@ -39,13 +39,13 @@ impl SecretVariable {
         found.map(|_| ())
     }
 
-    /// What it is; `None`: nobody looked, or it is not to be had.
+    /// What it is; `None`: it was not looked for, or is not to be had.
     #[must_use]
     pub fn value(&self) -> Option<&Revealed> {
         self.found.as_ref()?.as_ref().ok()
     }
 
-    /// Why it is not to be had, when somebody looked.
+    /// Why it is not to be had, when it was looked for.
     #[must_use]
     pub fn error(&self) -> Option<&SecretError> {
         self.found.as_ref()?.as_ref().err()

@@ -4,7 +4,7 @@ use super::{Fleet, HostSpec};
 use crate::{graph::Graph, name::MachineName};
 use std::collections::BTreeMap;
 
-/// Hosts that are drawn one by one; the layout of more takes seconds, and nobody can read it.
+/// Hosts that are drawn one by one; the layout of more takes seconds, and cannot be read.
 const MOST: usize = 300;
 
 /// The driver, and below it the hooks by their points.

@@ -27,7 +27,7 @@ pub(super) struct Groups<'a> {
 }
 
 impl<'a> Groups<'a> {
-    /// Reads the section `groups`, and finds what is wrong with a group whoever is in it.
+    /// Reads the section `groups`, and finds what is wrong with a group, whatever its members.
     pub(super) fn read(section: Option<&'a Node>, problems: &mut Problems) -> Self {
         let entries = section.map(Node::entries).unwrap_or_default();
         for entry in entries {

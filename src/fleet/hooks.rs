@@ -136,7 +136,7 @@ fn command(raw: Option<serde_json::Value>, node: &Node, problems: &mut Problems)
     command
 }
 
-/// Refuses hooks that would have to log in to a machine where nobody can.
+/// Refuses hooks that would have to log in to a machine without a login.
 pub(super) fn refuse_host(hooks: &Hooks, at: &Node, place: super::node::Place, driver: &str, problems: &mut Problems) {
     let on_host = hooks.0.iter().find(|(_, hooks)| hooks.iter().any(|hook| hook.on == On::Host));
     if let Some((point, _)) = on_host {

@@ -54,7 +54,7 @@ pub(super) fn tokens(file: u16, text: &str, problems: &mut Problems) -> Option<V
     }
     while let Some(c) = lexer.peek() {
         let before = lexer.tokens.len();
-        // Here already, for megabytes of what nobody means would make a tree before it is refused.
+        // Here already, for megabytes of nonsense would make a tree before it is refused.
         if let Err(problem) = lexer.next(c).and_then(|()| lexer.bounded(before)) {
             lexer.problems.push(*problem);
             return None;

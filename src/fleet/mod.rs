@@ -147,7 +147,7 @@ pub fn load_all(files: &[Source], var_files: &[Source], inputs: &Inputs) -> Resu
     let fleet = overlay::compose(files, &mut problems).and_then(|mut root| {
         vars::expand(&mut root, given, inputs, &mut problems);
         let fleet = resolve::resolve(&root, inputs, &mut problems);
-        // To free the tree of a large file takes as long as to read its hosts, and nobody need wait for it.
+        // To free the tree of a large file takes as long as to read its hosts, and need not be waited for.
         if root.entry("hosts").is_some_and(|hosts| hosts.node.entries().len() > LARGE) {
             let _ = std::thread::Builder::new().spawn(move || drop(root));
         }

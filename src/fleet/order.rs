@@ -65,7 +65,7 @@ struct Names<'a> {
     groups: &'a [Group<'a>],
     by_key: HashMap<&'a str, usize>,
     by_member: HashMap<&'a str, (usize, &'a MachineName)>,
-    /// Hosts of each named group; one that nobody is in has none.
+    /// Hosts of each named group; an empty one has none.
     by_group: HashMap<&'a str, Vec<usize>>,
 }
 

@@ -46,7 +46,7 @@ pub(super) fn parse(file: u16, text: &str, problems: &mut Problems) -> Option<No
     })
 }
 
-/// Sends what a parser finds, until the first error, or until nobody listens.
+/// Sends what a parser finds, until the first error, or until the receiver has gone.
 fn pass_on<'a>(parser: impl Iterator<Item = Found<'a>>, to: &SyncSender<Vec<Found<'a>>>) {
     let mut batch = Vec::with_capacity(BATCH);
     for found in parser {
@@ -59,7 +59,7 @@ fn pass_on<'a>(parser: impl Iterator<Item = Found<'a>>, to: &SyncSender<Vec<Foun
             return;
         }
     }
-    // If nobody listens any more, nobody misses it.
+    // If the receiver has gone, it is not missed.
     let _ = to.send(batch);
 }
 
@@ -475,7 +475,7 @@ impl Builder<'_> {
 }
 
 /// The place of a collection: all of it between brackets, else where it begins, since a label under many
-/// lines helps nobody.
+/// lines is no help.
 fn whole(flow: bool, start: Place, end: usize, first: Place) -> Place {
     if flow { start.with_len(end.saturating_sub(start.start())) } else { first }
 }

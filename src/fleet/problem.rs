@@ -434,11 +434,11 @@ pub(super) struct Problems {
 }
 
 impl Problems {
-    /// Comparing texts is slow and nobody reads the hundredth suggestion, so that a large file that is wrong
+    /// Comparing texts is slow and the hundredth suggestion is of no use, so that a large file that is wrong
     /// throughout is still answered at once.
     const SUGGESTIONS: usize = 50;
 
-    /// Nobody reads more of them, and a file of mistakes must not exhaust memory.
+    /// More of them are of no use, and a file of mistakes must not exhaust memory.
     const KEPT: usize = 10_000;
 
     pub(super) fn push(&mut self, problem: Problem) {

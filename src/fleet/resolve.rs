@@ -318,7 +318,7 @@ fn read_hosts(
         let running: Vec<_> =
             whole.chunks(OF_A_THREAD).map(|entries| scope.spawn(move || caught(|| part(entries)))).collect();
         let mut all = Vec::with_capacity(whole.len());
-        // In file order, whoever ends first.
+        // In file order, whichever ends first.
         for thread in running {
             let (hosts, found) = joined(thread.join());
             all.extend(hosts);

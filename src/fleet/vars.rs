@@ -64,7 +64,7 @@ pub(super) fn expand(root: &mut Node, given: Vec<Node>, inputs: &Inputs, problem
     }
 }
 
-/// A variable that is declared, and that nobody gave a value.
+/// A variable that is declared, and that was given no value.
 fn missing(name: &str, at: Place) -> Problem {
     Problem::new(Code::MissingValue, format!("variable `{name}` has no value")).at(at, "it must be given").help(
         format!("give `--var {name}=…` or a file with `--var-file`, or write a value here; for no text at all `\"\"`"),

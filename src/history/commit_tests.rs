@@ -83,7 +83,7 @@ fn where_no_repository_says_it_a_variable_may() {
         let var = |name: &str| vars.iter().find(|(of, _)| *of == name).map(|(_, value)| (*value).to_owned());
         Commit::of(&file, &var).map(|commit| (commit.sha, commit.from))
     };
-    // A temporary folder may lie in a repository of somebody's.
+    // A temporary folder may lie in some repository.
     if of(&[]).is_some() {
         crate::skip::skipped(format_args!("{} lies in a repository", dir.path().display()));
         return;
@@ -95,7 +95,7 @@ fn where_no_repository_says_it_a_variable_may() {
     }
 }
 
-/// A repository is what somebody else wrote: nothing in it leads out of it, or round in a circle.
+/// A repository is foreign input: nothing in it leads out of it, or round in a circle.
 #[test]
 fn hostile_repositories_say_nothing() {
     let dir = tempfile::tempdir().unwrap();

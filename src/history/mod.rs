@@ -165,7 +165,7 @@ impl Deed {
         plan.changes().map(|(id, step)| deed(id, step.action, &step.reasons)).collect()
     }
 
-    /// The removal of a machine that somebody asked for by name.
+    /// The removal of a machine that was asked for by name.
     #[must_use]
     pub fn rm(machine: &MachineName, part: Part) -> Self {
         let reasons = vec![Reason::Asked.to_string()];

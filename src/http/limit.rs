@@ -1,4 +1,4 @@
-//! Keeping to a provider's limits: so many requests in a time, so many at once, whoever asks in this process.
+//! Keeping to a provider's limits: so many requests in a time, so many at once, for the whole process.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -18,7 +18,7 @@ pub struct Limiter {
     places: Arc<Semaphore>,
 }
 
-/// When the bucket would be full, and until when nobody may ask.
+/// When the bucket would be full, and until when no request may be sent.
 #[derive(Debug)]
 struct Next {
     full: Instant,
@@ -49,7 +49,7 @@ impl Limiter {
         Place(place)
     }
 
-    /// Nobody asks for so long: the provider has had enough of us.
+    /// No request is sent for so long: the provider limits us.
     pub fn pause(&self, wait: Duration) {
         let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
         next.pause = next.pause.max(Instant::now() + wait);

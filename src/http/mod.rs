@@ -64,7 +64,7 @@ impl Http {
             .pool_idle_timeout(Duration::from_secs(30))
             // We follow ourselves: only we know which headers are secret.
             .redirect(Policy::none())
-            // Nor does anybody else send again what may have had an effect.
+            // Nor is anything sent again that may have had an effect.
             .retry(reqwest::retry::never());
         Self(builder.build().map_err(|e| error::innermost(&e).into()))
     }

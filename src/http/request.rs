@@ -44,7 +44,7 @@ impl Request {
         self.set(name, value, false)
     }
 
-    /// Adds or replaces a header that nobody else may see, nor any other server.
+    /// Adds or replaces a secret header, which no other server may see.
     #[must_use]
     pub fn secret_header(self, name: &'static str, value: &Revealed) -> Self {
         self.set(name, value.expose(), true)
@@ -127,7 +127,7 @@ impl Request {
         &self.body
     }
 
-    /// `POST /v2/droplets`: without the query, which may hold what nobody should read.
+    /// `POST /v2/droplets`: without the query, which may hold secrets.
     #[must_use]
     pub fn line(&self) -> String {
         format!("{} {}", self.method, self.url.path())

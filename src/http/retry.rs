@@ -92,7 +92,7 @@ fn moment(text: &str, now: OffsetDateTime) -> Option<Duration> {
     Some(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
 }
 
-/// A number from 0 to 1 that nobody foresees, so that many who wait do not come back together.
+/// A number from 0 to 1 that cannot be foreseen, so that many who wait do not come back together.
 pub(super) fn chance() -> f64 {
     let bits = u32::try_from(RandomState::new().hash_one(0) >> 32).expect("32 bits are left");
     f64::from(bits) / f64::from(u32::MAX)

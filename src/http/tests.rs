@@ -62,7 +62,7 @@ async fn what_was_never_sent_is_sent_again_whatever_it_is() {
     assert!(e.without_effect(), "{e:?}");
     assert_eq!(e.to_string(), format!("`{address}` cannot be reached: Connection refused (os error 111)"));
 
-    // Somebody begins to listen while we try.
+    // A server begins to listen while we try.
     let asked = tokio::spawn(async move { service().send(&Request::new(Method::POST, url())).await });
     tokio::time::sleep(Duration::from_millis(50)).await;
     let listener = tokio::net::TcpListener::bind(address).await.unwrap();
@@ -144,7 +144,7 @@ async fn what_is_secret_stays_with_the_server_it_is_for() {
     assert!(!seen.contains("hunter2") && seen.contains("x-plain: p") && seen.starts_with("GET /there "), "{seen}");
 
     let post = Request { method: Method::POST, ..request() };
-    assert_eq!(service().send(&post).await.unwrap().status(), 307, "what may have an effect follows nobody");
+    assert_eq!(service().send(&post).await.unwrap().status(), 307, "what may have an effect is not redirected");
     assert_eq!(other.seen().len(), 1);
 }
 

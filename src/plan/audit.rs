@@ -1,4 +1,4 @@
-//! Checks that every plan must pass, whoever made it. Tests run it on every plan any test makes, and
+//! Checks that every plan must pass, however it was made. Tests run it on every plan any test makes, and
 //! `apply` before it touches anything.
 
 use super::{Action, Plan, StepId, Work};

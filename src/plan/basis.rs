@@ -187,7 +187,7 @@ fn of_observed(
     }
     let Reach::Answered(facts) = host else { return };
     fields.insert(ANSWERED.to_owned(), "yes".to_owned());
-    // What differs from what was applied, and from what is wanted: all else that a host says is used by nobody.
+    // What differs from what was applied, and from what is wanted: all else that a host says is not used.
     let provisioner = facts.os.as_ref().and_then(|os| provisioner::detect(provisioners, os));
     let engine = StepId::part(&record.name, Part::Engine);
     let wanted = plan.steps.get(&engine).and_then(|step| match &step.work {

@@ -269,7 +269,7 @@ impl Document {
         crate::digest::sha256_hex(value.to_string().as_bytes())
     }
 
-    /// The plan again. Sealed secrets must have been opened, or stay as they are for nobody but readers.
+    /// The plan again. Sealed secrets must have been opened, or stay as they are for readers.
     ///
     /// # Errors
     /// When it was not made by a `machine` like this one, or was changed by hand.

@@ -44,7 +44,7 @@ pub(super) fn around(name: &MachineName, hooks: &Hooks, known: Option<&Known>, f
         steps.push((StepId::hook(name, id), Step { action: Action::Run, reasons: vec![reason], work }));
     };
     for point in Point::ALL {
-        // What was never there, or not known to be, has nobody to log in to and nothing to say farewell to.
+        // What was never there, or not known to be, has no host to log in to and needs no farewell.
         let was_there = record.is_some_and(|r| r.instance.is_some() || r.pending.contains_key(&Part::Instance));
         let goes_along = match point {
             Point::PreRm | Point::PostRm => removed && was_there,
@@ -67,7 +67,7 @@ pub(super) fn around(name: &MachineName, hooks: &Hooks, known: Option<&Known>, f
     }
 }
 
-/// A hook before something that nobody wants any more is not due: it would count as begun when something else comes.
+/// A hook before something that is not wanted any more is not due: it would count as begun when something else comes.
 fn forget_old(known: Option<&Known>, here: &mut [(StepId, Step)]) {
     let Some(record) = known.map(|known| &known.record) else { return };
     let old = |point: &Point| point.is_before() && !(point.is_rm() && record.pending.contains_key(&Part::Instance));
@@ -87,7 +87,7 @@ fn forget_old(known: Option<&Known>, here: &mut [(StepId, Step)]) {
     }
 }
 
-/// Whether nobody can log in before something is done: the machine is off, and is switched on only then, or is gone.
+/// Whether a login is impossible before something is done: the machine is off, and is switched on only then, or is gone.
 fn is_unreachable(point: Point, known: Option<&Known>) -> bool {
     let power = known.and_then(|known| known.observed.as_ref()).map(|observed| observed.power);
     match point {

@@ -83,13 +83,13 @@ pub enum Reason {
     Restarted,
     /// The certificate ends soon, or has.
     Expires(Timestamp),
-    /// Somebody asked for it by name.
+    /// It was asked for by name.
     Asked,
     /// It is in the store and becomes this fleet's.
     Adopted,
     /// It left the file and removal was not asked for.
     NotPruned,
-    /// An earlier machine of this name was removed, and nobody could confirm that it is gone.
+    /// An earlier machine of this name was removed, and it is not confirmed that it is gone.
     Unconfirmed {
         /// What may be there, for a person.
         what: String,
@@ -246,7 +246,7 @@ impl Plan {
         }
     }
 
-    /// Plans the way of one machine, whoever owns it: what `create` and `provision` do.
+    /// Plans the way of one machine, of a fleet or not: what `create` and `provision` do.
     #[must_use]
     pub fn machine(name: &MachineName, spec: &HostSpec, snapshot: &Snapshot, inputs: &Inputs<'_>) -> Self {
         let fleet = snapshot.machines.get(name).and_then(|known| known.record.fleet.clone());

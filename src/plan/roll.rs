@@ -15,7 +15,7 @@ const WIDEST: usize = 64;
 /// Machines in use that are changed, in the order the window goes over them.
 pub(super) struct Roll<'a> {
     steps: &'a Steps,
-    /// Those that are down already come first: whoever mends them takes nothing down.
+    /// Those that are down already come first: mending them takes nothing down.
     down: usize,
     machines: Vec<&'a MachineName>,
     /// Those that do not answer, and that nothing is done to: each takes a place in the window.
@@ -87,7 +87,7 @@ impl<'a> Roll<'a> {
             // Each waits for every one before the window. Those further back are waited for by these in turn.
             let nearest = later - width;
             edges.extend((nearest.saturating_sub(width - 1)..=nearest).map(|earlier| (ends[later].0, ends[earlier].1)));
-            // Those that are down wait for nobody, so nobody waits for others through them.
+            // Those that are down wait for no other machine, so no machine waits for others through them.
             if nearest < self.down {
                 edges.extend((0..nearest).map(|earlier| (ends[later].0, ends[earlier].1)));
             }
@@ -113,7 +113,7 @@ fn takes_down(id: &StepId, steps: &Steps) -> bool {
         Work::Nothing | Work::Blocked(_) | Work::Record | Work::RecordInstance(_) | Work::Bury(_) | Work::Hook(_) => {
             false
         }
-        // Of machines that only go, nobody waits for their return.
+        // The return of machines that only go is not waited for.
         Work::RmInstance => steps.contains_key(&StepId { part: Part::Instance, rm: false, ..id.clone() }),
         Work::CreateInstance
         | Work::ChangeInstance { .. }

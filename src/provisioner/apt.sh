@@ -2,7 +2,7 @@ apt_dir=$(mktemp -d)
 trap 'rm -rf "$apt_dir"' EXIT
 # How long to wait for locks, seconds: unattended upgrades and first boots take minutes.
 apt_patience=300
-# apt-get, with nobody to ask, waiting for whoever holds its locks.
+# apt-get without questions, waiting for its locks.
 apt_get() {
     apt_waited=0
     apt_noted=

@@ -1,6 +1,6 @@
-//! Variables of dockerd's environment, in the drop-in: which are ours, which are somebody else's.
+//! Variables of dockerd's environment, in the drop-in: which are ours, which are foreign.
 //!
-//! Ours stand below a line of comment, so that the file alone says whose they are, whoever wrote it last.
+//! Ours stand below a line of comment, so that the file alone says whose they are.
 
 use super::{Difference, Unsupported, secret_file, unit};
 use crate::engine::{EngineSpec, env, flag::words};
@@ -15,7 +15,7 @@ const MARK: &str = "# Set by machine:";
 pub(super) fn lines(want: &EngineSpec) -> String {
     let mut lines: String = want.plain_env().iter().map(|(name, value)| assignment(name, value) + "\n").collect();
     if want.secrets().next().is_some() {
-        // An engine without its proxy is better than none, should somebody take the file away.
+        // An engine without its proxy is better than none, should the file be taken away.
         lines = lines + "EnvironmentFile=-" + secret_file::PATH + "\n";
     }
     if lines.is_empty() { lines } else { MARK.to_owned() + "\n" + &lines }
@@ -27,7 +27,7 @@ pub(super) fn inherited(drop_in: &str, ours: &BTreeSet<&String>) -> Vec<String> 
     unit::environment(&theirs).into_iter().filter_map(|line| without(line, ours)).collect()
 }
 
-/// How the variables that are ours differ. A value that was somebody else's counts as found.
+/// How the variables that are ours differ. A foreign value counts as found.
 pub(super) fn differences(drop_in: Option<&str>, ours: &Variables) -> Vec<Difference> {
     let (theirs, before) = divide(drop_in.unwrap_or_default());
     let (theirs, before) = (variables(&theirs), variables(&before));
@@ -52,7 +52,7 @@ pub(super) fn differences(drop_in: Option<&str>, ours: &Variables) -> Vec<Differ
     all
 }
 
-/// What stands in the way: a drop-in of somebody else that is read after ours, or a variable that cannot be.
+/// What stands in the way: a foreign drop-in that is read after ours, or a variable that cannot be.
 /// `later` are such drop-ins, in the order they are read.
 pub(super) fn possible<'a>(
     ours: &Variables,

@@ -30,7 +30,7 @@ fn closed(facts: &Facts, want: &EngineSpec) -> Option<Firewall> {
     facts.firewall.filter(|_| want.api == Api::Tls && !facts.firewall_open)
 }
 
-/// Rules of nftables have no place where one more could be put by anybody but their author.
+/// Rules of nftables have no place where one more could be put but by their author.
 fn opens(firewall: Firewall) -> bool {
     matches!(firewall, Firewall::Ufw | Firewall::Firewalld)
 }

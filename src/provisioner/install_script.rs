@@ -1,4 +1,4 @@
-//! An engine that somebody's script installs, where packages are not wanted.
+//! An engine that a script of the web installs, where packages are not wanted.
 
 use super::{Op, Unsupported};
 use crate::{engine::env::without_passwords, quote::Sh};

@@ -1,5 +1,5 @@
 //! Secret variables of dockerd's environment, in a file that root alone reads: systemd shows `Environment=` to everybody
-//! on a host, and what is in an `EnvironmentFile=` to nobody.
+//! on a host, and what is in an `EnvironmentFile=` is not shown.
 //!
 //! A value is compared by a digest of the whole file, whose first line has a salt made on the host.
 
@@ -48,7 +48,7 @@ impl SecretFile {
                 let title = format!("write {PATH} ({})", names.iter().copied().collect::<Vec<_>>().join(", "));
                 Some(Op::new(title, Sh::template(WRITE, &[&listed, content, PATH])))
             }
-            // Whoever only looks has no need to know.
+            // A look has no need to know.
             (false, None) => None,
         };
         Ok(Self { differences, op })

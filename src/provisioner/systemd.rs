@@ -31,10 +31,10 @@ pub(super) struct Config {
     base: String,
 }
 
-/// The command line dockerd is started with when nobody thinks of us.
+/// The command line dockerd is started with without us.
 struct Base {
     line: String,
-    /// A drop-in of somebody else that has the last word, after ours.
+    /// A foreign drop-in that has the last word, after ours.
     overruled_by: Option<String>,
 }
 
@@ -168,7 +168,7 @@ fn wanted_keys(facts: &Facts, want: &EngineSpec, here: &Map<String, Value>, line
             }
         }
     }
-    // So that a restart stops no container (pain 18). Swarm mode excludes it, and whoever chose has chosen.
+    // So that a restart stops no container (pain 18). Swarm mode excludes it, and a choice that was made stays.
     let owned = daemon_json::read(facts.machine_json.as_deref()).is_ok_and(|ours| ours.contains_key("live-restore"));
     let chosen = here.contains_key("live-restore") && !owned;
     let by_flag = Flag::of(line).iter().any(|flag| flag.name == "live-restore");
@@ -184,7 +184,7 @@ enum Listener {
     Flag(u16),
     /// By `hosts` of daemon.json, which excludes every `-H`.
     Key(Vec<String>),
-    /// Nothing is to be told: no TCP, or somebody else did.
+    /// Nothing is to be told: no TCP, or another file tells it.
     Nothing,
 }
 
@@ -432,7 +432,7 @@ ExecStart=$line$added
 fi";
 
 /// Before a restart that would stop containers: let dockerd leave them alone. Nothing to do when none run,
-/// when it does so already, or when somebody (or swarm mode) said it must not.
+/// when it does so already, or when a user (or swarm mode) said it must not.
 pub(super) fn spare_containers(facts: &Facts, want: &EngineSpec) -> Option<Op> {
     if !facts.service_active || facts.running_containers == 0 || facts.swarm {
         return None;
@@ -473,7 +473,7 @@ pub(super) fn certificate(facts: &Facts, certificate: &HostCertificate) -> Scrip
     }
     let title = format!("write the TLS identity in {CERT_DIR}");
     if !(facts.service_active && uses_certificate(facts)) {
-        // Nobody uses them yet: what starts later reads them then.
+        // They are not in use yet: what starts later reads them then.
         return Script(vec![Op::new(title, writes)]);
     }
     let mut ops: Vec<Op> = spare_containers(facts, &EngineSpec::default()).into_iter().collect();

@@ -327,7 +327,7 @@ impl ConfigFile {
     fn update_engine(&mut self, spec: &EngineSpec, driver: &str) {
         let providers = [driver, self.driver_name()];
         let mut options = EngineOptions::from_spec(spec, &providers);
-        // Somebody wrote it down; docker-machine adds it again.
+        // It was written down; docker-machine adds it again.
         let written = self.engine_options().labels;
         options.labels.extend(written.into_iter().filter(|label| {
             label.strip_prefix("provider=").is_some_and(|name| spec.labels.get("provider").is_some_and(|p| p == name))

@@ -206,7 +206,7 @@ fn settled(
     if says(&found) == says(&wanted) {
         return None;
     }
-    // What is not understood is nobody's to remove.
+    // What is not understood is not removed.
     let strange = |entry: &&String| meaning(entry).is_empty();
     let want: Vec<Meaning> = wanted.iter().map(|entry| meaning(entry)).collect();
     let mut list: Vec<String> =

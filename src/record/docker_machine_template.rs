@@ -85,7 +85,7 @@ pub(crate) fn completed(document: &Value, place: Place<'_>) -> Value {
         match document["DriverName"].as_str() {
             Some("none") => driver.extend([("URL".to_owned(), json!(""))]),
             Some("generic") => driver.extend([("EnginePort".to_owned(), json!(0)), ("SSHKey".to_owned(), json!(""))]),
-            // Whoever knows its keys wrote them.
+            // The keys are those of its author.
             _ => driver.clear(),
         }
     }

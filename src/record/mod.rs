@@ -291,7 +291,7 @@ pub enum Power {
 }
 
 impl Power {
-    /// Whether it is there, serves nobody, and would if it were started.
+    /// Whether it is there, does not serve, and would if it were started.
     #[must_use]
     pub fn is_off(self) -> bool {
         matches!(self, Self::Stopped | Self::Paused | Self::Saved)
@@ -347,7 +347,7 @@ pub struct Observed {
 pub struct Known {
     /// As recorded.
     pub record: MachineRecord,
-    /// As observed; `None` when nobody looked.
+    /// As observed; `None` when it was not looked at.
     pub observed: Option<Observed>,
 }
 

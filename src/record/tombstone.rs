@@ -1,4 +1,4 @@
-//! What a removal that could not be confirmed may have left at the provider: kept until somebody who looked says
+//! What a removal that could not be confirmed may have left at the provider: kept until a look says
 //! that it is gone (pains 5 and 13). It is no machine: no command but `rm` and the next `apply` works on it.
 
 use super::{Instance, MachineRecord, OptionValues};
@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub struct Tombstone {
     /// Its name, which a new machine may have meanwhile.
     pub machine: MachineName,
-    /// The fleet that owned it: nobody else looks for what is left.
+    /// The fleet that owned it: no other one looks for what is left.
     pub fleet: Option<FleetName>,
     /// The driver that made it; empty when its record could not be read.
     pub driver: String,
@@ -107,7 +107,7 @@ impl Tombstone {
         }
         match (&record.instance, &self.instance) {
             (Some(now), Some(then)) => now.id == then.id,
-            // What is found by its tag belongs to whoever has the tag now.
+            // What is found by its tag belongs to the machine that has the tag now.
             (_, None) => record.fleet == self.fleet && (record.instance.is_some() || !record.pending.is_empty()),
             (None, Some(_)) => false,
         }

@@ -56,7 +56,7 @@ pub(super) fn name_width(plan: &Plan) -> usize {
 impl Reporter for Plain {
     fn event(&mut self, event: &Event) {
         if let Some(line) = self.told(event) {
-            // Where standard error is closed there is nobody to tell.
+            // A closed standard error stops nothing.
             writeln!(std::io::stderr(), "{}", harmless(&line)).ok();
         }
     }

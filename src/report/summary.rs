@@ -175,7 +175,7 @@ fn without_name<'a>(name: &MachineName, text: &'a str) -> &'a str {
     text.strip_prefix(&format!("`{name}`: ")).unwrap_or(text)
 }
 
-/// A failure that took less is told without how long it took: nobody waited for it.
+/// A failure that took less is told without how long it took.
 const WAITED: Duration = Duration::from_secs(5);
 
 /// Host, step, how long it took, cause, exit status, last lines of remote stderr, the log's path, what to do next.

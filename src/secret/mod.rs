@@ -61,7 +61,7 @@ impl Secret {
         }
     }
 
-    /// What it is, from whoever can look.
+    /// What it is, from what can look.
     ///
     /// # Errors
     /// Names the reference and why nothing came of it.
@@ -117,18 +117,18 @@ impl JsonSchema for Secret {
     }
 }
 
-/// What a secret is. It is wiped from memory with its last copy, and shows itself to nobody who does not ask.
+/// What a secret is. It is wiped from memory with its last copy, and is shown only where it is asked for.
 #[derive(Clone)]
 pub struct Revealed(Arc<Zeroizing<String>>);
 
 impl Revealed {
-    /// Takes it over; the text is wiped when nobody needs it any more.
+    /// Takes it over; the text is wiped when it is not needed any more.
     #[must_use]
     pub fn new(text: String) -> Self {
         Self(Arc::new(Zeroizing::new(text)))
     }
 
-    /// The secret. Whoever asks must not keep it, print it or hand it to a program as an argument.
+    /// The secret. A caller must not keep it, print it or hand it to a program as an argument.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0

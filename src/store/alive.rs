@@ -54,7 +54,7 @@ impl Alive {
         fault::point("look.alive", path)?;
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
         let file = match OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path) {
-            // Whoever gives a lock back, or breaks it, removes it; and nobody else.
+            // Only a run that gives a lock back, or breaks it, removes it.
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok((None, Process::Gone)),
             other => other?,
         };
@@ -104,14 +104,14 @@ impl Alive {
         self.0.metadata().and_then(|about| about.modified()).ok()?.elapsed().ok()
     }
 
-    /// As a file that nobody beats into.
+    /// As a file without a heartbeat.
     #[cfg(test)]
     pub(super) fn other() -> Self {
         Self(tempfile::tempfile().expect("tests can make temporary files"))
     }
 }
 
-/// Removes the files of all holders but one from a folder: those of whom nobody knows any more. What cannot be removed
+/// Removes the files of all holders but one from a folder: those that are not known any more. What cannot be removed
 /// lies there until the next one tries.
 pub(super) fn tidy(folder: &Path, but: Option<&str>) {
     let keep = but.map(|id| Alive::path(folder, id));
@@ -141,7 +141,7 @@ pub(super) fn touch(file: &File) -> io::Result<()> {
     Ok(rustix::fs::futimens(file, &times)?)
 }
 
-/// Where nobody can tell which start of the computer this is, no two are the same.
+/// Where it is unknown which start of the computer this is, no two are the same.
 fn place(device: u64) -> String {
     match fs::read_to_string("/proc/sys/kernel/random/boot_id") {
         Ok(boot) => format!("{}/{device}", boot.trim()),

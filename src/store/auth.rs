@@ -29,7 +29,7 @@ pub fn of(store: &dyn Store, machine: &MachineName) -> Result<Auth, StoreError> 
     Ok(auth)
 }
 
-/// All machines of a store that go by these files. Those whose records cannot be read are nobody's.
+/// All machines of a store that go by these files. Those whose records cannot be read are left out.
 ///
 /// # Errors
 /// When the store cannot be read.

@@ -4,7 +4,7 @@
 //!
 //! An authority and the client's identity change together or not at all: a chain is never broken, in no
 //! order of crashes (pains 10 and 17). What is about to be written is noted first, in one file, and
-//! whoever comes next finishes it.
+//! the next run finishes it.
 //!
 //! This module decides nothing about engines: after an authority was replaced, it is the plan that gives
 //! them new certificates. Until then the copies in their machines' folders keep working.
@@ -325,7 +325,7 @@ impl Kit<'_> {
         Ok(Made { authority, identity, deeds })
     }
 
-    /// Writes all that was noted, whoever noted it, and says that it is done.
+    /// Writes all that was noted, by this run or another, and says that it is done.
     fn write_noted(&self, note: &BTreeMap<String, String>) -> Result<(), StoreError> {
         let root = self.store.root();
         for (path, text) in note {

@@ -303,7 +303,7 @@ fn a_crash_with_files_of_ones_own_is_finished_by_the_next_run_for_others() {
             ensure(&store, &at(NOW)).unwrap();
             let (_, deeds) = super::ensure(&store, &files, &at(NOW)).unwrap();
             let noted = if lossy { writes > 0 || deeds.is_empty() } else { writes > 0 };
-            assert_eq!(deeds.is_empty(), noted, "what was noted was finished by whoever came next");
+            assert_eq!(deeds.is_empty(), noted, "what was noted was finished by the next run");
             if result.is_ok() {
                 break;
             }

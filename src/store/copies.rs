@@ -41,7 +41,7 @@ pub fn put(store: &dyn Store, machine: &MachineName, identity: &Identity) -> Res
     store.write_together(Area::Machine(machine), &pems(identity))
 }
 
-/// The files with their texts. The authority comes last: without it nobody looks at the others.
+/// The files with their texts. The authority comes last: without it the others are not looked at.
 pub(super) fn pems(identity: &Identity) -> [(&'static str, &[u8], Mode); 3] {
     let Identity { ca, cert, key } = identity;
     let [ca_file, cert_file, key_file] = FILES;

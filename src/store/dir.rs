@@ -109,7 +109,7 @@ impl DirStore {
     }
 
     /// One writer of records at a time; readers need no lock. Ends with the file. A run that lost one of its locks
-    /// writes nothing any more, and while this is held nobody can take one.
+    /// writes nothing any more, and while this is held no lock can be taken.
     fn write_lock(&self) -> Result<File, StoreError> {
         let guard = alive::wait(&self.guard()?, lock::GUARD)?;
         self.locks.check()?;
@@ -148,7 +148,7 @@ impl DirStore {
         Ok(left)
     }
 
-    /// Deletes [`leftovers`](Self::leftovers), in which keys may lie. Nobody makes or removes a machine meanwhile.
+    /// Deletes [`leftovers`](Self::leftovers), in which keys may lie. No run makes or removes a machine meanwhile.
     fn sweep(&self) -> Result<(), StoreError> {
         self.sweep_locks()?;
         self.leftovers()?.iter().try_for_each(|path| self.files.remove_dir(path))
@@ -237,7 +237,7 @@ impl Store for DirStore {
             None => Unknown::default(),
         };
         if let (None, Some(config)) = (&found.record, &found.config) {
-            // A foreign machine that nobody can read: not ours to overwrite.
+            // A foreign machine that cannot be read: not ours to overwrite.
             self.parse_config(&record.name, config)
                 .map_err(|e| self.broken(record.name.as_str(), CONFIG, e.to_string()))?;
         }

@@ -41,7 +41,7 @@ impl DirStore {
                 (config, migrated)
             }
             Some(Err(ConfigError::Future)) => return None,
-            // A crash of docker-machine leaves empty files; anything longer may be of use to somebody.
+            // A crash of docker-machine leaves empty files; anything longer may be of use.
             Some(Err(_)) => (ConfigFile::new(place), old.is_some_and(|text| !text.is_empty())),
             None => (ConfigFile::new(place), false),
         };

@@ -47,7 +47,7 @@ impl DirStore {
         Ok(fleets.map(Subject::Fleet).chain(machines.map(Subject::Machine)).collect())
     }
 
-    /// All locks that somebody holds.
+    /// All locks that are held.
     pub(super) fn seen(&self) -> Result<Vec<Seen>, StoreError> {
         self.subjects()?.into_iter().filter_map(|subject| lock::see(&self.root, subject).transpose()).collect()
     }

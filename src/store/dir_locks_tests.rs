@@ -123,7 +123,7 @@ fn a_holder_elsewhere_keeps_its_lock_while_it_beats_and_writes_nothing_after() {
     assert_eq!(tree(&store.root()), before);
     next.put(&web).unwrap();
     drop(second);
-    // Also when nobody has it by now.
+    // Also when it is free by now.
     assert!(matches!(late.put(&web), Err(StoreError::LostLock { by: None, .. })));
     let again = late.lock(&fleet, &holder(3)).unwrap();
     late.put(&web).unwrap();

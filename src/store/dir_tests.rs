@@ -187,7 +187,7 @@ fn a_failure_or_crash_anywhere_leaves_each_record_old_or_new() {
             let count = done.clone();
             let hook = move |_: Effect, path: &Path| {
                 let n = count.fetch_add(1, Ordering::Relaxed);
-                // That a temporary file cannot be deleted concerns nobody.
+                // That a temporary file cannot be deleted does no harm.
                 let temporary = path.extension().is_some_and(|ending| ending == "tmp");
                 match fault {
                     Fault::Once(kind) if n == at && !temporary => Err(kind.into()),

@@ -235,7 +235,7 @@ impl Drop for Staged<'_> {
     }
 }
 
-/// A name beside a path that nobody else uses, and that docker-machine and we ignore.
+/// A name beside a path that is used only once, and that docker-machine and we ignore.
 pub(super) fn hidden(path: &Path, ending: &str) -> PathBuf {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     let name = path.file_name().unwrap_or(OsStr::new("file")).to_string_lossy();

@@ -177,7 +177,7 @@ mod tests {
             assert_eq!(holder.doing.to_string(), want, "{line}");
             assert!(!serde_json::to_string(&holder).unwrap().contains("SECRET"));
         }
-        // Nor is what a file claims that nobody of us wrote.
+        // Nor is what a file of another origin claims.
         let odd = r#"{"who":"a@b","pid":1,"command":"rm --token SECRET","names":["web","-SECRET x"],"since":"2027-01-15T08:00:00Z"}"#;
         assert_eq!(read(odd).doing.to_string(), "another command web");
     }

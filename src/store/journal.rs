@@ -83,7 +83,7 @@ impl<'a> Journal<'a> {
         let lock = fault::point("store.create", &path).and_then(|()| options.open(&path));
         let lock = lock.map_err(failed("open", &path))?;
         if lock.try_lock().is_err() {
-            // Somebody does it, and whoever appends meanwhile appends to what is renamed.
+            // Another run does it; lines that are appended meanwhile go to the renamed file.
             return Ok(());
         }
         let current = self.root.join(CURRENT);

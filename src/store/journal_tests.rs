@@ -142,7 +142,7 @@ fn a_rotation_that_is_cut_off_anywhere_loses_and_doubles_nothing() {
         let whole = count.load(Ordering::SeqCst) <= at;
         let journal = small(dir.path(), &files);
         let mut found = lines(&journal);
-        // Half of the last line may be there, too; it was written to nobody's knowledge.
+        // Half of the last line may be there, too; its writer was never told that it was written.
         found.retain(|line| !line.contains("00009999"));
         // None of these has ended, so all of them stay.
         assert_eq!(found, before, "cut off at effect {at}");

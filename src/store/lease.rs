@@ -3,14 +3,14 @@
 //! A lease is held by who wrote it last, under the guard. It ends in one of three ways: its holder gives it back; its
 //! holder's process is gone, which the system of the same computer tells at once; or its heart has not beaten for
 //! [`LEASE`]. How long that is, is measured on one clock only, never by comparing those of two computers.
-//! Whoever takes over raises the token, and from then on the old holder writes nothing: each of its writes looks,
+//! A run that takes over raises the token, and from then on the old holder writes nothing: each of its writes looks,
 //! under the same guard, whether the lease is still its own.
 
 use super::Holder;
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
-/// A lease whose holder has shown no life for this long is anybody's (pain 11: at most a minute).
+/// A lease whose holder has shown no life for this long can be taken (pain 11: at most a minute).
 pub const LEASE: Duration = Duration::from_mins(1);
 
 /// How often a holder shows life: five may get lost before the lease does.
@@ -23,7 +23,7 @@ pub(super) const BEAT: Duration = Duration::from_secs(10);
 pub(super) struct Lease {
     /// Counts takings: a later holder has a higher one.
     pub(super) token: u64,
-    /// Nobody: it is free.
+    /// `None`: it is free.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) held: Option<Held>,
 }
@@ -61,13 +61,13 @@ pub(super) struct Sight {
 /// Whether a lock can be taken.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Verdict {
-    /// Nobody has it.
+    /// It is free.
     Free,
     /// Who had it is gone.
     Gone,
     /// Who had it has shown no life for too long.
     Expired,
-    /// It is somebody's.
+    /// It is held.
     Held,
 }
 
@@ -82,7 +82,7 @@ impl Lease {
         }
     }
 
-    /// The lease after somebody took it.
+    /// The lease after it was taken.
     pub(super) fn taken(&self, held: Held) -> Self {
         Self { token: self.token + 1, held: Some(held) }
     }

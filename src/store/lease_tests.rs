@@ -48,7 +48,7 @@ struct Mistakes {
     no_guard: bool,
     /// Writes do not look whose the lease is.
     no_fencing: bool,
-    /// Anybody's lease is taken at once.
+    /// A lease that can be taken is taken at once.
     no_patience: bool,
 }
 
@@ -222,7 +222,7 @@ impl Model {
         Ok(())
     }
 
-    /// Whether somebody who wants the lock would get it if all who hold something did nothing any more, but time went
+    /// Whether a run that wants the lock would get it if all that hold something did nothing any more, but time went
     /// by. Who is stopped inside the guard is the exception that is told of: it holds up writing, for as long as it is.
     fn is_stuck(&self) -> bool {
         let mut later = self.clone();
@@ -239,7 +239,7 @@ fn explore(actors: usize, elsewhere: bool, takings: u8, mistakes: Mistakes) -> R
     let mut left = VecDeque::from([first]);
     while let Some(model) = left.pop_front() {
         if model.is_stuck() {
-            return Err(format!("nobody can ever take it: {model:?}"));
+            return Err(format!("no run can ever take it: {model:?}"));
         }
         for next in model.next(mistakes)? {
             assert!(next.written <= next.token && next.written >= model.written, "tokens of records only rise");

@@ -91,7 +91,7 @@ pub struct Seen {
 /// What can be told of a lock that is not free.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Sight {
-    /// Somebody holds it.
+    /// A run holds it.
     Held {
         /// Counts takings.
         token: u64,
@@ -180,7 +180,7 @@ impl Locks {
                 return Err(e);
             }
         };
-        // Those of earlier holders, and of one that was killed before it had written its name, belong to nobody.
+        // Those of earlier holders, and of one that was killed before it had written its name, are of no use.
         alive::tidy(&folder, Some(&id));
         let mine = Mine { id: id.clone(), folder, alive: Arc::new(alive), beats: 0 };
         let mut state = self.heart.state();
@@ -233,7 +233,7 @@ impl Locks {
             match read(subject, &mine.folder) {
                 Ok(lease) if lease.is_of(&mine.id) => {}
                 Ok(lease) => return Err(lost(lease.held.map(|held| Box::new(held.holder)), None)),
-                // Whose it is nobody can tell, so it is not known to be ours.
+                // It is unknown whose it is, so it is not known to be ours.
                 Err(StoreError::UnreadableLock { lock, .. }) => return Err(lost(None, Some(lock))),
                 Err(e) => return Err(e),
             }
@@ -387,7 +387,7 @@ fn unreadable(subject: &Subject, path: &Path, why: &dyn std::fmt::Display) -> St
     StoreError::UnreadableLock { subject: subject.clone(), lock }
 }
 
-/// Writes that nobody holds it. Of a fleet the token is kept, so that a history of takings makes sense.
+/// Writes that it is free. Of a fleet the token is kept, so that a history of takings makes sense.
 fn give_back(files: &Files, folder: &Path, subject: &Subject, lease: &Lease) -> Result<(), StoreError> {
     match subject {
         Subject::Fleet(_) => write(files, folder, &lease.freed()),

@@ -100,7 +100,7 @@ pub enum StoreError {
     LostLock {
         /// What was held.
         subject: Subject,
-        /// Who has it now, if anybody.
+        /// Who has it now, if that is known.
         by: Option<Box<Holder>>,
         /// Why its holder cannot be read.
         unreadable: Option<Box<Unreadable>>,
@@ -341,7 +341,7 @@ pub trait Store: Send + Sync {
     /// When it cannot be made.
     fn tombstone_dir(&self) -> Result<PathBuf, StoreError>;
 
-    /// Appends a line to the store's history, whole and durably, whoever else appends. What a writer that was killed
+    /// Appends a line to the store's history, whole and durably, also while others append. What a writer that was killed
     /// left half written stays, on a line of its own.
     ///
     /// # Errors
@@ -368,10 +368,10 @@ pub trait Store: Send + Sync {
     fn lock_machine(&self, machine: &MachineName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError>;
 
     /// Whether everything that was locked through this store is still held. Every write of records asks by itself;
-    /// this is for effects elsewhere, which nobody can refuse.
+    /// this is for effects elsewhere, which cannot be refused.
     ///
     /// # Errors
-    /// [`StoreError::LostLock`] when somebody else took over.
+    /// [`StoreError::LostLock`] when another run took over.
     fn still_held(&self) -> Result<(), StoreError> {
         Ok(())
     }
@@ -381,7 +381,7 @@ pub trait Store: Send + Sync {
         String::new()
     }
 
-    /// All locks that somebody holds. Nothing is written to find out.
+    /// All locks that are held. Nothing is written to find out.
     ///
     /// # Errors
     /// When the store cannot be read.

@@ -90,7 +90,7 @@ fn use_it(store: &DirStore, subject: &Subject) -> Result<(), StoreError> {
     store.put(&record())
 }
 
-/// C9: only where there is no file a lock is free. All else is held until somebody takes it away, which works.
+/// C9: only where there is no file a lock is free. All else is held until it is broken, which works.
 #[test]
 fn a_lock_that_cannot_be_read_is_held_until_it_is_broken() {
     for (subject, (name, damage)) in
@@ -227,7 +227,7 @@ fn a_holder_of_a_later_version_is_a_holder() {
     drop(lock);
 }
 
-/// A file where the folder of fleets or of one fleet should be is nothing that anybody holds.
+/// A file where the folder of fleets or of one fleet should be is no lock that is held.
 #[test]
 fn a_file_beside_the_fleets_is_no_lock() {
     let (_dir, store) = store();

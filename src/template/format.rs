@@ -314,7 +314,7 @@ impl Printer {
                 self.out.push('&');
                 self.record(record, verb, depth + 1);
             }
-            // Where a structure lies in memory is of no use to anybody.
+            // Where a structure lies in memory is of no use.
             Value::Pointer(_, Some(_)) => self.pad("0xc000000000"),
             Value::Pointer(name, None) => self.out.push_str(&format!("%!{verb}(*{name}=<nil>)")),
         }

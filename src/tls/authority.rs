@@ -20,7 +20,7 @@ impl std::fmt::Debug for Authority {
 }
 
 impl Authority {
-    /// Refuses to sign what nobody would accept.
+    /// Refuses to sign what no client would accept.
     ///
     /// # Errors
     /// [`TlsError::Expired`].

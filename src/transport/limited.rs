@@ -28,7 +28,7 @@ impl Timeouts {
     fn target(&self, target: &Target) -> Target {
         let mut target = target.clone();
         target.connect_timeout = self.connect.unwrap_or(target.connect_timeout);
-        // Whoever makes one attempt only makes one.
+        // Where one attempt is asked for, one is made.
         if !target.patience.is_zero() {
             target.patience = self.boot.unwrap_or(target.patience);
         }

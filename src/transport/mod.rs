@@ -176,7 +176,7 @@ impl TransportError {
         matches!(self, Self::Connect { .. } | Self::Timeout { .. } | Self::Broken { .. })
     }
 
-    /// Adds what of the user's `ssh_config` was not honoured, where that may be why nobody could log in.
+    /// Adds what of the user's `ssh_config` was not honoured, where that may be why the login failed.
     fn with_notes(mut self, notes: &[String]) -> Self {
         if let Self::Connect { why: text, .. } | Self::Auth { tried: text, .. } = &mut self {
             for note in notes {

@@ -91,9 +91,9 @@ pub struct Asker {
     pub vars: BTreeMap<String, String>,
 }
 
-/// Whom to log in if nobody says.
+/// The login when none is given.
 pub const USER: &str = "root";
-/// Where SSH servers listen if nobody says.
+/// Where SSH servers listen when no port is given.
 pub const PORT: u16 = 22;
 /// How often a jump host may be behind another by its own settings.
 const DEEPEST: usize = 8;

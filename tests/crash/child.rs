@@ -120,7 +120,7 @@ fn install(root: PathBuf) {
     let broken = AtomicBool::new(false);
     fault::install(Box::new(move |name, about| {
         let about = lasting(&about.strip_prefix(&root).unwrap_or(about).display().to_string());
-        // Held to the end, so that nobody passes a point after the last one.
+        // Held to the end, so that no point is passed after the last one.
         let mut passed = passed.lock().unwrap_or_else(PoisonError::into_inner);
         let nth = passed.entry((name, about.clone())).or_default();
         *nth += 1;

@@ -16,7 +16,7 @@ use std::{
 };
 
 /// Words of a command line, separated by blanks. `=` begins one that may fail, for then it has nothing to do; `?` one
-/// that must find nothing to do; `!` what somebody else did.
+/// that must find nothing to do; `!` what another program did.
 type Line = &'static str;
 
 struct Case {
@@ -51,7 +51,7 @@ const CASES: &[Case] = &[
         again: &["apply -y plan.json", "?apply -y fleet.yaml", "apply -y plan.json"],
     },
     Case { before: &[], command: "plan --out plan.json fleet.yaml", again: &["plan --out plan.json fleet.yaml"] },
-    // Nobody can say whether a machine of a driver that is not there has gone.
+    // It is unknown whether a machine of a driver that is not there has gone.
     Case { before: &["!box"], command: "rm -f box", again: &["=rm -f box"] },
     Case { before: &["!box", "rm -f box"], command: "rm --tombstone -f box", again: &["=rm --tombstone -f box"] },
     // The history begins a new file, and lets go of the oldest.

@@ -74,7 +74,7 @@ pub(crate) fn main() -> Option<ExitCode> {
     Some(ExitCode::SUCCESS)
 }
 
-/// Takes the lock until the count is full, and sees each time that nobody else is inside.
+/// Takes the lock until the count is full, and sees each time that no other process is inside.
 fn rounds(root: &Path) {
     let store = DirStore::new(root).unwrap();
     let (inside, count) = (root.join("inside"), root.join("count"));
@@ -124,7 +124,7 @@ fn write_new(path: &Path, text: &str) {
         .unwrap()
         .write_all(text.as_bytes())
         .unwrap();
-    fs::hard_link(&beside, path).expect("nobody else is inside");
+    fs::hard_link(&beside, path).expect("no other process is inside");
     fs::remove_file(&beside).unwrap();
 }
 
@@ -327,7 +327,7 @@ pub(crate) fn locks_are_listed_and_broken() {
         assert_eq!(first[key], want, "{key}");
     }
     let run = home.in_store("machine", &["lock", "break", "shop"]);
-    assert_eq!(run.status, 6, "nobody is there to ask: {}", run.stderr);
+    assert_eq!(run.status, 6, "there is no terminal to ask at: {}", run.stderr);
     store.put(&record(1)).unwrap();
     let run = home.in_store("machine", &["lock", "break", "--yes", "shop"]);
     assert_eq!(run.status, 0, "{}", run.stderr);
@@ -364,7 +364,7 @@ pub(crate) fn a_child_of_the_holder_is_not_left_waiting() {
     assert_eq!(run(&["ls"]).status, 0);
 }
 
-/// pain 10: a machine that is worked on is nobody else's meanwhile, but can be switched off.
+/// pain 10: a machine that is worked on is closed to other runs meanwhile, but can be switched off.
 pub(crate) fn a_machine_without_a_fleet_has_a_lock_of_its_own() {
     let home = Home::new();
     home.none("web", "tcp://127.0.0.1:1");

@@ -1,5 +1,5 @@
 //! A fleet of fakes and what becomes of it: adopted, found again, created, changed, replaced, pruned, destroyed, with
-//! hooks around all of it, and with remains of two machines whose removal nobody could confirm. The store is a real
+//! hooks around all of it, and with remains of two machines whose removal was not confirmed. The store is a real
 //! folder; the provider is a file that outlives the processes that ask it.
 
 use crate::support::{self, Cloud, FakeMachine, NOW, Shared};
@@ -153,7 +153,7 @@ impl Place {
             store.put_tombstone(&Tombstone::of(&record, NOW, "no answer")).unwrap();
             store.remove(&record.name).unwrap();
         }
-        // Hooks of a removal ran with those removals; and nobody knows of hooks of what no record names yet.
+        // Hooks of a removal ran with those removals; and hooks of what no record names yet are unknown.
         for unknown in ["lost", "second", "found"] {
             let serial = Some(cloud.machines[unknown].serial);
             cloud.hooks.extend(["pre-rm", "post-rm"].map(|point| (unknown.to_owned(), serial, point.to_owned())));
@@ -182,12 +182,12 @@ impl Place {
         }
     }
 
-    /// That nothing lies there that concerns nobody any more: remains, locks of who is gone, halves of machines; and
+    /// That nothing lies there that is of no use any more: remains, locks of who is gone, halves of machines; and
     /// that no hook was forgotten.
     #[track_caller]
     fn is_tidy(&self, context: &dyn std::fmt::Display) {
         let stones: Vec<String> = self.store().tombstones().unwrap().into_keys().collect();
-        assert_eq!(stones, Vec::<String>::new(), "nobody looked for them after {context}");
+        assert_eq!(stones, Vec::<String>::new(), "they are left after {context}");
         let files = |folder: &str| -> Vec<String> {
             let entries = fs::read_dir(self.root.join("store").join(folder)).into_iter().flatten();
             entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()

@@ -2,7 +2,7 @@
 # Writes what a build of the program leaves behind: stores, archives, saved plans and JSON output, for the tests of
 # programs that come after it. Run once for each format, on a Debian-like machine as root, with what the lab needs:
 #   sh tests/earlier/make.sh PROGRAM tests/earlier/FORMAT
-# Everything is made in a folder that is nobody's home, so that the paths in it say nothing of a computer.
+# Everything is made in a folder that is no user's home, so that the paths in it say nothing of a computer.
 set -eu
 program=$(realpath "$1")
 mkdir -p "$2"
@@ -139,7 +139,7 @@ in_store fleet machine export --passphrase-file passphrase db >"$out/archives/pa
 in_store fleet machine export --recipient "$recipient" web-1 >"$out/archives/recipient.age"
 cp passphrase identity.txt "$out/archives/"
 
-# A host that somebody else made: a machine of driver generic, which a fleet then adopts; and docker-machine's own.
+# A host that exists already: a machine of driver generic, which a fleet then adopts; and docker-machine's own.
 cat >host.yaml <<'FLEET'
 fleet: host
 hosts: { theirs: { driver: nspawn, image: debian-12, engine: { api: ssh, source: distro } } }

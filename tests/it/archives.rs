@@ -1,4 +1,4 @@
-//! Archives by somebody who means harm: every field of record, config.json and parcel, one after the other and all at
+//! Archives that mean harm: every field of record, config.json and parcel, one after the other and all at
 //! once, with commands, paths, variables, options and addresses in it. After the import everything that people do with a
 //! machine is done, and nothing happens but what a machine of the store's owner would have made happen.
 //!

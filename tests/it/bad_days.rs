@@ -115,7 +115,7 @@ esac
 
 const BLANK: &str = include_str!("../../src/provisioner/fixtures/debian-12-blank.txt");
 
-/// The lines of a private key that nobody else may see.
+/// The lines of a private key.
 fn secrets(path: &Path) -> Vec<String> {
     let text = fs::read_to_string(path).unwrap();
     let lines: Vec<String> = text.lines().filter(|l| l.len() > 20 && !l.contains("---")).map(str::to_owned).collect();
@@ -209,7 +209,7 @@ hosts:
         assert!(!text.contains("PRIVATE KEY"), "a private key is in {place}");
     }
 
-    // What was recorded stays: those that cannot be worked on change nothing about anybody.
+    // What was recorded stays: those that cannot be worked on change nothing of any machine.
     let names = ["apt", "encrypted", "known", "no-os", "stranger"];
     let before = records(&home, &names);
     let again = "fleet: bad\nhosts:\n  known: { driver: none, url: 'tcp://127.0.0.1:1' }\n";
@@ -242,7 +242,7 @@ fn events_of_a_failure_hold_cause_help_and_what_the_host_said() {
     assert_eq!((&last["event"], &last["hosts"]["apt"]), (&"ended".into(), &"failed".into()));
 }
 
-/// Somebody else answers at the address of a machine: nothing is sent there.
+/// Another host answers at the address of a machine: nothing is sent there.
 #[test]
 fn a_host_with_another_key_is_not_talked_to() {
     let home = Home::new();

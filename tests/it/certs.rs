@@ -65,7 +65,7 @@ fn file(store: &MemoryStore, machine: &str, file: &str) -> String {
     String::from_utf8(store.read(Area::Machine(&name(machine)), file).unwrap().unwrap()).unwrap()
 }
 
-/// The engine of a machine lets in whoever has what lies in the machine's folder.
+/// The engine of a machine lets in all who have what lies in the machine's folder.
 #[track_caller]
 fn answers(world: &World, machine: &str) -> impl Future<Output = bool> {
     let (world, record) = (world.clone(), world.store.get(&name(machine)).unwrap());

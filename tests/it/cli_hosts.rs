@@ -133,7 +133,7 @@ fn what_is_protected_is_not_removed_not_even_by_force() {
     assert!(store(&home).get(&protected.name).is_err());
 }
 
-/// A machine of a fleet that is being applied is somebody else's at the moment.
+/// A machine of a fleet that is being applied is in the hands of that run.
 #[test]
 fn rm_waits_for_nobody_who_holds_the_fleet() {
     let home = Home::new();
@@ -191,7 +191,7 @@ fn trust_shows_both_keys_and_records_the_new_one() {
     assert!(refused.stderr.contains("machine trust web-1"), "{}", refused.stderr);
 
     let asked = home.in_store("machine", &["trust", "web-1"]);
-    assert_eq!(asked.status, 6, "nobody was there to say yes: {}", asked.stderr);
+    assert_eq!(asked.status, 6, "there is no terminal to say yes at: {}", asked.stderr);
     let shown = format!("host key\n  recorded: {}\n  met now:  {}\n", fingerprint(&old), fingerprint(&new));
     assert!(asked.stdout.starts_with(&shown), "{}", asked.stdout);
     assert_eq!(pinned(), [old]);

@@ -17,7 +17,7 @@ use std::{
 
 const CLIENTS: [&str; 2] = ["--native-ssh", "--native-ssh=false"];
 
-/// Whoever does the work, nothing can be told from what comes out.
+/// Whichever client does the work, the same comes out.
 #[test]
 fn both_clients_behave_alike() {
     let home = Home::with_store("my store's");
@@ -303,7 +303,7 @@ fn machines_are_exported_for_openssh() {
         command.arg("-F").arg(&path).args([name, "echo", "in"]).env("HOME", home.path()).output().unwrap()
     };
     assert_eq!(ssh("web-1").stdout, b"in\n");
-    assert_eq!(ssh("web-2").stdout, b"", "nobody has met it");
+    assert_eq!(ssh("web-2").stdout, b"", "it was never met");
     let run = home.in_store("machine", &["ssh-config", "other"]);
     assert_eq!(run.status, 1);
     assert!(run.stderr.contains("`other` cannot be logged in to"), "{}", run.stderr);
@@ -342,7 +342,7 @@ fn a_host_of_the_users_ssh_config_is_a_machine() {
     for want in ["HostName 127.0.0.1", "IdentityFile", "StrictHostKeyChecking yes"] {
         assert!(run.stdout.contains(want), "{want}: {}", run.stdout);
     }
-    // Whoever else is at the other end of the name: both fingerprints, and no login.
+    // Another host at the other end of the name: both fingerprints, and no login.
     let Some(other) = Server::start_for("", Some(server.key())) else { return };
     write(&block.replace(&server.port.to_string(), &other.port.to_string()));
     let run = home.in_store("machine", &["ssh", "web", "true"]);

@@ -76,7 +76,7 @@ fn told_and_killed(home: &Home, mut run: Child, lock: &Path, want: &str, refused
     quiet(home, &["lock", "ls"]);
 }
 
-/// A provider that takes connections and never answers: whoever asks it waits, with the lock.
+/// A provider that takes connections and never answers: a run that asks it waits, with the lock.
 #[test]
 fn tokens_of_providers_are_told_to_nobody() {
     for (driver, words) in [
@@ -157,7 +157,7 @@ fn the_history_holds_no_text_of_a_hook() {
     nothing_kept(&home, &["a"]);
 }
 
-/// Words for a host are anybody's.
+/// Words for a host may be any.
 #[test]
 fn debug_tells_no_words_of_a_command_for_a_host() {
     let home = Home::new();

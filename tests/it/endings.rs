@@ -28,7 +28,7 @@ fn fleet(home: &Home) -> String {
 
 fn apply(home: &Home, fleet: &str) -> Command {
     let mut command = home.command("env");
-    // Whoever runs these tests may ignore signals.
+    // The caller of these tests may ignore signals.
     command.args(["--default-signal=HUP,INT,TERM", env!("CARGO_BIN_EXE_machine"), "-s"]).arg(home.store());
     command.args(["apply", "-y", fleet]).stdin(Stdio::null()).stdout(Stdio::null());
     command.stderr(File::create(home.path().join("said")).unwrap());
@@ -90,7 +90,7 @@ fn cancelled(home: &Home, fleet: &str, pids: &[String], by: &str) {
         serde_json::from_str(&home.in_store("machine", &["history", "--json"]).stdout).unwrap();
     assert_eq!(json["runs"][0]["ended"]["cancelled"], by);
     assert_eq!(json["runs"][0]["ended"]["hosts"]["b"], "not started");
-    // What was begun is due, and nobody has begun what depends on it.
+    // What was begun is due, and what depends on it was not begun.
     let store = DirStore::new(home.store()).unwrap();
     let record = store.get(&MachineName::new("a").unwrap()).unwrap();
     assert_eq!(record.hooks.pending.len(), 1, "{:?}", record.hooks);
@@ -174,7 +174,7 @@ fn what_was_ignored_at_the_start_stays_ignored() {
         for _ in 0..3 {
             signal(&run, ignored);
         }
-        // Longer than anybody would be given.
+        // Longer than the time after a hangup.
         std::thread::sleep(Duration::from_secs(6));
         assert!(run.try_wait().unwrap().is_none() && lives(&pids[0]), "{trap} is ignored");
         signal(&run, Signal::TERM);
@@ -274,7 +274,7 @@ fn words_that_go_nowhere_end_nothing() {
     rm.arg("-s").arg(home.store()).args(["rm", "-y", "m1", "m2", "m3"]).stdin(Stdio::null());
     let side = || Stdio::from(slave.try_clone().unwrap());
     let status = rm.stdout(side()).stderr(side()).status().unwrap();
-    // All is done; that nobody could be told is the only thing that failed.
+    // All is done; only the words about it could not be written.
     assert_eq!(status.code(), Some(1));
     assert_eq!(DirStore::new(home.store()).unwrap().names().unwrap(), Vec::<String>::new());
 }

@@ -103,10 +103,10 @@ impl Driver for Fated {
     }
 
     async fn change(&self, _: &DriverContext<'_>, _: &Instance, _: &NoOptions) -> Result<Instance, DriverError> {
-        panic!("nobody changes anything")
+        panic!("nothing is changed")
     }
     async fn power(&self, _: &DriverContext<'_>, _: &Instance, _: &NoOptions) -> Result<Power, DriverError> {
-        panic!("nobody looks")
+        panic!("nothing is looked for")
     }
     async fn set_power(
         &self,
@@ -115,10 +115,10 @@ impl Driver for Fated {
         _: &NoOptions,
         _: PowerAction,
     ) -> Result<Instance, DriverError> {
-        panic!("nobody switches anything")
+        panic!("nothing is switched")
     }
     async fn rm(&self, _: &DriverContext<'_>, _: &Instance, _: &NoOptions) -> Result<(), DriverError> {
-        panic!("nobody removes anything")
+        panic!("nothing is removed")
     }
 }
 
@@ -354,7 +354,7 @@ async fn interrupted_once_nothing_more_begins_and_what_is_under_way_ends_well() 
     }
 }
 
-/// pain 11: what a driver is told nobody can refuse, so nothing is begun by one who lost its lock.
+/// pain 11: what a driver is told cannot be refused, so nothing is begun by one who lost its lock.
 #[tokio::test]
 async fn a_run_that_lost_its_lock_begins_nothing_more() {
     let mut run = Run::new("a, b, c, d: a", &[]).parallel(1);
@@ -421,7 +421,7 @@ async fn a_lost_answer_is_asked_for_again_after_longer_and_longer_pauses() {
     assert_eq!(run.calls("a"), 3);
     let said =
         ended.events.iter().filter(|e| matches!(e, Event::Progress { text, .. } if text.ends_with("; trying again")));
-    assert_eq!(said.count(), 2, "nobody waits without knowing why");
+    assert_eq!(said.count(), 2, "each wait says why");
     let took = ended.events.iter().find_map(|event| match event {
         Event::Finished { step, elapsed, .. } if *step == instance("a") => Some(*elapsed),
         _ => None,

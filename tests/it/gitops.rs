@@ -45,7 +45,7 @@ case "$1 $2" in
 "run list") cat "$RECORD/run" ;;
 "run download") cp "$RECORD/artefacts/plan/plan.json" . ;;
 "issue list") cat "$RECORD/issue" 2>/dev/null || : ;;
-*) echo "a command that nobody wrote: $*" >&2; exit 9 ;;
+*) echo "an unknown command: $*" >&2; exit 9 ;;
 esac
 "#;
 
@@ -60,7 +60,7 @@ case "$last" in
 */merge_requests/7/pipelines) echo '[{"id": 9, "status": "failed"}, {"id": 8, "status": "success"}]' ;;
 */pipelines/8/jobs) echo '[{"id": 4, "name": "lint"}, {"id": 5, "name": "plan"}]' ;;
 */jobs/5/artifacts/plan.json) cat "$RECORD/artefacts/plan/plan.json" ;;
-*) echo "a question that nobody asked: $last" >&2; exit 9 ;;
+*) echo "an unknown question: $last" >&2; exit 9 ;;
 esac
 "#;
 
@@ -181,7 +181,7 @@ fn github(runner: &Runner, file: &str) -> (i32, String) {
                 "actions/upload-artifact" => {
                     runner.keep(step["with"]["name"].as_str().unwrap(), step["with"]["path"].as_str().unwrap());
                 }
-                other => panic!("an action that nobody wrote: {other}"),
+                other => panic!("an unknown action: {other}"),
             }
         }
     }
@@ -240,7 +240,7 @@ fn story(
     assert_eq!(code, 0, "{said}");
     assert!(!said.contains("build is at"), "{said}");
 
-    // Somebody changes a machine between review and merge: nothing is done (exit code 4), and the history is kept.
+    // A machine is changed between review and merge: nothing is done (exit code 4), and the history is kept.
     runner.edit("192.0.2.41", "192.0.2.42");
     assert_eq!(plan(runner).0, 0);
     let other = runner.path("other.yaml");
@@ -266,7 +266,7 @@ fn the_pipelines_of_github_do_what_they_say() {
     );
     assert!(!calls.contains("canary"), "no token in arguments: {calls}");
 
-    // What came by no pull request was reviewed by nobody.
+    // What came by no pull request was not reviewed.
     fs::write(runner.path("record/head"), "").unwrap();
     let (code, said) = github(&runner, "apply.yml");
     assert!(code != 0 && said.contains("came by no pull request"), "{said}");
@@ -284,7 +284,7 @@ fn the_pipelines_of_gitlab_do_what_they_say() {
     assert!(code != 0 && said.contains("came by no merge request"), "{said}");
 }
 
-/// Pain 27: services refuse a comment that is too long, and then nobody reads a plan.
+/// Pain 27: services refuse a comment that is too long, and then the plan is not read.
 #[test]
 fn a_plan_of_a_thousand_hosts_fits_into_a_comment() {
     let runner = Runner::new();

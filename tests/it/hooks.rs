@@ -229,7 +229,7 @@ fn a_hook_that_takes_too_long_is_ended_and_said_to_be() {
     assert!(stat.is_err() || stat.unwrap().contains(") Z "), "what it started goes with it");
 }
 
-/// Killed at the worst moment: the effect has happened, and nobody could say so.
+/// Killed at the worst moment: the effect has happened, and that was not recorded.
 #[test]
 fn a_killed_run_runs_its_hook_again() {
     let home = Home::new();

@@ -16,7 +16,7 @@ pub(crate) fn store(home: &Home) -> DirStore {
     DirStore::new(home.store()).unwrap()
 }
 
-/// Records a machine that nobody has met.
+/// Records a machine that was never met.
 pub(crate) fn add(home: &Home, name: &str, ssh: SshEndpoint) {
     let mut options = OptionValues::from([("ip".to_owned(), ssh.host.clone().into())]);
     options.insert("ssh-port".to_owned(), ssh.port.into());

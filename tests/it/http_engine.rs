@@ -6,7 +6,7 @@ use std::{
     thread,
 };
 
-/// Somebody who listens, for as long as the test runs.
+/// A server that listens, for as long as the test runs.
 pub(crate) struct Engine {
     port: String,
 }
@@ -55,7 +55,7 @@ fn answer(stream: TcpStream, version: &str) {
                 let body = serde_json::json!({"Version": version, "ApiVersion": "1.50", "MinAPIVersion": "1.24"});
                 ("application/json", body.to_string())
             }
-            _ => panic!("nobody may ask for {request}"),
+            _ => panic!("an unknown request for {request}"),
         };
         let answer = format!(
             "HTTP/1.1 200 OK\r\nApi-Version: 1.50\r\nContent-Type: {kind}\r\nContent-Length: {}\r\n\r\n{body}",

@@ -1,5 +1,5 @@
 //! What this program was given open beside its standard streams stays with it: neither hooks nor virtual machines hold a
-//! file, or a lock, of whoever called us.
+//! file, or a lock, of the caller.
 
 use crate::home::{Home, Run};
 use std::{fs, os::unix::fs::PermissionsExt as _, process::Stdio};

@@ -1,5 +1,5 @@
 //! The fleet file as a language: two forms that say the same, files laid over each other, groups, variables, and
-//! files that nobody means. Settles pain 1 (one file describes the machines, also where environments differ) and
+//! files that make no sense. Settles pain 1 (one file describes the machines, also where environments differ) and
 //! pain 34 (a mistake has line, column and suggestion) for all of it.
 
 #![expect(clippy::disallowed_methods, reason = "the test runs the program and writes its input files")]

@@ -147,7 +147,7 @@ fn pure_modules_have_no_effects() {
 
 #[test]
 fn remote_commands_are_never_built_by_format() {
-    // `Sh` can only be made from fixed text and quoted words; nobody may reach around it.
+    // `Sh` can only be made from fixed text and quoted words; there is no way around it.
     let mut wrong = Vec::new();
     for path in files(Path::new("src")).into_iter().filter(|p| module(p) != "quote") {
         let code = code(&path);
@@ -289,7 +289,7 @@ fn the_program_cannot_be_told_to_fail() {
     assert!(!own.contains("env::") && !own.contains("std::env"), "faults come from tests only");
 }
 
-/// Where a value is written as a source has it (`{:?}`) and nobody but a program reads it, or docker-machine's words want
+/// Where a value is written as a source has it (`{:?}`) and only a program reads it, or docker-machine's words want
 /// a text in quotes.
 const AS_A_SOURCE_HAS_IT: &[(&str, &str)] = &[
     ("src/cli/claim.rs", "{text:?}"),

@@ -130,7 +130,7 @@ fn a_saved_plan_is_applied_once() {
     assert_eq!(json(&home.ok(&["plan", "--json", &plan])), document, "it is shown as it is");
     assert_eq!(home.ok(&["plan", &plan]), home.ok(&["plan", &file]));
     let (code, _, err) = home.run(&["apply", &plan]);
-    assert_eq!(code, 6, "pain 27: nobody is asked without a terminal: {err}");
+    assert_eq!(code, 6, "pain 27: nothing is asked without a terminal: {err}");
     assert_eq!(home.names(), "");
     let (code, out, _) = home.run(&["apply", "--yes", &plan]);
     assert_eq!((code, home.names().as_str()), (0, "a\nb\nc\n"), "{out}");

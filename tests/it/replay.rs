@@ -87,7 +87,7 @@ fn command_lines_of_docker_machine_do_what_they_did() {
                 Compared::Differs { why, .. } => {
                     count.1 += 1;
                     if why.is_empty() {
-                        let _ = writeln!(wrong, "{file}: {}: it differs, and nobody says why", case.title);
+                        let _ = writeln!(wrong, "{file}: {}: it differs, and it does not say why", case.title);
                     }
                 }
             }
@@ -108,7 +108,7 @@ fn command_lines_of_docker_machine_do_what_they_did() {
     }
 }
 
-/// Called as `machine`, no answer sends anybody to docker-machine: nobody has it, and what it is asked is ours.
+/// Called as `machine`, no answer sends the user to docker-machine: it is not there, and what is asked is ours.
 #[test]
 fn called_as_machine_no_answer_sends_people_to_docker_machine() {
     let Some(stage) = Stage::build() else { return };

@@ -85,7 +85,7 @@ fn seal() -> Seal {
 async fn saved(fleet: &Fleet, world: &World) -> (Plan, String) {
     let snapshot = look(world).await;
     let plan = Plan::new(fleet, &snapshot, &inputs(world));
-    // Pain 6: the same bytes, whoever asks and how often.
+    // Pain 6: the same bytes, however often it is asked for.
     for _ in 0..20 {
         let again = Plan::new(fleet, &snapshot, &inputs(world));
         assert_eq!((again.to_string(), again.to_json().to_string()), (plan.to_string(), plan.to_json().to_string()));

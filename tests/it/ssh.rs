@@ -423,9 +423,9 @@ async fn hosts_behind_a_jump_host_share_one_connection_to_it() {
     assert_eq!(jump.logins(), 1);
 
     // Nothing listens behind it.
-    let mut nobody = through(&one);
-    nobody.ssh.port = sshd::free_port();
-    let text = ssh.connect(&nobody).await.err().unwrap().to_string();
+    let mut closed = through(&one);
+    closed.ssh.port = sshd::free_port();
+    let text = ssh.connect(&closed).await.err().unwrap().to_string();
     assert!(text.contains("the jump host cannot connect") && text.contains("through"), "{text}");
 
     // The jump host dies: what is behind it is lost, and told.

@@ -35,7 +35,7 @@ fn write(path: &Path, text: impl AsRef<[u8]>) {
     fs::write(path, text).unwrap();
 }
 
-/// A port nobody listens on, and that is given to nobody else: below those the kernel hands out. A file of its number is
+/// A port without a listener, which is given out once: below those the kernel hands out. A file of its number is
 /// locked as long as this process lives, so that neither another test of it nor another process is given the same.
 pub(crate) fn free_port() -> u16 {
     static NEXT: AtomicU16 = AtomicU16::new(0);
@@ -91,7 +91,7 @@ impl Keys {
     }
 }
 
-/// A target where nobody listens.
+/// A target without a listener.
 pub(crate) fn is_unreachable(key: &Path) -> Target {
     target(free_port(), key)
 }

@@ -90,7 +90,7 @@ impl Home {
         finish(command, "")
     }
 
-    /// With a standard output that nobody reads.
+    /// With a standard output without a reader.
     pub(crate) fn to_nobody(&self, words: &[&str]) -> Run {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);

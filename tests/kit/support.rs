@@ -1,5 +1,5 @@
 //! A world that exists only in memory, stricter than reality, and that fails on request: a second machine of
-//! one name, a command nobody wrote or a login to a machine that is off are mistakes, not answers. What can
+//! one name, an unknown command or a login to a machine that is off are mistakes, not answers. What can
 //! be lost is lost *after* the effect, the worst moment.
 
 use async_trait::async_trait;
@@ -133,7 +133,7 @@ pub(crate) struct FakeLocal(pub(crate) Shared);
 impl Local for FakeLocal {
     async fn run(&self, job: &Job<'_>, lines: LineSink<'_>) -> Result<(Ended, String), NotStarted> {
         let Command::Shell(text) = job.run else { panic!("only texts in these tests") };
-        let point = text.strip_prefix("fake-hook ").expect("a command that nobody wrote");
+        let point = text.strip_prefix("fake-hook ").expect("an unknown command");
         let told = |name: &str| job.env.iter().find(|(n, _)| *n == name).map(|(_, v)| v.as_str()).expect("it is told");
         let action = point.split_once('-').expect("a point").1;
         assert_eq!(told("MACHINE_ACTION"), action);
@@ -410,7 +410,7 @@ impl FakeHost {
         out
     }
 
-    /// Does what the fake provisioner's commands say; anything else is a command nobody wrote.
+    /// Does what the fake provisioner's commands say; anything else is an unknown command.
     fn perform(machine: &mut FakeMachine, script: &str) {
         let mut known = 0;
         for line in script.lines() {
@@ -426,7 +426,7 @@ impl FakeHost {
                 known += 1;
             }
         }
-        assert_eq!(known, 1, "a script nobody wrote: {script}");
+        assert_eq!(known, 1, "an unknown script: {script}");
     }
 }
 
@@ -458,7 +458,7 @@ impl Transport for FakeHost {
     }
 
     async fn open_unix(&self, path: &str) -> Result<Pin<Box<dyn Stream>>, TransportError> {
-        panic!("nobody opens {path}")
+        panic!("{path} must not be opened")
     }
     fn host_key(&self) -> String {
         self.key.clone()

@@ -131,7 +131,7 @@ fn whatever_is_wrong_with_a_host_is_told_once_and_mended_by_applying_again() {
     others_as_before();
     lab.on("bad", "mount -o remount,size=2g /root/tiny");
 
-    // Somebody else has the engine's port.
+    // Another program has the engine's port.
     lab.on("bad", "systemd-run -q --unit=squatter systemd-socket-activate -l 0.0.0.0:2376 -a --inetd /bin/cat");
     one_failed_command(&lab, &apply(&file).code(1), "address already in use", "ss -ltnp");
     others_as_before();
@@ -174,7 +174,7 @@ fn refused_configuration(lab: &Lab) {
 
 const ONE: &str = "fleet: bad-days\nhosts:\n  m: { driver: nspawn, image: debian-12 }\n";
 
-/// Runs `machine` where `mounts` were done, which nobody else sees.
+/// Runs `machine` where `mounts` were done, which only it sees.
 fn among(lab: &Lab, mounts: &str, args: &[&str]) -> Said {
     let mut command = lab.command("unshare");
     command.args(["-m", "sh", "-c", &format!("{mounts} && exec \"$@\""), "sh", env!("CARGO_BIN_EXE_machine")]);
@@ -213,7 +213,7 @@ fn without_root_it_says_that_root_is_needed() {
     }
     let lab = Lab::new();
     let file = lab.file("fleet.yaml", ONE);
-    let own = lab.path("nobody");
+    let own = lab.path("other");
     fs::create_dir(&own).unwrap();
     fs::copy(env!("CARGO_BIN_EXE_machine"), own.join("machine")).unwrap();
     std::os::unix::fs::chown(&own, Some(65534), Some(65534)).unwrap();

@@ -100,7 +100,7 @@ fn authority_that_ends(lab: &Lab) {
     lab.docker("b", &["version"]).ok();
 }
 
-/// Docker clients find certificates where `env` points them, though somebody removed them.
+/// Docker clients find certificates where `env` points them, though they were removed there.
 fn copies_that_are_missing(lab: &Lab) {
     for name in ["ca.pem", "cert.pem", "key.pem"] {
         fs::remove_file(lab.store().join("machines/b").join(name)).unwrap();

@@ -209,7 +209,7 @@ fn a_host_is_taken_over_by_variables_alone_and_its_containers_run_on() {
     docker.args(config.lines().map(|line| line.replace('"', ""))).args(started);
     assert_eq!(Said::of(&docker.output().unwrap()).ok().out, before, "the container was not restarted");
 
-    // Whoever issued the last certificate is who the engine knows; the first account takes it back.
+    // The engine knows the account that issued the last certificate; the first account takes it back.
     lab.dm("config x").code(1).says("regenerate-certs");
     lab.dm("regenerate-certs -f x").ok();
     assert_eq!(lab.docker("x", &started).ok().out, before);

@@ -9,7 +9,7 @@ use crate::{
 use machine::record::docker_machine::EngineOptions;
 use std::fs;
 
-/// What a script of the web may look like: it brings packages of the distribution, and asks nobody.
+/// What a script of the web may look like: it brings packages of the distribution, and asks nothing.
 const INSTALL: &str = "set -e\n! command -v dockerd\napt-get update -q >/dev/null\n\
     apt-get install -q -y --no-install-recommends docker.io iptables ca-certificates >/dev/null\necho ran >>/root/ran\n";
 
@@ -32,11 +32,11 @@ fn engines_of_others() {
         apply_text(&lab, engine);
         lab.machine(&["plan", "--detailed-exitcode", lab.path("fleet.yaml").to_str().unwrap()])
     };
-    let nobody = "source: script, install-url: 'http://u:s3cret@127.0.0.1:9/x'";
+    let closed = "source: script, install-url: 'http://u:s3cret@127.0.0.1:9/x'";
     let said =
         apply("source: present").code(1).says("there is no engine on the host, and `source: present` installs none");
     drop(said);
-    let said = apply(nobody).code(1).says("http://u:***@127.0.0.1:9/x cannot be downloaded");
+    let said = apply(closed).code(1).says("http://u:***@127.0.0.1:9/x cannot be downloaded");
     assert!(!said.err.contains("s3cret") && !said.out.contains("s3cret"), "{said:?}");
 
     let root = lab.path("web");
@@ -128,7 +128,7 @@ fn taken_over(lab: &Lab) {
     assert_eq!((&daemon["bip"], &daemon["log-driver"]), (&"172.29.0.1/24".into(), &"none".into()));
     let line = lab.on("s", "tr '\\0' ' ' </proc/$(systemctl show -P MainPID docker)/cmdline");
     assert_eq!(line.matches("--").collect::<Vec<_>>().len(), 2, "containerd and the storage driver: {line}");
-    assert!(line.contains(&format!("--storage-driver {storage}")), "docker-machine chose it, nobody else: {line}");
+    assert!(line.contains(&format!("--storage-driver {storage}")), "docker-machine chose it: {line}");
     let pid = lab.on("s", DOCKERD);
     lab.script("s", &p.upgrade(&facts, &want).unwrap()).ok().says("docker.io 20.10.24+dfsg1 is the newest there is");
     assert_eq!(lab.on("s", DOCKERD), pid, "an upgrade to what is there restarts nothing");

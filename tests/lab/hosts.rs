@@ -1,4 +1,4 @@
-//! Hosts that somebody else made, Docker's own packages, and twenty machines at once, on real hosts.
+//! Hosts that exist already, Docker's own packages, and twenty machines at once, on real hosts.
 //!
 //! The machines of the lab are made by one store and then treated, by their addresses and keys alone, as hosts of
 //! other people by a second store with driver `generic`.
@@ -90,7 +90,7 @@ const DOCKERD: &str = "systemctl show -P MainPID docker";
 const UNTOUCHED: &str = "hostname; dpkg -l | sha256sum; systemctl show -P MainPID ssh containerd; cat /etc/hosts \
     /etc/hostname | sha256sum; docker inspect -f '{{.Id}} {{.State.Pid}} {{.State.StartedAt}} {{.State.Running}}' theirs";
 
-/// What somebody else wrote into daemon.json.
+/// What others wrote into daemon.json.
 const THEIR_DAEMON_JSON: &str =
     r#"{"log-opts": {"max-size": "5m"}, "labels": ["owner=them"], "max-concurrent-downloads": 2}"#;
 
@@ -151,7 +151,7 @@ fn hosts_of_other_people() {
     assert_eq!(lab.left(), [""; 0]);
 }
 
-/// Pain 18: nothing that runs is restarted that need not be, and nobody's configuration is lost.
+/// Pain 18: nothing that runs is restarted that need not be, and no configuration is lost.
 fn adoption(hosts: &Hosts<'_>) {
     let Hosts { lab, ours, .. } = hosts;
     // As if we had never been there: their daemon.json, nothing of ours.
@@ -197,7 +197,7 @@ fn behind_a_jump_host(hosts: &Hosts<'_>) {
     let may = lab.on("b", "cat /root/.ssh/authorized_keys");
     lab.on("a", &format!("printf '%s\\n' '{}' >>/root/.ssh/authorized_keys", may.trim()));
     lab.on("b", &format!("iptables -I INPUT -p tcp --dport 22 -m conntrack --ctstate NEW ! -s {web} -j REJECT"));
-    assert!(std::net::TcpStream::connect((inner.as_str(), 22)).is_err(), "nobody gets there directly");
+    assert!(std::net::TcpStream::connect((inner.as_str(), 22)).is_err(), "there is no direct way");
 
     let fleet = hosts.fleet("labels: { tier: api }", "labels: { tier: db }");
     let file = lab.file("ours.yaml", &fleet);
@@ -263,7 +263,7 @@ fn api_over_ssh(hosts: &Hosts<'_>) {
     assert_eq!(ours.docker("inner", &["info", "-f", "{{.Labels}}"]), "[tier=db]\n");
 }
 
-/// Whoever answers with another key than the one of the first contact gets nothing from us.
+/// A host that answers with another key than that of the first contact gets nothing from us.
 fn changed_host_key(hosts: &Hosts<'_>) {
     let Hosts { ours, .. } = hosts;
     let fleet = hosts.fleet("labels: { tier: api }", "labels: { tier: db }");
@@ -276,7 +276,7 @@ fn changed_host_key(hosts: &Hosts<'_>) {
     let new = ours.on("web", &format!("({new}) >&2; {fingerprint}")).trim().to_owned();
     assert_ne!(old, new);
 
-    // The host behind is not reached through who may be somebody else.
+    // The host behind is not reached through one that may be another.
     ours.apply(&fleet).code(1).says("(jump host) has another host key");
     let changed = hosts.fleet("labels: { tier: other }", "labels: { tier: other }");
     for said in [ours.plan(&fleet), ours.apply(&fleet).code(1), ours.apply(&changed).code(1), ours.plan(&changed)] {
@@ -352,8 +352,8 @@ fn versions_of_docker_ce_are_pinned() {
     let apply = |mirror: &str, version: &str| lab.machine(&["apply", "-y", &fleet(mirror, version)]);
     let plan = |mirror: &str, version: &str| lab.machine(&["plan", "--detailed-exitcode", &fleet(mirror, version)]);
     part("a mirror that is not there", || {
-        let nobody = "http://127.0.0.1:9/linux/debian";
-        apply(nobody, "28.1").code(1).says(&format!("`add {nobody} to apt` failed")).says("127.0.0.1");
+        let closed = "http://127.0.0.1:9/linux/debian";
+        apply(closed, "28.1").code(1).says(&format!("`add {closed} to apt` failed")).says("127.0.0.1");
     });
     let begun = Instant::now();
     let mirror = Mirror::start(&lab, "c");

@@ -83,7 +83,7 @@ fn serve(mut stream: &TcpStream, root: &Path) {
         _ => ("404 Not Found", Vec::new()),
     };
     let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
-    // Whoever hangs up early has had enough.
+    // A client that hangs up early has had enough.
     let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body));
 }
 

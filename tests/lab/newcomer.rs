@@ -413,7 +413,7 @@ fn a_run_asks_and_can_be_stopped_at_any_time() {
 }
 
 fn without_an_answer_nothing_happens(lab: &Lab, file: &str) {
-    // In a pipe nobody can be asked.
+    // In a pipe there is no terminal to ask at.
     let refused =
         lab.machine(&["apply", file]).code(6).says("needs a confirmation, and there is no terminal to ask on");
     assert!(refused.err.contains("`-y`"), "{}", refused.err);

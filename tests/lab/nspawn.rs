@@ -167,7 +167,7 @@ impl Host<'_> {
             dir: &self.dir,
             connect: &NoConnect,
             checkpoint: &self.lab.seen,
-            secrets: nobody(),
+            secrets: no_secrets(),
             progress: &say,
         }
     }
@@ -487,8 +487,8 @@ async fn futures<T>(all: impl Iterator<Item = impl Future<Output = T>>) -> Vec<T
 }
 
 /// Nothing here needs a secret.
-fn nobody() -> &'static Arc<dyn machine::secret::Reveal> {
-    static NOBODY: std::sync::LazyLock<Arc<dyn machine::secret::Reveal>> =
+fn no_secrets() -> &'static Arc<dyn machine::secret::Reveal> {
+    static NONE: std::sync::LazyLock<Arc<dyn machine::secret::Reveal>> =
         std::sync::LazyLock::new(|| Arc::new(machine::secret::NoSecrets));
-    &NOBODY
+    &NONE
 }

@@ -1,4 +1,4 @@
-//! Saved plans and drift on a real host: exactly that, once, and refused when somebody was there in between.
+//! Saved plans and drift on a real host: exactly that, once, and refused when the host was changed in between.
 
 use crate::lab::{self, Lab};
 use std::fs;
@@ -44,7 +44,7 @@ fn a_saved_plan_meets_a_real_host() {
     }
     lab.machine(&["drift", "--all", &file]).ok().says("p seen: architecture: ").says("p seen: engine version: ");
 
-    // A second plan, and somebody on the host before it is applied.
+    // A second plan, and a change on the host before it is applied.
     let file = lab.file("fleet.yaml", &fleet("api"));
     let second = saved("second.json");
     lab.on("p", "systemctl stop docker.socket docker.service");

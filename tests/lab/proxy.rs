@@ -18,7 +18,7 @@ pub(crate) enum Weather {
     Fine,
     /// Every piece arrives this much later; each that is lost, and sent again, once more after `again`.
     Slow { delay: Duration, lost_percent: u64, again: Duration },
-    /// Nothing arrives, and nobody is told.
+    /// Nothing arrives, and no error is told.
     Stalled,
 }
 

@@ -14,7 +14,7 @@ use crate::{
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use serde_json::{Value, json};
 
-/// docker-machine's default, which few mean today; it is named in the error of whoever gives no driver.
+/// docker-machine's default, which few mean today; it is named in the error when no driver is given.
 pub(super) const DEFAULT_DRIVER: &str = "virtualbox";
 /// Stands for "as this program does it": docker-machine's default script is not run.
 pub(super) const DEFAULT_INSTALL_URL: &str = "https://get.docker.com";

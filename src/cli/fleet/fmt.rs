@@ -32,7 +32,7 @@ impl Run for Fmt {
                 let converted = fleet::convert(&source, to.into()).map_err(|e| CliError::Fleet(Box::new(e)))?;
                 out.text(&converted.text)?;
                 for note in &converted.notes {
-                    // Where standard error is closed there is nobody to tell.
+                    // A closed standard error stops nothing.
                     writeln!(anstream::stderr(), "note: {note}").ok();
                 }
                 continue;

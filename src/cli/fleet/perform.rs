@@ -67,7 +67,7 @@ pub(super) async fn perform(world: &World, plan: &Plan, how: &How, out: &mut Out
             // With what is in no need of work and yet worth knowing, as machines that left the file.
             out.line(&painted(plan))?;
         } else {
-            // Where standard error is closed there is nobody to tell.
+            // A closed standard error stops nothing.
             let failures = summary::failures(&outcome, &took, &log_of);
             anstream::stderr().write_all(harmless(&failures).as_bytes()).ok();
             out.text(&summary::table(plan, &outcome))?;

@@ -141,7 +141,7 @@ impl Plan {
             };
             saved::write(&world, path, &plan, &origin, &inputs)?;
             let (program, path) = (&cx.program, path.display());
-            // Where standard error is closed there is nobody to tell.
+            // A closed standard error stops nothing.
             writeln!(anstream::stderr(), "Saved. To do exactly this:\n  {program} apply {path}").ok();
         }
         let exit = self.exit(&plan);

@@ -45,7 +45,7 @@ impl Region<'_> {
     }
 
     async fn change_groups(&self, seen: &Seen) -> Result<(), DriverError> {
-        // Groups of a machine that docker-machine made are none of ours, unless somebody says who may reach it.
+        // Groups of a machine that docker-machine made are none of ours, unless an option says what may reach it.
         let named = !self.options.groups().is_empty();
         if !named && (self.options.allow().is_empty() || seen.tag(tag::OWNER).is_none()) {
             return Ok(());

@@ -310,7 +310,7 @@ fn session(params: Params, role: &Role) -> Params {
         .maybe("DurationSeconds", role.seconds.as_deref())
 }
 
-/// The number of the account that credentials are of. Nobody needs a permission to ask.
+/// The number of the account that credentials are of. To ask needs no permission.
 pub(super) async fn account(api: &Api) -> Result<String, ApiError> {
     let answer = api.call("asking AWS whose credentials these are", Params::new("GetCallerIdentity")).await?;
     Ok(answer.text("GetCallerIdentityResult/Account").to_owned())

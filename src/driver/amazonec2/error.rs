@@ -157,7 +157,7 @@ fn option(code: &str, message: &str) -> &'static str {
     }
 }
 
-/// Whether it says that we are nobody, or no longer who we were.
+/// Whether it says that our credentials are unknown or have ended.
 fn is_stranger(code: &str) -> bool {
     matches!(
         code,

@@ -2,7 +2,7 @@
 //!
 //! A machine has a group of its own, whose rules are exactly those that its options ask for, unless groups were named. A
 //! named group that does not exist is made and may be shared by several machines: rules are added to it, never taken away.
-//! A group that somebody else made is used as it is.
+//! A group that was not made here is used as it is.
 
 use super::{
     options::Options,
@@ -14,7 +14,7 @@ use super::{
 use crate::driver::{DriverContext, DriverError};
 use std::collections::BTreeSet;
 
-/// What groups are described as where nobody looks at tags.
+/// What groups are described as where tags are not shown.
 const DESCRIPTION: &str = "Made by machine; see its tags";
 
 /// The groups a machine is to be in, made where they are not there, with the rules that they are to have.
@@ -130,7 +130,7 @@ async fn make(
     Err(DriverError::Lost { doing: "making the security group".to_owned(), why: "it is not seen yet".to_owned() })
 }
 
-/// Gives one of our groups its rules; `exact` also takes away those that nobody asks for any more.
+/// Gives one of our groups its rules; `exact` also takes away those that are not wanted any more.
 async fn reconcile(api: &Api, options: &Options, group: &Element, exact: bool) -> Result<(), DriverError> {
     if options.security_group_readonly {
         return Ok(());
@@ -155,7 +155,7 @@ async fn reconcile(api: &Api, options: &Options, group: &Element, exact: bool) -
     Ok(())
 }
 
-/// Says what somebody's own group lacks, as far as that can be told: it is never edited.
+/// Says what a user's own group lacks, as far as that can be told: it is never edited.
 fn tell_missing(cx: &DriverContext<'_>, options: &Options, group: &Element) {
     let present: BTreeSet<(String, u16)> =
         rule::present(group).into_iter().map(|rule| (rule.protocol, rule.port)).collect();
@@ -181,7 +181,7 @@ pub(super) async fn own(api: &Api, cx: &DriverContext<'_>) -> Result<Vec<String>
     Ok(answer.items("securityGroupInfo").map(|group| group.text("groupId").to_owned()).collect())
 }
 
-/// Removes the machine's own group, and those of `ids` that this store made and nobody uses any more.
+/// Removes the machine's own group, and those of `ids` that this store made and no machine uses any more.
 pub(super) async fn tidy(api: &Api, cx: &DriverContext<'_>, ids: &[String]) -> Result<(), DriverError> {
     let mut ours = own(api, cx).await?;
     for id in ids.iter().filter(|id| !ours.contains(id)).cloned().collect::<Vec<_>>() {

@@ -1,4 +1,4 @@
-//! Which image a machine starts from: the newest of a distribution, from whoever publishes it, or the AMI that was given.
+//! Which image a machine starts from: the newest of a distribution, from its publisher, or the AMI that was given.
 
 use super::{
     error::ApiError,

@@ -74,7 +74,7 @@ impl Seen {
             "running" => Power::Running,
             "stopping" => Power::Stopping,
             "stopped" => Power::Stopped,
-            // Nobody can bring it back.
+            // It cannot be brought back.
             "shutting-down" | "terminated" => Power::Gone,
             _ => Power::Unknown,
         }

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, path::PathBuf};
 
 /// File in the machine's folder with the keys of tags that options asked for, one in a line.
 const NOTE: &str = "amazonec2-tags";
-/// The tag that is shown as the name, and is ours when nobody else says what it is.
+/// The tag that is shown as the name, and is ours unless an option sets it.
 const NAME: &str = "Name";
 
 impl Region<'_> {

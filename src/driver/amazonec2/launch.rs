@@ -168,7 +168,7 @@ impl Region<'_> {
         let seen = match self.run(&launch).await {
             Ok(seen) => seen,
             Err(e) => {
-                // Nobody would look for what was made for an instance that is not to be.
+                // No later step would look for what was made for an instance that is not to be.
                 if matches!(e, DriverError::Refused { .. } | DriverError::Stranger { .. }) {
                     self.forget_attempt()?;
                     let _ = self.tidy(&launch.groups).await;

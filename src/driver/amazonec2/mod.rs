@@ -194,7 +194,7 @@ impl Driver for AmazonEc2 {
             };
             return Ok(Some(seen.recorded(options, key.display().to_string())));
         }
-        // A creation that was cut off early has left a key pair or a group, and nobody else would ever look for them.
+        // A creation that was cut off early has left a key pair or a group, and no later step would look for them.
         region.tidy(&[]).await?;
         Ok(None)
     }

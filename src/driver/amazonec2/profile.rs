@@ -34,7 +34,7 @@ pub(super) enum Way {
         /// Whose credentials are used.
         source: Source,
     },
-    /// A role is assumed with a token that somebody puts into a file.
+    /// A role is assumed with a token in a file.
     WebIdentity {
         /// The role.
         role: Role,
@@ -43,7 +43,7 @@ pub(super) enum Way {
     },
     /// A program prints them.
     Process(String),
-    /// Somebody has logged in with the AWS CLI: with what it keeps one asks for them, or it is asked itself.
+    /// A login with the AWS CLI: they are asked for with what it keeps, or it is asked itself.
     Login(Option<Login>),
     /// Those of the process: there is nothing about credentials in the profile.
     Nothing,

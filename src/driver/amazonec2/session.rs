@@ -150,7 +150,7 @@ pub(super) fn assumed(answer: &Element, result: &str, from: String) -> Result<Cr
 }
 
 /// The credentials of the container we run in. Who was told where they are and does not get them is told why: to go on would
-/// be to act as somebody else.
+/// be to act as another user.
 pub(super) async fn container(environment: &Environment, at: Url) -> Result<Option<Credentials>, DriverError> {
     const DOING: &str = "asking for the role of this container";
     let token = match environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {
@@ -194,7 +194,7 @@ fn no_role(doing: &str, reply: &Reply, help: &str) -> DriverError {
     DriverError::Stranger { doing: doing.to_owned(), why, help: help.to_owned() }
 }
 
-/// Whether nobody listens on the way there: with TLS, on this computer, or where ECS and EKS have their services.
+/// Whether the way there is safe from listeners: with TLS, on this computer, or where ECS and EKS have their services.
 fn is_near(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     let address: Option<IpAddr> = host.trim_matches(['[', ']']).parse().ok();

@@ -73,7 +73,7 @@ impl Actor<'_> {
             self.free(id).await?;
             match self.account.post::<One>(&doing, &path, body).await? {
                 Ok(one) => break one.action,
-                // Somebody else was quicker; it is locked by now.
+                // Another action was quicker; it is locked by now.
                 Err(refusal) if refusal.is_pending() => tokio::time::sleep(self.pauses.pace.first).await,
                 Err(refusal) => return Err(refusal.error(&doing)),
             }

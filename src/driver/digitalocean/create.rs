@@ -19,7 +19,7 @@ use std::{fs, time::Duration};
 
 const TAKER: Taker = Taker { name: "DigitalOcean", most: 64 << 10 };
 
-/// The droplet of this tag. If one was asked for a moment ago and nobody knows what came of it, the provider may show it
+/// The droplet of this tag. If one was asked for a moment ago and the answer is unknown, the provider may show it
 /// late: then it is waited for.
 pub(super) async fn settled(actor: &Actor<'_>, tag: &Tag) -> Result<Option<Droplet>, DriverError> {
     let asked = Note::load(actor.cx)?.asked;

@@ -54,7 +54,7 @@ impl Key {
         let made: Result<One, _> = account.post(ADDING, "account/keys", &wanted).await?;
         match made {
             Ok(one) => Ok(one.ssh_key),
-            // An earlier attempt has added it, or somebody who has it too: then it is not ours to remove.
+            // It is there already, by an earlier attempt or by another user: then it is not ours to remove.
             Err(refusal) if refusal.status == 422 => {
                 let there = Self::all(account).await?.into_iter().find(|key| key.is(public));
                 there.ok_or_else(|| refusal.error(ADDING))

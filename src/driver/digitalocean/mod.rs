@@ -306,7 +306,7 @@ async fn tag_as_wanted(actor: &Actor<'_>, droplet: &Droplet, options: &Options) 
     note.save(cx)
 }
 
-/// Switches it off and gives it another size. That it is we who switched it off is noted, for whoever goes on.
+/// Switches it off and gives it another size. That it is we who switched it off is noted, for the run that goes on.
 async fn resize(actor: &Actor<'_>, id: u64, options: &Options) -> Result<(), DriverError> {
     let mut note = Note::load(actor.cx)?;
     note.resizing = true;
@@ -322,7 +322,7 @@ async fn resize(actor: &Actor<'_>, id: u64, options: &Options) -> Result<(), Dri
     if !matches!(e, DriverError::Refused { .. }) {
         return Err(e);
     }
-    // It keeps its size, and nobody is helped by its being off.
+    // It keeps its size, so there is no use in leaving it off.
     if actor.switch_on(id).await.is_ok() {
         note.resizing = false;
         note.save(actor.cx)?;

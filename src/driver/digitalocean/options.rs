@@ -33,7 +33,7 @@ pub struct Options {
     pub(super) userdata: Option<String>,
 }
 
-/// Where the token is when nobody says.
+/// Where the token is when no option says.
 pub(super) const TOKEN: &str = "DIGITALOCEAN_ACCESS_TOKEN";
 
 pub(super) const TABLE: &[OptionSpec] = &[

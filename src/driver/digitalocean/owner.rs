@@ -95,7 +95,7 @@ pub(super) async fn making(cx: &DriverContext<'_>, account: &Account) -> Result<
     }
 }
 
-/// Notes whose droplet was seen, if nobody has yet. A look that cannot note it is a look all the same.
+/// Notes whose droplet was seen, if that is not noted yet. A look that cannot note it is a look all the same.
 pub(super) async fn seen(cx: &DriverContext<'_>, account: &Account) {
     if let Ok(None) = Owner::noted(cx)
         && let Ok(Some(owner)) = account.owner().await

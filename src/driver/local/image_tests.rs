@@ -201,7 +201,7 @@ async fn the_newest_known_image_serves_when_its_publisher_does_not_answer() {
         label: "debian-12-x86_64".to_owned(),
         url: served(b"an image").await,
         file: "x.img".to_owned(),
-        // Nobody can be asked there.
+        // There is no terminal to ask at.
         sums: "nowhere".to_owned(),
     };
     assert!(cache.ensure(&preset, None).await.is_err(), "there is none yet");

@@ -7,7 +7,7 @@ pub(super) struct Preset {
     folder: &'static str,
     /// The file with drivers for what clouds have (virtio) and nothing else: smaller, and it starts sooner.
     cloud: &'static str,
-    /// The file with drivers for hardware that exists; `None`: nobody has tried.
+    /// The file with drivers for hardware that exists; `None`: not tried.
     real: Option<&'static str>,
     /// The file of checksums beside it.
     sums: &'static str,

@@ -1,4 +1,4 @@
-//! The control groups of a machine: they know all its processes, whoever started them, and limit them.
+//! The control groups of a machine: they know all its processes, however they were started, and limit them.
 //!
 //! The group in the unified hierarchy (version 2) is what says whether a machine runs; its name is ours
 //! alone. Where controllers are still in hierarchies of version 1, there are groups of the same name.

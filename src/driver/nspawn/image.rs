@@ -123,7 +123,7 @@ pub(super) async fn ensure(
     if done.is_dir() {
         return Ok(done);
     }
-    // Nobody works in it any more: whoever did would hold the lock, its children too.
+    // No run works in it any more: it would hold the lock, and so would its children.
     let unfinished = place.images.join(format!(".{key}.new"));
     tree::remove(&unfinished).await?;
     match image {

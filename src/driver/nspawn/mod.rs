@@ -120,7 +120,7 @@ impl Driver for Nspawn {
         let place = self.place();
         let folder = place.folder(&id)?;
         let Some(record) = folder.load()? else {
-            // A creation that was killed early has left rubbish, and nobody else would ever look for it.
+            // A creation that was killed early has left rubbish, and no later step would look for it.
             erase(&place, &folder).await?;
             return Ok(None);
         };

@@ -102,7 +102,7 @@ pub(super) async fn kill(folder: &Folder) -> Result<(), DriverError> {
 pub(super) async fn clear(folder: &Folder) -> Result<(), DriverError> {
     let group = Cgroup::of(&folder.tag())?;
     if !group.emptied(Duration::from_secs(2)).await {
-        // A machine that shut down leaves nobody soon; one whose supervisor died alone may.
+        // A machine that shut down leaves no process soon; one whose supervisor died alone may.
         group.kill().map_err(|e| refused("killing what is left of the machine", &e.to_string()))?;
         if !group.emptied(DEATH).await {
             return Err(refused("killing the machine", "the kernel still has processes of it"));

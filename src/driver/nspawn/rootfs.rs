@@ -59,7 +59,7 @@ pub(super) fn prepare(folder: &Folder, record: &Record, gateway: Ipv4Addr, mtu: 
 /// Gives the machine the name servers this computer has now. The machine must not run.
 pub(super) fn resolver(folder: &Folder) -> Result<(), DriverError> {
     let path = folder.upper().join("etc/resolv.conf");
-    // A link was put there by somebody who knows better.
+    // A link was put there on purpose.
     if path.is_symlink() {
         return Ok(());
     }

@@ -59,7 +59,7 @@ fn remove_unmounted(path: &Path) -> io::Result<()> {
 /// Mount points at and below `path`, innermost first, from /proc/self/mountinfo (proc(5)).
 fn mounted_below(mountinfo: &str, path: &Path) -> Vec<PathBuf> {
     let points = mountinfo.lines().filter_map(|line| line.split(' ').nth(4));
-    // Blanks are written as \040; our folders hold none, but what somebody mounted below them may.
+    // Blanks are written as \040; our folders hold none, but what is mounted below them may.
     let points = points.map(|p| PathBuf::from(p.replace("\\040", " ").replace("\\134", "\\")));
     let mut below: Vec<PathBuf> = points.filter(|p| p.starts_with(path)).collect();
     below.reverse();

@@ -86,7 +86,7 @@ pub(super) async fn start(
     }
 }
 
-/// Starts qemu, with other ports when somebody else has taken those it had.
+/// Starts qemu, with other ports when those it had are taken.
 pub(super) async fn switch_on(
     place: &Place,
     cx: &DriverContext<'_>,
@@ -132,9 +132,9 @@ pub(super) async fn switch_on(
     launch(folder, lock, options, accelerator, start_of(cx, folder, record, &memory)).await
 }
 
-/// Lets a machine go on that stands still: somebody was killed who had put it back to a snapshot.
+/// Lets a machine go on that stands still: a run was killed that had put it back to a snapshot.
 async fn go_on(folder: &Folder) -> Result<(), DriverError> {
-    // One that is just ending, or is asked by somebody else: what waits for it says what is wrong with it.
+    // One that is just ending, or is asked by another run: what waits for it says what is wrong with it.
     let Ok(mut qmp) = Qmp::connect(&folder.path, SOCKET).await else { return Ok(()) };
     qmp.concluded().await?;
     if qmp.status().await? == PAUSED {
@@ -172,7 +172,7 @@ fn start_of<'a>(cx: &DriverContext<'a>, folder: &'a Folder, record: &'a Record, 
         Some(Origin::Behind(_)) => Frozen::Was,
         Some(Origin::Booted) | None => Frozen::Not,
     };
-    // Those that go on have the hardware address of what was frozen; on this network, nobody else sees it.
+    // Those that go on have the hardware address of what was frozen; on this network, it is not seen.
     let mac = if frozen == Frozen::Not { &folder.id } else { frozen::NAME };
     Start { name: cx.machine.as_str(), ports: record.own.ports, frozen, mac }
 }
@@ -292,7 +292,7 @@ async fn told(folder: &Folder) -> String {
     }
 }
 
-/// Ends when an SSH server greets. A forwarded port can be connected to before anybody listens behind it.
+/// Ends when an SSH server greets. A forwarded port can be connected to before a server listens behind it.
 async fn answers(host: &str, port: u16) {
     let greeted = async || {
         let mut stream = TcpStream::connect((host, port)).await.ok()?;

@@ -1,4 +1,4 @@
-//! A machine that goes on from a frozen one, instead of booting: told who it is before anybody reaches it.
+//! A machine that goes on from a frozen one, instead of booting: told its identity before it can be reached.
 //!
 //! Until it knows, its disk and what runs are worth nothing: killed before that is written down, it begins again.
 
@@ -44,7 +44,7 @@ pub(super) async fn go_on(
     // Another run may have been faster.
     let Some(Origin::Ahead(from)) = record.own.origin.clone() else { return Ok(()) };
     if let Some(process) = Process::find(folder)? {
-        // Of a run that was killed: nobody knows how far it came.
+        // Of a run that was killed: it is unknown how far it came.
         process.kill().await?;
     }
     let accelerator = accelerator::choose(place, &options.accel, options.arch(), cx.progress).await?;
@@ -97,7 +97,7 @@ async fn become_itself(
     record: &Record,
     options: &Options,
 ) -> Result<(), DriverError> {
-    // First: what runs in it must never see that nobody listens.
+    // First: what runs in it must never meet a port without a listener.
     let mut agent = Agent::connect(folder).await?;
     let mut qmp = Qmp::connect(&folder.path, SOCKET).await?;
     while qmp.status().await? == "inmigrate" {

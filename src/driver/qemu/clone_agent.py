@@ -18,7 +18,7 @@ PORT = "/dev/virtio-ports/machine.clone"
 UNIT = "/etc/systemd/system/machine-clone.service"
 # RNDRESEEDCRNG of random(4).
 RESEED = 0x5207
-# How often nobody may listen, in tenths of a second.
+# How long the other side may not listen yet, in tenths of a second.
 LONELY = 300
 SERVERS = ["ssh.socket", "sshd.socket", "ssh.service", "sshd.service"]
 # Numbers that would be the same in all that go on from here.
@@ -73,7 +73,7 @@ def become(who):
 
 
 def ready(port, how):
-    """Waits until it can speak or hear. When whoever began this is gone, the machine is of no use, and ends."""
+    """Waits until it can speak or hear. When the program that began this is gone, the machine is of no use, and ends."""
     poll = select.poll()
     poll.register(port, how)
     lonely = 0

@@ -76,7 +76,7 @@ pub(super) struct Firmware<'a> {
 pub(super) enum Frozen<'a> {
     /// No.
     Not,
-    /// It is going to be frozen: it reaches nobody, and nobody reaches it.
+    /// It is going to be frozen: it has no network in either direction.
     Becomes,
     /// It goes on from this memory.
     GoesOn(&'a Path),

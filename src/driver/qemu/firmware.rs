@@ -24,7 +24,7 @@ const KNOWN: [(Arch, &str, &str); 9] = [
 pub(super) fn find(wanted: Option<&str>, arch: Arch, kernel: bool) -> Result<Option<(PathBuf, PathBuf)>, DriverError> {
     match (wanted, arch) {
         (Some("bios"), _) | (None, Arch::X86_64) => Ok(None),
-        // A kernel that is given needs nobody to find it.
+        // A kernel that is given needs no firmware to find it.
         (None, Arch::Aarch64) if kernel => Ok(None),
         (Some("uefi") | None, _) => {
             let there = KNOWN

@@ -1,8 +1,8 @@
 //! The machine that others go on from (`clone: frozen`): booted once from an image, told nothing that only one machine
 //! may know, and frozen: its disk, and what was in its memory.
 //!
-//! It lies beside the images, complete or not at all, and never changes. While it is made it reaches nobody. It ends
-//! itself when whoever makes it is killed; what was left then is removed by whoever makes it next.
+//! It lies beside the images, complete or not at all, and never changes. While it is made it has no network. It ends
+//! itself when the run that makes it is killed; what was left then is removed by the next run that makes it.
 
 use super::{
     accelerator, boot,

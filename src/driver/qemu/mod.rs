@@ -75,7 +75,7 @@ impl Driver for Qemu {
         let place = self.place()?;
         let folder = place.folder(&place::id(cx))?;
         let Some(record) = folder.load()? else {
-            // A creation that was killed early has left rubbish, and nobody else would ever look for it.
+            // A creation that was killed early has left rubbish, and no later step would look for it.
             erase(&place, &folder).await?;
             return Ok(None);
         };

@@ -80,7 +80,7 @@ impl Place {
     }
 
     /// Two ports for a machine: those that are given, else those it has, else free ones. Call it under the lock, and
-    /// write down what it says before the lock goes. `fresh`: those it has are taken by somebody else.
+    /// write down what it says before the lock goes. `fresh`: those it has are taken by another program.
     pub(super) fn ports(
         &self,
         id: &str,
@@ -197,7 +197,7 @@ impl Folder {
         }
         Ok(())
     }
-    /// The record as it is now: switching a machine on and off is nobody's privilege, and another run may have changed it
+    /// The record as it is now: any run may switch a machine on and off, and another one may have changed it
     /// before we had the lock.
     pub(super) fn reload(&self, record: Record) -> Result<Record, DriverError> {
         Ok(self.load()?.unwrap_or(record))

@@ -76,7 +76,7 @@ impl Process {
         loop {
             fault::pass("qemu.powerdown", &folder.id);
             let asked = async { Qmp::connect(&folder.path, SOCKET).await?.ask("system_powerdown", Value::Null).await };
-            // One that has just ended answers nobody.
+            // One that has just ended does not answer.
             if let (Err(e), false) = (asked.await, timeout(Duration::ZERO, self.ended()).await.is_ok()) {
                 progress(&format!("cannot ask it to shut down ({e}): pulling its plug"));
                 return self.kill().await;
@@ -108,7 +108,7 @@ impl Process {
 
 /// Starts qemu with these arguments and returns when the machine runs. What qemu does not like it says before.
 ///
-/// It holds the lock of the folder until it has written its number: nobody looks for it before, and starts another.
+/// It holds the lock of the folder until it has written its number: no other run looks for it before.
 pub(super) async fn launch(
     folder: &Folder,
     lock: &File,

@@ -43,7 +43,7 @@ impl Program {
     }
 
     /// Lets it hold a lock, as its standard input, until it has ended or runs in the background: when we are killed
-    /// meanwhile, whoever comes next waits for it instead of doing the same beside it.
+    /// meanwhile, the next run waits for it instead of doing the same beside it.
     pub(super) fn holding(mut self, lock: &File) -> Result<Self, DriverError> {
         let lock = lock.try_clone().map_err(|e| refused(&self.doing, &self.name, &e.to_string(), ""))?;
         self.command.stdin(lock);

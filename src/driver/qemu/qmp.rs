@@ -70,7 +70,7 @@ impl<S: AsyncRead + AsyncWrite> Qmp<S> {
     async fn begin(stream: S) -> Result<Self, DriverError> {
         let (from, to) = split(stream);
         let mut qmp = Self { from: BufReader::new(from), to };
-        // The greeting comes when whoever was served before has gone.
+        // The greeting comes when the client before has gone.
         qmp.line("greeting qemu").await?;
         qmp.ask("qmp_capabilities", Value::Null).await?;
         Ok(qmp)

@@ -52,7 +52,7 @@ pub(super) fn cidr(options: &Options) -> Result<Cidr, DriverError> {
     })
 }
 
-/// Switches it on, and waits until somebody can log in; the machine as it is then.
+/// Switches it on, and waits until a login works; the machine as it is then.
 pub(super) async fn start(
     vm: &Vm<'_>,
     cx: &DriverContext<'_>,
@@ -193,7 +193,7 @@ async fn login(cx: &DriverContext<'_>, instance: &Instance) -> Result<std::sync:
     cx.connect.connect(&Target { patience: BOOT, ..target }).await
 }
 
-/// Why nobody could log in, with what the machine wrote to its console last.
+/// Why no login worked, with what the machine wrote to its console last.
 fn not_reached(vm: &Vm<'_>, cx: &DriverContext<'_>, error: TransportError) -> DriverError {
     if !error.is_transient() {
         return DriverError::Transport(error);

@@ -29,7 +29,7 @@ pub(super) fn key_disk(public: &str) -> Vec<u8> {
     tar
 }
 
-/// One entry of a tar file (POSIX ustar), of nobody and of no time.
+/// One entry of a tar file (POSIX ustar), without an owner and a time.
 fn entry(tar: &mut Vec<u8>, name: &str, kind: u8, mode: u32, content: &[u8]) {
     let mut head = [0_u8; 512];
     let mut put = |at: usize, text: &[u8]| head[at..at + text.len()].copy_from_slice(text);
@@ -111,7 +111,7 @@ pub(super) struct Old {
 }
 
 impl Old {
-    /// Looks at it, after it was switched off: nobody may write to its disk while it is copied.
+    /// Looks at it, after it was switched off: its disk must not change while it is copied.
     pub(super) async fn find(manage: &Manage, name: &str) -> Result<Self, DriverError> {
         let vm = Vm::new(manage, name);
         let Seen::There(info) = vm.look().await? else {

@@ -107,7 +107,7 @@ fn conflict(routes: &str, interfaces: &[Listed], cidr: Cidr) -> Option<String> {
         let words: Vec<&str> = line.split_whitespace().collect();
         let hex = |n: usize| u32::from_str_radix(words.get(n)?, 16).ok().map(u32::swap_bytes);
         let (name, network, mask) = (*words.first()?, hex(1)?, hex(7)?);
-        // What leads everywhere is in nobody's way.
+        // A default route conflicts with no network.
         (mask != 0 && network == cidr.network().to_bits() && !own.contains(name)).then_some(name)
     });
     taken.map(str::to_owned)
@@ -173,7 +173,7 @@ fn made(noted: &str, listed: &[Listed]) -> Option<String> {
     let before: BTreeSet<&str> = before.split(',').collect();
     let mut new = listed.iter().map(|i| field(i, "name")).filter(|name| !before.contains(name));
     let first = new.next()?;
-    // Of two nobody knows which.
+    // Of two it is unknown which.
     new.next().is_none().then(|| first.to_owned())
 }
 
@@ -212,7 +212,7 @@ async fn interface(
     let set = ["hostonlyif", "ipconfig", &name, "--ip", &address, "--netmask", &mask];
     if let Err(failure) = manage.run(&doing, &set).await {
         let outside = failure.says("E_ACCESSDENIED") || failure.says("Access denied");
-        // It has an address VirtualBox chose; nobody will ask for it again.
+        // It has an address VirtualBox chose; it will not be asked for again.
         let _ = manage.run(&doing, &["hostonlyif", "remove", &name]).await;
         let _ = manage.run(&doing, &["setextradata", "global", &note(cidr)]).await;
         if outside {

@@ -14,7 +14,7 @@ use tokio::process::Command;
 
 /// What it says of VMs for a moment after other calls; the same call succeeds then.
 const NOT_READY: &str = "The object is not ready";
-/// What it says while the last session of a VM is being closed, or somebody has its settings open.
+/// What it says while the last session of a VM is being closed, or its settings are open.
 const LOCKED: [&str; 2] = ["already locked", "being unlocked"];
 const PAUSE: Duration = Duration::from_millis(100);
 const TRIES: u32 = 5;

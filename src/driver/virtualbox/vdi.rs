@@ -58,7 +58,7 @@ pub(super) fn write(
     }
     to.seek(SeekFrom::Start(MAP))?;
     to.write_all(&map)?;
-    // The head comes last: a file without it is no disk to anybody.
+    // The head comes last: a file without it is no disk.
     let data = u32::try_from(data).expect("a map of so many blocks ends below 4 GiB");
     to.seek(SeekFrom::Start(0))?;
     to.write_all(&head(size, count, used, data, identity))?;

@@ -117,7 +117,7 @@ impl<'a> Vm<'a> {
         }
         self.modify(&args).await?;
         if cloud {
-            // Their kernels write to it, and some wait for it; what it says is all there is when nobody can log in.
+            // Their kernels write to it, and some wait for it; what it says is all there is when no login works.
             let log = dir.join("console.log").display().to_string();
             self.modify(&["--uart1", "0x3F8", "4", "--uartmode1", "file", &log]).await?;
         }

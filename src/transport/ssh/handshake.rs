@@ -106,7 +106,7 @@ impl client::Handler for Client {
             return Err(Refusal::HostKey(key));
         }
         if let Some(tell) = self.met.take() {
-            // Nobody waits when the attempt was given up.
+            // There is no receiver when the attempt was given up.
             let _ = tell.send(keys::line(&key));
         }
         Ok(true)

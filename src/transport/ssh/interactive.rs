@@ -101,7 +101,7 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // When even this fails the terminal is gone, and nobody is there to tell.
+        // When even this fails the terminal is gone, and so is the user.
         let _ = termios::tcsetattr(io::stdin(), OptionalActions::Drain, &self.0);
     }
 }
@@ -219,7 +219,7 @@ async fn forward(
             Some(_) => Ok(()),
         };
         if let Err(e) = written {
-            // As `ssh host yes | head` ends: nobody reads any more, and the host is asked to stop.
+            // As `ssh host yes | head` ends: the reader has gone, and the host is asked to stop.
             if e.kind() == io::ErrorKind::BrokenPipe {
                 return Ok(128 + 13);
             }
@@ -244,7 +244,7 @@ async fn asked(terminal: &mut Option<Terminal>) -> Asked {
     let Some(terminal) = terminal else { return std::future::pending().await };
     tokio::select! {
         _ = terminal.resized.recv() => Asked::Resize,
-        // Sent by somebody: what is typed goes to the host.
+        // Sent by another program: what is typed goes to the host.
         _ = terminal.interrupted.recv() => Asked::End(2),
         _ = terminal.quit.recv() => Asked::End(3),
         _ = terminal.terminated.recv() => Asked::End(15),

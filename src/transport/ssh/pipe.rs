@@ -33,7 +33,7 @@ pub(super) struct Pipe {
     /// Resolves when the channel has ended: russh does not wake writers that wait for a window then.
     ended: oneshot::Receiver<()>,
     has_ended: bool,
-    /// Tells the task that nobody reads any more.
+    /// Tells the task that the reader has gone.
     _alive: oneshot::Sender<()>,
 }
 

@@ -80,7 +80,7 @@ fn problem(path: &Path, why: impl Into<String>) -> SshConfigError {
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Trust {
     Any,
-    /// Nobody but us and root: commands and keys are named in it.
+    /// Only we and root may write it: commands and keys are named in it.
     OursAlone,
 }
 

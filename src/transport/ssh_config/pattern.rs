@@ -1,6 +1,6 @@
 //! Patterns of `Host` and `Match`: `*`, `?`, and `!` in front.
 
-/// Whether `text` is what `pattern` describes. Takes at most the product of both lengths, whoever wrote them.
+/// Whether `text` is what `pattern` describes. Takes at most the product of both lengths in steps.
 pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);

@@ -115,7 +115,7 @@ pub(crate) fn a_token_by_reference_is_kept_and_shown_nowhere() {
             )
         };
         let fleet = stage.file("fleet.yaml", &text(2));
-        // Whoever only reads needs none.
+        // A reader needs none.
         for words in [&["validate", &fleet][..], &["plan", "--offline", &fleet], &["graph", &fleet], &["fmt", &fleet]] {
             stage.machine(words, &[]).ends(0);
         }
@@ -227,7 +227,7 @@ pub(crate) fn a_secret_that_is_missing_is_found_before_anything_is_made() {
     // Those that are not touched need nothing.
     stage.machine(&["apply", "-y", "--target", "a", &fleet], &[("SHOP_TOKEN", TOKENS[0])]);
     assert!(stage.path("cloud/a").exists());
-    // A host whose failure fails no run keeps nobody else from being made.
+    // A host whose failure fails no run keeps no other from being made.
     let text = text
         .replace("  b: {", "  b: { optional: true,")
         .lines()

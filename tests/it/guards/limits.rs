@@ -180,7 +180,7 @@ fn a_machine_made_by_hand_is_adopted_visibly_and_never_replaced() {
         world.store.put(&begun).unwrap();
         let ended = go(&fleet("shop", "a"), &world, 4, OnError::StopDependants).await;
         assert!(ended.plan.to_string().contains("was begun outside of the fleet"), "{}", ended.plan);
-        assert_eq!(world.store.get(&name("a")).unwrap(), begun, "whoever makes it may be at it now");
+        assert_eq!(world.store.get(&name("a")).unwrap(), begun, "a run may be making it now");
 
         world.store.put(&record).unwrap();
         let ended = apply_well(&fleet("shop", "a"), &world).await;

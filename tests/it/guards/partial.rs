@@ -45,7 +45,7 @@ fn a_failure_stops_its_dependants_and_nobody_else() {
     });
 }
 
-/// Pain 12: what is optional may fail: the run is complete without it, and whoever waited for it goes on.
+/// Pain 12: what is optional may fail: the run is complete without it, and what waited for it goes on.
 #[test]
 fn an_optional_host_holds_nobody_up() {
     use HostEnd::{Converged, Failed};

@@ -44,7 +44,7 @@ fn ends(run: &Run, status: i32) {
     assert_eq!(run.status, status, "{}{}", run.stdout, run.stderr);
 }
 
-/// Pain 14: an empty file, one of nothing, one that will not parse and one of somebody else remove nothing, even where
+/// Pain 14: an empty file, one of nothing, one that will not parse and a foreign one remove nothing, even where
 /// pruning is what the file asks for.
 #[test]
 fn an_empty_or_wrong_file_deletes_nothing() {
@@ -170,7 +170,7 @@ fn what_rm_could_not_confirm_leaves_a_tombstone() {
     let kept = fs::read_dir(home.store().join("tombstones")).unwrap().next().unwrap().unwrap();
     assert_eq!(kept.metadata().unwrap().permissions().mode() & 0o777, 0o600);
 
-    // The fleet plans to look again, and does not end well while nobody can tell.
+    // The fleet plans to look again, and does not end well while that is unknown.
     let path = file(&home, "fleet.yaml", "fleet: shop\nhosts: {}\n");
     let planned = machine(&home, &["plan", &path]);
     assert!(planned.stdout.contains("- rm      remains      its removal on "), "{planned:?}");
@@ -190,7 +190,7 @@ fn what_rm_could_not_confirm_leaves_a_tombstone() {
 }
 
 /// docker-machine's machines of drivers this program does not have are remembered as well; so are records that will
-/// not parse. Somebody who knows better has the last word.
+/// not parse. The user has the last word.
 #[test]
 fn what_cannot_look_for_is_remembered_until_somebody_knows() {
     let home = Home::new();

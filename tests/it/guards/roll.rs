@@ -204,7 +204,7 @@ fn a_failed_host_leaves_the_rest_untouched() {
     });
 }
 
-/// Pain 16: a machine that does not answer counts as down, unless it may be off: then nobody waits for it.
+/// Pain 16: a machine that does not answer counts as down, unless it may be off: then it is not waited for.
 #[test]
 fn machines_that_do_not_answer_take_a_place() {
     run(async {
@@ -236,7 +236,7 @@ fn machines_that_do_not_answer_take_a_place() {
     });
 }
 
-/// New machines take nothing down, so nobody waits for them.
+/// New machines take nothing down, so they are not waited for.
 #[test]
 fn creations_are_not_limited() {
     run(async {

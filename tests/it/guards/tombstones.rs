@@ -1,4 +1,4 @@
-//! Removals that nobody confirmed: remembered, shown, tried again, and never mistaken for a new machine.
+//! Removals that were not confirmed: remembered, shown, tried again, and never mistaken for a new machine.
 
 use super::fakes::{Ended, apply_well, fleet, go, look, name, planned, run, there};
 use crate::support::{self, NOW, Shared};

@@ -106,7 +106,7 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Case>, String> {
                 stream.push('\n');
             }
         } else {
-            return Err(wrong("nobody knows what that is"));
+            return Err(wrong("this is unknown"));
         }
     }
     Ok(cases)

@@ -33,7 +33,7 @@ const fn none(name: &'static str, url: &'static str, ip: &'static str) -> Machin
     Machine { name, driver: "none", ip, ssh: "", more: url, labels: "[]", swarm: "" }
 }
 
-/// In the order of `ls`. `{LIVE}` is the port of an engine, `{CLOSED}` one where nobody listens.
+/// In the order of `ls`. `{LIVE}` is the port of an engine, `{CLOSED}` one without a listener.
 const MIXED: &[Machine] = &[
     Machine {
         name: "box",

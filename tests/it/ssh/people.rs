@@ -1,4 +1,4 @@
-//! SSH as people have it: names of an `ssh_config`, agents full of keys, bastions, and somebody in between.
+//! SSH as people have it: names of an `ssh_config`, agents full of keys, bastions, and a man in the middle.
 
 use super::*;
 use crate::skip::skipped;
@@ -81,7 +81,7 @@ async fn a_host_of_an_ssh_config_is_reached_by_its_name() {
     own.write(&block("web-1", &other, ""));
     let error = bare().connect(&pinned).await.err().unwrap();
     assert!(matches!(error, TransportError::HostKey { .. }), "{error}");
-    assert_eq!(other.logins(), 0, "nobody logs in to a stranger");
+    assert_eq!(other.logins(), 0, "there is no login to an unknown host");
 
     own.write(&format!("Match exec true\n  Port 1\nHost web-1\n  HostName 127.0.0.1\n  Port {}\n", sshd::free_port()));
     let error = bare().connect(&own.target("web-1")).await.err().unwrap().to_string();
@@ -305,7 +305,7 @@ async fn host_keys_of_every_size_are_pinned_and_shown() {
     }
 }
 
-/// Somebody on the way, who passes everything on to whom he likes.
+/// A man in the middle, who passes everything on where he likes.
 struct Middle {
     port: u16,
     to: Arc<std::sync::atomic::AtomicU16>,
@@ -334,7 +334,7 @@ impl Middle {
     }
 }
 
-/// Pain 20: first contact, then somebody else at the same address (an address that was given away, or a man in the
+/// Pain 20: first contact, then another host at the same address (an address that was given away, or a man in the
 /// middle with a key of his own): the two fingerprints, and no login is even tried.
 #[tokio::test]
 async fn whoever_is_in_between_is_found_out_before_anything_is_said() {

@@ -281,7 +281,7 @@ impl server::Handler for Host {
     }
 }
 
-/// An address whose packets get lost: its queue of connections is full, and nobody empties it.
+/// An address whose packets get lost: its queue of connections is full, and is not emptied.
 async fn black_hole(at: SocketAddr) -> Vec<TcpStream> {
     let socket = TcpSocket::new_v4().expect("a socket");
     socket.bind(at).expect("an address of loopback");

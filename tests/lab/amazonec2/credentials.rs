@@ -92,7 +92,7 @@ fn another_account_does_not_make_a_machine_forgotten() {
     let create = ["create", "-d", "amazonec2", "--amazonec2-allow-cidr", "10.0.0.0/8", "web-1"];
     let mut child = machine(&create).stderr(Stdio::null()).stdout(Stdio::null()).spawn().unwrap();
     let (folder, began) = (store.join("machines/web-1"), Instant::now());
-    // Until it is recorded and waited for; nobody will ever answer there.
+    // Until it is recorded and waited for; no host will ever answer there.
     while !folder.join("amazonec2-account").exists() {
         assert!(began.elapsed() < Duration::from_mins(1));
         std::thread::sleep(Duration::from_millis(50));

@@ -120,7 +120,7 @@ fn an_attempt_keeps_its_token_until_it_has_ended() {
         let first = tokens();
         assert_eq!(first.len(), 3);
         assert!(first.iter().all(|token| *token == first[0]), "one attempt, one token: {first:?}");
-        // Somebody removes it in the console, and it is made anew from the same folder.
+        // It is removed in the console, and it is made anew from the same folder.
         lab.moto.ec2(&format!("Action=TerminateInstances&InstanceId.1={}", made.id));
         lab.proxy.plan(Vec::new());
         host.create().await.unwrap();

@@ -24,7 +24,7 @@ struct NoConnect;
 #[async_trait]
 impl Connect for NoConnect {
     async fn connect(&self, target: &Target) -> Result<Arc<dyn Transport>, TransportError> {
-        Err(TransportError::Config { machine: target.machine.clone(), why: "nobody is there".to_owned() })
+        Err(TransportError::Config { machine: target.machine.clone(), why: "no host is there".to_owned() })
     }
 }
 

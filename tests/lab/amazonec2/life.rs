@@ -63,7 +63,7 @@ fn an_instance_has_a_whole_life_and_leaves_nothing() {
         let answer = lab.moto.ec2("Action=DescribeInstances");
         assert_eq!(text(&answer, "instanceType"), "t3.large");
         assert!(answer.contains("<value>db</value>") && answer.contains("<key>cost</key>"));
-        // What the options say no longer goes, from all that was tagged; what somebody has put there by hand stays.
+        // What the options say no longer goes, from all that was tagged; what was put there by hand stays.
         lab.moto.ec2(&format!("Action=CreateTags&ResourceId.1={}&Tag.1.Key=by-hand&Tag.1.Value=1", made.id));
         lab.proxy.plan([vec![(Which::Action("DeleteTags", 1), Fault::After)], monitor()].concat());
         host.set("tags", json!("team,db,Name,front"));
@@ -100,7 +100,7 @@ fn an_instance_has_a_whole_life_and_leaves_nothing() {
     }
 }
 
-/// Pain 25: a user's own group is never changed, and the world is let in only when somebody says so.
+/// Pain 25: a user's own group is never changed, and the world is let in only when an option says so.
 #[test]
 fn groups_of_others_are_left_alone_and_ours_go_with_their_last_user() {
     if !ready() {

@@ -1,4 +1,4 @@
-//! Credentials that somebody has to be asked for: each way meets a server that answers as AWS documents it, and the call for
+//! Credentials that have to be asked for: each way meets a server that answers as AWS documents it, and the call for
 //! the instance is signed with what it gave.
 
 use super::{
@@ -55,7 +55,7 @@ fn a_container_shows_the_token_of_its_file_and_renews_what_ends() {
     let held = ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", file.as_str());
     let (who, _) = trial.create(&[], &[full, held]);
     assert_eq!((who.as_str(), trial.services.asked().len()), ("ASIACONTAINER1", 1), "one session for a run");
-    // The token is written anew by whoever runs the container, and read when it is shown.
+    // The token is written anew by the runtime of the container, and read when it is shown.
     trial.services.fresh(Duration::minutes(4), "token-of-later");
     trial.home.file("token", "token-of-later");
     let (who, _) = trial.create(&[], &[full, held]);
@@ -67,7 +67,7 @@ fn a_container_shows_the_token_of_its_file_and_renews_what_ends() {
     trial.services.say(500, 2);
     assert_eq!((trial.create(&[], &[full, held]).0.as_str(), trial.services.asked().len()), ("ASIACONTAINER1", 3));
 
-    // Who was told to be a container is nobody else.
+    // A process that was told to be a container has no other credentials.
     for (environment, want) in [
         (&[full, ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token-of-another")][..], "it says 401: No such token"),
         (&[full, ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "/nowhere/token")], "/nowhere/token, cannot be read"),
@@ -159,7 +159,7 @@ fn a_login_gives_credentials_without_the_cli_until_it_ends() {
     trial.services.fresh(Duration::hours(1), "token-of-the-login");
     let (who, said) = trial.create(&[], &environment);
     assert!(who.is_empty() && said.text.contains("install the AWS CLI"), "{}", said.text);
-    assert!(trial.services.asked().is_empty(), "nobody is shown a token that has ended");
+    assert!(trial.services.asked().is_empty(), "a token that has ended is not shown");
 }
 
 /// Roles that are assumed: moto checks the signatures of the call for the role and of those that the role makes, and whether

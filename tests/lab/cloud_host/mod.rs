@@ -38,7 +38,7 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    /// A bridge with a /24 that nobody uses, and a way out.
+    /// A bridge with an unused /24, and a way out.
     pub(crate) fn new() -> Self {
         let image = image::ensure();
         let dir = tempfile::Builder::new().prefix("machine-cloud-").tempdir().unwrap();
@@ -144,7 +144,7 @@ impl Cloud {
             .spawn()
             .unwrap();
         fs::write(home.join("pid"), child.id().to_string()).unwrap();
-        // Nobody waits for it: let it be reaped.
+        // It is not waited for: let it be reaped.
         thread::spawn(move || {
             let mut child = child;
             child.wait()

@@ -22,7 +22,7 @@ struct Real(Weak<Cloud>);
 
 impl Real {
     fn cloud(&self) -> Arc<Cloud> {
-        self.0.upgrade().expect("nobody asks after the test")
+        self.0.upgrade().expect("nothing asks after the test")
     }
 }
 
@@ -71,7 +71,7 @@ fn from_nothing_to_a_container_and_back() {
     let (lab, front) = (Lab::new(), ocean.front());
     let run = |args: &[&str]| machine(&lab, &front, args);
 
-    // A fleet, whose first request for a droplet is answered to nobody.
+    // A fleet, whose first request for a droplet is not answered.
     front.plan(("POST", "\"name\":\"web\"", Fault::After));
     let fleet = |size: &str| {
         let text = format!(
@@ -92,7 +92,7 @@ fn from_nothing_to_a_container_and_back() {
     run(&["apply", "-y", &file]).ok().says("Nothing to do");
     run(&["plan", "--detailed-exitcode", &file]).ok();
     run(&["ssh", "web", "--", "cat", "/etc/mine"]).ok().says("mine");
-    // Nobody was trusted at first sight: the key was known before.
+    // No host was trusted at first sight: the key was known before.
     let known = run(&["inspect", "web"]).ok().out;
     assert!(!known.contains(TOKEN));
 

@@ -1,4 +1,4 @@
-//! Pain 4: `kill -9` at every point of a droplet's life. Whoever goes on finds one droplet; whoever removes leaves nothing.
+//! Pain 4: `kill -9` at every point of a droplet's life. The next run finds one droplet; a removal leaves nothing.
 //!
 //! Who removes at once what was being made is tried at every second point; at all with `MACHINE_CRASH=full` (`just lab-full`).
 

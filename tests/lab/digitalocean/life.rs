@@ -39,7 +39,7 @@ pub(crate) async fn life(ocean: &Ocean) {
     assert_eq!(case.power(&made, PowerAction::Kill).await, Power::Stopped);
     assert_eq!(case.power(&made, PowerAction::Start).await, Power::Running);
 
-    // Somebody's own tag stays; what the fleet no longer says goes.
+    // A tag of the user's stays; what the fleet no longer says goes.
     ocean.emulator.tag(droplet.id, "by-hand");
     case.given =
         json!({ "size": "s-2vcpu-2gb", "tags": ["web", "green"], "backups": true, "ipv6": true, "monitoring": true });
@@ -69,7 +69,7 @@ pub(crate) async fn life(ocean: &Ocean) {
 
 /// What others have made stays theirs.
 pub(crate) async fn of_others(ocean: &Ocean) {
-    // More keys than go on one page, and one that is ours by content and somebody's by name.
+    // More keys than go on one page, and one that is ours by content and a user's by name.
     for i in 0..230 {
         ocean.emulator.key(&format!("somebody {i}"), &format!("ssh-ed25519 AAAA{i} somebody"));
     }
@@ -117,5 +117,5 @@ pub(crate) async fn of_others(ocean: &Ocean) {
     assert!(case.one().tags.contains("machine:5f2a:shop:old"), "from now on it is found by its tag too");
     case.kept.0.lock().unwrap().push(old);
     case.rm().await;
-    assert_eq!(ocean.emulator.left("old"), ["old"], "one key of the name is somebody else's");
+    assert_eq!(ocean.emulator.left("old"), ["old"], "one key of the name is foreign");
 }

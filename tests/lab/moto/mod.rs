@@ -155,7 +155,7 @@ impl Moto {
         self.post("/moto-api/reset-auth", "", &calls.to_string());
     }
 
-    /// Calls a service, as nobody in particular.
+    /// Calls a service, without credentials that matter.
     pub(crate) fn call(&self, service: &str, form: &str) -> String {
         let scope = format!("root/20260101/us-east-1/{service}/aws4_request");
         let signed = format!("authorization: AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0\r\n");

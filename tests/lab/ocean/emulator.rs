@@ -133,7 +133,7 @@ impl Emulator {
         self.state().limit = limit;
     }
 
-    /// Adds a key that somebody else has made.
+    /// Adds a foreign key.
     pub(crate) fn key(&self, name: &str, public: &str) -> u64 {
         let mut state = self.state();
         state.next += 1;
@@ -389,7 +389,7 @@ impl Emulator {
         (200, json!({ "action": show_action(id, &state.actions[&id]) }))
     }
 
-    /// Somebody has looked, and time goes on.
+    /// A look was made, and time goes on.
     fn advance(&self, state: &mut State, id: u64) {
         let action = state.actions.get_mut(&id).unwrap();
         action.left = action.left.saturating_sub(1);
@@ -429,7 +429,7 @@ impl Emulator {
             }
             "enable_backups" => droplet.backups = true,
             "disable_backups" => droplet.backups = false,
-            other => panic!("nobody asks for {other}"),
+            other => panic!("an unknown request for {other}"),
         }
     }
 

@@ -16,9 +16,9 @@ pub(crate) enum Fault {
     Before,
     /// It arrives, and the answer is lost.
     After,
-    /// It never arrives, and somebody says that the server is broken.
+    /// It never arrives, and the answer is that the server is broken.
     Broken,
-    /// It arrives, and somebody says that the server is broken.
+    /// It arrives, and the answer is that the server is broken.
     BrokenAfter,
     /// It never arrives; one is asked to come back in a second.
     Throttled,

@@ -55,7 +55,7 @@ impl Prism {
         let (document, program) = (document()?, program()?);
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("log");
-        // Asked for and given back: nobody else takes it in between.
+        // Asked for and given back: it is not taken in between.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let file = fs::File::create(&log).unwrap();
         let child = Command::new(program)

@@ -67,12 +67,12 @@ impl Checkpoint for Forgets {
     }
 }
 
-struct Nobody;
+struct NoHost;
 
 #[async_trait]
-impl Connect for Nobody {
+impl Connect for NoHost {
     async fn connect(&self, _: &Target) -> Result<Arc<dyn Transport>, TransportError> {
-        unreachable!("the driver asks nobody but qemu")
+        unreachable!("the driver asks only qemu")
     }
 }
 
@@ -82,7 +82,7 @@ fn work(task: &str) {
     let (passed, die) = (Mutex::new(0), task.die.clone());
     let trace = task.trace.as_ref().map(|path| OpenOptions::new().create(true).append(true).open(path).unwrap());
     fault::install(Box::new(move |name, about| {
-        // Held to the end: nobody passes a point after the last one.
+        // Held to the end: no point is passed after the last one.
         let mut passed = passed.lock().unwrap();
         *passed += 1;
         let about = about.display().to_string();
@@ -130,7 +130,7 @@ async fn ask(task: &Task) -> Answer {
         // Of its own: machines of other runs of this test have other ports.
         store_id: &task.dir.display().to_string(),
         dir: &task.dir,
-        connect: &Nobody,
+        connect: &NoHost,
         checkpoint: &Forgets,
         secrets: &secrets,
         progress: &|text: &str| said.lock().unwrap().push(text.to_owned()),

@@ -98,11 +98,11 @@ impl Story {
 /// All that makes a machine itself.
 fn identity(story: &Story, machine: &str) -> Vec<String> {
     let known = fs::read_to_string(story.lab.store().join(format!("machines/{machine}/record.kdl"))).unwrap();
-    // The program speaks with nobody whose key is not the recorded one.
+    // The program speaks with no host whose key is not the recorded one.
     let key =
         story.on(machine, "sudo cat /etc/ssh/ssh_host_ed25519_key.pub").split(' ').nth(1).unwrap().trim().to_owned();
     assert!(known.contains(&key), "{machine}: {key}\n{known}");
-    assert_eq!(story.on(machine, "ls /etc/ssh | grep -c '_key$'"), "1\n", "no key that nobody knows");
+    assert_eq!(story.on(machine, "ls /etc/ssh | grep -c '_key$'"), "1\n", "no unknown key");
     assert_eq!(story.on(machine, "hostname; cat /etc/hostname"), format!("{machine}\n{machine}\n"));
     assert_eq!(story.on(machine, "grep -c frozen /etc/hosts || true"), "0\n");
     let logins = story.on(machine, "cat ~/.ssh/authorized_keys");
@@ -123,7 +123,7 @@ fn machines_go_on_from_a_frozen_one_and_are_themselves() {
     let mut story = Story { lab: Lab::new(), begun: Instant::now() };
     let file = story.fleet("768MiB", &["a"]);
 
-    // Killed while it is made: what is half done is used by nobody, and what runs ends itself.
+    // Killed while it is made: what is half done is not used, and what runs ends itself.
     story.killed(&["apply", "-y", &file], "qemu.freeze");
     assert_eq!(story.frozen(), Vec::<PathBuf>::new());
     story.lap("killed while it is frozen");

@@ -18,7 +18,7 @@ const NEEDED: [&str; 2] = ["qemu-system-x86_64", "qemu-img"];
 
 /// After a creation that was killed: another one, or a removal, and there is one machine or none.
 fn after_a_creation(desk: &Desk, take_back: bool, after: &str) {
-    // Whoever creates or removes looks first.
+    // A creation and a removal look first.
     let found = desk.done("find", None).instance;
     let mut web = found.clone();
     if !take_back {
@@ -266,7 +266,7 @@ fn wherever_a_machine_is_killed_in_its_life_the_same_once_more_makes_it_right() 
             }
         }
     }
-    // Removing: whoever comes next finds it and removes it, or finds nothing and there is nothing.
+    // Removing: the next run finds it and removes it, or finds nothing and there is nothing.
     for nth in 1.. {
         let web = desk.done("create", None).instance.unwrap();
         if desk.try_ask("rm", Some(&web), Die::At(nth)).is_some() {

@@ -78,7 +78,7 @@ fn a_virtual_machine_from_nothing_to_a_container_and_back() {
     let known = fs::read_to_string(lab.store().join("machines/vm/record.kdl")).unwrap();
     let host_key = lab.on("vm", "sudo cat /etc/ssh/ssh_host_ed25519_key.pub");
     assert!(known.contains(host_key.split(' ').nth(1).unwrap().trim()), "{host_key}\n{known}");
-    assert_eq!(lab.on("vm", "ls /etc/ssh | grep -c '_key$'"), "1\n", "no key that nobody knows");
+    assert_eq!(lab.on("vm", "ls /etc/ssh | grep -c '_key$'"), "1\n", "no unknown key");
     assert_eq!(lab.on("vm", "hostname"), "vm\n");
     lab.tiny_image("vm");
     assert_eq!(lab.docker("vm", &[&RUN[..], &["echo", "hello"]].concat()).ok().out, "hello\n");

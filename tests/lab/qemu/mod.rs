@@ -46,7 +46,7 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// A desk whose machine answers at an address of this computer that nobody else has, and is on a tap interface of its
+    /// A desk whose machine answers at an address of this computer that is otherwise unused, and is on a tap interface of its
     /// own, as is needed to have an address. The interface comes and goes with its qemu.
     pub(crate) fn new() -> Self {
         let lab = Lab::new();
@@ -133,7 +133,7 @@ impl Desk {
         all.remove(0).path()
     }
 
-    /// Waits until the machine's guest is up: before, nobody sees its power button.
+    /// Waits until the machine's guest is up: before, its power button has no effect.
     pub(crate) fn booted(&self) {
         let console = self.folder().join("console.log");
         until("the guest is up", || fs::read(&console).is_ok_and(|text| !text.is_empty()));

@@ -29,7 +29,7 @@ fn a_vm_lives_and_dies_and_leaves_nothing() {
         return;
     }
     let mut host = Host::new();
-    // Somebody has a VM of that name: it is none of ours, whatever happens.
+    // There is a VM of that name already: it is none of ours, whatever happens.
     let theirs = host.lab.path("theirs").display().to_string();
     host.vms().list(&["createvm", "--basefolder", &theirs, "--name", "web", "--register"]);
     let before = host.vms().all();
@@ -340,7 +340,7 @@ fn create_goes_through_to_a_running_container() {
     assert!(Path::new(&image).exists());
 }
 
-/// A CD of boot2docker's kind, and a disk that it makes its own: somebody logs in with the key that lies at its start.
+/// A CD of boot2docker's kind, and a disk that it makes its own: a login works with the key that lies at its start.
 #[test]
 fn boot2docker_goes_through_to_an_engine() {
     if !lab::ready(&PROGRAMS) {
