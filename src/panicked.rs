@@ -61,7 +61,7 @@ fn watch() {
                 last.0 = Some(panicked.clone());
                 last.1 > 0
             });
-            // Who catches it tells of it.
+            // The code that catches it tells of it.
             if caught {
                 return;
             }

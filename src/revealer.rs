@@ -57,7 +57,7 @@ impl Revealer {
 impl Reveal for Revealer {
     fn reveal(&self, secret: &Secret) -> Result<Revealed, SecretError> {
         let answer = self.answer(secret.clone());
-        // Who comes second waits for the first: a program that asks a person must not ask twice.
+        // A second look waits for the first: a program that asks a person must not ask twice.
         let mut answer = answer.lock().unwrap_or_else(PoisonError::into_inner);
         answer.get_or_insert_with(|| look(secret, self.limit.unwrap_or(LIMIT))).clone()
     }

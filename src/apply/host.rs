@@ -48,7 +48,7 @@ pub(super) struct Host {
     owner: Owner,
 }
 
-/// Who says what a machine should be, and so how one goes on after a failure.
+/// Where it is said what a machine should be, and so how one goes on after a failure.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Owner {
     /// A fleet file: it is applied.

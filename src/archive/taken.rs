@@ -209,7 +209,7 @@ impl Taker<'_> {
                     .to_owned(),
             );
         }
-        // A script that is run as root on a host is named here, or is everybody's.
+        // A script that is run as root on a host is named in a fleet file here, or is the usual one.
         let install_url = install_url.filter(|url| url == DEFAULT_INSTALL_URL);
         let source = match source {
             Source::Script if install_url.is_none() => {

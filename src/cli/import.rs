@@ -55,7 +55,7 @@ impl Run for Import {
         let bytes = self.bytes(cx)?;
         let plain = if age::is_age(&bytes) { self.open(cx, &bytes)? } else { bytes };
         let refused = |e: ArchiveError| CliError::Said { what: e.to_string(), help: e.help() };
-        // Which store it says it is from decides nothing: everybody who was ever sent an export knows that.
+        // Which store it says it is from decides nothing: every recipient of an export knows that.
         let Archive { store: _, machines: parcels } = Archive::parse(&plain).map_err(refused)?;
         let root = world.store.root().to_string_lossy().into_owned();
         let mut machines = Vec::new();

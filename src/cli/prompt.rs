@@ -32,7 +32,7 @@ fn ask(cx: &Cx, out: &mut Out, question: &str, what: &str) -> Result<String, Cli
         return Err(CliError::Unconfirmed { what: what.to_owned() });
     }
     out.text(question)?;
-    // Who did not see the question has not answered it.
+    // A question that was not seen was not answered.
     if !out.is_seen()? {
         return Err(CliError::Unconfirmed { what: what.to_owned() });
     }

@@ -70,7 +70,7 @@ impl Run for Snapshot {
     }
 }
 
-/// A name for who gave none.
+/// A name when none was given.
 fn dated() -> String {
     SystemClock.now().to_string().replace(':', "-").trim_end_matches('Z').to_owned()
 }

@@ -64,7 +64,7 @@ impl Run for Ssh {
 /// What cannot be done with a machine that does not run.
 const DOING: &str = "Cannot run SSH command";
 
-/// Who does the work.
+/// Which program does the work.
 #[derive(Debug, Eq, PartialEq)]
 enum Client<'a> {
     /// We.

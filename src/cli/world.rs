@@ -20,7 +20,7 @@ use std::{
 /// One for the whole run, so that a program that asks a person for a secret asks once.
 static SECRETS: LazyLock<Arc<Revealer>> = LazyLock::new(|| Arc::new(Revealer::new()));
 
-/// Who looks for secrets.
+/// What looks for secrets.
 pub(super) fn secrets() -> Arc<Revealer> {
     Arc::clone(&SECRETS)
 }

@@ -1,4 +1,4 @@
-//! What a failed exchange with a provider means to who drives it.
+//! What a failed exchange with a provider means to its driver.
 
 use super::DriverError;
 use crate::http::{DownloadError, HttpError, PollError};

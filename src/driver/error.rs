@@ -24,7 +24,7 @@ pub enum DriverError {
         /// What to do about it.
         help: String,
     },
-    /// The provider does not know us: there are no credentials, or none that count any more. Who only uses a machine needs
+    /// The provider does not know us: there are no credentials, or none that count any more. The use of a machine needs
     /// none, so this is no obstacle to that.
     #[error("{doing}: {why}")]
     Stranger {

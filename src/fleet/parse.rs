@@ -162,7 +162,7 @@ pub(super) fn has_aliases(text: &str) -> bool {
     Parser::new_from_str(text).map_while(Result::ok).any(|(event, _)| matches!(event, Event::Alias(_)))
 }
 
-/// What stands in a text, in order, for who moves it around without changing it.
+/// What stands in a text, in order, for code that moves it around without changing it.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Token {
     /// A scalar in one of the inline styles, or an alias.

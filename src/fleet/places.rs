@@ -3,7 +3,7 @@
 use super::node::Place;
 use saphyr_parser::Span;
 
-/// The parser counts characters, everybody else counts bytes.
+/// The parser counts characters, all else counts bytes.
 pub(super) struct Places<'a> {
     file: u16,
     text: &'a str,

@@ -115,13 +115,13 @@ impl Request {
         &self.url
     }
 
-    /// Its headers, for who signs it.
+    /// Its headers, to be signed.
     #[must_use]
     pub fn headers(&self) -> &HeaderMap {
         &self.headers
     }
 
-    /// Its body, for who signs it.
+    /// Its body, to be signed.
     #[must_use]
     pub fn content(&self) -> &[u8] {
         &self.body

@@ -1,7 +1,7 @@
 //! The history on a disk: a file to which lines are appended, and older ones that it was renamed to when it had grown. The
 //! oldest go; what they say of runs that have not ended is kept.
 //!
-//! Lines are read from the end, so what was done last costs no more after years. Who reads meets writers and a rotation
+//! Lines are read from the end, so what was done last costs no more after years. A reader meets writers and a rotation
 //! without losing a line or seeing one twice: files are told apart by their inode, runs by their name.
 
 use super::{

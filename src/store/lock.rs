@@ -151,7 +151,7 @@ impl Locks {
         holder: &Holder,
     ) -> Result<Box<dyn Lock>, StoreError> {
         let folder = subject.folder(root);
-        // Those who wait must not stand in the way of who works: most of their looks end here, without the guard.
+        // Those who wait must not stand in the way of those who work: most of their looks end here, without the guard.
         if let Some(held) = read(subject, &folder)?.held
             && let Ok((Some(alive), Process::There)) = Alive::find(&Alive::path(&folder, &held.id), &held)
             && alive.silent() < self.lease
@@ -196,7 +196,7 @@ impl Locks {
         Ok(Box::new(Taken { locks, subject, id, files: files.clone(), guard: guard.to_owned() }))
     }
 
-    /// What can be seen of who holds a lock.
+    /// What can be seen of the holder of a lock.
     fn look(&self, folder: &Path, guard: &Path, subject: &Subject, held: &Held) -> Result<lease::Sight, StoreError> {
         let path = Alive::path(folder, &held.id);
         let found = Alive::find(&path, held).map_err(|e| unreadable(subject, &path, &e))?;

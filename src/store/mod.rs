@@ -376,7 +376,7 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
-    /// What a child is given in [`PASS`], so that it knows the locks of who started it; empty when none are held.
+    /// What a child is given in [`PASS`], so that it knows the locks of the run that started it; empty when none are held.
     fn passes(&self) -> String {
         String::new()
     }

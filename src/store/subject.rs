@@ -26,7 +26,7 @@ impl Subject {
         }
     }
 
-    /// What is being done by who holds it, for messages.
+    /// What its holder does, for messages.
     #[must_use]
     pub const fn doing(&self) -> &'static str {
         match self {

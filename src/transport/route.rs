@@ -147,7 +147,7 @@ impl Route {
         if let Some(jumps) = jumps.filter(|jumps| !jumps.eq_ignore_ascii_case("none")) {
             let tokens = finder.tokens(&lookup.alias, &stop);
             let jumps = tokens.expand(&jumps, "hnpr").map_err(wrong)?;
-            // Who writes a jump host beside a user and a key means these for both.
+            // A user and a key beside a jump host are meant for both.
             let (user, key) = match &lookup.jump {
                 Some(_) => (stop.user.as_str(), target.ssh.key.as_ref()),
                 None => (asker.user.as_str(), None),

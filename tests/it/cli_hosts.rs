@@ -71,7 +71,7 @@ fn ssh_runs_a_command_and_ends_as_it_does() {
     assert_eq!(run.stdout, "a\r\nb\0\n");
 }
 
-/// Who was met first is whom we expect from then on.
+/// The host that was met first is expected from then on.
 #[test]
 fn ssh_pins_the_host_key_at_first_contact() {
     let home = Home::new();

@@ -269,7 +269,7 @@ fn a_terminal_is_restored_whatever_ends_the_session() {
     let Some(screen) = Screen::open(home.path(), 90, 30) else { return };
     screen.types("stty -g > before");
     for (signal, status) in [("INT", 130), ("QUIT", 131), ("TERM", 143), ("HUP", 129)] {
-        // Who is signalled is our side: its number is handed to the host in the command line.
+        // Our side is signalled: its number is handed to the host in the command line.
         let inner = format!("exec ./machine -s {} ssh web-1 -t kill -{signal} $$\\; sleep 100", home.store().display());
         screen.types(&format!("clear; rm -f after; sh -c '{inner}'; echo ended=$?; stty -g > after"));
         screen.shows(&format!("ended={status}"));

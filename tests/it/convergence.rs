@@ -101,7 +101,7 @@ fn hooks(kind: u8) -> Hooks {
     };
     let places = |point: Point| match (kind, point.has_host()) {
         (1, _) => vec![On::Local],
-        // Who cannot be reached cannot be removed, which is no law of convergence.
+        // A host that cannot be reached cannot be removed, which is no law of convergence.
         (2, true) if !point.is_rm() => vec![On::Host],
         _ => Vec::new(),
     };

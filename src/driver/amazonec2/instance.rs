@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-/// Key of the tag that holds the public host key, so that a machine is known even to who has lost all records.
+/// Key of the tag that holds the public host key, so that a machine is known even when all records are lost.
 pub(super) const HOST_KEY: &str = "machine:host-key";
 /// Key of the tag that holds a digest of the public key that may log in.
 pub(super) const LOGIN_KEY: &str = "machine:login-key";
@@ -82,7 +82,7 @@ impl Seen {
 
     /// Ids of its security groups.
     pub(super) fn groups(&self) -> Vec<String> {
-        // Those of its interface; not everybody who speaks this API copies them.
+        // Those of its interface; not every server of this API copies them.
         let interface = self.item.items("networkInterfaceSet").next();
         let all = self.item.items("groupSet").chain(interface.into_iter().flat_map(|one| one.items("groupSet")));
         let ids: BTreeSet<&str> = all.map(|group| group.text("groupId")).collect();

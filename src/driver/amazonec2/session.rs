@@ -149,7 +149,7 @@ pub(super) fn assumed(answer: &Element, result: &str, from: String) -> Result<Cr
     })
 }
 
-/// The credentials of the container we run in. Who was told where they are and does not get them is told why: to go on would
+/// The credentials of the container we run in. If it has any and they are not to be had, the error says why: to go on would
 /// be to act as another user.
 pub(super) async fn container(environment: &Environment, at: Url) -> Result<Option<Credentials>, DriverError> {
     const DOING: &str = "asking for the role of this container";

@@ -116,7 +116,7 @@ fn qcow2(version: u8, below: u8, features: u8) -> Vec<u8> {
     head
 }
 
-/// An image from who knows where must not make a file of this computer readable in the machine.
+/// An image of unknown origin must not make a file of this computer readable in the machine.
 #[tokio::test]
 async fn an_image_that_refers_to_another_file_is_refused() {
     let dir = tempfile::tempdir().unwrap();

@@ -17,7 +17,7 @@ pub struct Ask {
     pub port: Option<u16>,
     /// Who asks.
     pub local_user: String,
-    /// The home directory of who asks.
+    /// The home directory of the user who asks.
     pub home: String,
     /// Variables of the environment.
     pub vars: BTreeMap<String, String>,
