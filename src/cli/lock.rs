@@ -107,7 +107,8 @@ fn row(seen: &Seen) -> String {
     let (kind, name) = (seen.subject.kind(), seen.subject.name());
     match &seen.state {
         Sight::Held { holder, silent, alive, .. } => {
-            let state = if *alive { "held".to_owned() } else { format!("silent for {}: can be taken", seconds(*silent)) };
+            let state =
+                if *alive { "held".to_owned() } else { format!("silent for {}: can be taken", seconds(*silent)) };
             let (who, pid, since, command) = (&holder.who, holder.pid, holder.since, plain(&holder.doing.to_string()));
             format!("{kind}\t{name}\t{who}\t{pid}\t{since}\t{state}\t{command}")
         }

@@ -102,7 +102,10 @@ fn told(cx: &Cx, out: &mut Out, name: &str, removed: &Removed) -> Result<(), Cli
         Removed::Already => out.line(&format!("The instance of {name} was already gone"))?,
         Removed::Unconfirmed(stone) => CliError::warn(
             &format!("it is not confirmed that the instance of `{name}` is gone: {}", stone.what()),
-            &format!("it is remembered until that is confirmed; to look again:\n  {} rm --tombstone {name}", cx.program),
+            &format!(
+                "it is remembered until that is confirmed; to look again:\n  {} rm --tombstone {name}",
+                cx.program
+            ),
         ),
     }
     out.line(&format!("Successfully removed {name}"))

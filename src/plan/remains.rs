@@ -41,5 +41,8 @@ fn cannot_look(stone: &Tombstone) -> String {
         "" => "its record could not be read".to_owned(),
         driver => format!("driver `{driver}` is not known"),
     };
-    format!("{because}, so it cannot be looked for; once you know that it is gone: machine rm --tombstone -f {}", stone.machine)
+    format!(
+        "{because}, so it cannot be looked for; once you know that it is gone: machine rm --tombstone -f {}",
+        stone.machine
+    )
 }

@@ -133,9 +133,7 @@ impl Profiles {
         let again = seen.iter().any(|other| other == name);
         if let Some(arn) = get("role_arn").filter(|_| !again) {
             if get("mfa_serial").is_some() {
-                return Err(format!(
-                    "profile `{name}` wants a code of `mfa_serial`, which cannot be asked for here"
-                ));
+                return Err(format!("profile `{name}` wants a code of `mfa_serial`, which cannot be asked for here"));
             }
             let role = Role {
                 arn: arn.to_owned(),
