@@ -39,7 +39,7 @@ mod lab;
 #[path = "../kit/skip.rs"]
 mod skip;
 #[expect(dead_code, reason = "`it` uses the rest")]
-#[path = "../kit/support.rs"]
+#[path = "../kit/support/mod.rs"]
 mod support;
 #[expect(dead_code, reason = "`it` uses the rest")]
 #[path = "../kit/tls_engine.rs"]

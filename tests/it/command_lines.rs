@@ -2,13 +2,13 @@
 //! holds more of it than the command and names (C6).
 
 use crate::canary::{Canary, none_below, none_in};
+use crate::endings::until;
 use crate::home::{Home, Run};
 use std::{
     fs,
     net::TcpListener,
     path::{Path, PathBuf},
     process::{Child, Stdio},
-    time::{Duration, Instant},
 };
 
 const CREATE: &[&str] = &["create", "-d", "none", "--url", "tcp://127.0.0.1:1", "web"];
@@ -44,15 +44,6 @@ fn started(home: &Home, words: &[&str]) -> Child {
     let mut command = home.command(env!("CARGO_BIN_EXE_machine"));
     command.arg("-s").arg(home.store()).args(words).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().unwrap()
-}
-
-#[track_caller]
-fn until(what: &str, is: impl Fn() -> bool) {
-    let begun = Instant::now();
-    while !is() {
-        assert!(begun.elapsed() < Duration::from_mins(1), "{what} did not come");
-        std::thread::sleep(Duration::from_millis(10));
-    }
 }
 
 /// While it holds its lock, and after it was killed with it, a run is known by its command and names.

@@ -42,8 +42,9 @@ fn heard(home: &Home) {
     until("a word on the signal", || said().contains("No new step starts"));
 }
 
+/// Waits until it is so.
 #[track_caller]
-fn until(what: &str, is: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, is: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is() {
         assert!(begun.elapsed() < Duration::from_mins(1), "{what} did not come");
@@ -246,18 +247,18 @@ fn a_reader_that_leaves_stops_no_change_half_way() {
     let home = Home::new();
     let names: Vec<String> = (1..=5).map(|n| format!("m{n}")).collect();
     for name in &names {
-        let run = home.to_nobody(&["create", "-d", "none", "--url", "tcp://127.0.0.1:1", name]);
+        let run = home.without_reader(&["create", "-d", "none", "--url", "tcp://127.0.0.1:1", name]);
         assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{name}");
     }
     let store = DirStore::new(home.store()).unwrap();
     assert_eq!(store.names().unwrap(), names);
-    let run = home.to_nobody(&["ls"]);
+    let run = home.without_reader(&["ls"]);
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
     let words: Vec<&str> = ["rm", "-y"].into_iter().chain(names.iter().map(String::as_str)).collect();
-    assert_eq!(home.to_nobody(&words).status, 0);
+    assert_eq!(home.without_reader(&words).status, 0);
     assert_eq!(store.names().unwrap(), Vec::<String>::new());
     // An end that is not good is told by its code all the same.
-    assert_eq!(home.to_nobody(&["rm", "-y", "gone"]).status, 1);
+    assert_eq!(home.without_reader(&["rm", "-y", "gone"]).status, 1);
 }
 
 /// A terminal that hangs up while lines are written to it: an error at every write, and no panic.

@@ -20,7 +20,7 @@ mod properties;
 #[path = "../kit/skip.rs"]
 mod skip;
 #[expect(dead_code, reason = "`crash` uses the rest")]
-#[path = "../kit/support.rs"]
+#[path = "../kit/support/mod.rs"]
 mod support;
 #[path = "../kit/tls_engine.rs"]
 mod tls_engine;
@@ -32,6 +32,7 @@ mod certs;
 mod cli;
 mod cli_certs;
 mod cli_hosts;
+mod cli_ls;
 mod cli_scp;
 mod cli_ssh;
 mod command_lines;

@@ -92,7 +92,7 @@ impl Keys {
 }
 
 /// A target without a listener.
-pub(crate) fn is_unreachable(key: &Path) -> Target {
+pub(crate) fn unreachable_target(key: &Path) -> Target {
     target(free_port(), key)
 }
 

@@ -91,7 +91,7 @@ impl Home {
     }
 
     /// With a standard output without a reader.
-    pub(crate) fn to_nobody(&self, words: &[&str]) -> Run {
+    pub(crate) fn without_reader(&self, words: &[&str]) -> Run {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);
         let mut command = self.command(&self.path().join("machine").display().to_string());

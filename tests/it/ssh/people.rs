@@ -1,7 +1,6 @@
 //! SSH as people have it: names of an `ssh_config`, agents full of keys, bastions, and a man in the middle.
 
 use super::*;
-use crate::skip::skipped;
 use machine::transport::{
     Target,
     openssh::{Files, OpenSsh},
@@ -37,7 +36,7 @@ impl Own {
 
     /// A target that is to be looked up by this name, and of which nothing else is known.
     fn target(&self, alias: &str) -> Target {
-        let mut target = sshd::is_unreachable(Path::new("/nowhere"));
+        let mut target = sshd::unreachable_target(Path::new("/nowhere"));
         alias.clone_into(&mut target.ssh.host);
         target.ssh.key = None;
         let source = Source::File(self.config());
