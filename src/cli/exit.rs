@@ -100,9 +100,11 @@ impl Exit {
             CliError::Lost(_) => Self::Remote(255),
             CliError::Doing { cause, .. } | CliError::Certs { cause, .. } => Self::of(cause),
             CliError::Many(errors) => {
-                let mut ends = errors.iter().map(Self::of);
-                match ends.next() {
-                    Some(first) if ends.all(|end| end == first) => first,
+                let ends: Vec<Self> = errors.iter().map(Self::of).collect();
+                // A loop of a shell ends at a signal, whatever failed before it.
+                let ended = ends.iter().find(|end| matches!(end, Self::Ended(_)));
+                match ended.or(ends.first()) {
+                    Some(one) if ended.is_some() || ends.iter().all(|end| end == one) => *one,
                     _ => Self::Error,
                 }
             }
@@ -254,6 +256,7 @@ mod tests {
         let other = || CliError::NoHome;
         assert_eq!(Exit::of(&CliError::Many(vec![protected(), protected()])), Exit::Refused);
         assert_eq!(Exit::of(&CliError::Many(vec![protected(), other()])), Exit::Error);
+        assert_eq!(Exit::of(&CliError::Many(vec![other(), CliError::Ended("SIGTERM")])), Exit::Ended(143));
         assert_eq!(Exit::of(&CliError::Doing { doing: "x".to_owned(), cause: Box::new(protected()) }), Exit::Refused);
     }
 
