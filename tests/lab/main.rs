@@ -5,6 +5,7 @@
 //! `SKIPPED: why`; with `MACHINE_LAB=required` that is a failure.
 
 mod cloud_host;
+mod given;
 mod mirror;
 mod moto;
 mod ocean;

@@ -5,10 +5,10 @@
 
 #![expect(clippy::disallowed_methods, reason = "the tests look at this computer with its own programs")]
 
-use crate::lab::ready;
+use crate::{given, lab::ready};
 use async_trait::async_trait;
 use machine::{
-    driver::{AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction, nspawn::Nspawn, options},
+    driver::{AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction, nspawn::Nspawn},
     name::{FleetName, MachineName},
     record::{Instance, OptionValues, Power},
     transport::{Connect, Target, Transport, TransportError},
@@ -211,12 +211,7 @@ impl Host<'_> {
 }
 
 fn values(pairs: &[(&str, &str)]) -> OptionValues {
-    let table = machine::driver::find("nspawn").unwrap().options();
-    let read = |(key, value): &(&str, &str)| {
-        let spec = table.iter().find(|s| s.key == *key).unwrap();
-        ((*key).to_owned(), options::read(spec, &serde_json::Value::String((*value).to_owned())).unwrap())
-    };
-    options::with_defaults(table, &pairs.iter().map(read).collect())
+    given::values("nspawn", pairs.iter().map(|(key, value)| (*key, serde_json::Value::from(*value))))
 }
 
 #[tokio::test(flavor = "multi_thread")]

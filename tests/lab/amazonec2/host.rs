@@ -1,9 +1,12 @@
 //! A machine at an emulated EC2, as the driver is called for it.
 
-use crate::moto::{Moto, proxy::Proxy};
+use crate::{
+    given,
+    moto::{Moto, proxy::Proxy},
+};
 use async_trait::async_trait;
 use machine::{
-    driver::{self, AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction, options},
+    driver::{self, AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction},
     name::{FleetName, MachineName},
     record::{Instance, OptionValues, Power},
     secret::{Reveal, Revealed, Secret, SecretError, SecretProblem},
@@ -190,12 +193,8 @@ fn driver() -> &'static dyn AnyDriver {
 }
 
 fn complete(given: &Value) -> OptionValues {
-    let table = driver().options();
-    let read = |(key, value): (&String, &Value)| {
-        let spec = table.iter().find(|spec| spec.key == key).unwrap_or_else(|| panic!("no option `{key}`"));
-        (key.clone(), options::read(spec, value).unwrap())
-    };
-    options::with_defaults(table, &given.as_object().unwrap().iter().map(read).collect())
+    let given = given.as_object().unwrap();
+    given::values("amazonec2", given.iter().map(|(key, value)| (key.as_str(), value.clone())))
 }
 
 async fn again<T>(call: impl AsyncFn() -> Result<T, DriverError>) -> Result<T, DriverError> {

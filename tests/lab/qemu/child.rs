@@ -1,8 +1,9 @@
 //! Driver `qemu` in a process of its own, which can be killed at any of its points.
 
+use crate::given;
 use async_trait::async_trait;
 use machine::{
-    driver::{Checkpoint, DriverContext, DriverError, PowerAction, SnapshotAction, find, options},
+    driver::{Checkpoint, DriverContext, DriverError, PowerAction, SnapshotAction, find},
     fault,
     name::{FleetName, MachineName},
     record::Instance,
@@ -115,12 +116,7 @@ fn work(task: &str) {
 
 async fn ask(task: &Task) -> Answer {
     let driver = find("qemu").unwrap();
-    let table = driver.options();
-    let given = task.options.iter().map(|(key, value)| {
-        let spec = table.iter().find(|spec| spec.key == key).unwrap();
-        (key.clone(), options::read(spec, value).unwrap())
-    });
-    let values = options::with_defaults(table, &given.collect());
+    let values = given::values("qemu", task.options.iter().map(|(key, value)| (key.as_str(), value.clone())));
     let (machine, fleet) = (MachineName::new(&task.machine).unwrap(), FleetName::new("shop").unwrap());
     let secrets: Arc<dyn Reveal> = Arc::new(NoSecrets);
     let said = Mutex::new(Vec::new());

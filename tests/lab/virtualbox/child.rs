@@ -1,8 +1,9 @@
 //! The driver in a process of its own, which can be killed at any of the driver's points.
 
+use crate::given;
 use async_trait::async_trait;
 use machine::{
-    driver::{Checkpoint, DriverContext, DriverError, PowerAction, SnapshotAction, find, options},
+    driver::{Checkpoint, DriverContext, DriverError, PowerAction, SnapshotAction, find},
     fault,
     name::{FleetName, MachineName},
     record::Instance,
@@ -83,12 +84,7 @@ fn work(task: &str) {
 
 async fn ask(task: &Task) -> Answer {
     let driver = find("virtualbox").unwrap();
-    let table = driver.options();
-    let given = task.options.iter().map(|(key, value)| {
-        let spec = table.iter().find(|spec| spec.key == key).unwrap();
-        (key.clone(), options::read(spec, value).unwrap())
-    });
-    let values = options::with_defaults(table, &given.collect());
+    let values = given::values("virtualbox", task.options.iter().map(|(key, value)| (key.as_str(), value.clone())));
     let (machine, fleet) = (MachineName::new(&task.machine).unwrap(), FleetName::new("shop").unwrap());
     let secrets: Arc<dyn Reveal> = Arc::new(NoSecrets);
     let (kept, connect) = (Kept::default(), Pinned(SshConnect::from_env()));
