@@ -40,8 +40,8 @@ fn ignored(status: &str) -> Option<u64> {
     u64::from_str_radix(mask.trim(), 16).ok()
 }
 
-/// Whether we are to hear a signal. Where the system does not say whether it was ignored, the end of a terminal ends us as
-/// the system does it, for `nohup` must go on.
+/// Whether we are to hear a signal. Where the system does not say whether it was ignored, the end of a terminal ends us
+/// as the system does it, for `nohup` must go on.
 fn is_heard(name: &str, kind: SignalKind, ignored: Option<u64>) -> bool {
     match ignored {
         Some(mask) => mask >> (kind.as_raw_value() - 1) & 1 == 0,
@@ -57,8 +57,8 @@ pub(super) fn code(name: &str) -> u8 {
 
 type Heard = Vec<(&'static str, Signal)>;
 
-/// What hears between two pieces of work. Once a signal is heard, the system does not end the program by it any more: one
-/// that comes between two steps of a command must reach the second.
+/// What hears between two pieces of work. Once a signal is heard, the system does not end the program by it any more:
+/// one that comes between two steps of a command must reach the second.
 static BETWEEN: Mutex<Heard> = Mutex::new(Vec::new());
 
 fn between() -> MutexGuard<'static, Heard> {

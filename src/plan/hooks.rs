@@ -87,7 +87,7 @@ fn forget_old(known: Option<&Known>, here: &mut [(StepId, Step)]) {
     }
 }
 
-/// Whether a login is impossible before something is done: the machine is off, and is switched on only then, or is gone.
+/// Whether a login is impossible before something is done: it is off and switched on only then, or is gone.
 fn is_unreachable(point: Point, known: Option<&Known>) -> bool {
     let power = known.and_then(|known| known.observed.as_ref()).map(|observed| observed.power);
     match point {

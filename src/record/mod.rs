@@ -360,7 +360,7 @@ pub struct Snapshot {
     pub broken: BTreeMap<String, String>,
     /// Removals that were not confirmed, by their id.
     pub tombstones: BTreeMap<String, Tombstone>,
-    /// Tombstones that could not be read, and why. They are shown and never touched; no machine is made that one may be of.
+    /// Tombstones that could not be read, and why. They are shown and never touched.
     pub broken_tombstones: BTreeMap<String, String>,
 }
 

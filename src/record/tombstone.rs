@@ -78,8 +78,8 @@ impl Tombstone {
         format!("{}-{}", self.machine, &sha256_hex_of(&parts)[..DIGEST])
     }
 
-    /// Whether one that cannot be read may be of this machine: its [`id`](Self::id) begins with the name, and one that is
-    /// called otherwise may be of any.
+    /// Whether one that cannot be read may be of this machine: its [`id`](Self::id) begins with the name, and one
+    /// that is called otherwise may be of any.
     #[must_use]
     pub fn may_be_of(id: &str, machine: &MachineName) -> bool {
         let digest = |text: &str| text.len() == DIGEST && text.bytes().all(|b| b.is_ascii_hexdigit());

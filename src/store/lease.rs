@@ -1,8 +1,8 @@
 //! Who holds a lock, until when, and who may write: rules without files or clocks.
 //!
-//! A lease is held by the run that wrote it last, under the guard. It ends in one of three ways: its holder gives it back; its
-//! holder's process is gone, which the system of the same computer tells at once; or its heart has not beaten for
-//! [`LEASE`]. How long that is, is measured on one clock only, never by comparing those of two computers.
+//! A lease is held by the run that wrote it last, under the guard. It ends in one of three ways: its holder gives it
+//! back; its holder's process is gone, which the system of the same computer tells at once; or its heart has not beaten
+//! for [`LEASE`]. How long that is, is measured on one clock only, never by comparing those of two computers.
 //! A run that takes over raises the token, and from then on the old holder writes nothing: each of its writes looks,
 //! under the same guard, whether the lease is still its own.
 

@@ -223,7 +223,7 @@ impl Model {
     }
 
     /// Whether a run that wants the lock would get it if all that hold something did nothing any more, but time went
-    /// by. A run that is stopped inside the guard is the exception that is told of: it holds up writing, for as long as it is.
+    /// by. A run that is stopped inside the guard is the exception: it holds up writing, for as long as it is.
     fn is_stuck(&self) -> bool {
         let mut later = self.clone();
         later.silent = TICKS;

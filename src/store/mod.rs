@@ -341,7 +341,7 @@ pub trait Store: Send + Sync {
     /// When it cannot be made.
     fn tombstone_dir(&self) -> Result<PathBuf, StoreError>;
 
-    /// Appends a line to the store's history, whole and durably, also while others append. What a writer that was killed
+    /// Appends a line to the store's history, whole and durably, also while others append. What a killed writer
     /// left half written stays, on a line of its own.
     ///
     /// # Errors
@@ -376,7 +376,7 @@ pub trait Store: Send + Sync {
         Ok(())
     }
 
-    /// What a child is given in [`PASS`], so that it knows the locks of the run that started it; empty when none are held.
+    /// What a child is given in [`PASS`], so that it knows the locks of its parent; empty when none are held.
     fn passes(&self) -> String {
         String::new()
     }

@@ -118,7 +118,7 @@ pub(crate) fn points(bench: &Bench, step: &str) -> Vec<Point> {
     child::passed(&trace)
 }
 
-/// A lock that cannot be read at any look costs what was to be done, and nothing else: it is not taken, its holder writes
+/// A lock that cannot be read at any look costs what was to be done, and nothing else: it stays, its holder writes
 /// nothing, and the next run goes on.
 pub(crate) fn unreadable_at_every_look() -> impl Iterator<Item = Trial> {
     Share::all("points::a_lock_that_cannot_be_read_costs_the_run_and_no_more", 4, unreadable)

@@ -267,7 +267,7 @@ fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(test);
 }
 
-/// A run that is killed in the middle of an effect leaves a record that says so. Looking at the machine would often find
+/// A run that is killed within an effect leaves a record that says so. Looking at the machine would often find
 /// it too, but not every machine can be looked at.
 #[test]
 fn every_effect_is_announced_in_the_record() {

@@ -119,7 +119,7 @@ impl Run for Create {
     }
 }
 
-/// Removals that were not confirmed, and no machines. An error if what an earlier machine of the name left is not known.
+/// Removals that were not confirmed. An error if it is unknown what an earlier machine of the name left.
 fn remains(world: &World, name: &MachineName) -> Result<Snapshot, CliError> {
     let mut snapshot = Snapshot::default();
     snapshot.add_tombstones(world.store.tombstones().map_err(CliError::Store)?);

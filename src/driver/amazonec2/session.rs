@@ -149,8 +149,8 @@ pub(super) fn assumed(answer: &Element, result: &str, from: String) -> Result<Cr
     })
 }
 
-/// The credentials of the container we run in. If it has any and they are not to be had, the error says why: to go on would
-/// be to act as another user.
+/// The credentials of the container we run in. If it has any and they are not to be had, the error says why: to go on
+/// would be to act as another user.
 pub(super) async fn container(environment: &Environment, at: Url) -> Result<Option<Credentials>, DriverError> {
     const DOING: &str = "asking for the role of this container";
     let token = match environment.get("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE") {

@@ -73,7 +73,7 @@ def become(who):
 
 
 def ready(port, how):
-    """Waits until it can speak or hear. When the program that began this is gone, the machine is of no use, and ends."""
+    """Waits until it can speak or hear. When the program that began this is gone, the machine ends."""
     poll = select.poll()
     poll.register(port, how)
     lonely = 0

@@ -1,5 +1,5 @@
-//! Hosts that do not answer, fall silent, hang up or boot, and connections that break: what is said, and for how long it is
-//! waited.
+//! Hosts that do not answer, fall silent, hang up or boot, and connections that break: what is said, and how long they
+//! are waited for.
 
 use super::*;
 use machine::transport::pool::Pool;

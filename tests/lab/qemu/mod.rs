@@ -46,7 +46,7 @@ pub(crate) struct Desk {
 }
 
 impl Desk {
-    /// A desk whose machine answers at an address of this computer that is otherwise unused, and is on a tap interface of its
+    /// A desk whose machine answers at an unused address of this computer, and is on a tap interface of its
     /// own, as is needed to have an address. The interface comes and goes with its qemu.
     pub(crate) fn new() -> Self {
         let lab = Lab::new();
