@@ -8,7 +8,7 @@ use std::{
     fmt,
     fs::{self, DirBuilder, File, OpenOptions},
     io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, FileExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -159,8 +159,17 @@ impl Files {
         let is_new = !to.exists();
         let append = || -> io::Result<()> {
             self.ask(Effect::Create, to)?;
-            let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(to)?;
-            let length = file.metadata()?.len();
+            let (mut file, length) = loop {
+                let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(to)?;
+                // Held until the line is written, so that the file is not removed before; where the system has no such
+                // locks, a line is lost only if that happens.
+                let _ = file.lock_shared();
+                let about = file.metadata()?;
+                // One that was renamed and removed since it was opened would take the line with it.
+                if about.nlink() > 0 {
+                    break (file, about.len());
+                }
+            };
             let mut last = [b'\n'];
             if length > 0 {
                 file.read_exact_at(&mut last, length - 1)?;

@@ -96,6 +96,11 @@ impl<'a> Journal<'a> {
         let older: Vec<PathBuf> = self.older()?.into_values().collect();
         let gone = older.len().saturating_sub(OLDER_KEPT);
         for (place, path) in older.iter().enumerate().take(gone) {
+            let oldest = OpenOptions::new().read(true).write(true).open(path).map_err(failed("open", path))?;
+            if oldest.try_lock().is_err() {
+                // A writer that opened it when it was the current one is at it still; the next line tries again.
+                break;
+            }
             self.keep_open(path, &older[place + 1..])?;
             self.files.remove_file(path)?;
         }

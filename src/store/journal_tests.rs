@@ -163,9 +163,33 @@ fn a_rotation_that_is_cut_off_anywhere_loses_and_doubles_nothing() {
     assert!(cut > 8, "a rotation has more effects than {cut}");
 }
 
+/// A writer that was stopped between opening the file and writing its line.
+#[test]
+fn a_file_that_is_still_written_to_is_not_removed() {
+    let dir = temp();
+    let files = Files::default();
+    let journal = small(dir.path(), &files);
+    journal.append(&begin(0)).unwrap();
+    let stopped = OpenOptions::new().append(true).open(dir.path().join(CURRENT)).unwrap();
+    stopped.lock_shared().unwrap();
+    let oldest = |run: usize| {
+        journal.append(&begin(run)).unwrap();
+        journal.older().unwrap().into_iter().next()
+    };
+    (1..100).for_each(|run| drop(oldest(run)));
+    let kept = oldest(100).unwrap();
+    assert!(journal.older().unwrap().len() > OLDER_KEPT);
+    (&stopped).write_all(format!("{}\n", begin(9999)).as_bytes()).unwrap();
+    drop(stopped);
+    assert_ne!(oldest(101).unwrap().0, kept.0);
+    assert!(journal.older().unwrap().len() <= OLDER_KEPT);
+    assert!(lines(&journal).contains(&begin(9999)));
+    assert_eq!(lines(&journal).len(), 103);
+}
+
 /// Writers and a reader side by side, through many rotations.
 #[test]
-fn whoever_reads_meanwhile_loses_and_doubles_nothing() {
+fn a_reader_beside_writers_loses_and_doubles_nothing() {
     const WRITERS: usize = 4;
     const EACH: usize = 300;
     let dir = temp();
