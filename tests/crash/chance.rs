@@ -4,26 +4,11 @@
 //! computers: which share a point is in follows from its name. Of a share, the usual run tries one point of each kind and
 //! some more, chosen by a seed; `MACHINE_CRASH=full` (`just lab-full`) tries all.
 
-use crate::full::full;
+use crate::{
+    full::full,
+    sample::{SEED, VARIABLE, draw, pick},
+};
 use libtest_mimic::Trial;
-use machine::digest::sha256_hex;
-use std::{collections::BTreeMap, sync::LazyLock};
-
-/// Of the usual run, so that a commit's answer is the same twice; the variable takes another one.
-const USUAL: u64 = 20_261_129;
-const VARIABLE: &str = "MACHINE_SEED";
-
-/// What chooses.
-pub(crate) static SEED: LazyLock<u64> = LazyLock::new(|| {
-    let asked = std::env::var(VARIABLE).ok();
-    asked.map_or(USUAL, |text| text.parse().expect("MACHINE_SEED is a number"))
-});
-
-/// Pure. A number that follows from a seed and a text, evenly spread.
-pub(crate) fn draw(seed: u64, text: &str) -> u64 {
-    let digest = sha256_hex(format!("{seed} {text}").as_bytes());
-    u64::from_str_radix(&digest[..16], 16).expect("it is hexadecimal")
-}
 
 /// One of the tests among which points are shared out.
 pub(crate) struct Share {
@@ -77,23 +62,6 @@ impl Share {
         println!("  {VARIABLE}={} cargo test --test crash -- --exact {}", *SEED, self.name);
         own
     }
-}
-
-/// Pure. Of each kind the one that the seed draws first, and those that are below a percentage. `say` gives an item's
-/// kind and a text that no other item has.
-fn pick<T>(all: Vec<T>, percent: u64, seed: u64, say: impl Fn(&T) -> (String, String)) -> Vec<(String, T)> {
-    let mut first: BTreeMap<String, u64> = BTreeMap::new();
-    for item in &all {
-        let (kind, text) = say(item);
-        let drawn = draw(seed, &text);
-        first.entry(kind).and_modify(|least| *least = drawn.min(*least)).or_insert(drawn);
-    }
-    let named = all.into_iter().map(|item| (say(&item), item));
-    let wanted = named.filter(|((kind, text), _)| {
-        let drawn = draw(seed, text);
-        drawn == first[kind] || drawn % 100 < percent
-    });
-    wanted.map(|((_, text), item)| (text, item)).collect()
 }
 
 /// Every kind is in every sample, a sample is the same twice, and another seed takes others.

@@ -167,7 +167,7 @@ fn prepared(case: &Case) -> Bench {
 }
 
 /// So many of a hundred points are tried in the usual run, besides one of each kind.
-const PERCENT: u64 = 10;
+const PERCENT: u64 = 3;
 
 /// Kills the command of a case at each of its points.
 fn cut_off(share: &Share, case: &Case) {

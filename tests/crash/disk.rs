@@ -1,11 +1,12 @@
 //! Disks that fail: at any single write by injection, and a real small one that is full or becomes read-only.
 
 use crate::{
-    chance::{Share, draw},
+    chance::Share,
     child::{self, How, Point},
     full::full,
     lab::{self, Lab, Said},
     points::{Attempt, bench, points, said, side_by_side, unknown},
+    sample::draw,
     story::STEPS,
 };
 use libtest_mimic::Trial;
@@ -23,7 +24,7 @@ pub(crate) fn fails_at_any_write() -> impl Iterator<Item = Trial> {
 }
 
 /// So many of a hundred writes are tried in the usual run, besides one of each kind.
-const PERCENT: u64 = 10;
+const PERCENT: u64 = 3;
 
 fn fails(share: &Share) {
     let first = bench();

@@ -36,6 +36,9 @@ mod home;
 #[expect(dead_code, reason = "`lab` uses the rest")]
 #[path = "../kit/lab/mod.rs"]
 mod lab;
+#[expect(dead_code, reason = "`it` and `lab` use the rest")]
+#[path = "../kit/sample.rs"]
+mod sample;
 #[path = "../kit/skip.rs"]
 mod skip;
 #[expect(dead_code, reason = "`it` uses the rest")]

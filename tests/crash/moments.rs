@@ -1,12 +1,6 @@
 //! Killed at any moment, not only at points.
 
-use crate::{
-    chance::{SEED, Share},
-    child,
-    full::full,
-    points::Bench,
-    story::Place,
-};
+use crate::{chance::Share, child, full::full, points::Bench, sample::SEED, story::Place};
 use libtest_mimic::Trial;
 use std::{
     fs,
@@ -24,7 +18,7 @@ const LINKS: usize = 4;
 const HOSTS: &str = "20";
 /// Among how many tests they are shared out, and how many chains of each there are in the usual run.
 const TESTS: usize = 5;
-const USUAL: usize = 3;
+const USUAL: usize = 2;
 
 /// xorshift64*: good enough to choose moments.
 struct Dice(u64);

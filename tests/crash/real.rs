@@ -22,7 +22,7 @@ use std::{
 
 /// How many lives: each has a kill in its creation, its change and its removal.
 fn lives() -> usize {
-    if full() { 30 } else { 10 }
+    if full() { 30 } else { 4 }
 }
 
 /// How many lives go on at once: a host that boots keeps a processor busy.
@@ -243,5 +243,6 @@ pub(crate) fn real_hosts_are_whole_after_kills() {
     let kills = kills.into_inner();
     println!("  {kills} kills: {:?}", names.into_inner().unwrap());
     assert_eq!(failed.into_inner(), 0, "some lives went wrong");
-    assert!(kills >= 25, "only {kills} kills");
+    // Of four in each life, for not every process is at its point before it has ended.
+    assert!(kills * 2 >= lives() * 5, "only {kills} kills");
 }

@@ -125,7 +125,10 @@ fn an_apply_and_a_removal_are_told_by_their_names() {
     let run = started(&home, &["--debug", &tls, "rm", "-y", "a"]);
     until("the hook", || home.path().join("started-rm").exists());
     told_and_killed(&home, run, &lock, "rm a", &["stop", "a"], &["a"]);
+    fs::remove_file(home.path().join("started-rm")).unwrap();
     let run = started(&home, &["destroy", "-y", "--allow-delete", "1", "--var", &given, &fleet]);
+    // What the removal records of itself is written by then.
+    until("the hook", || home.path().join("started-rm").exists());
     told_and_killed(&home, run, &lock, "destroy shop", &["rm", "-f", "a"], &["a"]);
 }
 

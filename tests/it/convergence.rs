@@ -304,7 +304,7 @@ fn every_effect_is_announced_in_the_record() {
 type Step = (Edit, Option<usize>, bool, Option<usize>, bool, Vec<Mishap>);
 
 proptest! {
-    #![proptest_config(properties(500))]
+    #![proptest_config(properties(200))]
     /// The law: any history of edits, mishaps, lost answers and failed writes, then one good apply, reaches the
     /// fleet; and the plan after that is empty and touches nothing.
     #[test]

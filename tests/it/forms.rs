@@ -237,7 +237,7 @@ fn written(name: &str, text: &str, to: Form) -> Result<String, TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(properties(256))]
+    #![proptest_config(properties(100))]
 
     #[test]
     fn any_fleet_is_the_same_in_both_forms(fleet in fleets()) {

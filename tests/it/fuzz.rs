@@ -1,13 +1,15 @@
-//! Some seconds of hostile input for everything that reads what others wrote: the committed corpus as it is, then what
-//! becomes of it by cutting, joining and putting in words of the language. A panic, an input that takes too long, or
-//! memory without bound is a failure; the input is kept and named, and belongs into the corpus once it is mended.
+//! Hostile input for everything that reads what others wrote: the committed corpus as it is, then what becomes of it by
+//! cutting, joining and putting in words of the language. A panic, an input that takes too long, or memory without bound is
+//! a failure; the input is kept and named, and belongs into the corpus once it is mended.
 //!
-//! `MACHINE_FUZZ_SECONDS` for each target (2 unless set), `MACHINE_FUZZ_SEED` to see the same again, `MACHINE_FUZZ_TARGET`
-//! for one alone.
+//! The usual run makes the same inputs every time, `MACHINE_CRASH=full` (`just lab-full`) new ones, for longer.
+//! `MACHINE_FUZZ_SECONDS` makes inputs for so long for each target, `MACHINE_FUZZ_SEED` takes a seed, `MACHINE_FUZZ_TARGET`
+//! one target alone.
 
 #[path = "../../fuzz/targets.rs"]
 mod targets;
 
+use crate::{full::full, sample::SEED};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -19,6 +21,8 @@ use targets::{TARGETS, Target};
 
 /// No input of this size may take longer, in a build without optimisation on a computer that does other things too.
 const SLOW: Duration = Duration::from_secs(20);
+/// How many inputs are made for each target in the usual run.
+const USUAL: usize = 400;
 /// Larger ones are made no longer.
 const LARGE: usize = 4 * 1024;
 /// What all of this may need at most.
@@ -95,13 +99,31 @@ fn mutate(chance: &mut Chance, input: &mut Vec<u8>, others: &[(PathBuf, Vec<u8>)
     input.truncate(LARGE);
 }
 
-fn seconds() -> Duration {
-    Duration::from_secs_f64(std::env::var("MACHINE_FUZZ_SECONDS").map_or(2.0, |text| text.parse().unwrap()))
+/// When a target has had enough: after a time if one was asked for, or after a number of inputs, which is the same on
+/// every computer.
+enum Enough {
+    After(Duration),
+    Inputs(usize),
+}
+
+impl Enough {
+    fn asked() -> Self {
+        let seconds = std::env::var("MACHINE_FUZZ_SECONDS").ok();
+        let seconds = seconds.map(|text| text.parse().expect("MACHINE_FUZZ_SECONDS is a number"));
+        match seconds.or(full().then_some(20.0)) {
+            Some(seconds) => Self::After(Duration::from_secs_f64(seconds)),
+            None => Self::Inputs(USUAL),
+        }
+    }
 }
 
 fn seed() -> u64 {
     let now = || u64::try_from(SystemTime::UNIX_EPOCH.elapsed().unwrap().as_nanos() & u128::from(u64::MAX)).unwrap();
-    std::env::var("MACHINE_FUZZ_SEED").map_or_else(|_| now(), |text| text.parse().unwrap())
+    match std::env::var("MACHINE_FUZZ_SEED") {
+        Ok(text) => text.parse().expect("MACHINE_FUZZ_SEED is a number"),
+        Err(_) if full() => now(),
+        Err(_) => *SEED,
+    }
 }
 
 /// Feeds one target in a thread of its own, which is watched.
@@ -118,9 +140,12 @@ fn feed(target: &'static Target, seed: u64) {
             tell(input);
         }
         let mut chance = Chance(seed);
-        let begun = Instant::now();
+        let (begun, enough) = (Instant::now(), Enough::asked());
         let mut runs = corpus.len();
-        while begun.elapsed() < seconds() {
+        while match enough {
+            Enough::After(time) => begun.elapsed() < time,
+            Enough::Inputs(number) => runs < corpus.len() + number,
+        } {
             let mut input = chance.pick(&corpus).1.clone();
             mutate(&mut chance, &mut input, &corpus, target.words);
             tell(&input);

@@ -13,10 +13,15 @@ mod sshd;
 #[expect(dead_code, reason = "`lab` uses the rest")]
 #[path = "../kit/canary.rs"]
 mod canary;
+#[path = "../kit/full.rs"]
+mod full;
 #[path = "../kit/home.rs"]
 mod home;
 #[path = "../kit/properties.rs"]
 mod properties;
+#[expect(dead_code, reason = "`lab` uses the rest")]
+#[path = "../kit/sample.rs"]
+mod sample;
 #[path = "../kit/skip.rs"]
 mod skip;
 #[expect(dead_code, reason = "`crash` uses the rest")]

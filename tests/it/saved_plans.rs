@@ -178,7 +178,7 @@ fn hosts() -> impl Strategy<Value = BTreeMap<usize, Host>> {
 }
 
 proptest! {
-    #![proptest_config(properties(150))]
+    #![proptest_config(properties(60))]
     /// Pains 6, 7 and 28, over any two fleets and any moment at which the run is cut off: what is read back is what
     /// was saved; begun and cut off, it goes on; done, it does nothing more; and then nothing has drifted.
     #[test]

@@ -1,7 +1,7 @@
 //! How property tests run: the only place that says so.
 //!
 //! The usual run takes the same cases every time, so that a commit's answer is the same twice. With
-//! `MACHINE_PROPERTIES=fresh` (`just lab-full`) there are new cases, twenty times as many; a number instead of `fresh`
+//! `MACHINE_PROPERTIES=fresh` (`just lab-full`) there are new cases, fifty times as many; a number instead of `fresh`
 //! takes those of that seed again. What fails is written beside the source, as `NAME.proptest-regressions`; it belongs
 //! in the commit that corrects it, and is tried first from then on.
 
@@ -15,7 +15,7 @@ const VARIABLE: &str = "MACHINE_PROPERTIES";
 /// Of the usual run. Any number does; another one would only be other cases.
 const USUAL: u64 = 20_261_129;
 /// How many times as many cases there are when they are fresh.
-const MORE: u32 = 20;
+const MORE: u32 = 50;
 
 /// The seed that was asked for; `None` in the usual run.
 static ASKED: LazyLock<Option<u64>> = LazyLock::new(|| match std::env::var(VARIABLE) {

@@ -172,6 +172,8 @@ fn a_bad_network_costs_bounded_time_and_one_more_apply() {
     assert!(begun.elapsed() < Duration::from_mins(2), "{:?}", begun.elapsed());
     assert_eq!(code, 3, "{said}");
     assert!(said.contains("error: bad: engine failed") && said.contains("good  converged"), "{said}");
+    // Its network is gone before its processes are, and until then it counts as a host that runs.
+    await_that("the host is off", || lab.machine(&["status", "bad"]).out == "Stopped\n");
     converges(&lab, &file);
 
     far_away(&lab);

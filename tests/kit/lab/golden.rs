@@ -9,6 +9,7 @@ use machine::digest::sha256_hex;
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
 };
 
 /// What is done to the copy `$1` of the driver's image. Its packages were fetched when it was built.
@@ -47,9 +48,6 @@ pub(crate) fn images() -> PathBuf {
 
 fn make(below: &Path, new: &Path, done: &Path) {
     let lab = Lab::new();
-    let sh = |script: &str, at: &Path| {
-        Said::of(&lab.command("sh").args(["-c", script, "sh"]).arg(at).arg(below).output().unwrap()).ok();
-    };
     if !below.is_dir() {
         // Built by the driver itself, with a machine that gets no engine.
         let fleet = "fleet: f\nhosts: { m: { driver: nspawn, image: debian-12, engine: { source: present } } }\n";
@@ -57,7 +55,13 @@ fn make(below: &Path, new: &Path, done: &Path) {
         lab.machine(&["apply", "-y", &file]).code(1).says("there is no engine on the host");
         lab.machine(&["destroy", "-y", &file]).ok();
     }
-    sh("rm -rf \"$1\" && cp -a \"$2\" \"$1\"", new);
-    sh(RECIPE, new);
+    with_engine(below, new);
     fs::rename(new, done).unwrap();
+}
+
+/// Makes `new` a copy of the image `below`, with an engine. What an attempt before it left there goes.
+pub(crate) fn with_engine(below: &Path, new: &Path) {
+    for script in ["rm -rf \"$1\" && cp -a \"$2\" \"$1\"", RECIPE] {
+        Said::of(&Command::new("sh").args(["-c", script, "sh"]).arg(new).arg(below).output().unwrap()).ok();
+    }
 }

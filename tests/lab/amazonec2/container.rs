@@ -48,7 +48,7 @@ fn from_nothing_to_a_container_and_back() {
     if !lab::ready(&["docker", "busybox"]) || !moto::ready() {
         return;
     }
-    let (cloud, moto, lab) = (Arc::new(Cloud::new()), Arc::new(Moto::start()), Lab::new());
+    let (cloud, moto, lab) = (Arc::new(Cloud::golden()), Arc::new(Moto::start()), Lab::new());
     let proxy = Proxy::start(moto.port);
     follow(&proxy, &moto, &cloud);
     let vpc = text(&moto.ec2(&format!("Action=CreateVpc&CidrBlock={}", cloud.cidr())), "vpcId");

@@ -1,6 +1,7 @@
 //! The image of the cloud's hosts: Debian with cloud-init and an SSH server. Each host adds the unit that sets its address.
 
 use super::{cache, run};
+use crate::lab::golden;
 use std::{fs, os::unix::fs::symlink, path::PathBuf};
 
 /// Part of the image's name: another number where it is built in another way.
@@ -8,6 +9,20 @@ const VERSION: u32 = 4;
 
 const PACKAGES: &str = "systemd-sysv,udev,dbus,iproute2,openssh-server,ca-certificates,sudo,iptables,cloud-init,\
                         procps,curl,gpg";
+
+/// The same with an engine.
+pub(super) fn with_engine() -> PathBuf {
+    let below = ensure();
+    let image = cache().join(format!("cloud-host-{VERSION}-engine"));
+    let lock = fs::File::create(cache().join("cloud-host-engine.lock")).unwrap();
+    lock.lock().unwrap();
+    if !image.is_dir() {
+        let new = cache().join("cloud-host-engine.new");
+        golden::with_engine(&below, &new);
+        fs::rename(&new, &image).unwrap();
+    }
+    image
+}
 
 /// The root file system, built if it is not there. One process builds; others wait.
 pub(super) fn ensure() -> PathBuf {

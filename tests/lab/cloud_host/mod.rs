@@ -40,7 +40,15 @@ pub(crate) struct Cloud {
 impl Cloud {
     /// A bridge with an unused /24, and a way out.
     pub(crate) fn new() -> Self {
-        let image = image::ensure();
+        Self::of(image::ensure())
+    }
+
+    /// Whose hosts have an engine, for tests that are not about installing one.
+    pub(crate) fn golden() -> Self {
+        Self::of(image::with_engine())
+    }
+
+    fn of(image: PathBuf) -> Self {
         let dir = tempfile::Builder::new().prefix("machine-cloud-").tempdir().unwrap();
         let tag = std::process::id() % 100_000;
         // Other tests look for theirs in the same way: one looks and takes at a time.

@@ -1,9 +1,10 @@
 //! Pain 4: `kill -9` at every point of a droplet's life. The next run finds one droplet; a removal leaves nothing.
 //!
-//! Who removes at once what was being made is tried at every second point; at all with `MACHINE_CRASH=full` (`just lab-full`).
+//! The usual run tries the first two points of each call and a sample of the others; `MACHINE_CRASH=full` (`just lab-full`)
+//! tries all.
 
 use super::case::{Case, DRIVER, Kept, Open, Tokens};
-use crate::{full::full, ocean::Ocean};
+use crate::{ocean::Ocean, sample::is_tried};
 use machine::{
     driver::{AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction},
     fault,
@@ -181,21 +182,23 @@ async fn trial(ocean: &Ocean, story: &Story, name: &str, die_at: u32) -> Option<
     point
 }
 
+/// How many of the later points of a call the usual run takes one of.
+const ONE_OF: u64 = 4;
+
 /// Kills at point after point, some at a time, until there is none left. The names of those there were.
 async fn every_point(ocean: &Ocean, story: Story) -> BTreeSet<String> {
-    const AT_ONCE: u32 = 3;
-    let step = if story.call == "create" && story.removed && !full() { 2 } else { 1 };
+    let then = if story.removed { "rm" } else { "on" };
+    // No name is the beginning of another.
+    let name = |n: u32| format!("kill-{}-{then}-{n:03}", story.call);
+    let mut tried = (1..).filter(|n| *n <= 2 || is_tried(&name(*n), ONE_OF));
     let (mut names, mut count) = (BTreeSet::new(), 0);
-    for first in (1..).step_by((AT_ONCE * step) as usize) {
-        let one = async |n: u32| {
-            let then = if story.removed { "rm" } else { "on" };
-            // No name is the beginning of another.
-            trial(ocean, &story, &format!("kill-{}-{then}-{n:03}", story.call), n).await
-        };
-        let (a, b, c) = tokio::join!(one(first), one(first + step), one(first + 2 * step));
+    loop {
+        let [a, b, c] = [(); 3].map(|()| tried.next().expect("numbers do not end"));
+        let one = async |n: u32| trial(ocean, &story, &name(n), n).await;
+        let (a, b, c) = tokio::join!(one(a), one(b), one(c));
         let points: Vec<String> = [a, b, c].into_iter().flatten().collect();
         count += points.len();
-        let more = points.len() == AT_ONCE as usize;
+        let more = points.len() == 3;
         names.extend(points);
         if !more {
             break;

@@ -191,7 +191,7 @@ fn wherever_create_is_killed_there_is_one_vm_and_then_none() {
         return;
     }
     // A creation with the real program takes seconds, so not each point is tried: `tests/lab/virtualbox/versions.rs` tries those.
-    let every = if full() { 6 } else { 24 };
+    let every = if full() { 6 } else { 60 };
     Host::new().killed_everywhere(every);
 }
 

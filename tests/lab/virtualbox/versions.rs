@@ -87,6 +87,6 @@ fn wherever_create_is_killed_there_is_one_vm_and_then_none() {
     if !lab::ready(&PROGRAMS) {
         return;
     }
-    let every = if full() { 1 } else { 12 };
+    let every = if full() { 1 } else { 30 };
     Host::playing("6.1").killed_everywhere(every);
 }
