@@ -69,14 +69,14 @@ impl Prism {
     pub(crate) fn before(emulator: SocketAddr) -> Result<Self, String> {
         let (document, program) = (document()?, program()?);
         let dir = tempfile::tempdir().unwrap();
-        let (log, part) = (dir.path().join("log"), dir.path().join("document.json"));
-        excerpt(&document, &part)?;
+        let (log, excerpted) = (dir.path().join("log"), dir.path().join("document.json"));
+        excerpt(&document, &excerpted)?;
         // Asked for and given back: it is not taken in between.
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
         let file = fs::File::create(&log).unwrap();
         let child = Command::new(program)
             .args(["proxy", "--errors", "-h", "127.0.0.1", "-p", &port.to_string()])
-            .arg(part)
+            .arg(excerpted)
             .arg(format!("http://{emulator}"))
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
