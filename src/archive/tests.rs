@@ -81,6 +81,17 @@ fn nothing_of_the_first_account_travels_and_all_that_is_needed_does() {
     }
 }
 
+#[test]
+fn an_engine_is_where_the_record_says_and_its_system_is_a_word() {
+    let mut record = record("generic", "id_rsa");
+    let engine = record.engine.as_mut().unwrap();
+    (engine.spec.port, engine.os) = (4243, format!("Deb\u{1b}[2Jian\n{}", "x".repeat(1000)));
+    let there = packed(&record, None).parcel.unpack(&record.name, "/home/bob/m").unwrap().record;
+    assert_eq!(there.options["engine-port"], 4243);
+    let os = there.engine.unwrap().os;
+    assert!(os.starts_with("Deb[2Jianx") && os.len() == 100, "{os}");
+}
+
 /// Also where it came from: a store's id is no secret.
 #[test]
 fn whatever_made_it_controls_nothing_after_an_import() {
@@ -192,12 +203,30 @@ fn nothing_hostile_is_believed() {
         refused(|p| instance(p, url), "no place to connect to");
     }
     refused(|p| p.record.instance.as_mut().unwrap().ssh = None, "no way to it");
+    for address in ["-oProxyCommand=x", "$(x)", "a b", "/run/x"] {
+        refused(|p| p.record.instance.as_mut().unwrap().address = address.to_owned(), "no place to connect to");
+    }
     refused(|p| p.record.instance.as_mut().unwrap().host_keys = vec!["* $(x)".to_owned()], "host keys");
     refused(
         |p| _ = p.record.pending.insert(crate::record::Part::Instance, crate::record::Pending::Rm),
         "was being made",
     );
+    for url in ["tcp://$(x)", "unix:///run/docker.sock", "ssh://-oProxyCommand=x", "a b", ""] {
+        let told = |p: &mut Parcel| {
+            let instance = p.record.instance.as_mut().unwrap();
+            (instance.ssh, instance.url) = (None, Some(url.to_owned()));
+            p.files.remove("id_rsa");
+        };
+        refused(told, "no place to connect to");
+    }
     refused(|p| p.record.instance = None, "no instance");
+    let spec = |p: &mut Parcel, change: fn(&mut EngineSpec)| change(&mut p.record.engine.as_mut().unwrap().spec);
+    refused(|p| spec(p, |spec| drop(spec.labels.insert("a=b".to_owned(), "x".to_owned()))), "a label or a registry");
+    refused(
+        |p| spec(p, |spec| drop(spec.labels.insert("a".to_owned(), "x\nENV=1".to_owned()))),
+        "a label or a registry",
+    );
+    refused(|p| spec(p, |spec| spec.registry_mirrors.push("https://h\u{1b}[2J".to_owned())), "a label or a registry");
     refused(|p| p.config = json!("x"), "not an object");
 }
 
