@@ -1,4 +1,5 @@
 use super::*;
+use crate::store::file::Effect;
 use std::{
     io::Write as _,
     sync::{
@@ -75,6 +76,16 @@ fn a_history_is_bounded_and_forgets_no_run_that_has_not_ended() {
     }
     let is_open = |run: usize| lines(&journal).iter().filter(|line| **line == begin(run)).count();
     assert_eq!([is_open(1), is_open(2), is_open(3)], [1, 1, 1]);
+    // Those that ended in a later file do not crowd them out.
+    let kept = fs::read_to_string(dir.path().join(OPEN)).unwrap();
+    assert_eq!(kept.lines().collect::<Vec<_>>(), [1, 2, 3].map(begin));
+    // What has enough is given no more, whatever further files there are.
+    let mut given = 0;
+    let few = journal.back(&mut |_| {
+        given += 1;
+        ControlFlow::Break(())
+    });
+    assert!(given == 1 && few.unwrap() <= 2 * journal.limit, "{given} lines");
     journal.append(&end(2)).unwrap();
     for run in 2000..2200 {
         journal.append(&begin(run)).unwrap();
@@ -109,6 +120,61 @@ fn what_is_kept_of_killed_runs_is_bounded() {
     assert_eq!(found.first(), Some(&wide(1499)));
     // Without a gap.
     assert!(found.iter().eq((1500 - found.len()..1500).rev().map(wide).collect::<Vec<_>>().iter()));
+}
+
+/// One that alone is longer than what is kept is kept.
+#[test]
+fn the_newest_of_killed_runs_stays_however_long_it_is() {
+    let dir = temp();
+    let files = Files::default();
+    let journal = small(dir.path(), &files);
+    let huge = begin(1).replace("xxxx", &"x".repeat(OPEN_KEPT));
+    journal.append(&huge).unwrap();
+    let mut run = 10;
+    while !dir.path().join(OPEN).exists() {
+        journal.append(&begin(run)).unwrap();
+        journal.append(&end(run)).unwrap();
+        run += 1;
+    }
+    assert!(lines(&journal).contains(&huge));
+}
+
+/// While a line is written, its file is not removed; and no line is written to a file that was removed before.
+#[test]
+fn a_line_goes_to_a_file_that_is_there() {
+    let dir = temp();
+    let path = dir.path().join(CURRENT);
+    let (current, locked) = (path.clone(), Arc::new(AtomicUsize::new(0)));
+    let seen = Arc::clone(&locked);
+    let watching = Files::with_hook(Arc::new(move |effect, at| {
+        if matches!(effect, Effect::Write) && at == current {
+            let free = File::open(&current)?.try_lock().is_ok();
+            seen.fetch_add(usize::from(!free), Ordering::SeqCst);
+        }
+        Ok(())
+    }));
+    small(dir.path(), &watching).append(&begin(1)).unwrap();
+    assert_eq!(locked.load(Ordering::SeqCst), 1, "another could have removed it");
+
+    let files = Files::default();
+    let holding = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+    holding.lock().unwrap();
+    // As the system lists one that waits for the lock of a file.
+    let inode = format!(":{} ", holding.metadata().unwrap().ino());
+    let waits = || {
+        let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
+        locks.lines().any(|line| line.contains("-> ") && line.contains(&inode))
+    };
+    thread::scope(|scope| {
+        let writer = scope.spawn(|| small(dir.path(), &files).append(&begin(2)).unwrap());
+        let begun = std::time::Instant::now();
+        while !waits() && !writer.is_finished() && begun.elapsed() < std::time::Duration::from_secs(20) {
+            thread::yield_now();
+        }
+        fs::remove_file(&path).unwrap();
+        holding.unlock().unwrap();
+    });
+    assert_eq!(lines(&small(dir.path(), &files)), [begin(2)]);
 }
 
 /// C14d: killed, or on a disk that fails, at any effect of a rotation: what was written is there, once.
