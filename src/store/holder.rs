@@ -180,5 +180,9 @@ mod tests {
         // Nor is what a file of another origin claims.
         let odd = r#"{"who":"a@b","pid":1,"command":"rm --token SECRET","names":["web","-SECRET x"],"since":"2027-01-15T08:00:00Z"}"#;
         assert_eq!(read(odd).doing.to_string(), "another command web");
+        let names: Vec<String> = (1..=1000).map(|n| format!("m{n}")).collect();
+        let names = serde_json::to_string(&names).unwrap();
+        let many = format!(r#"{{"who":"a@b","pid":1,"command":"rm","names":{names},"since":"2027-01-15T08:00:00Z"}}"#);
+        assert_eq!(read(&many).doing.to_string(), "rm m1 m2 m3 m4 m5 m6 m7 m8");
     }
 }
