@@ -213,3 +213,29 @@ fn told(reason: &Reason) -> String {
         other => other.to_string(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provisioner::Difference;
+
+    /// C6: a history is read by many, and lies there for years.
+    #[test]
+    fn nothing_that_may_be_secret_is_kept() {
+        let difference = |what: &str| {
+            let value = |text: &str| Some(format!("http://u:{text}@h"));
+            Difference { what: what.to_owned(), found: value("S3CRET-1"), wanted: value("S3CRET-2") }
+        };
+        let kinds = [Reason::Changed, Reason::Drifted, Reason::NeedsReplacement];
+        for reason in kinds.map(|kind| kind(difference("env.TOKEN"))) {
+            assert_eq!(told(&reason), "env.TOKEN: changed");
+        }
+        for reason in kinds.map(|kind| kind(difference("mirror"))) {
+            let said = told(&reason);
+            assert!(said.contains("mirror") && said.contains("u:***@h") && !said.contains("S3CRET"), "{said}");
+        }
+        let said = first_line("cannot reach http://u:S3CRET@h/x\nS3CRET");
+        assert_eq!(said, "cannot reach http://u:***@h/x");
+        assert_eq!(first_line(&"x".repeat(1 << 20)).len(), FAILURE);
+    }
+}
