@@ -50,8 +50,8 @@ impl DockerApi for HttpDocker {
 
 /// Whom we speak to, for error texts.
 pub(super) struct Peer {
-    machine: MachineName,
-    address: String,
+    pub(super) machine: MachineName,
+    pub(super) address: String,
 }
 
 impl Peer {

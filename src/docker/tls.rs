@@ -138,6 +138,7 @@ fn theirs(problem: &CertificateError, host: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::name::MachineName;
 
     #[test]
     fn alerts_read_as_words() {
@@ -148,5 +149,47 @@ mod tests {
         ] {
             assert_eq!(alert_text(alert), want);
         }
+    }
+
+    /// C21: whatever rustls says, it is said in words.
+    #[test]
+    fn no_refusal_reads_like_a_source() {
+        let peer = Peer { machine: MachineName::new("web").unwrap(), address: "192.0.2.1:2376".to_owned() };
+        for (error, want) in [
+            (
+                rustls::Error::InvalidCertificate(CertificateError::UnhandledCriticalExtension),
+                "its certificate cannot be used: unhandled critical extension",
+            ),
+            (
+                rustls::Error::PeerIncompatible(rustls::PeerIncompatible::NoCipherSuitesInCommon),
+                "it speaks another TLS than this program: no cipher suites in common",
+            ),
+            (
+                rustls::Error::PeerMisbehaved(rustls::PeerMisbehaved::TooMuchEarlyDataReceived),
+                "it breaks the rules of TLS: too much early data received",
+            ),
+        ] {
+            let said = refusal(&peer, &error, "192.0.2.1").to_string();
+            assert!(said.ends_with(want), "{said}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_our_own_files_is_said_in_words() {
+        let peer = Peer { machine: MachineName::new("web").unwrap(), address: "192.0.2.1:2376".to_owned() };
+        let made = |name: &str| rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        let (one, other) = (made("one"), made("other"));
+        let (cert, key) = (one.cert.pem(), one.signing_key.serialize_pem());
+        let wrong = |ca: &str, key: &str| config(&peer, ca, &cert, key).unwrap_err().to_string();
+        assert!(config(&peer, &cert, &cert, &key).is_ok());
+        let none = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        let said = wrong(none, &key);
+        assert!(
+            said.contains("the recorded authority: its certificate cannot be used: it is not written as"),
+            "{said}"
+        );
+        let said = wrong(&cert, &other.signing_key.serialize_pem());
+        assert!(said.contains("our certificate and key cannot be used: "), "{said}");
+        assert!(!said.contains("KeyMismatch") && !said.contains("Inconsistent"), "{said}");
     }
 }

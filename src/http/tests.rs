@@ -226,3 +226,21 @@ async fn the_proxy_of_the_environment_is_used_and_its_exceptions_are_kept() {
     assert!(seen.len() == 1 && seen[0].starts_with("GET http://api.example.invalid/v2/x "), "{seen:?}");
     assert_eq!(own.seen().len(), 1);
 }
+
+/// C21: an error of TLS is said in words, however deep it lies.
+#[test]
+fn an_error_of_tls_is_said_in_words() {
+    let deep = |error: rustls::Error| std::io::Error::other(std::io::Error::other(error));
+    for (error, want) in [
+        (
+            rustls::Error::PeerIncompatible(rustls::PeerIncompatible::NoCipherSuitesInCommon),
+            "it speaks another TLS than this program: no cipher suites in common",
+        ),
+        (
+            rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer),
+            "its certificate cannot be used: it is signed by no trusted authority",
+        ),
+    ] {
+        assert_eq!(super::error::innermost(&deep(error)), want);
+    }
+}
