@@ -202,3 +202,17 @@ impl From<AuthorityError> for StepError {
         Self::Authority(e)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// C21: how a command on a host ended is told in words.
+    #[test]
+    fn a_command_that_ended_early_did_not_fail_with_status_0() {
+        let op = |status| StepError::Op { title: "install".to_owned(), status, stderr: String::new(), help: None };
+        assert!(op(0).to_string().starts_with("`install` ended early"), "{}", op(0));
+        assert_eq!(op(137).to_string(), "`install` was ended by SIGKILL (exit status 137)");
+        assert_eq!(op(100).to_string(), "`install` failed with exit status 100");
+    }
+}

@@ -151,6 +151,21 @@ fn the_history_holds_no_text_of_a_hook() {
     nothing_kept(&home, &["a"]);
 }
 
+/// C21: a shell's number for a signal is told by the signal's name, to people and in the history.
+#[test]
+fn a_hook_that_was_killed_is_told_so() {
+    let home = Home::new();
+    home.write(
+        "../fleet.yaml",
+        "fleet: shop\nhosts:\n  a: { driver: none, url: 'tcp://127.0.0.1:1', hooks: { post-create: [{ run: 'kill -9 $$' }] } }\n",
+    );
+    let fleet = home.path().join("fleet.yaml").display().to_string();
+    let run = home.in_store("machine", &["apply", "-y", &fleet]);
+    assert!(run.stderr.contains("`kill -9 $$` was ended by SIGKILL (exit status 137)"), "{}", run.stderr);
+    let told = home.in_store("machine", &["history", "--json"]).stdout;
+    assert!(told.contains("hook post-create was ended by SIGKILL"), "{told}");
+}
+
 /// Words for a host may be any.
 #[test]
 fn debug_tells_no_words_of_a_command_for_a_host() {
