@@ -183,6 +183,8 @@ mod tests {
         let said = of(|_| panic!("a text of the source"));
         assert!(said.to_string().ends_with(": a text of the source"), "{said}");
         assert_eq!(caught(|| 7), Ok(7));
+        // From here on a panic is told by the hook of before again, caught or not.
+        assert_eq!(LAST.with(|last| last.borrow().1), 0);
     }
 
     #[tokio::test(flavor = "multi_thread")]

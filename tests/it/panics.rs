@@ -165,6 +165,7 @@ fn a_panic_fails_one_step() {
         is_free(&home);
         let history = home.in_store("machine", &["history"]).stdout;
         assert!(history.contains("internal error at ") && !history.contains(SECRET), "{history}");
+        assert!(!said.err.contains("error: internal error"), "the step tells of it, and nothing else: {}", said.err);
         assert!(!history.contains("did not end"), "{history}");
     }
 }
@@ -198,13 +199,29 @@ fn a_panic_ends_no_other_machines_work() {
     );
     run(&home, "apply -y fleet.yaml");
     let said = run(&home, "kill a b");
-    assert!(said.code == 1 && said.err.contains("internal error at "), "{}{}", said.out, said.err);
+    assert!(said.code == 1 && said.err.contains("internal error at tests/it/panics.rs:"), "{}{}", said.out, said.err);
+    assert_eq!(said.err.matches("internal error at ").count(), 1, "it is told once: {}", said.err);
     assert!(said.out.contains("Machine \"b\" was killed."), "{}", said.out);
     is_free(&home);
     let said = run(&home, "rm -y g b");
     assert!(said.code == 1 && said.err.contains("internal error at "), "{}{}", said.out, said.err);
     assert!(said.out.contains("Successfully removed b"), "{}", said.out);
     assert!(home.store().join("machines/g").exists(), "what was not removed stays recorded");
+    is_free(&home);
+}
+
+/// Of a command that asks one machine alone, and of what earlier machines left, where one goes on with the next.
+#[test]
+fn a_panic_of_a_command_is_told_as_an_error() {
+    let home = Home::new();
+    home.write("../fleet.yaml", "fleet: f\nhosts:\n  a: { driver: clumsy }\n  b: { driver: clumsy }\n");
+    run(&home, "apply -y fleet.yaml");
+    home.write("../break", "power");
+    let said = run(&home, "status a");
+    assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+    assert!(said.err.starts_with("error: internal error at tests/it/panics.rs:"), "{}", said.err);
+    assert!(said.err.contains("/issues"), "{}", said.err);
+    assert_eq!(said.err.matches("internal error at ").count(), 1, "it is told once: {}", said.err);
     is_free(&home);
 }
 
