@@ -75,3 +75,27 @@ pub(super) fn raise() {
         let _ = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum });
     }
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::io::Read as _;
+
+    /// Where a file cannot be copied, one that can only be read is opened again, and no other: that would be another file.
+    #[test]
+    fn only_what_can_only_be_read_is_opened_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("x");
+        let mut options = fs::OpenOptions::new();
+        let write = options.write(true).create(true).truncate(true).open(&path).unwrap();
+        let both = fs::OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        let read = File::open(&path).unwrap();
+        for file in [&write, &both] {
+            assert_eq!(again(file.as_raw_fd(), io::Error::other("no")).unwrap_err().to_string(), "no");
+        }
+        std::io::Write::write_all(&mut &write, b"text").unwrap();
+        let mut text = String::new();
+        File::from(again(read.as_raw_fd(), io::Error::other("no")).unwrap()).read_to_string(&mut text).unwrap();
+        assert_eq!(text, "text");
+    }
+}

@@ -76,6 +76,8 @@ mod tests {
             ("crate", Some("create")),
             ("craete", Some("create")),
             ("Apply", Some("apply")),
+            ("APPLY", Some("apply")),
+            ("REGENERATE_CERTS", Some("regenerate-certs")),
             ("regenerate_certs", Some("regenerate-certs")),
             ("regenrate-cert", Some("regenerate-certs")),
             ("destory", Some("destroy")),

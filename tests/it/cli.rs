@@ -437,3 +437,24 @@ fn a_reader_that_leaves_is_no_error() {
 pub(crate) fn regex_escaped(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_alphanumeric() { vec![c] } else { vec!['\\', c] }).collect()
 }
+
+/// A misspelt command, and a misspelt word behind one that has some, is answered with what was meant.
+#[test]
+fn what_was_meant_is_told() {
+    let home = Home::new();
+    for (words, want) in [
+        (&["aply"][..], "did you mean `apply`?\n      machine apply --help"),
+        (&["remove"], "did you mean `rm`?"),
+        (&["lock", "braek", "shop"], "did you mean `lock break`? as in:"),
+        (&["snapshot", "craete", "web"], "did you mean `snapshot create`? as in:"),
+    ] {
+        let run = home.in_store("machine", words);
+        assert_eq!(run.status, 1, "{words:?}: {}", run.stderr);
+        assert!(run.stderr.contains(want), "{words:?}: {}", run.stderr);
+    }
+    // A word that is known is not what is wrong.
+    for words in [&["lock", "break"][..], &["snapshot", "create"], &["kubernetes"]] {
+        let run = home.in_store("machine", words);
+        assert!(run.status == 1 && !run.stderr.contains("did you mean"), "{words:?}: {}", run.stderr);
+    }
+}

@@ -16,6 +16,14 @@ fn a_machine_without_an_engine_is_made_with_any_word_for_a_url() {
                 assert!(home.store().join("certs").join(file).exists(), "{url}: {file}");
             }
             assert_eq!(home.in_store(program, &["url", "farm"]).stdout, format!("{url}\n"));
+            // docker-machine found no address in such a word either.
+            let config: serde_json::Value =
+                serde_json::from_str(&home.in_store(program, &["inspect", "farm"]).stdout).unwrap();
+            assert_eq!(
+                (&config["Driver"]["URL"], &config["Driver"]["IPAddress"]),
+                (&url.into(), &"".into()),
+                "{config}"
+            );
             for words in [&["ls"][..], &["status", "farm"], &["inspect", "farm"], &["rm", "-y", "farm"]] {
                 let run = home.in_store(program, words);
                 assert_eq!(run.status, 0, "{url}: {words:?}: {}", run.stderr);
