@@ -139,6 +139,29 @@ pub(super) async fn unless_ended<T>(work: impl Future<Output = T>) -> Result<T, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::process::{Signal, getpid, kill_process};
+
+    /// In a process of its own, for all that listens in a process hears its signals.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the process is this one once more")]
+    fn a_signal_between_two_pieces_of_work_ends_the_second() {
+        const CHILD: &str = "MACHINE_TEST_BETWEEN";
+        if std::env::var_os(CHILD).is_none() {
+            let mut again = std::process::Command::new(std::env::current_exe().unwrap());
+            again.args(["--exact", "cli::signals::tests::a_signal_between_two_pieces_of_work_ends_the_second"]);
+            let ended = again.env(CHILD, "1").output().unwrap();
+            assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stdout));
+            assert!(String::from_utf8_lossy(&ended.stdout).contains("1 passed"));
+            return;
+        }
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            unless_ended(async {}).await.unwrap();
+            kill_process(getpid(), Signal::TERM).unwrap();
+            let second = unless_ended(tokio::time::sleep(Duration::from_mins(1))).await;
+            assert!(matches!(second, Err(CliError::Ended("SIGTERM"))), "the work was done to its end");
+        });
+    }
 
     #[test]
     fn what_was_ignored_when_we_were_started_is_not_heard() {

@@ -55,7 +55,7 @@ fn damages() -> Vec<(&'static str, Damage)> {
         ("two files in one", text("{\"token\":1}{\"token\":2}")),
         ("zeros", Box::new(|path| fs::write(path, [0; 64]).unwrap())),
         ("other bytes", Box::new(|path| fs::write(path, b"\xff\xfe{").unwrap())),
-        ("too long", Box::new(|path| fs::write(path, " ".repeat(1 << 20) + "{\"token\":1}").unwrap())),
+        ("too long", Box::new(|path| fs::write(path, "{\"token\":1}".to_owned() + &" ".repeat(1 << 20)).unwrap())),
         ("a folder", Box::new(|path| fs::create_dir(path).unwrap())),
         (
             "a folder with something in it",

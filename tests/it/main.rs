@@ -78,3 +78,4 @@ mod stores;
 mod suite;
 mod templates;
 mod unreadable_locks;
+mod unseen;
