@@ -157,7 +157,10 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             unless_ended(async {}).await.unwrap();
+            let mut told = signal(SignalKind::terminate()).unwrap();
             kill_process(getpid(), Signal::TERM).unwrap();
+            // It has come before the second begins.
+            told.recv().await;
             let second = unless_ended(tokio::time::sleep(Duration::from_mins(1))).await;
             assert!(matches!(second, Err(CliError::Ended("SIGTERM"))), "the work was done to its end");
         });
