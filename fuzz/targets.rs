@@ -61,9 +61,10 @@ fn fleet(bytes: &[u8]) {
     let mut inputs = fleet::Inputs::default();
     inputs.env.insert("HOME".to_owned(), "/root".to_owned());
     for name in ["fleet.yaml", "fleet.kdl"] {
-        match fleet::load(name, text, &inputs) {
+        match fleet::load(name, text, &inputs, &machine::driver::Drivers::built_in()) {
             Ok(loaded) => {
-                let again = fleet::load(name, text, &inputs).expect("what loads once loads twice");
+                let again = fleet::load(name, text, &inputs, &machine::driver::Drivers::built_in())
+                    .expect("what loads once loads twice");
                 assert_eq!(loaded, again);
             }
             // As it is told: places must lie within the text.
@@ -82,7 +83,9 @@ fn fleet(bytes: &[u8]) {
 
 fn fleet_kdl(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
-    if let Err(problems) = fleet::load("fleet.kdl", text, &fleet::Inputs::default()) {
+    if let Err(problems) =
+        fleet::load("fleet.kdl", text, &fleet::Inputs::default(), &machine::driver::Drivers::built_in())
+    {
         let mut told = String::new();
         let handler = miette::GraphicalReportHandler::new_themed(miette::GraphicalTheme::unicode_nocolor());
         handler.render_report(&mut told, &problems).expect("a string takes everything");

@@ -5,5 +5,5 @@
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    machine::cli::main(std::env::args_os())
+    machine::cli::main(std::env::args_os(), machine::driver::Drivers::built_in())
 }

@@ -32,7 +32,7 @@ pub async fn observe(
 ) -> Snapshot {
     let permits = Arc::new(Semaphore::new(parallel.max(1)));
     // Asking for the store's id makes it one, and looking must not write: only those who made machines need it.
-    let made = |known: &Known| world.drivers.get(known.record.driver.as_str()).is_some_and(|d| d.creates());
+    let made = |known: &Known| world.drivers.get(&known.record.driver).is_some_and(AnyDriver::creates);
     let needed = snapshot.machines.values().any(|known| wanted(known) && made(known));
     // Without the id our machines cannot be told from others, so "not found" does not mean "gone".
     let id = if needed { world.store.id().map_err(|e| e.to_string()) } else { Ok(String::new()) };
@@ -123,7 +123,7 @@ async fn look(world: &World, record: &MachineRecord, store_id: Result<&str, &Str
     let mut observed = blank(world, record);
     let Some(instance) = &record.instance else { return observed };
     // A driver that this program does not have cannot be asked; the host can.
-    let driver = world.drivers.get(record.driver.as_str()).copied();
+    let driver = world.drivers.get(&record.driver);
     // A driver that only knows where hosts are has nothing to add to what the host says itself.
     if let Some(driver) = driver.filter(|driver| driver.creates()) {
         let store_id = match store_id {
@@ -193,7 +193,7 @@ async fn ask_host(world: &World, record: &MachineRecord) -> Reach {
     }
     let port = record.engine.as_ref().map_or(TLS_PORT, |e| e.spec.port);
     let dir = world::machine_dir(world, &record.name);
-    let Some(target) = world::target(record, &dir) else { return Reach::NotAsked };
+    let Some(target) = world::target(&world.drivers, record, &dir) else { return Reach::NotAsked };
     let asked = async {
         let transport = world.connect.connect(&target).await?;
         transport.run(&facts::probe(port), b"", Limits::SHORT, &mut |_| {}).await

@@ -4,7 +4,7 @@
 use crate::{
     clock::Clock,
     docker::{DockerApi, DockerError, Endpoint, EngineVersion},
-    driver::{self, Drivers},
+    driver::Drivers,
     engine::Api,
     fault,
     local::Local,
@@ -26,7 +26,7 @@ use thiserror::Error;
 #[derive(Clone)]
 pub struct World {
     /// Makes and controls instances.
-    pub drivers: Arc<Drivers>,
+    pub drivers: Drivers,
     /// Know what to do on hosts.
     pub provisioners: Provisioners,
     /// Opens SSH connections; the real one keeps one for each host and run.
@@ -49,9 +49,9 @@ const SOCKET: &str = "/var/run/docker.sock";
 /// How to reach a recorded machine over SSH; `None` when there is no instance yet or no way to log in. A key
 /// that is not an absolute path lies in `dir`, the machine's folder in the store.
 #[must_use]
-pub fn target(record: &MachineRecord, dir: &Path) -> Option<Target> {
+pub fn target(drivers: &Drivers, record: &MachineRecord, dir: &Path) -> Option<Target> {
     let mut target = Target::of(&record.name, record.instance.as_ref()?, dir)?;
-    target.lookup = driver::find(&record.driver).and_then(|driver| driver.lookup(&record.options));
+    target.lookup = drivers.get(&record.driver).and_then(|driver| driver.lookup(&record.options));
     Some(target)
 }
 
@@ -109,7 +109,7 @@ async fn endpoint(world: &World, record: &MachineRecord, engine: &EngineRecord) 
         }
         Api::Ssh => {
             let dir = machine_dir(world, &record.name);
-            let target = target(record, &dir).ok_or(AskError::NoAddress)?;
+            let target = target(&world.drivers, record, &dir).ok_or(AskError::NoAddress)?;
             let transport = world.connect.connect(&target).await.map_err(AskError::Transport)?;
             Ok(Endpoint::Ssh { transport, socket: SOCKET.to_owned() })
         }
@@ -161,7 +161,7 @@ mod tests {
             (Some(""), None),
             (None, None),
         ] {
-            let target = target(&record(key), dir).unwrap();
+            let target = target(&Drivers::built_in(), &record(key), dir).unwrap();
             assert_eq!(target.ssh.key.as_deref(), want);
             assert_eq!(target.host_keys, ["ssh-ed25519 AAAA"], "pinned keys go along");
         }
@@ -171,8 +171,8 @@ mod tests {
     fn a_machine_without_a_login_is_no_target() {
         let mut record = record(None);
         record.instance.as_mut().unwrap().ssh = None;
-        assert_eq!(target(&record, Path::new("/")), None);
+        assert_eq!(target(&Drivers::built_in(), &record, Path::new("/")), None);
         record.instance = None;
-        assert_eq!(target(&record, Path::new("/")), None);
+        assert_eq!(target(&Drivers::built_in(), &record, Path::new("/")), None);
     }
 }

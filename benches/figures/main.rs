@@ -260,8 +260,9 @@ fn plans(table: &mut Table, quick: bool) {
         let file = dir.path().join("large.yaml");
         fs::write(&file, &text).expect("the fleet file is written");
         let (empty, full) = (dir.path().join("empty"), dir.path().join("full"));
-        let fleet = fleet::load("large.yaml", &text, &Inputs::default()).expect("a sound fleet");
-        let store = DirStore::new(&full).expect("a store");
+        let fleet = fleet::load("large.yaml", &text, &Inputs::default(), &machine::driver::Drivers::built_in())
+            .expect("a sound fleet");
+        let store = DirStore::new(&full, machine::driver::Drivers::built_in()).expect("a store");
         for (name, host) in &fleet.hosts {
             store.put(&applied(name, &fleet.name, host)).expect("a record is kept");
         }
@@ -301,7 +302,7 @@ fn plans(table: &mut Table, quick: bool) {
 fn lists(table: &mut Table, turns: usize) {
     for machines in [100, 1_000] {
         let dir = folder();
-        let store = DirStore::new(dir.path()).expect("a store");
+        let store = DirStore::new(dir.path(), machine::driver::Drivers::built_in()).expect("a store");
         for n in 0..machines {
             let name = MachineName::new(format!("web-{n}")).expect("a name");
             let url = "tcp://127.0.0.1:1".to_owned();
@@ -345,7 +346,8 @@ fn wrong(table: &mut Table, text: &str, turns: usize) {
     let text = text.replace("ssh-port: 2222", "ssh-prot: 2222").replace("depends_on: [web-", "depends_on: [wed-");
     let once = || {
         let start = Instant::now();
-        let problems = fleet::load("large.yaml", &text, &Inputs::default()).expect_err("it is wrong");
+        let problems = fleet::load("large.yaml", &text, &Inputs::default(), &machine::driver::Drivers::built_in())
+            .expect_err("it is wrong");
         let took = start.elapsed();
         assert!(!problems.problems().is_empty());
         took
@@ -378,7 +380,7 @@ fn no_op(table: &mut Table, turns: usize) {
     let file = lab.file("bench.yaml", fleet);
     eprintln!("making eight hosts");
     lab.machine(&["apply", "--yes", &file]).ok();
-    let store = DirStore::new(lab.store()).expect("a store");
+    let store = DirStore::new(lab.store(), machine::driver::Drivers::built_in()).expect("a store");
     let mut known = String::new();
     let mut hosts = Vec::new();
     for n in 1..=8 {

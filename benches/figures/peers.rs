@@ -103,7 +103,7 @@ impl Peers {
         lab.machine(&["apply", "--yes", &fleet]).ok();
         let dir = lab.path("peers");
         fs::create_dir_all(&dir).expect("a folder");
-        let store = DirStore::new(lab.store()).expect("a store");
+        let store = DirStore::new(lab.store(), machine::driver::Drivers::built_in()).expect("a store");
         let (mut hosts, mut known) = (Vec::new(), String::new());
         for n in 1..=count {
             let name = MachineName::new(format!("web-{n}")).expect("a name");

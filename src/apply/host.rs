@@ -2,6 +2,7 @@
 
 use super::{StepError, phase, step::Task};
 use crate::{
+    driver::AnyDriver,
     fault,
     name::MachineName,
     provisioner::{
@@ -132,8 +133,9 @@ pub(super) async fn connect(
     booting: bool,
 ) -> Result<Arc<dyn Transport>, StepError> {
     let dir = world.store.machine_dir(&record.name)?;
-    let mut target = world::target(record, &dir).ok_or_else(|| StepError::NoLogin(record.driver.clone()))?;
-    let made = world.drivers.get(record.driver.as_str()).is_some_and(|driver| driver.creates());
+    let mut target =
+        world::target(&world.drivers, record, &dir).ok_or_else(|| StepError::NoLogin(record.driver.clone()))?;
+    let made = world.drivers.get(&record.driver).is_some_and(AnyDriver::creates);
     target.patience = match (booting, made) {
         (false, _) => Duration::ZERO,
         (true, true) => BOOT,

@@ -195,7 +195,7 @@ impl<'a> Place<'a> {
     /// Calls a driver, and again after a pause when its answer was lost: the one place with retries.
     async fn call(&self, name: &str, options: &OptionValues, call: Call<'_>) -> Result<Option<Instance>, StepError> {
         let unknown = || StepError::UnknownDriver { driver: name.to_owned(), machine: self.task.id.machine.clone() };
-        let driver = *self.task.world.drivers.get(name).ok_or_else(unknown)?;
+        let driver = self.task.world.drivers.get(name).ok_or_else(unknown)?;
         let progress = |text: &str| self.task.progress(text);
         let cx = DriverContext {
             machine: &self.task.id.machine,

@@ -70,7 +70,7 @@ pub async fn missing(plan: &Plan, world: &World) -> Vec<Missing> {
 /// What the driver says; nothing was made.
 pub async fn provider(machine: &MachineName, host: &HostSpec, world: &World) -> Result<(), StepError> {
     let unknown = || StepError::UnknownDriver { driver: host.driver.clone(), machine: machine.clone() };
-    let driver = *world.drivers.get(host.driver.as_str()).ok_or_else(unknown)?;
+    let driver = world.drivers.get(&host.driver).ok_or_else(unknown)?;
     let dir = world::machine_dir(world, machine);
     let cx = DriverContext {
         machine,
@@ -108,7 +108,7 @@ async fn of_driver(world: &World, driver: &str, options: &OptionValues) -> Vec<(
     let Some(driver) = world.drivers.get(driver) else { return Vec::new() };
     let mut found = Vec::new();
     for spec in driver.options().iter().filter(|spec| spec.secrecy == Secrecy::Secret) {
-        let Some(secret) = options.get(spec.key).and_then(|value| Secret::from_json(value).ok()) else { continue };
+        let Some(secret) = options.get(&spec.key).and_then(|value| Secret::from_json(value).ok()) else { continue };
         if spec.key == OPENS.0 {
             let key = options.get(OPENS.1).and_then(|value| value.as_str());
             match key {
@@ -116,7 +116,7 @@ async fn of_driver(world: &World, driver: &str, options: &OptionValues) -> Vec<(
                 _ => continue,
             }
         }
-        found.push((spec.key.to_owned(), secret));
+        found.push((spec.key.clone(), secret));
     }
     found
 }

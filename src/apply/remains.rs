@@ -52,7 +52,7 @@ pub async fn retry(
 async fn remove(world: &World, grave: &Tombstone, progress: &(dyn Fn(&str) + Send + Sync)) -> Result<(), StepError> {
     let store = &*world.store;
     let unknown = || StepError::UnknownDriver { driver: grave.driver.clone(), machine: grave.machine.clone() };
-    let driver: &dyn AnyDriver = *world.drivers.get(grave.driver.as_str()).ok_or_else(unknown)?;
+    let driver: &dyn AnyDriver = world.drivers.get(&grave.driver).ok_or_else(unknown)?;
     // One that makes nothing leaves nothing.
     if !driver.creates() {
         return Ok(());

@@ -5,7 +5,7 @@ use super::{
     taken::{self, Unpacked},
 };
 use crate::{
-    driver::{self, Kind, Secrecy},
+    driver::{Drivers, Kind, OptionSpec, Secrecy},
     hook::HookRecord,
     name::MachineName,
     record::{
@@ -44,6 +44,8 @@ pub struct Source<'a> {
     pub record: &'a MachineRecord,
     /// Its config.json.
     pub config: Option<&'a str>,
+    /// What there is to know of its options.
+    pub drivers: &'a Drivers,
     /// Root of the store, absolute.
     pub root: &'a str,
     /// The home directory of the user who exports.
@@ -109,7 +111,8 @@ impl Source<'_> {
         if let Some(ssh) = record.instance.as_mut().and_then(|instance| instance.ssh.as_mut()) {
             ssh.key.clone_from(&key_name);
         }
-        record.options = travelling(&record.driver, record.options, key_name.as_deref(), &is_local);
+        record.options =
+            travelling(self.drivers.options(&record.driver), record.options, key_name.as_deref(), &is_local);
         let (config, secrets) = match self.config {
             None => (Value::Null, Vec::new()),
             Some(text) => {
@@ -136,8 +139,12 @@ fn is_local(text: &str, root: &str, home: Option<&str>) -> bool {
 
 /// The options of a driver without paths, which mean files of the computer they were written on, and without its secrets,
 /// which are looked for there.
-fn travelling(driver: &str, options: OptionValues, key: Option<&str>, is_local: &dyn Fn(&str) -> bool) -> OptionValues {
-    let table = driver::find(driver).map_or(&[][..], driver::AnyDriver::options);
+fn travelling(
+    table: &[OptionSpec],
+    options: OptionValues,
+    key: Option<&str>,
+    is_local: &dyn Fn(&str) -> bool,
+) -> OptionValues {
     let is_path = |key: &str| table.iter().any(|spec| spec.key == key && spec.kind == Kind::Path);
     let is_secret = |key: &str| table.iter().any(|spec| spec.key == key && spec.secrecy == Secrecy::Secret);
     let kept = options.into_iter().filter(|(name, _)| !is_secret(name)).filter_map(|(name, value)| {

@@ -1,6 +1,6 @@
 use super::{parcel::Packed, *};
 use crate::{
-    driver::{self, options::with_defaults},
+    driver::{Drivers, options::with_defaults},
     engine::EngineSpec,
     name::{FleetName, MachineName},
     record::{EngineRecord, Instance, MachineRecord, OptionValues, SshEndpoint, docker_machine::Place},
@@ -16,7 +16,7 @@ fn record(driver_name: &str, key: &str) -> MachineRecord {
         _ => json!({ "image": "/home/alice/debian" }),
     };
     let given: OptionValues = serde_json::from_value(given).unwrap();
-    let options = with_defaults(driver::find(driver_name).unwrap().options(), &given);
+    let options = with_defaults(Drivers::built_in().options(driver_name), &given);
     let fleet = FleetName::new("alices").unwrap();
     let mut record = MachineRecord::new(MachineName::new("web").unwrap(), Some(fleet), driver_name, options);
     record.instance = Some(Instance {
@@ -46,7 +46,8 @@ fn record(driver_name: &str, key: &str) -> MachineRecord {
 fn packed(record: &MachineRecord, config: Option<&str>) -> Packed {
     let certificates = [("ca.pem".to_owned(), "CA".to_owned().into())].into();
     let key = Some(KEY.to_owned().into());
-    Source { record, config, root: ROOT, home: Some("/home/alice"), certificates, key }.pack().unwrap()
+    let drivers = &Drivers::built_in();
+    Source { record, config, drivers, root: ROOT, home: Some("/home/alice"), certificates, key }.pack().unwrap()
 }
 
 fn archive(parcel: Parcel) -> Archive {
@@ -59,7 +60,7 @@ fn nothing_of_the_first_account_travels_and_all_that_is_needed_does() {
         let record = record("generic", key);
         let place = Place { root: ROOT, name: &record.name };
         let mut config = crate::record::docker_machine::ConfigFile::new(place);
-        config.update(place, &record, vec![("SSHKey", json!("/home/alice/.ssh/id_rsa"))]);
+        config.update(place, &record, vec![("SSHKey".to_owned(), json!("/home/alice/.ssh/id_rsa"))]);
         let config = config.text();
         assert!(config.contains("alice"));
         let text = archive(packed(&record, Some(&config)).parcel).text();

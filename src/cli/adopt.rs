@@ -3,7 +3,7 @@
 
 use super::{CliError, Cx, Exit, Group, Out, Run, claim, error::NamesError, fleet, machine::Machine};
 use crate::{
-    driver::{self, options, options::with_defaults},
+    driver::{Drivers, options, options::with_defaults},
     engine::{EngineSpec, spec::TLS_PORT},
     fleet::Fleet,
     name::FleetName,
@@ -43,7 +43,7 @@ impl Run for Adopt {
             return Err(CliError::Names(NamesError::Some));
         }
         let world = cx.world()?;
-        let file = self.file.as_ref().map(|file| fleet::read(file)).transpose()?;
+        let file = self.file.as_ref().map(|file| fleet::read(file, &cx.drivers)).transpose()?;
         let to = match &file {
             Some(fleet) => Some(&fleet.name),
             None => self.fleet.as_ref(),
@@ -73,7 +73,7 @@ impl Run for Adopt {
         drop(locks);
         match (&file, to) {
             (Some(fleet), _) => show(cx, &world, fleet, &machines, out),
-            (None, Some(_)) => lines(&machines.iter().collect::<Vec<_>>(), out),
+            (None, Some(_)) => lines(&machines.iter().collect::<Vec<_>>(), &cx.drivers, out),
             (None, None) => Ok(Exit::Done),
         }
     }
@@ -116,36 +116,36 @@ impl Adopt {
 fn show(cx: &Cx, world: &World, fleet: &Fleet, machines: &[Machine], out: &mut Out) -> Result<Exit, CliError> {
     let missing: Vec<&Machine> = machines.iter().filter(|m| !fleet.hosts.contains_key(m.name())).collect();
     if !missing.is_empty() {
-        return lines(&missing, out);
+        return lines(&missing, &cx.drivers, out);
     }
     out.line("")?;
     fleet::preview(cx, world, fleet, out)
 }
 
 /// The lines of a fleet file that describe machines as they are.
-fn lines(machines: &[&Machine], out: &mut Out) -> Result<Exit, CliError> {
+fn lines(machines: &[&Machine], drivers: &Drivers, out: &mut Out) -> Result<Exit, CliError> {
     out.line("\nLines for the fleet file that describe them as they are:\n\nhosts:")?;
     for machine in machines {
-        out.line(&format!("  {}: {}", machine.name(), flow(&Value::Object(host(&machine.record)))))?;
+        out.line(&format!("  {}: {}", machine.name(), flow(&Value::Object(host(&machine.record, drivers)))))?;
     }
     Ok(Exit::Done)
 }
 
 /// A host as a fleet file would have it, with what differs from defaults.
-fn host(record: &MachineRecord) -> Map<String, Value> {
-    let table = driver::find(&record.driver).map_or(&[][..], driver::AnyDriver::options);
+fn host(record: &MachineRecord, drivers: &Drivers) -> Map<String, Value> {
+    let table = drivers.options(&record.driver);
     let defaults = with_defaults(table, &std::collections::BTreeMap::new());
     let mut host = Map::new();
     host.insert("driver".to_owned(), Value::from(record.driver.as_str()));
     for spec in table {
-        let usual = defaults.get(spec.key).cloned().or_else(|| options::fallback(spec));
-        let value = record.options.get(spec.key).filter(|value| usual.as_ref() != Some(*value));
+        let usual = defaults.get(&spec.key).cloned().or_else(|| options::fallback(spec));
+        let value = record.options.get(&spec.key).filter(|value| usual.as_ref() != Some(*value));
         if let Some(value) = value {
             let shown = match value {
                 Value::Number(_) if spec.kind == options::Kind::Size => Value::from(options::show(spec, value)),
                 other => other.clone(),
             };
-            host.insert(spec.key.to_owned(), shown);
+            host.insert(spec.key.clone(), shown);
         }
     }
     let address = record.instance.as_ref().map_or("", |instance| instance.address.as_str());

@@ -3,7 +3,7 @@
 //! All of it follows from the definitions of the commands and drivers, so a new one needs nothing here.
 
 use super::{filter, place::Place, shell::Shell};
-use crate::driver::{self, Kind, OptionSpec};
+use crate::driver::{Drivers, Kind, OptionSpec};
 use clap::{Arg, Command};
 
 /// One that is offered, and what it is.
@@ -44,6 +44,8 @@ pub(super) struct Sources<'a> {
     pub(super) machines: &'a dyn Fn(&Place<'_>) -> Vec<String>,
     /// Names of the hosts in the fleet file that the line names.
     pub(super) hosts: &'a dyn Fn(&Place<'_>) -> Vec<String>,
+    /// What machines can be made with.
+    pub(super) drivers: &'a Drivers,
     /// `MACHINE_DRIVER`.
     pub(super) driver: Option<String>,
     /// Whether the shell has `use`, which is `env` and more.
@@ -116,16 +118,16 @@ fn flags(command: &Command, place: &Place<'_>) -> Vec<Candidate> {
 /// Flags of the driver that the line or the environment names.
 fn driver_flags(place: &Place<'_>, sources: &Sources<'_>) -> Vec<Candidate> {
     let options = driver_options(place, sources).iter();
-    options.map(|spec| Candidate::new(format!("--{}", spec.flag), spec.help)).collect()
+    options.map(|spec| Candidate::new(format!("--{}", spec.flag), spec.help.as_str())).collect()
 }
 
-fn driver_options(place: &Place<'_>, sources: &Sources<'_>) -> &'static [OptionSpec] {
+fn driver_options<'a>(place: &Place<'_>, sources: &Sources<'a>) -> &'a [OptionSpec] {
     let name = place.driver.or(sources.driver.as_deref()).unwrap_or_default();
-    driver::find(name).map(driver::AnyDriver::options).unwrap_or_default()
+    sources.drivers.options(name)
 }
 
-fn drivers() -> Vec<Candidate> {
-    driver::DRIVERS.iter().map(|driver| Candidate::new(driver.name(), driver.about())).collect()
+fn drivers(sources: &Sources<'_>) -> Vec<Candidate> {
+    sources.drivers.iter().map(|driver| Candidate::new(driver.name(), driver.about())).collect()
 }
 
 fn plain<T: Into<String>>(texts: impl IntoIterator<Item = T>) -> Vec<Candidate> {
@@ -152,7 +154,7 @@ fn values(arg: &Arg, place: &Place<'_>, sources: &Sources<'_>) -> Vec<Candidate>
     }
     match arg.get_id().as_str() {
         "shell" => plain(Shell::names()),
-        "driver" => drivers(),
+        "driver" => drivers(sources),
         "filter" => filters(place, sources),
         "target" | "host" => plain((sources.hosts)(place)),
         _ => Vec::new(),
@@ -165,7 +167,7 @@ fn filters(place: &Place<'_>, sources: &Sources<'_>) -> Vec<Candidate> {
         return filter::KEYS.iter().map(|(key, help)| Candidate::new(format!("{key}="), *help)).collect();
     };
     let values = match key.to_lowercase().as_str() {
-        "driver" => drivers(),
+        "driver" => drivers(sources),
         "state" => plain(filter::STATES),
         "name" | "swarm" => plain((sources.machines)(place)),
         _ => Vec::new(),
@@ -188,7 +190,7 @@ fn positional(command: &Command, place: &Place<'_>, sources: &Sources<'_>, files
         "create" => {
             // Flags of drivers are none of the command's own.
             let flag = place.before.map(|word| word.trim_start_matches('-'));
-            let spec = driver_options(place, sources).iter().find(|spec| Some(spec.flag) == flag);
+            let spec = driver_options(place, sources).iter().find(|spec| Some(spec.flag.as_str()) == flag);
             if spec.is_some_and(|spec| spec.kind == Kind::Path) {
                 *files = Files::All;
             }

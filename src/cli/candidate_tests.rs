@@ -3,7 +3,7 @@ use super::*;
 fn root() -> Command {
     // `create` as far as its words are asked for here.
     let create = Command::new("create").arg(Arg::new("driver").short('d').long("driver")).arg(Arg::new("words"));
-    let root = super::super::root("machine");
+    let root = super::super::root("machine", &Drivers::built_in());
     let mut root = if root.find_subcommand("create").is_some() { root } else { root.subcommand(create) };
     root = root.subcommand(
         Command::new("reach")
@@ -22,6 +22,7 @@ fn offered(line: &str) -> (Vec<String>, Files) {
             names.iter().map(|name| (*name).to_owned()).collect()
         },
         hosts: &|place| vec![format!("of-{}", place.file.unwrap_or("fleet.yaml"))],
+        drivers: &Drivers::built_in(),
         driver: None,
         wrapped: true,
     };

@@ -8,6 +8,7 @@ use super::{
     root,
 };
 use crate::{
+    driver::Drivers,
     fleet,
     name::MachineName,
     store::{Store as _, dir::DirStore},
@@ -37,11 +38,12 @@ impl Run for Complete {
         if self.next || words.is_empty() {
             words.push(String::new());
         }
-        let mut root = root(&cx.program);
+        let mut root = root(&cx.program, &cx.drivers);
         root.build();
         let sources = Sources {
-            machines: &machines,
+            machines: &|place| machines(place, &cx.drivers),
             hosts: &hosts,
+            drivers: &cx.drivers,
             driver: cx.var("MACHINE_DRIVER"),
             wrapped: cx.var("DOCKER_MACHINE_WRAPPED").is_some_and(|value| value == "true"),
         };
@@ -65,9 +67,9 @@ impl Run for Complete {
 }
 
 /// Without reading a record. Where nothing can be read, nothing is offered: an error would tear up the prompt.
-fn machines(place: &Place<'_>) -> Vec<String> {
+fn machines(place: &Place<'_>, drivers: &Drivers) -> Vec<String> {
     let root = place.storage.map(path).or_else(|| default_storage().ok());
-    let names = root.and_then(|root| DirStore::new(&root).ok()?.names().ok()).unwrap_or_default();
+    let names = root.and_then(|root| DirStore::new(&root, drivers.clone()).ok()?.names().ok()).unwrap_or_default();
     names.into_iter().filter(|name| MachineName::new(name).is_ok()).collect()
 }
 

@@ -3,8 +3,11 @@
 use super::CliError;
 use crate::{
     name::MachineName,
-    record::docker_machine::{self, ConfigFile, Place, VERSION},
-    store::{Area, Store, StoreError, config},
+    record::{
+        OptionFields,
+        docker_machine::{self, ConfigFile, Place, VERSION},
+    },
+    store::{Area, Store, StoreError},
 };
 use serde_json::Value;
 
@@ -26,7 +29,7 @@ impl Document {
 
     /// The document as docker-machine shows it: brought to its last version, and made from our record where there is
     /// none. Options that our tables call secret are left out.
-    pub(super) fn inspect(store: &dyn Store, name: &MachineName) -> Result<Self, CliError> {
+    pub(super) fn inspect(store: &dyn Store, name: &MachineName, drivers: &dyn OptionFields) -> Result<Self, CliError> {
         let root = store.root().to_string_lossy().into_owned();
         let mut document = match Self::read(store, name)? {
             Some(document) if document.0["ConfigVersion"].as_u64() == Some(VERSION) => {
@@ -38,7 +41,7 @@ impl Document {
             }
             None => {
                 let record = store.get(name).map_err(CliError::Store)?;
-                Self::of_text(&config::document(&root, &config::without_secrets(&record)))
+                Self::of_text(&drivers.document(&root, &drivers.without_secrets(&record)))
             }
         };
         // For docker-machine, config.json calls a driver that it does not have `generic`; `ls` says which it is.
@@ -50,8 +53,8 @@ impl Document {
             document.0["DriverName"] = Value::from(driver.as_str());
         }
         if let Some(fields) = document.0.get_mut("Driver").and_then(Value::as_object_mut) {
-            for secret in config::secret_fields(&driver) {
-                fields.shift_remove(secret);
+            for secret in drivers.secret_fields(&driver) {
+                fields.shift_remove(&secret);
             }
         }
         Ok(document)

@@ -2,7 +2,7 @@
 
 use super::{CliError, Cx, Exit, Group, Out, Run};
 use crate::{
-    driver::{self, AnyDriver, Kind, OptionSpec, Secrecy, When},
+    driver::{AnyDriver, Kind, OptionSpec, Secrecy, When},
     fleet::suggest,
     template,
 };
@@ -34,7 +34,7 @@ impl Run for DriversCommand {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let all = || {
-            let mut all: Vec<&'static dyn AnyDriver> = driver::DRIVERS.iter().copied().collect();
+            let mut all: Vec<&dyn AnyDriver> = cx.drivers.iter().collect();
             all.sort_by_key(|driver| driver.name());
             all
         };
@@ -47,7 +47,7 @@ impl Run for DriversCommand {
             out.text(&list(&all(), &cx.program))?;
             return Ok(Exit::Done);
         };
-        let driver = driver::find(name).ok_or_else(|| unknown(name, &all()))?;
+        let driver = cx.drivers.get(name).ok_or_else(|| unknown(name, &all()))?;
         if self.json {
             out.text(&template::json::document(&json!({ "version": 1, "drivers": [document(driver)] })))?;
         } else {
@@ -57,7 +57,7 @@ impl Run for DriversCommand {
     }
 }
 
-fn unknown(name: &str, all: &[&'static dyn AnyDriver]) -> CliError {
+fn unknown(name: &str, all: &[&dyn AnyDriver]) -> CliError {
     let names = || all.iter().map(|driver| driver.name());
     let meant = suggest::closest(name, names()).map_or(String::new(), |meant| format!("did you mean `{meant}`? "));
     CliError::Said {
@@ -67,12 +67,12 @@ fn unknown(name: &str, all: &[&'static dyn AnyDriver]) -> CliError {
 }
 
 /// All drivers, a paragraph each.
-fn list(drivers: &[&'static dyn AnyDriver], program: &str) -> String {
+fn list(drivers: &[&dyn AnyDriver], program: &str) -> String {
     let widest = drivers.iter().map(|driver| driver.name().len()).max().unwrap_or_default();
     let mut text = String::new();
     for driver in drivers {
         text.push_str(&format!("{:widest$}  {}\n", driver.name(), driver.about()));
-        let keys: Vec<&str> = driver.options().iter().map(|spec| spec.key).collect();
+        let keys: Vec<&str> = driver.options().iter().map(|spec| spec.key.as_str()).collect();
         let more = keys.len().saturating_sub(NAMED);
         let more = if more == 0 { String::new() } else { format!(" and {more} more") };
         let named = keys.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
@@ -105,7 +105,7 @@ fn page(driver: &dyn AnyDriver, program: &str) -> String {
     text.push_str("\nOptions, by their keys in a fleet file:\n");
     for spec in driver.options() {
         text.push_str(&format!("\n  {}\n", head(spec)));
-        for line in wrapped(spec.help, WIDTH - 6) {
+        for line in wrapped(&spec.help, WIDTH - 6) {
             text.push_str(&format!("      {line}\n"));
         }
         let env = if spec.env.is_empty() { String::new() } else { format!("   ${}", spec.env) };
@@ -127,7 +127,7 @@ fn head(spec: &OptionSpec) -> String {
         (_, Kind::Size) => "amount, as 512MiB".to_owned(),
         (_, Kind::List) => "list".to_owned(),
     }];
-    match (spec.required, spec.default.or(spec.fallback)) {
+    match (spec.required, spec.default.as_deref().or(spec.fallback.as_deref())) {
         (true, _) => of.push("required".to_owned()),
         (false, Some(default)) if !default.is_empty() => of.push(format!("default {default}")),
         _ => {}
@@ -159,7 +159,7 @@ fn wrapped(text: &str, width: usize) -> Vec<String> {
 }
 
 /// A driver for programs.
-fn document(driver: &'static dyn AnyDriver) -> Value {
+fn document(driver: &dyn AnyDriver) -> Value {
     let options: Vec<Value> = driver
         .options()
         .iter()
@@ -167,10 +167,10 @@ fn document(driver: &'static dyn AnyDriver) -> Value {
             json!({
                 "key": spec.key,
                 "flag": format!("--{}", spec.flag),
-                "env": (!spec.env.is_empty()).then_some(spec.env),
+                "env": (!spec.env.is_empty()).then_some(&spec.env),
                 "kind": format!("{:?}", spec.kind).to_lowercase(),
-                "choices": (!spec.choices.is_empty()).then_some(spec.choices),
-                "default": spec.default.or(spec.fallback),
+                "choices": (!spec.choices.is_empty()).then_some(&spec.choices),
+                "default": spec.default.as_ref().or(spec.fallback.as_ref()),
                 "required": spec.required,
                 "secret": spec.secrecy == Secrecy::Secret,
                 "change": match spec.when {
@@ -188,14 +188,15 @@ fn document(driver: &'static dyn AnyDriver) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::Drivers;
 
     #[test]
     fn every_option_of_every_driver_is_on_its_page_and_in_its_document() {
-        for driver in driver::DRIVERS.iter() {
-            let (page, document) = (page(*driver, "machine"), document(*driver).to_string());
+        for driver in Drivers::built_in().iter() {
+            let (page, document) = (page(driver, "machine"), document(driver).to_string());
             for spec in driver.options() {
                 assert!(page.contains(&format!("\n  {} (", spec.key)), "{}: {}", driver.name(), spec.key);
-                assert!(page.contains(&format!("--{}", spec.flag)) && document.contains(spec.flag));
+                assert!(page.contains(&format!("--{}", spec.flag)) && document.contains(&spec.flag));
             }
             assert!(page.lines().all(|line| line.chars().count() <= 140), "{page}");
         }
@@ -203,7 +204,8 @@ mod tests {
 
     #[test]
     fn one_that_is_misspelt_is_guessed() {
-        let all: Vec<_> = driver::DRIVERS.iter().copied().collect();
+        let drivers = Drivers::built_in();
+        let all: Vec<_> = drivers.iter().collect();
         let CliError::Said { help: Some(help), .. } = unknown("nspwan", &all) else { panic!("it says what to do") };
         assert!(help.starts_with("did you mean `nspawn`?"), "{help}");
         let CliError::Said { help: Some(help), .. } = unknown("xyz", &all) else { panic!("it says what to do") };

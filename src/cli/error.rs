@@ -317,8 +317,8 @@ impl CliError {
                      Be advised that this will trigger a Docker daemon restart which might stop running containers.\n"
                 )
             }
-            Self::Driver(DriverError::Cannot { driver: "none", what }) => {
-                let done = match *what {
+            Self::Driver(DriverError::Cannot { driver, what }) if driver == "none" => {
+                let done = match what.as_str() {
                     "stop" => "stopped".to_owned(),
                     verb => format!("{verb}ed"),
                 };

@@ -50,6 +50,6 @@ fn refusals_of_drivers_are_docker_machines_words() {
         ("none", "kill", "hosts without a driver cannot be killed"),
         ("generic", "start", "generic driver does not support start"),
     ] {
-        assert_eq!(CliError::Driver(DriverError::Cannot { driver, what }).drop_in_text(), want);
+        assert_eq!(CliError::Driver(DriverError::cannot(driver, what)).drop_in_text(), want);
     }
 }

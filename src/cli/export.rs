@@ -145,6 +145,7 @@ impl Export {
         let source = Source {
             record,
             config: config.as_ref().map(|text| text.as_str()),
+            drivers: &cx.drivers,
             root: &root,
             home: home.as_deref(),
             certificates,

@@ -21,8 +21,8 @@ impl Run for Help {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let help = match &self.command {
-            None => root(&cx.program).render_help().ansi().to_string(),
-            Some(word) => match command(&cx.program, word) {
+            None => root(&cx.program, &cx.drivers).render_help().ansi().to_string(),
+            Some(word) => match command(cx, word) {
                 Some(help) => help,
                 None => {
                     return Err(CliError::UnknownCommand {
@@ -40,8 +40,8 @@ impl Run for Help {
 }
 
 /// The help of a command, if there is one of this name.
-fn command(program: &str, name: &str) -> Option<String> {
-    let mut root = root(program);
+fn command(cx: &Cx, name: &str) -> Option<String> {
+    let mut root = root(&cx.program, &cx.drivers);
     root.build();
     Some(root.find_subcommand_mut(name)?.render_help().ansi().to_string())
 }
@@ -70,13 +70,13 @@ pub(super) fn usage(error: clap::Error, program: &str, words: &[String]) -> CliE
 }
 
 /// The help of a command of the table.
-pub(super) fn of(program: &str, name: &str) -> String {
-    command(program, name).unwrap_or_default()
+pub(super) fn of(cx: &Cx, name: &str) -> String {
+    command(cx, name).unwrap_or_default()
 }
 
 /// The help of a command that was given too few words or too many, and that it was.
 pub(super) fn improper(cx: &Cx, out: &mut Out, name: &str) -> Result<Exit, CliError> {
-    out.text(&of(&cx.program, name))?;
+    out.text(&of(cx, name))?;
     Err(CliError::said("Improper number of arguments"))
 }
 
@@ -236,10 +236,11 @@ fn tabbed(rows: Vec<(String, String)>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::driver::Drivers;
 
     #[test]
     fn options_stand_as_docker_machine_has_them() {
-        let command = super::super::root("docker-machine");
+        let command = super::super::root("docker-machine", &Drivers::built_in());
         let help = |name: &str| {
             let mut command = command.find_subcommand(name).unwrap().clone();
             command.render_help().to_string()
@@ -254,7 +255,7 @@ mod tests {
 
     #[test]
     fn docker_machines_commands_are_listed_last_and_in_its_order() {
-        let help = super::super::root("docker-machine").render_help().to_string();
+        let help = super::super::root("docker-machine", &Drivers::built_in()).render_help().to_string();
         let (before, block) = help.split_once("\nCommands:\n").unwrap();
         let names: Vec<&str> =
             block.lines().take_while(|l| l.starts_with("  ")).filter_map(|l| l.split_whitespace().next()).collect();

@@ -2,7 +2,7 @@
 
 use super::{CliError, Cx, Exit, Group, Out, Run, document::Document, error::NamesError, names};
 use crate::{
-    store::config,
+    record::OptionFields as _,
     template::{self, Template, value::Value},
 };
 use serde_json::json;
@@ -38,12 +38,12 @@ impl Run for Inspect {
         let format = self.format.as_deref().filter(|format| !format.is_empty());
         if self.json || format == Some("json") {
             let record = world.store.get(&name).map_err(CliError::Store)?;
-            let record = config::without_secrets(&record);
+            let record = cx.drivers.without_secrets(&record);
             let document = json!({ "version": 1, "url": record.url(), "machine": record });
             out.line(&template::json::document(&document))?;
             return Ok(Exit::Done);
         }
-        let document = Document::inspect(&*world.store, &name)?;
+        let document = Document::inspect(&*world.store, &name, &cx.drivers)?;
         let Some(format) = format else {
             out.line(&template::json::document(&document.0))?;
             return Ok(Exit::Done);

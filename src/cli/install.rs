@@ -111,7 +111,7 @@ impl Install {
             }
         }
         if self.man {
-            for (name, page) in man::pages() {
+            for (name, page) in man::pages(&cx.drivers) {
                 text(data.join("man/man1").join(name), page, man::MARK);
             }
         }

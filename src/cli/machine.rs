@@ -94,9 +94,9 @@ impl Machine {
         &self.dir
     }
 
-    fn driver(&self) -> Result<&'static dyn AnyDriver, CliError> {
-        let driver = self.world.drivers.get(self.record.driver.as_str());
-        driver.copied().ok_or_else(|| CliError::NoDriver(self.record.driver.clone()))
+    fn driver(&self) -> Result<&dyn AnyDriver, CliError> {
+        let driver = self.world.drivers.get(&self.record.driver);
+        driver.ok_or_else(|| CliError::NoDriver(self.record.driver.clone()))
     }
 
     fn instance(&self) -> Result<&Instance, CliError> {
@@ -173,7 +173,7 @@ impl Machine {
 
     /// Whether its driver makes instances, so that one could be left behind. Of an unknown driver it is unknown.
     pub(super) fn could_be_left(&self) -> bool {
-        self.world.drivers.get(self.record.driver.as_str()).is_none_or(|driver| driver.creates())
+        self.world.drivers.get(&self.record.driver).is_none_or(AnyDriver::creates)
     }
 
     /// Whether the provider says that its instance is gone already. One that cannot be asked says nothing.
@@ -215,7 +215,7 @@ impl Machine {
 
     /// How to log in.
     pub(super) fn target(&self) -> Result<Target, CliError> {
-        world::target(&self.record, &self.dir).ok_or_else(|| CliError::Said {
+        world::target(&self.world.drivers, &self.record, &self.dir).ok_or_else(|| CliError::Said {
             what: format!("`{}` cannot be logged in to", self.record.name),
             help: Some(format!("driver `{}` knows no SSH endpoint of it", self.record.driver)),
         })

@@ -1,6 +1,7 @@
 //! `man`: one manual page for each command, from the definitions that help is made of.
 
 use super::{COMMANDS, CliError, Cx, Entry, Exit, Group, Out, Run, exit, file, root};
+use crate::driver::Drivers;
 use std::{fmt::Write as _, path::PathBuf};
 
 /// What every page of ours has in it, so that none but ours is overwritten.
@@ -19,12 +20,12 @@ impl Run for Man {
     const NAME: &'static str = "man";
     const GROUP: Group = Group::Shell;
 
-    fn run(self, _: &Cx, _: &mut Out) -> Result<Exit, CliError> {
+    fn run(self, cx: &Cx, _: &mut Out) -> Result<Exit, CliError> {
         std::fs::create_dir_all(&self.dir).map_err(|e| CliError::Said {
             what: format!("cannot make {}: {e}", self.dir.display()),
             help: Some("check that the folder above it is there and may be written".to_owned()),
         })?;
-        for (name, text) in pages() {
+        for (name, text) in pages(&cx.drivers) {
             file::replace(&self.dir.join(name), text.as_bytes())?;
         }
         Ok(Exit::Done)
@@ -32,8 +33,8 @@ impl Run for Man {
 }
 
 /// Names and texts of all pages, the program's first.
-pub(super) fn pages() -> Vec<(String, String)> {
-    let mut root = root("machine");
+pub(super) fn pages(drivers: &Drivers) -> Vec<(String, String)> {
+    let mut root = root("machine", drivers);
     root.build();
     let commands = COMMANDS.iter().map(Entry::command).filter(|command| !command.is_hide_set());
     let commands: Vec<String> = commands.map(|command| command.get_name().to_owned()).collect();
@@ -172,7 +173,7 @@ mod tests {
 
     #[test]
     fn every_command_has_a_page_with_an_example() {
-        let pages = pages();
+        let pages = pages(&Drivers::built_in());
         assert!(pages.len() > 20);
         for (name, text) in pages {
             for title in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES"] {

@@ -74,7 +74,7 @@ mod version;
 mod words;
 mod world;
 
-use crate::{panicked, world::World};
+use crate::{driver::Drivers, panicked, world::World};
 use clap::{Arg, ArgAction, ArgMatches, Args, Command};
 use std::{
     ffi::OsString,
@@ -192,6 +192,8 @@ struct Cx {
     words: Vec<String>,
     /// Whether to tell what is asked of hosts and engines.
     debug: bool,
+    /// What machines can be made with.
+    drivers: Drivers,
     /// Root of the store, as given: a relative path stays relative.
     storage: PathBuf,
     /// Where certificates lie, if not in the store.
@@ -216,7 +218,7 @@ impl Cx {
 
     /// Everything outside.
     fn world(&self) -> Result<World, CliError> {
-        Ok(debug::traced(self, world::open(&self.storage)?))
+        Ok(debug::traced(self, world::open(&self.storage, &self.drivers)?))
     }
 
     /// What async work runs on. The only place in the program where async begins.
@@ -255,8 +257,8 @@ fn drop_in(program: &str) -> bool {
     program.starts_with("docker-machine")
 }
 
-/// The whole program: from the words of the command line to an exit code.
-pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
+/// The whole program: from the words of the command line to an exit code. `drivers` are all there are in it.
+pub fn main(words: impl Iterator<Item = OsString>, drivers: Drivers) -> ExitCode {
     descriptors::keep();
     signals::note();
     panicked::tell_briefly();
@@ -270,7 +272,7 @@ pub fn main(words: impl Iterator<Item = OsString>) -> ExitCode {
         Some(words) => (plugin::PROGRAM.to_owned(), words),
         None => (program, words),
     };
-    let result = match panicked::caught(|| dispatch(&program, &words, &mut out)) {
+    let result = match panicked::caught(|| dispatch(&program, &words, drivers, &mut out)) {
         Ok(result) => result,
         Err(panicked) => Err(CliError::Panicked(panicked)),
     };
@@ -293,8 +295,8 @@ fn program(word: &str) -> String {
     name.filter(|name| !name.is_empty()).unwrap_or_else(|| "machine".to_owned())
 }
 
-fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliError> {
-    let root = root_for(program, words);
+fn dispatch(program: &str, words: &[String], drivers: Drivers, out: &mut Out) -> Result<Exit, CliError> {
+    let root = root_for(program, words, &drivers);
     let matches = match root.clone().try_get_matches_from(words::normal(&root, words)?) {
         Ok(matches) => matches,
         Err(error) if !error.use_stderr() => {
@@ -313,6 +315,7 @@ fn dispatch(program: &str, words: &[String], out: &mut Out) -> Result<Exit, CliE
         command: entry.map_or(help::Help::NAME, |(entry, _)| entry.name),
         words: words.to_vec(),
         debug: debug::wanted(matches.get_flag("debug"))?,
+        drivers,
         storage: plain(&storage.map_or_else(default_storage, Ok)?),
         tls: TlsFlags::read(&matches)?,
         native_ssh: native_ssh(&matches),
@@ -360,12 +363,12 @@ fn plain(path: &Path) -> PathBuf {
 }
 
 /// The program's options and commands.
-fn root(program: &str) -> Command {
-    root_for(program, &[])
+fn root(program: &str, drivers: &Drivers) -> Command {
+    root_for(program, &[], drivers)
 }
 
 /// As [`root`], with the flags in `create`'s help that these words ask for.
-fn root_for(program: &str, words: &[String]) -> Command {
+fn root_for(program: &str, words: &[String], drivers: &Drivers) -> Command {
     let given = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(value).help(help)
     };
@@ -407,11 +410,11 @@ fn root_for(program: &str, words: &[String]) -> Command {
             COMMANDS
                 .iter()
                 .map(Entry::command)
-                .map(|command| claim::define(command, drop_in(program)))
                 .map(|command| match command.get_name() {
-                    create::Create::NAME => create::show_flags(command, words),
+                    create::Create::NAME => create::with_flags(command, words, drivers),
                     _ => command,
                 })
+                .map(|command| claim::define(command, drop_in(program)))
                 .map(
                     |command| {
                         if drop_in(program) { help::as_docker_machine(without_tombstones(command)) } else { command }
@@ -428,7 +431,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_sound() {
-        root("machine").debug_assert();
+        root("machine", &Drivers::built_in()).debug_assert();
     }
 
     #[test]

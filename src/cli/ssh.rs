@@ -25,7 +25,7 @@ impl Run for Ssh {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         if matches!(self.words.first().map(String::as_str), Some("-h" | "-help" | "--help")) {
-            out.text(&help::of(&cx.program, Self::NAME))?;
+            out.text(&help::of(cx, Self::NAME))?;
             return Ok(Exit::Done);
         }
         let world = cx.world()?;

@@ -148,7 +148,11 @@ mod tests {
     #[track_caller]
     fn case(line: &str, want: &str) {
         let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        assert_eq!(normal(&super::super::root("m"), &words).unwrap().join(" "), want, "{line}");
+        assert_eq!(
+            normal(&super::super::root("m", &crate::driver::Drivers::built_in()), &words).unwrap().join(" "),
+            want,
+            "{line}"
+        );
     }
 
     #[test]
@@ -163,7 +167,11 @@ mod tests {
             ("m ls -f", "flag needs an argument: -f"),
         ] {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            assert_eq!(normal(&super::super::root("m"), &words).unwrap_err().to_string(), want, "{line}");
+            assert_eq!(
+                normal(&super::super::root("m", &crate::driver::Drivers::built_in()), &words).unwrap_err().to_string(),
+                want,
+                "{line}"
+            );
         }
     }
 

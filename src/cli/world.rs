@@ -4,7 +4,7 @@ use super::CliError;
 use crate::{
     clock::SystemClock,
     docker::client::HttpDocker,
-    driver,
+    driver::Drivers,
     local::Here,
     provisioner::PROVISIONERS,
     revealer::Revealer,
@@ -26,13 +26,13 @@ pub(super) fn secrets() -> Arc<Revealer> {
 }
 
 /// The world as it is, with its store at `root`.
-pub(super) fn open(root: &Path) -> Result<World, CliError> {
+pub(super) fn open(root: &Path, drivers: &Drivers) -> Result<World, CliError> {
     Ok(World {
-        drivers: Arc::new(driver::all()),
+        drivers: drivers.clone(),
         provisioners: PROVISIONERS,
         connect: Arc::new(Pool::new(Arc::new(ssh()))),
         docker: Arc::new(HttpDocker),
-        store: Arc::new(DirStore::new(root).map_err(CliError::Store)?),
+        store: Arc::new(DirStore::new(root, drivers.clone()).map_err(CliError::Store)?),
         clock: Arc::new(SystemClock),
         local: Arc::new(Here { dir: PathBuf::from(".") }),
         secrets: secrets(),

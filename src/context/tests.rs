@@ -5,7 +5,7 @@ use super::{
 use crate::{
     clock::{Clock, SystemClock},
     docker::client::HttpDocker,
-    driver,
+    driver::Drivers,
     provisioner::PROVISIONERS,
     record::{Instance, OptionValues},
     store::{Mode, memory::MemoryStore},
@@ -77,7 +77,7 @@ fn contexts_of_others_are_never_touched() {
 fn world() -> (World, Arc<MemoryStore>) {
     let store = Arc::new(MemoryStore::default());
     let world = World {
-        drivers: Arc::new(driver::all()),
+        drivers: Drivers::built_in(),
         provisioners: PROVISIONERS,
         connect: Arc::new(Pool::new(Arc::new(SshConnect::from_env()))),
         docker: Arc::new(HttpDocker),

@@ -18,11 +18,11 @@ use std::io;
 #[async_trait]
 pub trait AnyDriver: Send + Sync {
     /// See [`Driver::NAME`].
-    fn name(&self) -> &'static str;
+    fn name(&self) -> &str;
     /// See [`Driver::ABOUT`].
-    fn about(&self) -> &'static str;
-    /// See [`Driver::OPTIONS`].
-    fn options(&self) -> &'static [OptionSpec];
+    fn about(&self) -> &str;
+    /// See [`Driver::options`].
+    fn options(&self) -> &[OptionSpec];
     /// See [`Driver::CREATES`].
     fn creates(&self) -> bool;
     /// See [`Driver::LOCAL`].
@@ -34,7 +34,7 @@ pub trait AnyDriver: Send + Sync {
     /// See [`Driver::lookup`].
     fn lookup(&self, values: &OptionValues) -> Option<Lookup>;
     /// See [`Driver::fields`]; none when the options cannot be read.
-    fn fields(&self, values: &OptionValues, instance: Option<&Instance>) -> Vec<(&'static str, Value)>;
+    fn fields(&self, values: &OptionValues, instance: Option<&Instance>) -> Vec<(String, Value)>;
     /// See [`Driver::of_fields`].
     fn of_fields(&self, driver: &Map<String, Value>) -> OptionValues;
     /// See [`Driver::precheck`].
@@ -77,17 +77,31 @@ pub trait AnyDriver: Send + Sync {
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, values: &OptionValues) -> Result<(), DriverError>;
 }
 
-pub(super) fn typed<D: Driver>(values: &OptionValues) -> Result<D::Options, DriverError> {
-    // A record written by an older version may lack options that have a default now.
-    let mut absent = options::absent_defaults(D::OPTIONS, values);
-    absent.retain(|(key, _)| D::OPTIONS.iter().all(|spec| spec.key != *key || spec.fallback.is_none()));
-    let pairs = values.iter().map(|(key, value)| (key.as_str(), value));
-    let complete = pairs.chain(absent.iter().map(|(key, value)| (*key, value)));
-    D::Options::deserialize(MapDeserializer::new(complete)).map_err(|e: serde_json::Error| DriverError::Refused {
-        doing: format!("reading the options of driver `{}`", D::NAME),
-        why: e.to_string(),
-        help: "correct the options in the fleet file, or the machine's record".to_owned(),
-    })
+/// A [`Driver`] with its table of options.
+pub struct Typed<D> {
+    driver: D,
+    options: Vec<OptionSpec>,
+}
+
+impl<D: Driver> Typed<D> {
+    /// The driver, to be registered.
+    #[must_use]
+    pub fn new(driver: D) -> Self {
+        Self { driver, options: D::options() }
+    }
+
+    pub(super) fn read(&self, values: &OptionValues) -> Result<D::Options, DriverError> {
+        // A record written by an older version may lack options that have a default now.
+        let mut absent = options::absent_defaults(&self.options, values);
+        absent.retain(|(key, _)| self.options.iter().all(|spec| spec.key != *key || spec.fallback.is_none()));
+        let pairs = values.iter().map(|(key, value)| (key.as_str(), value));
+        let complete = pairs.chain(absent.iter().map(|(key, value)| (*key, value)));
+        D::Options::deserialize(MapDeserializer::new(complete)).map_err(|e: serde_json::Error| DriverError::Refused {
+            doing: format!("reading the options of driver `{}`", D::NAME),
+            why: e.to_string(),
+            help: "correct the options in the fleet file, or the machine's record".to_owned(),
+        })
+    }
 }
 
 /// A call to a driver between the points at which tests kill the program, or lose the answer.
@@ -108,15 +122,15 @@ async fn between<T>(
 }
 
 #[async_trait]
-impl<D: Driver> AnyDriver for D {
-    fn name(&self) -> &'static str {
+impl<D: Driver> AnyDriver for Typed<D> {
+    fn name(&self) -> &str {
         D::NAME
     }
-    fn about(&self) -> &'static str {
+    fn about(&self) -> &str {
         D::ABOUT
     }
-    fn options(&self) -> &'static [OptionSpec] {
-        D::OPTIONS
+    fn options(&self) -> &[OptionSpec] {
+        &self.options
     }
     fn creates(&self) -> bool {
         D::CREATES
@@ -125,33 +139,34 @@ impl<D: Driver> AnyDriver for D {
         D::LOCAL
     }
     fn check(&self, values: &OptionValues) -> Vec<OptionProblem> {
-        match typed::<D>(values) {
+        match self.read(values) {
             Ok(options) => D::check(&options),
             Err(e) => vec![OptionProblem { key: None, message: e.to_string(), help: e.help() }],
         }
     }
     fn doubts(&self, values: &OptionValues) -> Vec<OptionProblem> {
-        typed::<D>(values).map_or_else(|_| Vec::new(), |options| D::doubts(&options))
+        self.read(values).map_or_else(|_| Vec::new(), |options| D::doubts(&options))
     }
     fn lookup(&self, values: &OptionValues) -> Option<Lookup> {
-        D::lookup(&typed::<D>(values).ok()?)
+        D::lookup(&self.read(values).ok()?)
     }
-    fn fields(&self, values: &OptionValues, instance: Option<&Instance>) -> Vec<(&'static str, Value)> {
-        typed::<D>(values).map_or_else(|_| Vec::new(), |options| D::fields(&options, instance))
+    fn fields(&self, values: &OptionValues, instance: Option<&Instance>) -> Vec<(String, Value)> {
+        let Ok(options) = self.read(values) else { return Vec::new() };
+        D::fields(&options, instance).into_iter().map(|(field, value)| (field.to_owned(), value)).collect()
     }
     fn of_fields(&self, driver: &Map<String, Value>) -> OptionValues {
         D::of_fields(driver)
     }
     async fn precheck(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<(), DriverError> {
-        Driver::precheck(self, cx, &typed::<D>(values)?).await
+        self.driver.precheck(cx, &self.read(values)?).await
     }
     async fn find(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Option<Instance>, DriverError> {
-        let options = typed::<D>(values)?;
-        between("driver.find", "driver.find.done", cx, Driver::find(self, cx, &options)).await
+        let options = self.read(values)?;
+        between("driver.find", "driver.find.done", cx, self.driver.find(cx, &options)).await
     }
     async fn create(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Instance, DriverError> {
-        let options = typed::<D>(values)?;
-        between("driver.create", "driver.create.done", cx, Driver::create(self, cx, &options)).await
+        let options = self.read(values)?;
+        between("driver.create", "driver.create.done", cx, self.driver.create(cx, &options)).await
     }
     async fn change(
         &self,
@@ -159,8 +174,8 @@ impl<D: Driver> AnyDriver for D {
         instance: &Instance,
         values: &OptionValues,
     ) -> Result<Instance, DriverError> {
-        let options = typed::<D>(values)?;
-        between("driver.change", "driver.change.done", cx, Driver::change(self, cx, instance, &options)).await
+        let options = self.read(values)?;
+        between("driver.change", "driver.change.done", cx, self.driver.change(cx, instance, &options)).await
     }
     async fn power(
         &self,
@@ -168,8 +183,8 @@ impl<D: Driver> AnyDriver for D {
         instance: &Instance,
         values: &OptionValues,
     ) -> Result<Power, DriverError> {
-        let options = typed::<D>(values)?;
-        between("driver.power", "driver.power.done", cx, Driver::power(self, cx, instance, &options)).await
+        let options = self.read(values)?;
+        between("driver.power", "driver.power.done", cx, self.driver.power(cx, instance, &options)).await
     }
     async fn set_power(
         &self,
@@ -178,14 +193,9 @@ impl<D: Driver> AnyDriver for D {
         values: &OptionValues,
         action: PowerAction,
     ) -> Result<Instance, DriverError> {
-        let options = typed::<D>(values)?;
-        between(
-            "driver.set_power",
-            "driver.set_power.done",
-            cx,
-            Driver::set_power(self, cx, instance, &options, action),
-        )
-        .await
+        let options = self.read(values)?;
+        between("driver.set_power", "driver.set_power.done", cx, self.driver.set_power(cx, instance, &options, action))
+            .await
     }
     async fn snapshot(
         &self,
@@ -194,12 +204,12 @@ impl<D: Driver> AnyDriver for D {
         values: &OptionValues,
         action: &SnapshotAction,
     ) -> Result<Vec<Snapshot>, DriverError> {
-        let options = typed::<D>(values)?;
-        let call = Driver::snapshot(self, cx, instance, &options, action);
+        let options = self.read(values)?;
+        let call = self.driver.snapshot(cx, instance, &options, action);
         between("driver.snapshot", "driver.snapshot.done", cx, call).await
     }
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, values: &OptionValues) -> Result<(), DriverError> {
-        let options = typed::<D>(values)?;
-        between("driver.rm", "driver.rm.done", cx, Driver::rm(self, cx, instance, &options)).await
+        let options = self.read(values)?;
+        between("driver.rm", "driver.rm.done", cx, self.driver.rm(cx, instance, &options)).await
     }
 }

@@ -1,8 +1,8 @@
 //! What every driver must do. Runs on each entry of the table.
 
 use super::{
-    AnyDriver, Change, Checkpoint, DRIVERS, Driver, DriverContext, DriverError, Kind, OptionSpec, Secrecy, When,
-    options, typed,
+    AnyDriver, Change, Checkpoint, Driver, DriverContext, DriverError, Drivers, Kind, OptionSpec, Secrecy, Typed, When,
+    options,
 };
 use crate::{
     name::{FleetName, MachineName},
@@ -60,9 +60,9 @@ fn sample(spec: &OptionSpec) -> Value {
     if spec.secrecy == Secrecy::Secret {
         return serde_json::json!({ "env": spec.env });
     }
-    let text = match (spec.default, spec.kind) {
+    let text = match (spec.default.as_deref(), spec.kind) {
         (Some(default), _) => default,
-        (None, Kind::Text) if !spec.choices.is_empty() => spec.choices[0],
+        (None, Kind::Text) if !spec.choices.is_empty() => &spec.choices[0],
         (None, Kind::Text) if spec.key == "url" => "tcp://192.0.2.10:2376",
         (None, Kind::Text) => "192.0.2.10",
         (None, Kind::Path) => "/dev/null",
@@ -76,12 +76,12 @@ fn sample(spec: &OptionSpec) -> Value {
 }
 
 fn every_option(driver: &dyn AnyDriver) -> OptionValues {
-    driver.options().iter().map(|spec| (spec.key.to_owned(), sample(spec))).collect()
+    driver.options().iter().map(|spec| (spec.key.clone(), sample(spec))).collect()
 }
 
 fn required_options(driver: &dyn AnyDriver) -> OptionValues {
     let given = driver.options().iter().filter(|spec| spec.required);
-    let values = given.map(|spec| (spec.key.to_owned(), sample(spec))).collect();
+    let values = given.map(|spec| (spec.key.clone(), sample(spec))).collect();
     options::with_defaults(driver.options(), &values)
 }
 
@@ -119,52 +119,54 @@ fn fields<D: Driver>() -> BTreeSet<&'static str> {
 }
 
 #[track_caller]
-pub(super) fn options_are_typed<D: Driver>() -> &'static str {
-    let table: BTreeSet<_> = D::OPTIONS.iter().map(|spec| spec.key).collect();
-    assert_eq!(fields::<D>(), table, "fields of the options of `{}`, and its table", D::NAME);
-    let driver = super::find(D::NAME).unwrap();
-    typed::<D>(&every_option(driver)).map(|_| ()).unwrap();
-    typed::<D>(&required_options(driver)).map(|_| ()).unwrap();
-    let mut strange = every_option(driver);
+pub(super) fn options_are_typed<D: Driver>(driver: D) -> &'static str {
+    let table = D::options();
+    let keys: BTreeSet<_> = table.iter().map(|spec| spec.key.as_str()).collect();
+    assert_eq!(fields::<D>(), keys, "fields of the options of `{}`, and its table", D::NAME);
+    let driver = Typed::new(driver);
+    driver.read(&every_option(&driver)).map(|_| ()).unwrap();
+    driver.read(&required_options(&driver)).map(|_| ()).unwrap();
+    let mut strange = every_option(&driver);
     strange.insert("no-such-option".to_owned(), Value::from("x"));
-    assert!(typed::<D>(&strange).is_err(), "driver `{}` takes options it does not know", D::NAME);
+    assert!(driver.read(&strange).is_err(), "driver `{}` takes options it does not know", D::NAME);
     D::NAME
 }
 
 #[test]
 fn the_typed_options_are_those_of_the_table() {
     let tested: Vec<&str> = super::TYPED.iter().map(|typed| typed()).collect();
-    assert_eq!(tested, DRIVERS.iter().map(|d| d.name()).collect::<Vec<_>>());
+    assert_eq!(tested, Drivers::built_in().names().collect::<Vec<_>>());
 }
 
 #[test]
 fn names_are_unique_and_plain() {
-    let names: BTreeSet<_> = DRIVERS.iter().map(|d| d.name()).collect();
-    assert_eq!(names.len(), DRIVERS.len());
+    let drivers = Drivers::built_in();
+    let names: BTreeSet<_> = drivers.names().collect();
+    assert_eq!(names.len(), super::TYPED.len());
     for name in names {
         assert!(!name.is_empty() && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()), "{name}");
-        assert_eq!(super::find(name).unwrap().name(), name);
+        assert_eq!(drivers.get(name).unwrap().name(), name);
     }
 }
 
 #[test]
 fn every_driver_and_option_is_documented() {
     let documented = |text: &str| !text.is_empty() && !text.ends_with('.') && text.len() < 100;
-    for driver in DRIVERS.iter() {
+    for driver in Drivers::built_in().iter() {
         assert!(documented(driver.about()), "driver `{}`", driver.name());
         for spec in driver.options() {
-            assert!(documented(spec.help), "option `{}` of driver `{}`", spec.key, driver.name());
+            assert!(documented(&spec.help), "option `{}` of driver `{}`", spec.key, driver.name());
         }
     }
 }
 
 #[test]
 fn keys_are_kebab_case_and_defaults_are_legal() {
-    for driver in DRIVERS.iter() {
+    for driver in Drivers::built_in().iter() {
         for spec in driver.options() {
             let plain = spec.key.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
             assert!(plain && !spec.key.is_empty(), "`{}` of `{}`", spec.key, driver.name());
-            if let Some(default) = spec.default {
+            if let Some(default) = spec.default.as_deref() {
                 assert!(!spec.required, "`{}` of `{}` is required and has a default", spec.key, driver.name());
                 let value = options::read(spec, &Value::from(default)).unwrap();
                 // An amount in bytes would be read as MiB: people write it with its unit.
@@ -179,16 +181,17 @@ fn keys_are_kebab_case_and_defaults_are_legal() {
 /// All drivers' flags meet in one `machine create --help`, and all variables in one environment.
 #[test]
 fn no_two_options_share_a_key_flag_variable_or_field() {
+    let drivers = Drivers::built_in();
     let mut flags = BTreeSet::new();
     let mut variables = BTreeSet::new();
-    for driver in DRIVERS.iter() {
+    for driver in drivers.iter() {
         let mut keys = BTreeSet::new();
         let mut fields = BTreeSet::new();
         for spec in driver.options() {
-            assert!(keys.insert(spec.key), "key `{}` of `{}`", spec.key, driver.name());
-            assert!(!spec.flag.is_empty() && flags.insert(spec.flag), "flag `{}` of `{}`", spec.flag, driver.name());
-            assert!(spec.env.is_empty() || variables.insert(spec.env), "`{}` of `{}`", spec.env, driver.name());
-            assert!(spec.field.is_empty() || fields.insert(spec.field), "`{}` of `{}`", spec.field, driver.name());
+            assert!(keys.insert(&spec.key), "key `{}` of `{}`", spec.key, driver.name());
+            assert!(!spec.flag.is_empty() && flags.insert(&spec.flag), "flag `{}` of `{}`", spec.flag, driver.name());
+            assert!(spec.env.is_empty() || variables.insert(&spec.env), "`{}` of `{}`", spec.env, driver.name());
+            assert!(spec.field.is_empty() || fields.insert(&spec.field), "`{}` of `{}`", spec.field, driver.name());
         }
     }
 }
@@ -206,12 +209,13 @@ const OTHER_DEFAULTS: [(&str, &str); 6] = [
 /// Flags that docker-machine had, and what we have for them: scripts written for it must go on working.
 #[test]
 fn every_flag_of_docker_machine_is_there_with_its_variable_and_default() {
+    let drivers = Drivers::built_in();
     let flags = include_str!("../../tests/golden/docker-machine-flags.tsv");
     let mut other: BTreeSet<&str> = OTHER_DEFAULTS.iter().map(|(flag, _)| *flag).collect();
     let (mut seen, mut unexplained) = (0, Vec::new());
     for line in flags.lines().filter(|line| !line.starts_with('#')) {
         let [driver, flag, kind, default, env] = line.split('\t').collect::<Vec<_>>()[..] else { panic!("{line}") };
-        let Some(driver) = super::find(driver) else { continue };
+        let Some(driver) = drivers.get(driver) else { continue };
         let spec = driver.options().iter().find(|spec| spec.flag == flag);
         let spec = spec.unwrap_or_else(|| panic!("`{}` has no --{flag}", driver.name()));
         seen += 1;
@@ -226,7 +230,7 @@ fn every_flag_of_docker_machine_is_there_with_its_variable_and_default() {
         // We read variables where docker-machine had none; where it had one, ours is the same.
         assert!(env.is_empty() || spec.env == env, "--{flag}: ${env} for docker-machine, ${} for us", spec.env);
         let written = |text: &str| options::read(spec, &Value::from(text)).ok().filter(|v| !is_nothing(v));
-        let ours = spec.default.or(spec.fallback).and_then(written);
+        let ours = spec.default.as_deref().or(spec.fallback.as_deref()).and_then(written);
         let same = ours == Some(default).filter(|text| !text.is_empty()).and_then(written);
         if !same && !other.remove(flag) {
             unexplained.push(format!("--{flag}: default {default:?} for docker-machine, {ours:?} for us"));
@@ -246,8 +250,8 @@ fn is_nothing(value: &Value) -> bool {
 
 #[test]
 fn what_is_the_same_needs_no_change() {
-    for driver in DRIVERS.iter() {
-        for values in [every_option(*driver), required_options(*driver)] {
+    for driver in Drivers::built_in().iter() {
+        for values in [every_option(driver), required_options(driver)] {
             assert_eq!(options::compare(driver.options(), &values, &values), Change::Nothing, "{}", driver.name());
         }
     }
@@ -256,7 +260,7 @@ fn what_is_the_same_needs_no_change() {
 /// Pain 24: a secret is given by reference, never recorded, never shown.
 #[test]
 fn no_secret_is_kept_or_shown() {
-    for driver in DRIVERS.iter() {
+    for driver in Drivers::built_in().iter() {
         for spec in driver.options().iter().filter(|spec| spec.secrecy == Secrecy::Secret) {
             let shown = options::show(spec, &Value::from("canary"));
             assert!(!shown.contains("canary") && spec.default.is_none(), "{}", spec.key);
@@ -269,8 +273,9 @@ fn no_secret_is_kept_or_shown() {
 /// For drivers that need neither network nor root; the others have tests in the lab.
 #[tokio::test]
 async fn what_is_created_is_found_and_removing_twice_succeeds() {
+    let drivers = Drivers::built_in();
     for name in ["generic", "none"] {
-        let driver = super::find(name).unwrap();
+        let driver = drivers.get(name).unwrap();
         let values = required_options(driver);
         with_context(async |cx| {
             let made = driver.create(cx, &values).await.unwrap();
@@ -286,8 +291,9 @@ async fn what_is_created_is_found_and_removing_twice_succeeds() {
 
 #[tokio::test]
 async fn what_only_knows_hosts_cannot_switch_them() {
+    let drivers = Drivers::built_in();
     for name in ["generic", "none"] {
-        let driver = super::find(name).unwrap();
+        let driver = drivers.get(name).unwrap();
         assert!(!driver.creates());
         let values = required_options(driver);
         with_context(async |cx| {

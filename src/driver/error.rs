@@ -47,9 +47,9 @@ pub enum DriverError {
     #[error("driver `{driver}` cannot {what}")]
     Cannot {
         /// The driver.
-        driver: &'static str,
+        driver: String,
         /// What was asked, as `start`.
-        what: &'static str,
+        what: String,
     },
     /// The host could not be asked.
     #[error(transparent)]
@@ -63,6 +63,12 @@ pub enum DriverError {
 }
 
 impl DriverError {
+    /// Says that a driver cannot do what was asked at all.
+    #[must_use]
+    pub fn cannot(driver: &str, what: &str) -> Self {
+        Self::Cannot { driver: driver.to_owned(), what: what.to_owned() }
+    }
+
     /// Whether the same call may succeed a little later.
     #[must_use]
     pub fn is_transient(&self) -> bool {

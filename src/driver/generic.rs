@@ -206,77 +206,80 @@ fn problem(key: &str, message: String, help: &str) -> OptionProblem {
 impl Driver for Generic {
     const NAME: &'static str = "generic";
     const ABOUT: &'static str = "a host that exists already, reached over SSH";
-    const OPTIONS: &'static [OptionSpec] = &[
-        // Another address is another host.
-        OptionSpec::new(
-            "ip",
-            "generic-ip-address",
-            Kind::Text,
-            "address or name of the host, or a Host of the ssh_config",
-        )
-        .env("GENERIC_IP_ADDRESS")
-        .required()
-        .field("IPAddress"),
-        OptionSpec::new(
-            "ssh-user",
-            "generic-ssh-user",
-            Kind::Text,
-            "user to log in as; root, or one who may run sudo without a password",
-        )
-        .env("GENERIC_SSH_USER")
-        .fallback(route::USER)
-        .field("SSHUser")
-        .in_place(),
-        OptionSpec::new("ssh-port", "generic-ssh-port", Kind::Port, "TCP port of the SSH server")
-            .env("GENERIC_SSH_PORT")
-            .fallback("22")
-            .field("SSHPort")
-            .in_place(),
-        OptionSpec::new(
-            "ssh-key",
-            "generic-ssh-key",
-            Kind::Path,
-            "private key to log in with; without it, the keys in ssh-agent",
-        )
-        .env("GENERIC_SSH_KEY")
-        .field("SSHKey")
-        .in_place(),
-        OptionSpec::new(
-            "ssh-key-passphrase",
-            "generic-ssh-key-passphrase",
-            Kind::Text,
-            "passphrase of that key, by reference",
-        )
-        .env("GENERIC_SSH_KEY_PASSPHRASE")
-        .secret()
-        .in_place(),
-        OptionSpec::new(
-            "jump",
-            "generic-jump",
-            Kind::Text,
-            "hosts to go through, as user@host:port, comma between them; none: no host",
-        )
-        .env("GENERIC_JUMP")
-        .in_place(),
-        // Where it is not written, as for docker-machine's machines, the recorded address is used.
-        OptionSpec::new(
-            "ssh-config",
-            "generic-ssh-config",
-            Kind::Path,
-            "ssh_config that says the rest about the host and hosts to go through; none: nothing is looked up",
-        )
-        .env("GENERIC_SSH_CONFIG")
-        .default(USUAL_CONFIG)
-        .fallback(NO_CONFIG)
-        .in_place(),
-        OptionSpec::new("engine-port", "generic-engine-port", Kind::Port, "TCP port of the engine")
-            .env("GENERIC_ENGINE_PORT")
-            .default("2376")
-            .field("EnginePort")
-            .recorded(),
-    ];
     const CREATES: bool = false;
     type Options = Options;
+
+    fn options() -> Vec<OptionSpec> {
+        vec![
+            // Another address is another host.
+            OptionSpec::new(
+                "ip",
+                "generic-ip-address",
+                Kind::Text,
+                "address or name of the host, or a Host of the ssh_config",
+            )
+            .env("GENERIC_IP_ADDRESS")
+            .required()
+            .field("IPAddress"),
+            OptionSpec::new(
+                "ssh-user",
+                "generic-ssh-user",
+                Kind::Text,
+                "user to log in as; root, or one who may run sudo without a password",
+            )
+            .env("GENERIC_SSH_USER")
+            .fallback(route::USER)
+            .field("SSHUser")
+            .in_place(),
+            OptionSpec::new("ssh-port", "generic-ssh-port", Kind::Port, "TCP port of the SSH server")
+                .env("GENERIC_SSH_PORT")
+                .fallback("22")
+                .field("SSHPort")
+                .in_place(),
+            OptionSpec::new(
+                "ssh-key",
+                "generic-ssh-key",
+                Kind::Path,
+                "private key to log in with; without it, the keys in ssh-agent",
+            )
+            .env("GENERIC_SSH_KEY")
+            .field("SSHKey")
+            .in_place(),
+            OptionSpec::new(
+                "ssh-key-passphrase",
+                "generic-ssh-key-passphrase",
+                Kind::Text,
+                "passphrase of that key, by reference",
+            )
+            .env("GENERIC_SSH_KEY_PASSPHRASE")
+            .secret()
+            .in_place(),
+            OptionSpec::new(
+                "jump",
+                "generic-jump",
+                Kind::Text,
+                "hosts to go through, as user@host:port, comma between them; none: no host",
+            )
+            .env("GENERIC_JUMP")
+            .in_place(),
+            // Where it is not written, as for docker-machine's machines, the recorded address is used.
+            OptionSpec::new(
+                "ssh-config",
+                "generic-ssh-config",
+                Kind::Path,
+                "ssh_config that says the rest about the host and hosts to go through; none: nothing is looked up",
+            )
+            .env("GENERIC_SSH_CONFIG")
+            .default(USUAL_CONFIG)
+            .fallback(NO_CONFIG)
+            .in_place(),
+            OptionSpec::new("engine-port", "generic-engine-port", Kind::Port, "TCP port of the engine")
+                .env("GENERIC_ENGINE_PORT")
+                .default("2376")
+                .field("EnginePort")
+                .recorded(),
+        ]
+    }
 
     fn check(options: &Options) -> Vec<OptionProblem> {
         let mut problems = Vec::new();
@@ -368,11 +371,10 @@ impl Driver for Generic {
     ) -> Result<Instance, DriverError> {
         match action {
             PowerAction::Start | PowerAction::Stop | PowerAction::Kill => {
-                Err(DriverError::Cannot { driver: "generic", what: action.what() })
+                Err(DriverError::cannot(Self::NAME, action.what()))
             }
             PowerAction::Restart => {
-                let target =
-                    target(cx, instance, options).ok_or(DriverError::Cannot { driver: "generic", what: "restart" })?;
+                let target = target(cx, instance, options).ok_or_else(|| DriverError::cannot(Self::NAME, "restart"))?;
                 reboot(cx, &target, POLL).await?;
                 Ok(instance.clone())
             }

@@ -1,13 +1,15 @@
 //! Where machines come from.
 //!
 //! A driver has a pure half, which `plan` uses, and an effectful half, which `apply` uses. The split is
-//! in the signatures: the pure half gets no `self`, no context and no `async`. One file and one line in
-//! [`DRIVERS`] add a driver; its [`OptionSpec`] table is the only list of its options anywhere.
+//! in the signatures: the pure half gets no `self`, no context and no `async`. One file and one line in `drivers!`
+//! add a driver; its [`OptionSpec`] table is the only list of its options anywhere. There is no global list: whoever
+//! needs to know drivers is given [`Drivers`].
 
 pub mod amazonec2;
 mod answer;
 mod any;
 mod cloud;
+mod config;
 pub mod digitalocean;
 mod error;
 #[cfg(target_os = "linux")]
@@ -22,13 +24,9 @@ pub mod nspawn;
 pub mod options;
 mod process;
 pub mod qemu;
+mod registry;
 pub mod snapshot;
 mod virtualbox;
-
-#[cfg(test)]
-mod compliance;
-#[cfg(test)]
-use any::typed;
 
 use crate::{
     name::{FleetName, MachineName},
@@ -39,62 +37,42 @@ use crate::{
 use async_trait::async_trait;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
-use std::{
-    path::Path,
-    sync::{Arc, LazyLock, OnceLock},
-};
+use std::{path::Path, sync::Arc};
 use zeroize::Zeroizing;
 
-pub use any::AnyDriver;
+pub use any::{AnyDriver, Typed};
 pub use error::DriverError;
 pub use options::{Change, Kind, OptionProblem, OptionSpec, Secrecy, When};
+pub use registry::Drivers;
 pub use snapshot::{Snapshot, SnapshotAction};
 
 /// The one list of drivers: a type, and its value.
 macro_rules! drivers {
     ($($(#[$when:meta])* $driver:ty = $value:expr,)*) => {
-        /// Every driver, by name.
-        pub static DRIVERS: LazyLock<Vec<&'static dyn AnyDriver>> = LazyLock::new(|| {
-            let own: Vec<&'static dyn AnyDriver> = vec![$($(#[$when])* $value),*];
-            own.into_iter().chain(PLUGGED.get().copied()).collect()
-        });
+        impl Drivers {
+            /// Those of this program, in the order help lists them.
+            #[must_use]
+            pub fn built_in() -> Self {
+                let drivers = Self::default();
+                $($(#[$when])* let drivers = drivers.with::<$driver>($value);)*
+                drivers
+            }
+        }
 
         #[cfg(test)]
-        const TYPED: &[fn() -> &'static str] = &[$($(#[$when])* compliance::options_are_typed::<$driver>),*];
+        const TYPED: &[fn() -> &'static str] = &[$($(#[$when])* || compliance::options_are_typed::<$driver>($value)),*];
     };
 }
 
 drivers! {
-    generic::Generic = &generic::Generic,
-    none::Known = &none::Known,
+    generic::Generic = generic::Generic,
+    none::Known = none::Known,
     #[cfg(target_os = "linux")]
-    nspawn::Nspawn = &nspawn::LOCAL,
-    amazonec2::AmazonEc2 = &amazonec2::AWS,
-    digitalocean::DigitalOcean = &digitalocean::REMOTE,
-    qemu::Qemu = &qemu::LOCAL,
-    virtualbox::VirtualBox = &virtualbox::VirtualBox,
-}
-
-static PLUGGED: OnceLock<&'static dyn AnyDriver> = OnceLock::new();
-
-/// Adds a driver, before anything has asked for one: for programs that test how drivers are used, with one of their own.
-pub fn plug(driver: &'static dyn AnyDriver) {
-    assert!(PLUGGED.set(driver).is_ok() && DRIVERS.iter().any(|other| other.name() == driver.name()), "too late");
-}
-
-/// Drivers by name.
-pub type Drivers = std::collections::BTreeMap<&'static str, &'static dyn AnyDriver>;
-
-/// All of [`DRIVERS`], by name.
-#[must_use]
-pub fn all() -> Drivers {
-    DRIVERS.iter().map(|d| (d.name(), *d)).collect()
-}
-
-/// The driver of this name.
-#[must_use]
-pub fn find(name: &str) -> Option<&'static dyn AnyDriver> {
-    DRIVERS.iter().copied().find(|d| d.name() == name)
+    nspawn::Nspawn = nspawn::Nspawn::default(),
+    amazonec2::AmazonEc2 = amazonec2::AmazonEc2::default(),
+    digitalocean::DigitalOcean = digitalocean::DigitalOcean::default(),
+    qemu::Qemu = qemu::Qemu::default(),
+    virtualbox::VirtualBox = virtualbox::VirtualBox,
 }
 
 /// Keeps what a driver has learnt before it goes on, so that a crash cannot lose it.
@@ -191,14 +169,16 @@ pub trait Driver: Send + Sync + 'static {
     const NAME: &'static str;
     /// What a person is told it is, in one line.
     const ABOUT: &'static str;
-    /// Every option, in the order help shows them.
-    const OPTIONS: &'static [OptionSpec];
     /// Whether it makes instances, or only knows where they are.
     const CREATES: bool;
     /// Whether its instances are on this computer: from another one only their hosts themselves can be asked.
     const LOCAL: bool = false;
-    /// The options, typed. Its fields are the keys of [`Self::OPTIONS`] (a test holds it).
+    /// The options, typed. Its fields are the keys of [`Self::options`] (a test holds it).
     type Options: DeserializeOwned + Send + Sync;
+
+    /// Pure. Every option, in the order help shows them. Asked for once, when the driver is registered.
+    #[must_use]
+    fn options() -> Vec<OptionSpec>;
 
     /// Pure. Finds what the table cannot express: options that exclude or need each other.
     #[must_use]
@@ -278,10 +258,13 @@ pub trait Driver: Send + Sync + 'static {
         _options: &Self::Options,
         _action: &SnapshotAction,
     ) -> Result<Vec<Snapshot>, DriverError> {
-        Err(DriverError::Cannot { driver: Self::NAME, what: "make snapshots" })
+        Err(DriverError::cannot(Self::NAME, "make snapshots"))
     }
 
     /// Removes the instance and everything that was made for it. Succeeds when it is already gone.
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, options: &Self::Options)
     -> Result<(), DriverError>;
 }
+
+#[cfg(test)]
+mod compliance;

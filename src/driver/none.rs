@@ -55,10 +55,12 @@ fn not_a_url(text: &str) -> OptionProblem {
 impl Driver for Known {
     const NAME: &'static str = "none";
     const ABOUT: &'static str = "an engine that is set up already, known by its URL";
-    const OPTIONS: &'static [OptionSpec] =
-        &[OptionSpec::new("url", "url", Kind::Text, "URL of the engine").required().field("URL").in_place()];
     const CREATES: bool = false;
     type Options = Options;
+
+    fn options() -> Vec<OptionSpec> {
+        vec![OptionSpec::new("url", "url", Kind::Text, "URL of the engine").required().field("URL").in_place()]
+    }
 
     /// Words such as `localhost`, `none` or `fd://` are taken, as docker-machine takes them: farms of CI runners make
     /// their certificates by a machine that has no engine.
@@ -99,7 +101,7 @@ impl Driver for Known {
         _: &Options,
         action: PowerAction,
     ) -> Result<Instance, DriverError> {
-        Err(DriverError::Cannot { driver: "none", what: action.what() })
+        Err(DriverError::cannot(Self::NAME, action.what()))
     }
 
     async fn rm(&self, _: &DriverContext<'_>, _: &Instance, _: &Options) -> Result<(), DriverError> {

@@ -46,108 +46,108 @@ pub enum When {
 }
 
 /// One option of a driver.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct OptionSpec {
     /// Key in a fleet file.
-    pub key: &'static str,
+    pub key: String,
     /// Flag of `machine create`, without dashes, as docker-machine has it.
-    pub flag: &'static str,
+    pub flag: String,
     /// Environment variable that fills the flag; empty: none.
-    pub env: &'static str,
+    pub env: String,
     /// What its value is.
     pub kind: Kind,
     /// Default as it would be written; `None`: absent unless given.
-    pub default: Option<&'static str>,
+    pub default: Option<String>,
     /// What is taken where it is neither given nor known from elsewhere. Unlike a default it is not filled in: a record
     /// without it means this.
-    pub fallback: Option<&'static str>,
+    pub fallback: Option<String>,
     /// Whether it must be given.
     pub required: bool,
     /// One line for help and docs, without a final period.
-    pub help: &'static str,
+    pub help: String,
     /// Name of the field in config.json's `Driver`; empty: not kept there.
-    pub field: &'static str,
+    pub field: String,
     /// Whether it may be shown.
     pub secrecy: Secrecy,
     /// When a change takes effect.
     pub when: When,
     /// The only legal texts; empty: any.
-    pub choices: &'static [&'static str],
+    pub choices: Vec<String>,
 }
 
 /// A table is written as `OptionSpec::new(…).env(…).default(…)`: each option says only what is particular about it.
 impl OptionSpec {
     /// An option that may be shown, need not be given and is not in config.json; only a new instance has another value.
     #[must_use]
-    pub const fn new(key: &'static str, flag: &'static str, kind: Kind, help: &'static str) -> Self {
+    pub fn new(key: &str, flag: &str, kind: Kind, help: &str) -> Self {
         Self {
-            key,
-            flag,
-            env: "",
+            key: key.to_owned(),
+            flag: flag.to_owned(),
+            env: String::new(),
             kind,
             default: None,
             fallback: None,
             required: false,
-            help,
-            field: "",
+            help: help.to_owned(),
+            field: String::new(),
             secrecy: Secrecy::Plain,
             when: When::Replace,
-            choices: &[],
+            choices: Vec::new(),
         }
     }
 
     /// With the environment variable that fills its flag.
     #[must_use]
-    pub const fn env(self, env: &'static str) -> Self {
-        Self { env, ..self }
+    pub fn env(self, env: &str) -> Self {
+        Self { env: env.to_owned(), ..self }
     }
 
     /// With what it is when it is not given, as it would be written.
     #[must_use]
-    pub const fn default(self, default: &'static str) -> Self {
-        Self { default: Some(default), ..self }
+    pub fn default(self, default: &str) -> Self {
+        Self { default: Some(default.to_owned()), ..self }
     }
 
     /// With what its absence means in the end; see [`Self::fallback`](field@Self::fallback).
     #[must_use]
-    pub const fn fallback(self, fallback: &'static str) -> Self {
-        Self { fallback: Some(fallback), ..self }
+    pub fn fallback(self, fallback: &str) -> Self {
+        Self { fallback: Some(fallback.to_owned()), ..self }
     }
 
     /// It must be given.
     #[must_use]
-    pub const fn required(self) -> Self {
+    pub fn required(self) -> Self {
         Self { required: true, ..self }
     }
 
     /// With the field of config.json's `Driver` it is kept in.
     #[must_use]
-    pub const fn field(self, field: &'static str) -> Self {
-        Self { field, ..self }
+    pub fn field(self, field: &str) -> Self {
+        Self { field: field.to_owned(), ..self }
     }
 
     /// Given and recorded by reference only.
     #[must_use]
-    pub const fn secret(self) -> Self {
+    pub fn secret(self) -> Self {
         Self { secrecy: Secrecy::Secret, ..self }
     }
 
     /// The driver changes it on an instance that exists.
     #[must_use]
-    pub const fn in_place(self) -> Self {
+    pub fn in_place(self) -> Self {
         Self { when: When::InPlace, ..self }
     }
 
     /// It says how we reach the machine, and is simply recorded.
     #[must_use]
-    pub const fn recorded(self) -> Self {
+    pub fn recorded(self) -> Self {
         Self { when: When::Recorded, ..self }
     }
 
     /// With the only texts it may be.
     #[must_use]
-    pub const fn one_of(self, choices: &'static [&'static str]) -> Self {
-        Self { choices, ..self }
+    pub fn one_of(self, choices: &[&str]) -> Self {
+        Self { choices: choices.iter().map(|choice| (*choice).to_owned()).collect(), ..self }
     }
 }
 
@@ -184,19 +184,19 @@ pub fn with_defaults(table: &[OptionSpec], values: &OptionValues) -> OptionValue
 }
 
 /// Keys and defaults of options that are absent.
-pub(super) fn absent_defaults(table: &[OptionSpec], values: &OptionValues) -> Vec<(&'static str, Value)> {
-    let absent = table.iter().filter(|spec| !values.contains_key(spec.key));
-    absent.filter_map(|spec| Some((spec.key, default(spec)?))).collect()
+pub(super) fn absent_defaults<'t>(table: &'t [OptionSpec], values: &OptionValues) -> Vec<(&'t str, Value)> {
+    let absent = table.iter().filter(|spec| !values.contains_key(&spec.key));
+    absent.filter_map(|spec| Some((spec.key.as_str(), default(spec)?))).collect()
 }
 
 fn default(spec: &OptionSpec) -> Option<Value> {
-    Some(normal(spec, spec.default?))
+    Some(normal(spec, spec.default.as_deref()?))
 }
 
 /// What its absence means in the end.
 #[must_use]
 pub fn fallback(spec: &OptionSpec) -> Option<Value> {
-    Some(normal(spec, spec.fallback?))
+    Some(normal(spec, spec.fallback.as_deref()?))
 }
 
 fn normal(spec: &OptionSpec, text: &str) -> Value {
@@ -216,7 +216,7 @@ pub fn read(spec: &OptionSpec, value: &Value) -> Result<Value, String> {
         };
     }
     match (spec.kind, value) {
-        (Kind::Text, Value::String(text)) if !spec.choices.is_empty() && !spec.choices.contains(&text.as_str()) => {
+        (Kind::Text, Value::String(text)) if !spec.choices.is_empty() && !spec.choices.contains(text) => {
             wrong(&format!("one of {}", spec.choices.join(", ")))
         }
         (Kind::Text | Kind::Path, Value::String(_)) | (Kind::Flag, Value::Bool(_)) => Ok(value.clone()),
@@ -293,7 +293,7 @@ pub fn show_size(bytes: u64) -> String {
 /// What turns `recorded` into `desired`; both may lack defaults.
 #[must_use]
 pub fn compare(table: &[OptionSpec], recorded: &OptionValues, desired: &OptionValues) -> Change {
-    let differs = |spec: &&OptionSpec| match (recorded.get(spec.key), desired.get(spec.key)) {
+    let differs = |spec: &&OptionSpec| match (recorded.get(&spec.key), desired.get(&spec.key)) {
         (Some(old), Some(new)) => old != new,
         (None, None) => false,
         (None, Some(given)) => default(spec).as_ref() != Some(given),
@@ -302,7 +302,7 @@ pub fn compare(table: &[OptionSpec], recorded: &OptionValues, desired: &OptionVa
     };
     let changed: Vec<&OptionSpec> = table.iter().filter(differs).collect();
     let keys =
-        |when: When| -> Vec<String> { changed.iter().filter(|s| s.when == when).map(|s| s.key.to_owned()).collect() };
+        |when: When| -> Vec<String> { changed.iter().filter(|s| s.when == when).map(|s| s.key.clone()).collect() };
     let (replace, in_place) = (keys(When::Replace), keys(When::InPlace));
     if !replace.is_empty() {
         Change::Replace(replace)
@@ -322,8 +322,8 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    const fn spec(key: &'static str, kind: Kind, default: Option<&'static str>, when: When) -> OptionSpec {
-        OptionSpec { default, when, ..OptionSpec::new(key, key, kind, "") }
+    fn spec(key: &str, kind: Kind, default: Option<&str>, when: When) -> OptionSpec {
+        OptionSpec { default: default.map(str::to_owned), when, ..OptionSpec::new(key, key, kind, "") }
     }
 
     #[test]

@@ -10,14 +10,14 @@ use super::{
     suggest,
 };
 use crate::{
-    driver::{self, AnyDriver, Kind, OptionSpec, Secrecy, options},
+    driver::{AnyDriver, Drivers, Kind, OptionSpec, Secrecy, options},
     record::OptionValues,
 };
 use std::collections::BTreeMap;
 
 /// A driver, and options some hosts share.
 pub(super) struct Configuration<'a> {
-    pub(super) driver: &'static dyn AnyDriver,
+    pub(super) driver: &'a dyn AnyDriver,
     /// As given, in normal form, without defaults.
     options: OptionValues,
     /// Where they stand; `None`: a driver without a configuration.
@@ -30,24 +30,24 @@ pub(super) struct Configuration<'a> {
 pub(super) struct Configurations<'a> {
     /// `None`: it is there, and wrong, which has been said.
     by_name: BTreeMap<&'a str, Option<Configuration<'a>>>,
+    pub(super) drivers: &'a Drivers,
     /// Defaults of each driver, read once.
-    defaults: BTreeMap<&'static str, OptionValues>,
+    defaults: BTreeMap<&'a str, OptionValues>,
 }
 
 impl<'a> Configurations<'a> {
     /// Reads the section `drivers`.
-    pub(super) fn read(section: Option<&'a Node>, problems: &mut Problems) -> Self {
-        let bare = |d: &&'static dyn AnyDriver| {
+    pub(super) fn read(section: Option<&'a Node>, drivers: &'a Drivers, problems: &mut Problems) -> Self {
+        let bare = |d: &'a dyn AnyDriver| {
             let options = OptionValues::new();
-            (d.name(), Some(Configuration { driver: *d, options, node: None, broken: false }))
+            (d.name(), Some(Configuration { driver: d, options, node: None, broken: false }))
         };
-        let mut by_name: BTreeMap<&str, Option<Configuration<'_>>> = driver::DRIVERS.iter().map(bare).collect();
+        let mut by_name: BTreeMap<&str, Option<Configuration<'_>>> = drivers.iter().map(bare).collect();
         for entry in section.map(Node::entries).unwrap_or_default() {
-            by_name.insert(&entry.key, configuration(entry, problems));
+            by_name.insert(&entry.key, configuration(entry, drivers, problems));
         }
-        let defaults =
-            driver::DRIVERS.iter().map(|d| (d.name(), options::with_defaults(d.options(), &OptionValues::new())));
-        Self { by_name, defaults: defaults.collect() }
+        let defaults = drivers.iter().map(|d| (d.name(), options::with_defaults(d.options(), &OptionValues::new())));
+        Self { by_name, drivers, defaults: defaults.collect() }
     }
 
     /// The configuration a host or `defaults` names at `place`. `None`: there is none, which has been said.
@@ -79,7 +79,7 @@ impl<'a> Configurations<'a> {
     ) -> Option<OptionValues> {
         let driver = configuration.driver;
         let mut values = configuration.options.clone();
-        let fine = read_options(driver, own, &mut values, problems);
+        let fine = read_options(self.drivers, driver, own, &mut values, problems);
         if !fine || configuration.broken {
             return None;
         }
@@ -88,11 +88,11 @@ impl<'a> Configurations<'a> {
                 values.insert(key.clone(), value.clone());
             }
         }
-        let missing = driver.options().iter().filter(|spec| spec.required && !values.contains_key(spec.key));
+        let missing = driver.options().iter().filter(|spec| spec.required && !values.contains_key(&spec.key));
         let mut complete = true;
         for spec in missing {
             complete = false;
-            let message = format!("host `{}` needs `{}`: {}", host.key, spec.key, reference::lower_first(spec.help));
+            let message = format!("host `{}` needs `{}`: {}", host.key, spec.key, reference::lower_first(&spec.help));
             let problem = Problem::new(Code::MissingOption, message)
                 .at(host.key_at, format!("driver `{}` cannot do without it", driver.name()))
                 .help(format!("add `{}: …` to the host", spec.key));
@@ -116,7 +116,7 @@ impl<'a> Configurations<'a> {
     }
 }
 
-fn configuration<'a>(entry: &'a Entry, problems: &mut Problems) -> Option<Configuration<'a>> {
+fn configuration<'a>(entry: &'a Entry, drivers: &'a Drivers, problems: &mut Problems) -> Option<Configuration<'a>> {
     let (raw, own): (RawConfiguration, _) = read(&entry.key, &entry.node, problems);
     if !matches!(entry.node.value, Value::Map(_)) && !entry.node.is_null() {
         return None;
@@ -125,21 +125,21 @@ fn configuration<'a>(entry: &'a Entry, problems: &mut Problems) -> Option<Config
         if entry.node.entry("driver").is_none() {
             let problem = Problem::new(Code::MissingKey, format!("configuration `{}` has no `driver`", entry.key))
                 .at(entry.key_at, "which driver are these options for?")
-                .help(format!("add `driver: …`; there are {}", suggest::list(drivers())));
+                .help(format!("add `driver: …`; there are {}", suggest::list(drivers.names())));
             problems.push(problem);
         }
         return None;
     };
     let place = entry.node.entry("driver").map_or(entry.key_at, |e| e.node.at);
-    let Some(driver) = driver::find(&name) else {
-        let meant = problems.did_you_mean(&name, drivers());
+    let Some(driver) = drivers.get(&name) else {
+        let meant = problems.did_you_mean(&name, drivers.names());
         let problem = Problem::new(Code::UnknownDriver, format!("unknown driver `{name}`"))
             .at(place, "no driver has this name")
-            .suggest(meant, format!("there are {}", suggest::list(drivers())));
+            .suggest(meant, format!("there are {}", suggest::list(drivers.names())));
         problems.push(problem);
         return None;
     };
-    if entry.key != driver.name() && driver::find(&entry.key).is_some() {
+    if entry.key != driver.name() && drivers.get(&entry.key).is_some() {
         let problem =
             Problem::new(Code::HiddenDriver, format!("configuration `{}` hides the driver of that name", entry.key))
                 .at(entry.key_at, format!("this is driver `{}`", driver.name()))
@@ -147,17 +147,14 @@ fn configuration<'a>(entry: &'a Entry, problems: &mut Problems) -> Option<Config
         problems.push(problem);
     }
     let mut options = OptionValues::new();
-    let broken = !read_options(driver, &own, &mut options, problems);
+    let broken = !read_options(drivers, driver, &own, &mut options, problems);
     Some(Configuration { driver, options, node: Some(&entry.node), broken })
-}
-
-fn drivers() -> impl Iterator<Item = &'static str> {
-    driver::DRIVERS.iter().map(|d| d.name())
 }
 
 /// Reads the keys that are a driver's. Gives whether all of them are right.
 fn read_options(
-    driver: &'static dyn AnyDriver,
+    drivers: &Drivers,
+    driver: &dyn AnyDriver,
     own: &[Strange<'_>],
     values: &mut OptionValues,
     problems: &mut Problems,
@@ -172,7 +169,7 @@ fn read_options(
                 continue;
             }
             None if unsupported(entry, problems) => continue,
-            None => Err(unknown_option(driver, strange, problems)),
+            None => Err(unknown_option(drivers, driver, strange, problems)),
         };
         match result {
             Ok(value) => {
@@ -218,17 +215,22 @@ fn read_option(spec: &OptionSpec, entry: &Entry) -> Result<serde_json::Value, Pr
         hide(Problem::new(Code::BadOption, message).at(node.at, label).help(format!(
             "`{}`: {}",
             spec.key,
-            reference::lower_first(spec.help)
+            reference::lower_first(&spec.help)
         )))
     })
 }
 
-fn unknown_option(driver: &'static dyn AnyDriver, strange: &Strange<'_>, problems: &mut Problems) -> Problem {
+fn unknown_option(
+    drivers: &Drivers,
+    driver: &dyn AnyDriver,
+    strange: &Strange<'_>,
+    problems: &mut Problems,
+) -> Problem {
     let key = &strange.entry.key;
-    let keys = || driver.options().iter().map(|spec| spec.key);
+    let keys = || driver.options().iter().map(|spec| spec.key.as_str());
     let meant = problems.did_you_mean(key, keys().chain(strange.known.iter().copied()));
     let elsewhere: Vec<&str> =
-        driver::DRIVERS.iter().filter(|d| d.options().iter().any(|spec| spec.key == *key)).map(|d| d.name()).collect();
+        drivers.iter().filter(|d| d.options().iter().any(|spec| spec.key == *key)).map(AnyDriver::name).collect();
     let otherwise = if reference::is_of_engine(key) {
         format!("write it under `engine`: `engine: {{ {key}: … }}`")
     } else if elsewhere.is_empty() || meant.is_some() {
@@ -245,16 +247,11 @@ fn unknown_option(driver: &'static dyn AnyDriver, strange: &Strange<'_>, problem
 mod tests {
     use super::*;
 
-    const TOKEN: OptionSpec = OptionSpec::new("token", "x-token", Kind::Text, "Token of the API")
-        .env("X_TOKEN")
-        .required()
-        .secret()
-        .recorded();
-
     fn token(value: &str) -> Result<serde_json::Value, Problem> {
         let mut problems = Problems::default();
         let node = super::super::parse::parse(0, &format!("token: {value}"), &mut problems).unwrap();
-        read_option(&TOKEN, &node.entries()[0])
+        let spec = OptionSpec::new("token", "x-token", Kind::Text, "Token of the API").env("X_TOKEN");
+        read_option(&spec.required().secret().recorded(), &node.entries()[0])
     }
 
     #[test]

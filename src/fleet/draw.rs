@@ -100,7 +100,7 @@ mod tests {
 
     fn fleet(hosts: &str) -> Fleet {
         let text = format!("fleet: shop\ndefaults: {{ driver: nspawn }}\nhosts:\n{hosts}");
-        load("fleet.yaml", &text, &Inputs::default()).unwrap()
+        load("fleet.yaml", &text, &Inputs::default(), &crate::driver::Drivers::built_in()).unwrap()
     }
 
     #[test]

@@ -7,10 +7,10 @@ use super::{
     problem::{Code, Problem, Problems},
     raw::RawGroup,
     read::read,
-    resolve::refuse,
+    resolve::{Section, refuse},
     suggest,
 };
-use crate::driver;
+use crate::driver::Drivers;
 use std::{
     borrow::Cow,
     cell::Cell,
@@ -28,12 +28,12 @@ pub(super) struct Groups<'a> {
 
 impl<'a> Groups<'a> {
     /// Reads the section `groups`, and finds what is wrong with a group, whatever its members.
-    pub(super) fn read(section: Option<&'a Node>, problems: &mut Problems) -> Self {
+    pub(super) fn read(section: Option<&'a Node>, drivers: &Drivers, problems: &mut Problems) -> Self {
         let entries = section.map(Node::entries).unwrap_or_default();
         for entry in entries {
             let (_, strange): (RawGroup, _) = read(&entry.key, &entry.node, problems);
             let inner: Vec<_> = strange.iter().filter(|s| !s.top).copied().collect();
-            refuse(&inner, "", problems);
+            refuse(&inner, Section::Other, problems);
             for wrong in strange.iter().filter(|s| s.top) {
                 let key = &wrong.entry.key;
                 if key == "count" || key == "groups" {
@@ -41,8 +41,8 @@ impl<'a> Groups<'a> {
                         .at(wrong.entry.key_at, "only a host has this")
                         .help("write it at the hosts of the group");
                     problems.push(problem);
-                } else if !driver::DRIVERS.iter().any(|d| d.options().iter().any(|spec| spec.key == *key)) {
-                    refuse(std::slice::from_ref(wrong), "", problems);
+                } else if !drivers.have_option(key) {
+                    refuse(std::slice::from_ref(wrong), Section::Other, problems);
                 }
             }
         }

@@ -5,12 +5,13 @@ use crate::{
 };
 
 fn fleet(text: &str) -> Fleet {
-    load("fleet.yaml", text, &Inputs::default()).unwrap_or_else(|e| panic!("{e}: {e:?}"))
+    load("fleet.yaml", text, &Inputs::default(), &crate::driver::Drivers::built_in())
+        .unwrap_or_else(|e| panic!("{e}: {e:?}"))
 }
 
 fn problems(hooks: &str) -> Vec<String> {
     let text = format!("fleet: f\nhosts:\n  a:\n    driver: nspawn\n    hooks: {hooks}\n");
-    match load("fleet.yaml", &text, &Inputs::default()) {
+    match load("fleet.yaml", &text, &Inputs::default(), &crate::driver::Drivers::built_in()) {
         Ok(_) => Vec::new(),
         Err(e) => e.problems().iter().map(ToString::to_string).collect(),
     }
@@ -78,6 +79,6 @@ fn what_cannot_be_meant_is_said() {
 #[test]
 fn where_nobody_can_log_in_no_hook_runs_on_the_host() {
     let text = "fleet: f\ndefaults: { hooks: { post-create: [{ run: x, on: host }] } }\nhosts:\n  a: { driver: none, url: 'tcp://192.0.2.1:2376' }\n";
-    let error = load("fleet.yaml", text, &Inputs::default()).unwrap_err();
+    let error = load("fleet.yaml", text, &Inputs::default(), &crate::driver::Drivers::built_in()).unwrap_err();
     assert_eq!(error.problems()[0].to_string(), "a hook of `post-create` cannot run on the host");
 }

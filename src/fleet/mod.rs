@@ -43,6 +43,7 @@ mod view;
 mod yaml_write;
 
 use crate::{
+    driver::Drivers,
     engine::EngineSpec,
     hook::Hooks,
     name::{FleetName, MachineName},
@@ -126,8 +127,8 @@ pub const DEFAULT_FILES: [&str; 3] = ["fleet.yaml", "fleet.yml", "fleet.kdl"];
 ///
 /// # Errors
 /// All problems of the file, in file order.
-pub fn load(file_name: &str, text: &str, inputs: &Inputs) -> Result<Fleet, FleetProblems> {
-    load_all(&[Source::new(file_name, text)], &[], inputs)
+pub fn load(file_name: &str, text: &str, inputs: &Inputs, drivers: &Drivers) -> Result<Fleet, FleetProblems> {
+    load_all(&[Source::new(file_name, text)], &[], inputs, drivers)
 }
 
 /// Hosts of a large file.
@@ -137,7 +138,12 @@ const LARGE: usize = 10_000;
 ///
 /// # Errors
 /// All problems, in the order of the files.
-pub fn load_all(files: &[Source], var_files: &[Source], inputs: &Inputs) -> Result<Fleet, FleetProblems> {
+pub fn load_all(
+    files: &[Source],
+    var_files: &[Source],
+    inputs: &Inputs,
+    drivers: &Drivers,
+) -> Result<Fleet, FleetProblems> {
     let mut problems = problem::Problems::default();
     let given: Vec<_> = var_files
         .iter()
@@ -146,7 +152,7 @@ pub fn load_all(files: &[Source], var_files: &[Source], inputs: &Inputs) -> Resu
         .collect();
     let fleet = overlay::compose(files, &mut problems).and_then(|mut root| {
         vars::expand(&mut root, given, inputs, &mut problems);
-        let fleet = resolve::resolve(&root, inputs, &mut problems);
+        let fleet = resolve::resolve(&root, inputs, drivers, &mut problems);
         // To free the tree of a large file takes as long as to read its hosts, and need not be waited for.
         if root.entry("hosts").is_some_and(|hosts| hosts.node.entries().len() > LARGE) {
             let _ = std::thread::Builder::new().spawn(move || drop(root));

@@ -14,7 +14,7 @@ use super::{
     reference, suggest,
 };
 use crate::{
-    driver,
+    driver::Drivers,
     engine::EngineSpec,
     hook::Hooks,
     name::{FleetName, MachineName, NameError},
@@ -39,7 +39,7 @@ pub fn sets_up_engine(driver: &str) -> bool {
 }
 
 /// Resolves a document whose variables are expanded. `None`: the problems say why.
-pub(super) fn resolve(root: &Node, inputs: &Inputs, problems: &mut Problems) -> Option<Fleet> {
+pub(super) fn resolve(root: &Node, inputs: &Inputs, drivers: &Drivers, problems: &mut Problems) -> Option<Fleet> {
     if root.is_unknown() {
         return None;
     }
@@ -51,18 +51,18 @@ pub(super) fn resolve(root: &Node, inputs: &Inputs, problems: &mut Problems) -> 
         return None;
     }
     let (raw, strange): (RawFleet, _) = read("fleet", root, problems);
-    refuse(&strange, "", problems);
+    refuse(&strange, Section::Other, problems);
     let name = fleet_name(raw.fleet, root, inputs, problems);
 
     let section = |key: &str| root.entry(key).map(|e| &e.node);
     for key in ["drivers", "groups", "hosts"] {
         mapping_only(root.entry(key), problems);
     }
-    let configurations = Configurations::read(section("drivers"), problems);
+    let configurations = Configurations::read(section("drivers"), drivers, problems);
     let defaults = Defaults::read(section("defaults"), &configurations, problems);
     let policy = policy(section("policy"), problems);
     let hosts = if let Some(entry) = root.entry("hosts") {
-        let groups = Groups::read(section("groups"), problems);
+        let groups = Groups::read(section("groups"), drivers, problems);
         hosts(&entry.node, &groups, &configurations, &defaults, problems)
     } else {
         let problem = Problem::new(Code::MissingKey, "the fleet has no `hosts`")
@@ -132,19 +132,29 @@ pub(super) fn unsupported(entry: &Entry, problems: &mut Problems) -> bool {
     true
 }
 
-/// Refuses keys that nothing reads. `section` is where they are, for those at its top; empty: the file itself.
-pub(super) fn refuse(strange: &[Strange<'_>], section: &str, problems: &mut Problems) {
+/// Where keys stand that nothing reads, as far as it matters to what is said of them.
+#[derive(Clone, Copy)]
+pub(super) enum Section<'d> {
+    /// At the top of `defaults`, where people write the options of these drivers.
+    Defaults(&'d Drivers),
+    /// Anywhere else.
+    Other,
+}
+
+/// Refuses keys that nothing reads. `section` is where they are, for those at its top.
+pub(super) fn refuse(strange: &[Strange<'_>], section: Section<'_>, problems: &mut Problems) {
     for Strange { entry, known, top } in strange {
         if unsupported(entry, problems) {
             continue;
         }
-        let is_option = driver::DRIVERS.iter().any(|d| d.options().iter().any(|spec| spec.key == entry.key));
-        let otherwise = if *top && section == "defaults" && is_option {
-            "options of a driver belong to a configuration in `drivers`, or to a host".to_owned()
-        } else if *top && section == "defaults" && reference::is_of_engine(&entry.key) {
-            format!("write it under `engine`: `engine: {{ {}: … }}`", entry.key)
-        } else {
-            format!("known here are {}", suggest::list(known.iter().copied()))
+        let otherwise = match section {
+            Section::Defaults(drivers) if *top && drivers.have_option(&entry.key) => {
+                "options of a driver belong to a configuration in `drivers`, or to a host".to_owned()
+            }
+            Section::Defaults(_) if *top && reference::is_of_engine(&entry.key) => {
+                format!("write it under `engine`: `engine: {{ {}: … }}`", entry.key)
+            }
+            Section::Defaults(_) | Section::Other => format!("known here are {}", suggest::list(known.iter().copied())),
         };
         let meant = problems.did_you_mean(&entry.key, known.iter().copied());
         let problem = Problem::new(Code::UnknownKey, format!("unknown key `{}`", entry.key))
@@ -175,7 +185,7 @@ struct Defaults {
 impl Defaults {
     fn read(section: Option<&Node>, configurations: &Configurations<'_>, problems: &mut Problems) -> Self {
         let (raw, strange): (RawDefaults, _) = section.map(|node| read("defaults", node, problems)).unwrap_or_default();
-        refuse(&strange, "defaults", problems);
+        refuse(&strange, Section::Defaults(configurations.drivers), problems);
         let named = section.and_then(|node| node.entry("driver"));
         let driver =
             raw.driver.filter(|name| named.is_some_and(|e| configurations.find(name, &e.node, problems).is_some()));
@@ -214,7 +224,7 @@ fn tls_names(names: Vec<String>, section: Option<&Node>, problems: &mut Problems
 
 fn policy(section: Option<&Node>, problems: &mut Problems) -> Policy {
     let (raw, strange): (RawPolicy, _) = section.map(|node| read("policy", node, problems)).unwrap_or_default();
-    refuse(&strange, "policy", problems);
+    refuse(&strange, Section::Other, problems);
     let RawPolicy {
         parallel,
         on_error,
@@ -302,7 +312,7 @@ fn read_hosts(
 ) -> Vec<(Option<usize>, Option<HostSpec>)> {
     let read = |entry: &Entry, problems: &mut Problems| {
         let (raw, strange): (RawHost, _) = read(&entry.key, &entry.node, problems);
-        refuse(&inner(&strange), "", problems);
+        refuse(&inner(&strange), Section::Other, problems);
         (raw.count, host(entry, raw, &strange, configurations, defaults, problems))
     };
     if whole.len() <= OF_A_THREAD {

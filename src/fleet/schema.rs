@@ -5,7 +5,7 @@
 //! more likely a mistake (`fleet: 5`).
 
 use super::raw::RawFleet;
-use crate::driver::{self, AnyDriver, Kind, OptionSpec, Secrecy};
+use crate::driver::{AnyDriver, Drivers, Kind, OptionSpec, Secrecy};
 use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
 
@@ -16,23 +16,26 @@ const SIZE: &str = r"^ *[0-9]+ *([kKmMgGtT]([iI]?[bB])?|[bB])? *$|\$\{";
 /// A whole number as text, or a reference.
 const DIGITS: &str = r"^[-+]?[0-9]+$|\$\{";
 
-/// The schema, in draft 2020-12. The same for every run of one version.
+/// The schema, in draft 2020-12. The same for every run of one version with these drivers.
 #[must_use]
-pub fn schema() -> Value {
+pub fn schema(drivers: &Drivers) -> Value {
     let mut schema = without_drivers();
     tidy(&mut schema);
     // The file itself must have something in it.
     schema["type"] = json!("object");
-    for (section, driver) in
-        [("configuration", names()), ("host", any_name()), ("group", any_name()), ("defaults", any_name())]
-    {
+    for (section, driver) in [
+        ("configuration", names(drivers)),
+        ("host", any_name(drivers)),
+        ("group", any_name(drivers)),
+        ("defaults", any_name(drivers)),
+    ] {
         let definition = &mut schema["$defs"][section];
         let about = definition["properties"]["driver"]["description"].take();
         definition["properties"]["driver"] = driver;
         definition["properties"]["driver"]["description"] = about;
     }
     for section in ["configuration", "host", "group"] {
-        add_options(&mut schema["$defs"][section]);
+        add_options(drivers, &mut schema["$defs"][section]);
     }
     schema
 }
@@ -76,8 +79,8 @@ fn tidy(value: &mut Value) {
     map.values_mut().for_each(tidy);
 }
 
-fn names() -> Value {
-    let drivers: Vec<Value> = driver::DRIVERS
+fn names(drivers: &Drivers) -> Value {
+    let drivers: Vec<Value> = drivers
         .iter()
         .map(|d| json!({ "const": d.name(), "description": d.about() }))
         .chain([json!({ "type": "string", "pattern": REFERENCE })])
@@ -86,21 +89,20 @@ fn names() -> Value {
 }
 
 /// A driver, or the name of a configuration.
-fn any_name() -> Value {
-    let drivers: Vec<&str> = driver::DRIVERS.iter().map(|d| d.name()).collect();
-    json!({ "type": "string", "examples": drivers })
+fn any_name(drivers: &Drivers) -> Value {
+    json!({ "type": "string", "examples": drivers.names().collect::<Vec<_>>() })
 }
 
 /// Adds the options of all drivers; where the driver is named, only its own are left.
-fn add_options(definition: &mut Value) {
+fn add_options(drivers: &Drivers, definition: &mut Value) {
     let own: Vec<String> =
         definition["properties"].as_object().map(|map| map.keys().cloned().collect()).unwrap_or_default();
     let mut all: Map<String, Value> = Map::new();
-    for spec in driver::DRIVERS.iter().flat_map(|d| d.options()) {
+    for spec in drivers.iter().flat_map(AnyDriver::options) {
         let this = option(spec);
-        match all.get_mut(spec.key) {
+        match all.get_mut(&spec.key) {
             None => {
-                all.insert(spec.key.to_owned(), this);
+                all.insert(spec.key.clone(), this);
             }
             Some(same) if *same == this => {}
             Some(Value::Object(other)) if other.contains_key("anyOf") => {
@@ -111,10 +113,10 @@ fn add_options(definition: &mut Value) {
             Some(other) => *other = json!({ "anyOf": [other.take(), this] }),
         }
     }
-    let only = |driver: &&dyn AnyDriver| {
+    let only = |driver: &dyn AnyDriver| {
         let mut properties = Map::new();
         for key in all.keys().filter(|key| !own.contains(key)) {
-            let this = driver.options().iter().find(|spec| spec.key == key).map_or(json!(false), option);
+            let this = driver.options().iter().find(|spec| spec.key == *key).map_or(json!(false), option);
             if all[key] != this {
                 properties.insert(key.clone(), this);
             }
@@ -122,7 +124,7 @@ fn add_options(definition: &mut Value) {
         let named = json!({ "properties": { "driver": { "const": driver.name() } }, "required": ["driver"] });
         json!({ "if": named, "then": { "properties": properties } })
     };
-    definition["allOf"] = driver::DRIVERS.iter().map(only).collect();
+    definition["allOf"] = drivers.iter().map(only).collect();
     definition["additionalProperties"] = json!(false);
     if let Value::Object(properties) = &mut definition["properties"] {
         all.into_iter().for_each(|(key, schema)| {
@@ -156,7 +158,7 @@ fn option(spec: &OptionSpec) -> Value {
         Kind::List => json!({ "type": ["array", "string"], "items": { "type": "string" } }),
     };
     schema["description"] = json!(format!("{}.", spec.help));
-    if let Some(default) = spec.default.or(spec.fallback) {
+    if let Some(default) = spec.default.as_deref().or(spec.fallback.as_deref()) {
         schema["default"] = match spec.kind {
             Kind::Number | Kind::Port => default.parse::<i64>().map_or_else(|_| json!(default), Value::from),
             Kind::Flag => json!(default == "true"),

@@ -86,7 +86,8 @@ mod tests {
             let place = |p| all.line_and_column(p).map_or(String::new(), |(l, c)| format!("{l}:{c}"));
             all.problems().iter().map(|p| format!("{}:{} {p}", all.file_of(p).unwrap_or("-"), place(p))).collect()
         };
-        let fleet = load_all(&files, &[Source::new(name, text)], &inputs).map_err(told)?;
+        let fleet =
+            load_all(&files, &[Source::new(name, text)], &inputs, &crate::driver::Drivers::built_in()).map_err(told)?;
         let host = fleet.hosts.values().next().unwrap();
         Ok(format!("{} {}", host.options["memory"], host.engine.as_ref().unwrap().labels["n"]))
     }

@@ -64,7 +64,7 @@ fn parts(
     if let Some(other) = known.record.fleet.as_ref().filter(|other| Some(*other) != fleet) {
         return block(name, format!("a machine of this name belongs to fleet `{other}`"), steps);
     }
-    let Some(driver) = inputs.drivers.get(spec.driver.as_str()) else {
+    let Some(driver) = inputs.drivers.get(&spec.driver) else {
         let Some(step) = unknown(spec, known) else {
             return block(name, format!("driver `{}` is not known", spec.driver), steps);
         };
@@ -72,7 +72,7 @@ fn parts(
         return on_host(name, spec, known, renew_before_days, inputs, steps);
     };
     let adopted = known.record.fleet.is_none() && fleet.is_some();
-    match instance(fleet, spec, known, *driver) {
+    match instance(fleet, spec, known, driver) {
         Next::Create(reasons) if adopted && known.record.pending.contains_key(&Part::Instance) => {
             let why = list_reasons(&reasons);
             block(
@@ -274,7 +274,7 @@ fn upgrade(
         work = Work::Record;
     }
     if *change == Change::Recorded {
-        let keys: Vec<String> = driver.options().iter().map(|o| o.key.to_owned()).collect();
+        let keys: Vec<String> = driver.options().iter().map(|o| o.key.clone()).collect();
         reasons.extend(option_differences(&keys, record, spec, driver).map(Reason::Changed));
         work = Work::Record;
     }
@@ -313,10 +313,10 @@ fn option_differences<'a>(
     spec: &'a HostSpec,
     driver: &'a dyn AnyDriver,
 ) -> impl Iterator<Item = Difference> + 'a {
-    driver.options().iter().filter(|o| keys.iter().any(|k| k == o.key)).filter_map(|option| {
-        let text = |values: &crate::record::OptionValues| values.get(option.key).map(|v| show(option, v));
+    driver.options().iter().filter(|o| keys.contains(&o.key)).filter_map(|option| {
+        let text = |values: &crate::record::OptionValues| values.get(&option.key).map(|v| show(option, v));
         let (old, new) = (text(&record.options), text(&spec.options));
-        (old != new).then(|| Difference { what: option.key.to_owned(), found: old, wanted: new })
+        (old != new).then(|| Difference { what: option.key.clone(), found: old, wanted: new })
     })
 }
 

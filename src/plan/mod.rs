@@ -232,7 +232,7 @@ impl Plan {
             Some(&fleet.name),
             snapshot,
             |_| true,
-            |driver| inputs.drivers.contains_key(driver),
+            |driver| inputs.drivers.get(driver).is_some(),
         ));
         Self {
             fleet: Some(fleet.name.clone()),
@@ -252,7 +252,7 @@ impl Plan {
         let fleet = snapshot.machines.get(name).and_then(|known| known.record.fleet.clone());
         let mut steps = diff::Found::new();
         diff::host(fleet.as_ref(), name, spec, snapshot, Policy::default().renew_before_days, inputs, &mut steps);
-        let known = |driver: &str| inputs.drivers.contains_key(driver);
+        let known = |driver: &str| inputs.drivers.get(driver).is_some();
         steps.extend(remains::steps(fleet.as_ref(), snapshot, |machine| machine == name, known));
         // Alone, it waits for no other host.
         let alone = BTreeMap::from([(name.clone(), spec.clone())]);

@@ -98,10 +98,9 @@ fn text(host: &Host<'_>, drivers: &Drivers) -> String {
     let mut host = Map::new();
     host.insert("fleet".into(), fleet.map_or(Value::Null, |f| f.as_str().into()));
     host.insert("driver".into(), driver.into());
-    let table = drivers.get(driver).map_or(&[][..], |d| d.options());
-    for option in table {
-        if let Some(value) = options.get(option.key) {
-            host.insert(option.key.into(), show(option, value).into());
+    for option in drivers.options(driver) {
+        if let Some(value) = options.get(&option.key) {
+            host.insert(option.key.clone(), show(option, value).into());
         }
     }
     if !depends_on.is_empty() {

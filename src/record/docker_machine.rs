@@ -257,7 +257,7 @@ impl ConfigFile {
 
     /// Writes what a record says into the document. `fields` are the driver's options by the names of
     /// config.json. What is as it should be already is left exactly as it is.
-    pub fn update(&mut self, place: Place<'_>, record: &MachineRecord, fields: Vec<(&'static str, Value)>) {
+    pub fn update(&mut self, place: Place<'_>, record: &MachineRecord, fields: Vec<(String, Value)>) {
         let existing = self.driver_name().to_owned();
         let known = BUNDLED.contains(&record.driver.as_str()) || existing == record.driver;
         let driver_name = if known { record.driver.as_str() } else { "generic" };
@@ -274,9 +274,9 @@ impl ConfigFile {
         if known {
             for (field, value) in fields {
                 // To Go, what is absent is empty.
-                let said = get(driver, field).is_some() || !is_empty(&value);
-                if said && (!BASE.contains(&field) || record.instance.is_none()) {
-                    put(driver, field, value);
+                let said = get(driver, &field).is_some() || !is_empty(&value);
+                if said && (!BASE.contains(&field.as_str()) || record.instance.is_none()) {
+                    put(driver, &field, value);
                 }
             }
         }

@@ -235,7 +235,7 @@ fn a_driver_docker_machine_lacks_is_written_as_generic() {
     let name = name("web-1");
     let place = Place { root: ROOT, name: &name };
     let mut config = ConfigFile::new(place);
-    config.update(place, &ours("nspawn"), vec![("Image", Value::from("x"))]);
+    config.update(place, &ours("nspawn"), vec![("Image".to_owned(), Value::from("x"))]);
     let text = config.text();
     assert!(
         text.starts_with(

@@ -7,6 +7,7 @@ pub mod codec;
 mod codec_hooks;
 pub mod docker_machine;
 mod nodes;
+mod option_fields;
 mod text;
 pub mod tombstone;
 
@@ -25,6 +26,7 @@ use std::{
     fmt,
 };
 
+pub use option_fields::OptionFields;
 pub use tombstone::Tombstone;
 
 /// Option values of a driver, by the key of its table, complete with defaults.

@@ -1,10 +1,10 @@
 //! What a directory keeps beside machines, where docker-machine does not look: tombstones.
 
 use super::{
-    Mode, StoreError, config,
+    Mode, StoreError,
     file::{Files, failed},
 };
-use crate::record::Tombstone;
+use crate::record::{OptionFields, Tombstone};
 use std::{
     collections::BTreeMap,
     fs, io,
@@ -15,6 +15,7 @@ use std::{
 pub(super) struct Aside<'a> {
     pub(super) root: &'a Path,
     pub(super) files: &'a Files,
+    pub(super) fields: &'a dyn OptionFields,
 }
 
 /// Folder of the tombstones; each is a file.
@@ -56,7 +57,7 @@ impl Aside<'_> {
     }
 
     pub(super) fn put_tombstone(&self, stone: &Tombstone) -> Result<(), StoreError> {
-        let stone = Tombstone { options: config::plain_options(&stone.driver, &stone.options), ..stone.clone() };
+        let stone = Tombstone { options: self.fields.plain(&stone.driver, &stone.options), ..stone.clone() };
         let path = self.tombstone_dir()?.join(stone.id() + ENDING);
         self.files.write(&path, stone.encode().as_bytes(), Mode::Private)
     }

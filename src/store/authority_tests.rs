@@ -53,7 +53,7 @@ fn sound(store: &dyn Store, identity: &Identity, now: Timestamp) {
 #[test]
 fn fifty_first_runs_make_one_authority() {
     let dir = tempfile::tempdir().unwrap();
-    let store = DirStore::new(dir.path()).unwrap();
+    let store = DirStore::new(dir.path(), crate::driver::Drivers::built_in()).unwrap();
     let identities: Vec<Identity> = thread::scope(|scope| {
         let workers: Vec<_> = (0..50).map(|_| scope.spawn(|| ensure(&store, &at(NOW)).unwrap())).collect();
         workers.into_iter().map(|w| w.join().unwrap()).collect()
@@ -194,7 +194,7 @@ fn what_makes_no_sense_is_explained_and_left_alone() {
 #[test]
 fn a_machine_gets_docker_machines_files_and_a_record_of_them() {
     let dir = tempfile::tempdir().unwrap();
-    let store = DirStore::new(dir.path()).unwrap();
+    let store = DirStore::new(dir.path(), crate::driver::Drivers::built_in()).unwrap();
     let machine = MachineName::new("web-1").unwrap();
     store.put(&MachineRecord::new(machine.clone(), None, "none", OptionValues::new())).unwrap();
     let names = server_names("web-1", "10.0.0.5", []);
@@ -236,7 +236,7 @@ fn own(dir: &Path) -> AuthFiles {
 #[test]
 fn files_of_ones_own_are_made_where_they_were_asked_for() {
     let dir = tempfile::tempdir().unwrap();
-    let store = DirStore::new(dir.path().join("store")).unwrap();
+    let store = DirStore::new(dir.path().join("store"), crate::driver::Drivers::built_in()).unwrap();
     let files = own(dir.path());
     let (identity, deeds) = super::ensure(&store, &files, &at(NOW)).unwrap();
     let told: Vec<String> = deeds.iter().map(ToString::to_string).collect();
@@ -253,7 +253,7 @@ fn files_of_ones_own_are_made_where_they_were_asked_for() {
     assert_eq!(super::ensure(&store, &files, &at(NOW)).unwrap(), (identity, Vec::new()));
 
     // Those that were there are used, and those of the store are not touched.
-    let other = DirStore::new(dir.path().join("other")).unwrap();
+    let other = DirStore::new(dir.path().join("other"), crate::driver::Drivers::built_in()).unwrap();
     let before = std::fs::read(&files.ca_cert).unwrap();
     let client = AuthFiles { client_cert: dir.path().join("x.pem"), client_key: dir.path().join("y.pem"), ..files };
     let (_, deeds) = super::ensure(&other, &client, &at(NOW)).unwrap();
@@ -280,7 +280,8 @@ fn what_ends_is_said_in_docker_machines_words() {
 #[test]
 fn two_stores_make_one_authority_of_ones_own() {
     let dir = tempfile::tempdir().unwrap();
-    let stores = ["a", "b"].map(|name| DirStore::new(dir.path().join(name)).unwrap());
+    let stores =
+        ["a", "b"].map(|name| DirStore::new(dir.path().join(name), crate::driver::Drivers::built_in()).unwrap());
     let files = own(dir.path());
     let identities: Vec<Identity> = thread::scope(|scope| {
         let run = |n: usize| super::ensure(&stores[n % 2], &files, &at(NOW)).unwrap().0;

@@ -10,7 +10,6 @@
 use super::{
     Area, Holder, Lock, Mode, NewFile, Seen, Sight, Store, StoreError, Subject, alive,
     aside::Aside,
-    config,
     file::{Files, Staged, failed, hidden},
     journal::Journal,
     lock::{self, Locks},
@@ -18,7 +17,7 @@ use super::{
 use crate::{
     name::{FleetName, MachineName},
     panicked::caught,
-    record::{Known, MachineRecord, Snapshot, Tombstone, codec::Unknown, docker_machine::Place},
+    record::{Known, MachineRecord, OptionFields, Snapshot, Tombstone, codec::Unknown, docker_machine::Place},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,6 +27,7 @@ use std::{
     io,
     ops::ControlFlow,
     path::{Component, Path, PathBuf},
+    sync::Arc,
     thread,
 };
 
@@ -54,27 +54,28 @@ pub struct DirStore {
     root_text: String,
     files: Files,
     locks: Locks,
+    fields: Arc<dyn OptionFields>,
 }
 
 impl DirStore {
-    /// The store at `root`, which need not exist.
+    /// The store at `root`, which need not exist. `fields` knows what drivers keep in config.json.
     ///
     /// # Errors
     /// When `root` is relative and the current directory is gone.
-    pub fn new(root: impl AsRef<Path>) -> Result<Self, StoreError> {
-        Self::with_files(root.as_ref(), Files::default())
+    pub fn new(root: impl AsRef<Path>, fields: impl OptionFields + 'static) -> Result<Self, StoreError> {
+        Self::with_files(root.as_ref(), Files::default(), fields)
     }
 
-    fn with_files(root: &Path, files: Files) -> Result<Self, StoreError> {
+    fn with_files(root: &Path, files: Files, fields: impl OptionFields + 'static) -> Result<Self, StoreError> {
         let root = std::path::absolute(root).map_err(failed("find", root))?;
         // `components` drops `.`, `//` and a trailing `/`, so that paths in config.json look as they should.
         let root: PathBuf = root.components().collect();
         let root_text = root.to_string_lossy().into_owned();
-        Ok(Self { root, root_text, files, locks: Locks::default() })
+        Ok(Self { root, root_text, files, locks: Locks::default(), fields: Arc::new(fields) })
     }
 
     fn aside(&self) -> Aside<'_> {
-        Aside { root: &self.root, files: &self.files }
+        Aside { root: &self.root, files: &self.files, fields: &*self.fields }
     }
 
     fn machines(&self) -> PathBuf {
@@ -224,7 +225,7 @@ impl Store for DirStore {
     }
 
     fn put(&self, record: &MachineRecord) -> Result<(), StoreError> {
-        let record = &config::without_secrets(record);
+        let record = &self.fields.without_secrets(record);
         let _lock = self.write_lock()?;
         let dir = self.dir_of(&record.name);
         let mut found = self.find(&record.name)?;
@@ -248,7 +249,7 @@ impl Store for DirStore {
     }
 
     fn reserve(&self, record: &MachineRecord, files: &[NewFile<'_>], seed: Seed<'_>) -> Result<(), StoreError> {
-        let record = &config::without_secrets(record);
+        let record = &self.fields.without_secrets(record);
         let _lock = self.write_lock()?;
         let dir = self.dir_of(&record.name);
         files.iter().try_for_each(|(file, ..)| self.file(Area::Machine(&record.name), file).map(drop))?;

@@ -9,7 +9,7 @@ use crate::{
         docker_machine::{ConfigError, ConfigFile, VERSION},
     },
     store::{
-        Mode, NewFile, StoreError, config,
+        Mode, NewFile, StoreError,
         file::{Staged, hidden},
     },
 };
@@ -46,7 +46,7 @@ impl DirStore {
             None => (ConfigFile::new(place), false),
         };
         seed(&mut config);
-        config.update(place, record, config::fields_of(record));
+        config.update(place, record, self.fields.fields_of(record));
         Some((config.text(), keep_old))
     }
 

@@ -10,7 +10,7 @@ use crate::{
         docker_machine::{ConfigError, ConfigFile},
     },
     store::{
-        StoreError, config,
+        StoreError,
         file::{Files, failed},
     },
     tls,
@@ -83,7 +83,7 @@ impl DirStore {
             Found { record: None, config: Some(config) } => {
                 let config =
                     self.parse_config(name, &config).map_err(|e| self.broken(name.as_str(), CONFIG, e.to_string()))?;
-                let mut record = config.to_record(self.place(name), config::options_of(&config));
+                let mut record = config.to_record(self.place(name), self.fields.options_of(&config));
                 record.certificate = self.certificate_of(name)?;
                 Ok(record)
             }

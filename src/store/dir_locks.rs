@@ -3,6 +3,7 @@
 use super::DirStore;
 use crate::{
     name::{FleetName, MachineName},
+    record::OptionFields,
     store::{
         Holder, Lock, Seen, StoreError, Subject, alive,
         file::failed,
@@ -16,8 +17,12 @@ impl DirStore {
     ///
     /// # Errors
     /// As [`new`](Self::new).
-    pub fn with_lease(root: impl AsRef<Path>, lease: Duration) -> Result<Self, StoreError> {
-        Ok(Self { locks: Locks::with_lease(lease, lease / 6), ..Self::new(root)? })
+    pub fn with_lease(
+        root: impl AsRef<Path>,
+        lease: Duration,
+        fields: impl OptionFields + 'static,
+    ) -> Result<Self, StoreError> {
+        Ok(Self { locks: Locks::with_lease(lease, lease / 6), ..Self::new(root, fields)? })
     }
 
     pub(super) fn take(&self, subject: &Subject, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {

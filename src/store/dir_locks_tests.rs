@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 fn store() -> (TempDir, DirStore) {
     let dir = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
-    let store = DirStore::new(dir.path().join("store")).unwrap();
+    let store = DirStore::new(dir.path().join("store"), crate::driver::Drivers::built_in()).unwrap();
     (dir, store)
 }
 
@@ -73,8 +73,8 @@ fn alive_file(store: &DirStore) -> PathBuf {
 fn a_holder_elsewhere_keeps_its_lock_while_it_beats_and_writes_nothing_after() {
     let (_dir, store) = store();
     let lease = Duration::from_millis(300);
-    let late = DirStore::with_lease(store.root(), lease).unwrap();
-    let next = DirStore::with_lease(store.root(), lease).unwrap();
+    let late = DirStore::with_lease(store.root(), lease, crate::driver::Drivers::built_in()).unwrap();
+    let next = DirStore::with_lease(store.root(), lease, crate::driver::Drivers::built_in()).unwrap();
     let (fleet, web) = (FleetName::new("shop").unwrap(), machine("web", "10.0.0.1"));
     let holder =
         |pid| Holder { who: "ci@b7".to_owned(), pid, doing: Doing::machines("apply", []), since: Timestamp(0) };
@@ -133,7 +133,7 @@ fn a_holder_elsewhere_keeps_its_lock_while_it_beats_and_writes_nothing_after() {
 #[test]
 fn a_broken_lock_is_anybodys_and_its_holder_writes_nothing() {
     let (_dir, other) = store();
-    let holder = DirStore::new(other.root()).unwrap();
+    let holder = DirStore::new(other.root(), crate::driver::Drivers::built_in()).unwrap();
     let name = MachineName::new("web").unwrap();
     let who = Holder { who: "ci@b7".to_owned(), pid: 1, doing: Doing::machines("provision", []), since: Timestamp(0) };
     let subject = Subject::Machine(name.clone());

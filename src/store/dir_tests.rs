@@ -30,7 +30,7 @@ fn temp() -> TempDir {
 
 fn store() -> (TempDir, DirStore) {
     let dir = temp();
-    let store = DirStore::new(dir.path().join("store")).unwrap();
+    let store = DirStore::new(dir.path().join("store"), crate::driver::Drivers::built_in()).unwrap();
     (dir, store)
 }
 
@@ -132,7 +132,12 @@ fn folders_and_records_are_private_from_the_first_byte() {
         }
         Ok(())
     };
-    let store = DirStore::with_files(&dir.path().join("s"), Files::with_hook(Arc::new(hook))).unwrap();
+    let store = DirStore::with_files(
+        &dir.path().join("s"),
+        Files::with_hook(Arc::new(hook)),
+        crate::driver::Drivers::built_in(),
+    )
+    .unwrap();
     store.put(&machine("web-1", "10.0.0.1")).unwrap();
     store.write(Area::Certs, "ca-key.pem", b"key", Mode::Private).unwrap();
     store.write(Area::Machine(&name("web-1")), "server.pem", b"cert", Mode::Public).unwrap();
@@ -177,7 +182,7 @@ fn a_failure_or_crash_anywhere_leaves_each_record_old_or_new() {
     for fault in [Fault::Once(io::ErrorKind::StorageFull), Fault::Once(io::ErrorKind::Other), Fault::Crash] {
         for at in 0.. {
             let dir = temp();
-            let sound = DirStore::new(dir.path()).unwrap();
+            let sound = DirStore::new(dir.path(), crate::driver::Drivers::built_in()).unwrap();
             for (machine_name, address) in [("a", "10.0.0.1"), ("b", "10.0.0.3"), ("z", "10.0.0.9")] {
                 sound.put(&machine(machine_name, address)).unwrap();
             }
@@ -195,7 +200,9 @@ fn a_failure_or_crash_anywhere_leaves_each_record_old_or_new() {
                     Fault::Once(_) | Fault::Crash => Ok(()),
                 }
             };
-            let faulty = DirStore::with_files(dir.path(), Files::with_hook(Arc::new(hook))).unwrap();
+            let faulty =
+                DirStore::with_files(dir.path(), Files::with_hook(Arc::new(hook)), crate::driver::Drivers::built_in())
+                    .unwrap();
             let results = history(&faulty);
             let failed = results.iter().filter(|r| r.is_err()).count();
             if done.load(Ordering::Relaxed) <= at {
@@ -251,7 +258,8 @@ fn content_is_on_the_disk_before_it_has_a_name_and_the_name_before_success() {
         log.lock().unwrap().push(effect);
         Ok(())
     };
-    let store = DirStore::with_files(dir.path(), Files::with_hook(Arc::new(hook))).unwrap();
+    let store =
+        DirStore::with_files(dir.path(), Files::with_hook(Arc::new(hook)), crate::driver::Drivers::built_in()).unwrap();
     store.put(&machine("a", "10.0.0.1")).unwrap();
     trace.lock().unwrap().clear();
     store.write(Area::Machine(&name("a")), "x", b"x", Mode::Private).unwrap();
@@ -378,7 +386,9 @@ fn a_store_that_cannot_be_written_says_so_with_path_and_help() {
         (io::ErrorKind::ReadOnlyFilesystem, "the store is read-only"),
     ] {
         let hook = move |effect: Effect, _: &Path| if effect == Effect::Create { Err(kind.into()) } else { Ok(()) };
-        let store = DirStore::with_files(dir.path(), Files::with_hook(Arc::new(hook))).unwrap();
+        let store =
+            DirStore::with_files(dir.path(), Files::with_hook(Arc::new(hook)), crate::driver::Drivers::built_in())
+                .unwrap();
         let error = store.put(&machine("a", "10.0.0.1")).unwrap_err();
         assert!(error.to_string().starts_with("cannot write "), "{error}");
         assert!(error.to_string().contains("record.kdl"), "{error}");

@@ -6,7 +6,6 @@
 
 pub mod auth;
 pub mod authority;
-pub mod config;
 pub mod copies;
 pub mod dir;
 pub mod issued;

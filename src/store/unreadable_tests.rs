@@ -17,7 +17,7 @@ fn holder() -> Holder {
 
 fn store() -> (TempDir, DirStore) {
     let dir = tempfile::Builder::new().prefix("unreadable-").tempdir().unwrap();
-    let store = DirStore::new(dir.path().join("store")).unwrap();
+    let store = DirStore::new(dir.path().join("store"), crate::driver::Drivers::built_in()).unwrap();
     (dir, store)
 }
 
@@ -158,7 +158,7 @@ fn a_holder_whose_lock_cannot_be_read_writes_nothing() {
 fn a_sign_of_life_that_cannot_be_read_is_one() {
     for subject in subjects() {
         let (_dir, store) = store();
-        let other = DirStore::new(store.root()).unwrap();
+        let other = DirStore::new(store.root(), crate::driver::Drivers::built_in()).unwrap();
         let lock = store.take(&subject, &holder()).unwrap();
         let folder = subject.folder(&store.root());
         let alive = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
@@ -198,7 +198,7 @@ fn a_disk_that_fails_frees_no_lock() {
     failing_disks();
     for subject in subjects() {
         let (_dir, store) = store();
-        let other = DirStore::new(store.root()).unwrap();
+        let other = DirStore::new(store.root(), crate::driver::Drivers::built_in()).unwrap();
         let fails: PathBuf = store.root().join(FAILING);
         let lock = store.take(&subject, &holder()).unwrap();
         fs::write(&fails, "").unwrap();
@@ -222,7 +222,7 @@ fn a_holder_of_a_later_version_is_a_holder() {
     let path = subject.folder(&store.root()).join("lock");
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, text.replace("\"who\"", "\"shared\":true,\"who\"")).unwrap();
-    let other = DirStore::new(store.root()).unwrap();
+    let other = DirStore::new(store.root(), crate::driver::Drivers::built_in()).unwrap();
     assert!(matches!(other.take(&subject, &holder()).map(drop), Err(StoreError::Locked { .. })));
     drop(lock);
 }

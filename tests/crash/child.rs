@@ -105,7 +105,10 @@ pub(crate) fn main() -> Option<ExitCode> {
     let root = PathBuf::from(env::var_os(ROOT).expect("a child is told where it works"));
     install(root.clone());
     Some(match what.as_str() {
-        "machine" => machine::cli::main(std::iter::once("machine".into()).chain(env::args_os().skip(1))),
+        "machine" => machine::cli::main(
+            std::iter::once("machine".into()).chain(env::args_os().skip(1)),
+            machine::driver::Drivers::built_in(),
+        ),
         step => story::child(step, &root),
     })
 }

@@ -76,7 +76,7 @@ pub(crate) fn main() -> Option<ExitCode> {
 
 /// Takes the lock until the count is full, and sees each time that no other process is inside.
 fn rounds(root: &Path) {
-    let store = DirStore::new(root).unwrap();
+    let store = DirStore::new(root, machine::driver::Drivers::built_in()).unwrap();
     let (inside, count) = (root.join("inside"), root.join("count"));
     let mut options = OpenOptions::new();
     options.read(true).write(true);
@@ -136,7 +136,7 @@ fn lives(pid: &str) -> bool {
 
 /// Holds the lock, and writes a record whenever it is told to.
 fn late(root: &Path) {
-    let store = DirStore::with_lease(root, LEASE).unwrap();
+    let store = DirStore::with_lease(root, LEASE, machine::driver::Drivers::built_in()).unwrap();
     let _lock = store.lock(&shop(), &holder()).unwrap();
     println!("held");
     for line in std::io::stdin().lines() {
@@ -154,7 +154,8 @@ fn create(root: &Path, name: &str) {
     create.arg("-s").arg(root).args(["create", "-d", "none", "--url", "tcp://127.0.0.1:9", name]);
     let made = create.output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let (store, name) = (DirStore::new(root).unwrap(), MachineName::new(name).unwrap());
+    let (store, name) =
+        (DirStore::new(root, machine::driver::Drivers::built_in()).unwrap(), MachineName::new(name).unwrap());
     let names = BTreeSet::from(["127.0.0.1".to_owned()]);
     authority::issue(&store, &name, &names, SystemClock.now()).unwrap().keep(&store, &name).unwrap();
 }
@@ -219,13 +220,13 @@ pub(crate) fn never_two_hold_a_lock() {
     }
     println!("{ROUNDS} rounds and {killed} killed in {:?}", begun.elapsed());
     assert!(killed > 0);
-    assert_eq!(DirStore::new(dir.path()).unwrap().locks().unwrap(), []);
+    assert_eq!(DirStore::new(dir.path(), machine::driver::Drivers::built_in()).unwrap().locks().unwrap(), []);
 }
 
 /// pain 11: who is killed loses its lock at once, who is stopped after its lease; and that one, woken, writes nothing.
 pub(crate) fn a_stopped_holder_loses_its_lock_and_cannot_write() {
     let dir = temp();
-    let store = DirStore::with_lease(dir.path(), LEASE).unwrap();
+    let store = DirStore::with_lease(dir.path(), LEASE, machine::driver::Drivers::built_in()).unwrap();
     let mut child = part("late", dir.path()).spawn().unwrap();
     let (mut say, mut hear) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
     assert_eq!(line(&mut hear), "held");
@@ -266,7 +267,7 @@ pub(crate) fn a_stopped_holder_loses_its_lock_and_cannot_write() {
 /// pain 11: one who waits says for whom, goes on as soon as it can, and ends with 5 when it cannot.
 pub(crate) fn one_can_wait_for_a_lock() {
     let home = Home::new();
-    let store = DirStore::new(home.store()).unwrap();
+    let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
     home.write("../fleet.yaml", FLEET);
     let fleet = home.store().join("../fleet.yaml").display().to_string();
     let lock = store.lock(&shop(), &holder()).unwrap();
@@ -299,7 +300,7 @@ pub(crate) fn one_can_wait_for_a_lock() {
 /// pain 11: who holds what can be seen, in words and in JSON, and taken away.
 pub(crate) fn locks_are_listed_and_broken() {
     let home = Home::new();
-    let store = DirStore::new(home.store()).unwrap();
+    let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
     let run = home.in_store("machine", &["lock", "ls"]);
     assert_eq!((run.status, run.stdout.as_str()), (0, "No lock is held.\n"));
     assert_eq!(home.in_store("machine", &["lock", "ls", "--json"]).stdout, "{\"version\":1,\"locks\":[]}\n");
@@ -346,7 +347,7 @@ pub(crate) fn locks_are_listed_and_broken() {
 /// pain 11: a hook that applies its own fleet is told at once, however long it would wait; it can read.
 pub(crate) fn a_child_of_the_holder_is_not_left_waiting() {
     let home = Home::new();
-    let store = DirStore::new(home.store()).unwrap();
+    let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
     home.write("../fleet.yaml", FLEET);
     let fleet = home.store().join("../fleet.yaml").display().to_string();
     let root = home.store().display().to_string();
@@ -368,7 +369,7 @@ pub(crate) fn a_child_of_the_holder_is_not_left_waiting() {
 pub(crate) fn a_machine_without_a_fleet_has_a_lock_of_its_own() {
     let home = Home::new();
     home.none("web", "tcp://127.0.0.1:1");
-    let store = DirStore::new(home.store()).unwrap();
+    let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
     let lock = store.lock_machine(&MachineName::new("web").unwrap(), &holder()).unwrap();
     for words in
         [&["provision", "web"][..], &["rm", "-f", "web"], &["regenerate-certs", "-f", "web"], &["upgrade", "web"]]
@@ -395,7 +396,7 @@ pub(crate) async fn fifty_creations_at_once_make_one_authority() {
         let ended = child.wait_with_output().unwrap();
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     }
-    let store = DirStore::new(dir.path()).unwrap();
+    let store = DirStore::new(dir.path(), machine::driver::Drivers::built_in()).unwrap();
     let ca = fs::read_to_string(dir.path().join("certs/ca.pem")).unwrap();
     assert_eq!(store.names().unwrap().len(), 50);
     for name in &names {
@@ -431,7 +432,7 @@ pub(crate) fn read_only_commands_write_nothing_and_wait_for_nobody() {
     home.write("../fleet.yaml", FLEET);
     let fleet = home.store().join("../fleet.yaml").display().to_string();
     assert_eq!(home.in_store("machine", &["apply", "-y", &fleet]).status, 0);
-    let store = DirStore::new(home.store()).unwrap();
+    let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
     let _lock = store.lock(&shop(), &holder()).unwrap();
     // The holder's heart beats into one file.
     let looked = || -> BTreeMap<_, _> {

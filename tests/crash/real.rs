@@ -65,7 +65,8 @@ impl Life {
         let killed = output.status.signal() == Some(9);
         assert!(killed || output.status.success(), "{point}: {:?}", Said::of(&output));
         // Whatever the moment, everything that is recorded can be read.
-        let snapshot = DirStore::new(self.lab.store()).unwrap().snapshot().unwrap();
+        let snapshot =
+            DirStore::new(self.lab.store(), machine::driver::Drivers::built_in()).unwrap().snapshot().unwrap();
         assert_eq!(snapshot.broken, BTreeMap::new(), "{point}");
         assert!(snapshot.machines.len() <= 1, "{point}");
         let there = self.instances();
@@ -110,7 +111,8 @@ impl Life {
     /// `rm` alone; when it was all but done, there is no such machine any more.
     #[track_caller]
     fn removes(&self) {
-        let there = !DirStore::new(self.lab.store()).unwrap().names().unwrap().is_empty();
+        let there =
+            !DirStore::new(self.lab.store(), machine::driver::Drivers::built_in()).unwrap().names().unwrap().is_empty();
         self.lab.machine(&["rm", "-y", "m"]).code(i32::from(!there));
     }
 

@@ -120,7 +120,7 @@ pub(crate) struct Place {
 
 impl Place {
     pub(crate) fn store(&self) -> DirStore {
-        DirStore::new(self.root.join("store")).unwrap()
+        DirStore::new(self.root.join("store"), machine::driver::Drivers::built_in()).unwrap()
     }
 
     fn disk(&self) -> PathBuf {

@@ -14,7 +14,7 @@ use documents::{config, files, full, honest, leaves_of, nothing_is_empty};
 use machine::{
     age,
     archive::{Archive, Parcel},
-    driver::{DRIVERS, Kind, Secrecy},
+    driver::{AnyDriver, Drivers, Kind, Secrecy},
     engine::Variable,
     name::MachineName,
     record::{
@@ -179,7 +179,7 @@ fn with(record: &MachineRecord, leaf: &str, value: &Value) -> Option<MachineReco
 
 /// Every option of every driver, with this value where it takes it.
 fn optioned(record: &MachineRecord, value: &Value) -> Vec<MachineRecord> {
-    let of = |driver: &&dyn machine::driver::AnyDriver| {
+    let of = |driver: &dyn AnyDriver| {
         let options = driver.options().iter().map(|option| {
             let own = match (option.secrecy, option.kind) {
                 (Secrecy::Plain, Kind::List) => json!([value]),
@@ -187,11 +187,11 @@ fn optioned(record: &MachineRecord, value: &Value) -> Vec<MachineRecord> {
                 (Secrecy::Plain, Kind::Flag) => json!(true),
                 _ => value.clone(),
             };
-            (option.key.to_owned(), own)
+            (option.key.clone(), own)
         });
         MachineRecord { driver: driver.name().to_owned(), options: options.collect(), ..record.clone() }
     };
-    DRIVERS.iter().map(of).collect()
+    Drivers::built_in().iter().map(of).collect()
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn write(path: &Path, text: &str) -> String {
 }
 
 fn store(home: &Home) -> DirStore {
-    DirStore::new(home.store()).unwrap()
+    DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap()
 }
 
 fn name(text: &str) -> MachineName {

@@ -87,7 +87,7 @@ fn a_client_certificate_of_ones_own_is_renewed_where_it_lies() {
         client_cert: file("me.crt"),
         client_key: file("me.key"),
     };
-    let store = DirStore::new(home.store()).unwrap();
+    let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
     // Now, by the clock of this computer: a certificate from the past would be renewed in any case.
     let now = machine::clock::Clock::now(&machine::clock::SystemClock);
     authority::ensure(&store, &files, &FixedClock(now)).unwrap();

@@ -12,7 +12,7 @@ use machine::{
 };
 
 fn store(home: &Home) -> DirStore {
-    DirStore::new(home.store()).unwrap()
+    DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap()
 }
 
 fn record(name: &str, fleet: Option<&str>, ssh: Option<SshEndpoint>) -> MachineRecord {
@@ -21,7 +21,7 @@ fn record(name: &str, fleet: Option<&str>, ssh: Option<SshEndpoint>) -> MachineR
         options.insert("ssh-port".to_owned(), ssh.port.into());
         options.insert("ssh-user".to_owned(), ssh.user.clone().into());
     }
-    let options = driver::options::with_defaults(driver::find("generic").unwrap().options(), &options);
+    let options = driver::options::with_defaults(driver::Drivers::built_in().options("generic"), &options);
     let fleet = fleet.map(|fleet| FleetName::new(fleet).unwrap());
     let mut record = MachineRecord::new(MachineName::new(name).unwrap(), fleet, "generic", options);
     record.instance = Some(Instance {

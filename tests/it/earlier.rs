@@ -92,7 +92,7 @@ fn stores_are_read_whole() {
         let mut text = String::new();
         for store_name in names(&folder).iter().filter(|name| !is(name, "yaml")) {
             let home = stored(format_name, store_name);
-            let store = DirStore::new(home.store()).unwrap();
+            let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
             let snapshot = store.snapshot().unwrap();
             assert_eq!(snapshot.broken, BTreeMap::new(), "{store_name}");
             assert_eq!(snapshot.broken_tombstones, BTreeMap::new(), "{store_name}");
@@ -145,7 +145,7 @@ fn stores_are_used_by_every_command_that_only_reads() {
 fn what_was_half_made_is_planned_and_its_locks_are_free() {
     for format_name in FORMATS {
         let home = stored(format_name, "half-made");
-        let store = DirStore::new(home.store()).unwrap();
+        let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
         let begun = store.snapshot().unwrap();
         assert!(begun.machines.values().any(|known| known.record.pending.contains_key(&Part::Engine)), "an engine was");
         let fleet = format(format_name).join("stores/half.yaml").display().to_string();

@@ -4,7 +4,7 @@ use crate::support;
 use async_trait::async_trait;
 use machine::{
     apply::{End, Event, Interrupt, Options, Outcome, StepError, apply},
-    driver::{AnyDriver, Driver, DriverContext, DriverError, Drivers, OptionSpec, PowerAction},
+    driver::{Driver, DriverContext, DriverError, Drivers, OptionSpec, PowerAction},
     engine::EngineSpec,
     fleet::{Fleet, HostSpec, OnError, Policy},
     hook::Hooks,
@@ -53,9 +53,12 @@ struct NoOptions {}
 impl Driver for Fated {
     const NAME: &'static str = "fated";
     const ABOUT: &'static str = "machines whose fate is written";
-    const OPTIONS: &'static [OptionSpec] = &[];
     const CREATES: bool = true;
     type Options = NoOptions;
+
+    fn options() -> Vec<OptionSpec> {
+        Vec::new()
+    }
 
     async fn find(&self, _: &DriverContext<'_>, _: &NoOptions) -> Result<Option<Instance>, DriverError> {
         Ok(None)
@@ -155,10 +158,8 @@ impl Run {
             busy: Mutex::default(),
             go: Semaphore::new(0),
         });
-        // The driver table holds drivers for the life of the program; a test's is short.
-        let driver: &'static dyn AnyDriver = Box::leak(Box::new(Fated(fates.clone())));
         let (mut world, _, _) = support::world();
-        world.drivers = Arc::new(Drivers::from([("fated", driver)]));
+        world.drivers = Drivers::default().with(Fated(fates.clone()));
         let host = |text: &str| {
             let (host, after) = text.split_once(':').unwrap_or((text, ""));
             let spec = HostSpec {

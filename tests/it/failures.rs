@@ -74,7 +74,7 @@ fn driver() -> Vec<DriverError> {
         DriverError::Unprepared { what: text("`x` is not installed"), help: text("install it") },
         DriverError::Refused { doing: text("starting the instance"), why: text("quota"), help: text("ask for more") },
         DriverError::Lost { doing: text("starting the instance"), why: text("no answer") },
-        DriverError::Cannot { driver: "generic", what: "start" },
+        DriverError::cannot("generic", "start"),
         DriverError::Checkpoint(text("disk full")),
         DriverError::Secret(secret()),
         DriverError::Stranger {

@@ -40,7 +40,7 @@ fn inputs() -> Inputs {
 
 #[track_caller]
 fn load(file: &str, text: &str) -> Fleet {
-    match fleet::load(file, text, &inputs()) {
+    match fleet::load(file, text, &inputs(), &machine::driver::Drivers::built_in()) {
         Ok(fleet) => fleet,
         Err(problems) => panic!("{:?}", miette::Report::new(problems)),
     }
@@ -52,7 +52,7 @@ fn hosts(fleet: &Fleet) -> Vec<&str> {
 
 #[test]
 fn every_example_loads_and_pleases_the_schema() {
-    let schema = fleet::schema();
+    let schema = fleet::schema(&machine::driver::Drivers::built_in());
     jsonschema::meta::validate(&schema).expect("the schema is a schema");
     let validator = jsonschema::validator_for(&schema).unwrap();
     for (file, text) in examples() {
@@ -75,7 +75,7 @@ fn every_example_is_formatted() {
 
 #[test]
 fn the_schema_refuses_what_an_editor_should_underline() {
-    let validator = jsonschema::validator_for(&fleet::schema()).unwrap();
+    let validator = jsonschema::validator_for(&fleet::schema(&machine::driver::Drivers::built_in())).unwrap();
     for (text, why) in [
         ("hosts: { web: { driver: nspawn, imge: x } }", "an option no driver has"),
         ("hosts: { web: { driver: nspawn, ip: 192.0.2.1 } }", "an option of another driver"),
@@ -107,7 +107,7 @@ fn the_schema_refuses_what_an_editor_should_underline() {
 #[test]
 fn the_committed_schema_is_current() {
     let path = root().join("schema/fleet.schema.json");
-    let want = serde_json::to_string_pretty(&fleet::schema()).unwrap() + "\n";
+    let want = serde_json::to_string_pretty(&fleet::schema(&machine::driver::Drivers::built_in())).unwrap() + "\n";
     if std::env::var_os("UPDATE_SCHEMA").is_some() {
         #[expect(clippy::disallowed_methods, reason = "a file of the repository, on request of its author")]
         fs::write(&path, &want).unwrap();
@@ -138,7 +138,7 @@ fn variables_are_put_in() {
     insta::assert_debug_snapshot!(fleet);
     let mut given = inputs();
     given.vars.insert("size".to_owned(), "4GiB".to_owned());
-    let other = fleet::load("variables.yaml", &text, &given).unwrap();
+    let other = fleet::load("variables.yaml", &text, &given, &machine::driver::Drivers::built_in()).unwrap();
     let sizes: BTreeSet<String> =
         other.hosts.values().filter_map(|h| h.options.get("memory")).map(ToString::to_string).collect();
     assert_eq!(sizes, BTreeSet::from([(4_u64 << 30).to_string()]), "the command line overrides the file");
@@ -150,7 +150,8 @@ fn a_large_fleet_that_is_wrong_throughout_is_told_all_of_it_and_suggested_some()
     let hosts = (0..1_000).map(|n| format!("  web-{n}: {{ ipp: 10.0.0.1, depends_on: [wed-{n}] }}"));
     let text =
         format!("fleet: large\ndefaults: {{ driver: generic }}\nhosts:\n{}", hosts.collect::<Vec<_>>().join("\n"));
-    let problems = fleet::load("large.yaml", &text, &Inputs::default()).unwrap_err();
+    let problems =
+        fleet::load("large.yaml", &text, &Inputs::default(), &machine::driver::Drivers::built_in()).unwrap_err();
     assert_eq!(problems.problems().len(), 2_000, "an unknown option and an unknown host each");
     let suggested = |p: &&fleet::Problem| p.help.as_ref().is_some_and(|help| help.starts_with("did you mean"));
     assert_eq!(problems.problems().iter().filter(suggested).count(), 50);

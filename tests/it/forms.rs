@@ -226,7 +226,7 @@ fn fleets() -> Any {
 }
 
 fn read(name: &str, text: &str) -> Result<Fleet, TestCaseError> {
-    fleet::load(name, text, &Inputs::default())
+    fleet::load(name, text, &Inputs::default(), &machine::driver::Drivers::built_in())
         .map_err(|e| TestCaseError::fail(format!("{text}\n{:?}", miette::Report::new(e))))
 }
 
@@ -275,10 +275,8 @@ fn every_key_of_the_schema_is_generated() {
     ] {
         let properties = schema["$defs"][part]["properties"].as_object().unwrap_or_else(|| panic!("{part}"));
         // Options of drivers stand among those of hosts and groups; they are texts like any other.
-        let options = |key: &str| {
-            matches!(part, "host" | "group")
-                && machine::driver::DRIVERS.iter().any(|d| d.options().iter().any(|o| o.key == key))
-        };
+        let options =
+            |key: &str| matches!(part, "host" | "group") && machine::driver::Drivers::built_in().have_option(key);
         let want: BTreeSet<&str> = properties.keys().map(String::as_str).filter(|key| !options(key)).collect();
         assert_eq!(keys.into_iter().collect::<BTreeSet<_>>(), want, "{part}");
     }

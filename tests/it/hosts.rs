@@ -13,7 +13,7 @@ use std::process::Command;
 pub(crate) const SFTP: &str = "Subsystem sftp internal-sftp\n";
 
 pub(crate) fn store(home: &Home) -> DirStore {
-    DirStore::new(home.store()).unwrap()
+    DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap()
 }
 
 /// Records a machine that was never met.
@@ -22,7 +22,7 @@ pub(crate) fn add(home: &Home, name: &str, ssh: SshEndpoint) {
     options.insert("ssh-port".to_owned(), ssh.port.into());
     options.insert("ssh-user".to_owned(), ssh.user.clone().into());
     options.insert("ssh-config".to_owned(), "none".into());
-    let options = driver::options::with_defaults(driver::find("generic").unwrap().options(), &options);
+    let options = driver::options::with_defaults(driver::Drivers::built_in().options("generic"), &options);
     let mut record = MachineRecord::new(MachineName::new(name).unwrap(), None, "generic", options);
     record.instance = Some(Instance {
         id: ssh.host.clone(),

@@ -25,7 +25,8 @@ fn inputs() -> Inputs {
 
 #[track_caller]
 fn fine(name: &str, text: &str) -> Fleet {
-    fleet::load(name, text, &inputs()).unwrap_or_else(|e| panic!("{name}: {:?}", miette::Report::new(e)))
+    fleet::load(name, text, &inputs(), &machine::driver::Drivers::built_in())
+        .unwrap_or_else(|e| panic!("{name}: {:?}", miette::Report::new(e)))
 }
 
 /// Every example, and what it is called.
@@ -53,7 +54,7 @@ fn example(name: &str, form: &str, text: &str) -> Fleet {
     let read = |file: &str| Source::new(file, fs::read_to_string(root().join("examples/fleets").join(file)).unwrap());
     let base = (overlay != "base").then(|| read(&format!("overlays/base.{form}")));
     let files: Vec<Source> = base.into_iter().chain([Source::new(format!("x.{form}"), text)]).collect();
-    fleet::load_all(&files, &[read("overlays/prod.env")], &inputs())
+    fleet::load_all(&files, &[read("overlays/prod.env")], &inputs(), &machine::driver::Drivers::built_in())
         .unwrap_or_else(|e| panic!("{name}: {:?}", miette::Report::new(e)))
 }
 
@@ -96,7 +97,7 @@ fn overlays(files: &[&str], vars: &[&str]) -> Result<Fleet, FleetProblems> {
     };
     let files: Vec<Source> = files.iter().map(read).collect();
     let vars: Vec<Source> = vars.iter().map(read).collect();
-    fleet::load_all(&files, &vars, &inputs())
+    fleet::load_all(&files, &vars, &inputs(), &machine::driver::Drivers::built_in())
 }
 
 #[test]
@@ -331,7 +332,8 @@ fn files_that_nobody_means_are_answered_soon() {
         ("items.yaml", format!("hosts: [{}]", some("1,"))),
     ] {
         let started = spent();
-        let problems = fleet::load(name, &text, &Inputs::default()).expect_err(name);
+        let problems =
+            fleet::load(name, &text, &Inputs::default(), &machine::driver::Drivers::built_in()).expect_err(name);
         let first = &problems.problems()[0];
         assert!(problems.line_and_column(first).is_some() && first.help.is_some(), "{name}: {first}");
         let took = spent().checked_sub(started).unwrap();

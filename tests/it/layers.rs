@@ -135,6 +135,32 @@ fn modules_use_only_those_above_them() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// A store is told what it needs of drivers (`record::OptionFields`), so that it can be on a computer that has none.
+#[test]
+fn the_store_knows_no_driver() {
+    let store = files(Path::new("src")).into_iter().filter(|path| module(path) == "store");
+    let wrong: Vec<_> = store.filter(|path| used(&code(path)).contains("driver")).collect();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Which drivers there are is said once, where the program begins. Whoever needs to know is given them: what is global
+/// could not be others in a test, nor grow when a plugin is found.
+#[test]
+fn the_drivers_are_given_and_never_looked_up() {
+    let mut wrong = Vec::new();
+    for path in files(Path::new("src")).into_iter().filter(|path| *path != Path::new("src/main.rs")) {
+        let code = code(&path);
+        let global = |line: &str| {
+            let is_static = line.contains("static ") || line.contains("thread_local!");
+            is_static && (line.contains("Drivers") || line.contains("AnyDriver"))
+        };
+        if code.contains("built_in()") || code.lines().any(global) {
+            wrong.push(path);
+        }
+    }
+    assert_eq!(wrong, [Path::new("src/driver/mod.rs")], "its `drivers!` defines them");
+}
+
 #[test]
 fn pure_modules_have_no_effects() {
     let mut wrong = Vec::new();
@@ -160,8 +186,9 @@ fn remote_commands_are_never_built_by_format() {
 
 #[test]
 fn every_driver_and_provisioner_file_is_in_its_table() {
+    let drivers = machine::driver::Drivers::built_in();
     for (dir, names) in [
-        ("src/driver", machine::driver::DRIVERS.iter().map(|d| d.name()).collect::<BTreeSet<_>>()),
+        ("src/driver", drivers.names().collect::<BTreeSet<_>>()),
         ("src/provisioner", machine::provisioner::PROVISIONERS.iter().map(|p| p.name()).collect()),
     ] {
         let text = fs::read_to_string(format!("{dir}/mod.rs")).unwrap();

@@ -4,7 +4,7 @@
 use crate::home::Home;
 use async_trait::async_trait;
 use machine::{
-    driver::{self, Driver, DriverContext, DriverError, Kind, OptionSpec, PowerAction},
+    driver::{Driver, DriverContext, DriverError, Drivers, Kind, OptionSpec, PowerAction},
     record::{Instance, Power},
 };
 use serde::Deserialize;
@@ -17,8 +17,6 @@ use std::{
 const DO: &str = "PANICS_DO";
 /// What only a careless message would show.
 const SECRET: &str = "hunter2-of-the-provider";
-
-static CLUMSY: Clumsy = Clumsy;
 
 /// Panics where its option, or a file called `break`, says so.
 struct Clumsy;
@@ -55,10 +53,12 @@ fn place(cx: &DriverContext<'_>) -> PathBuf {
 impl Driver for Clumsy {
     const NAME: &'static str = "clumsy";
     const ABOUT: &'static str = "makes mistakes";
-    const OPTIONS: &'static [OptionSpec] =
-        &[OptionSpec::new("at", "clumsy-at", Kind::Text, "where").default("nowhere").recorded()];
     const CREATES: bool = true;
     type Options = Options;
+
+    fn options() -> Vec<OptionSpec> {
+        vec![OptionSpec::new("at", "clumsy-at", Kind::Text, "where").default("nowhere").recorded()]
+    }
 
     async fn find(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {
         options.pass("find");
@@ -106,10 +106,12 @@ impl Driver for Clumsy {
 #[test]
 fn another_program() {
     let Ok(words) = env::var(DO) else { return };
-    driver::plug(&CLUMSY);
     let words = ["machine"].into_iter().chain(words.split(' ')).map(Into::into);
     // The runner has its own words for the code.
-    println!("ended: {:?}", machine::cli::main(words.collect::<Vec<_>>().into_iter()));
+    println!(
+        "ended: {:?}",
+        machine::cli::main(words.collect::<Vec<_>>().into_iter(), Drivers::built_in().with(Clumsy))
+    );
 }
 
 /// How it ended, and what it said.

@@ -5,7 +5,7 @@ mod case;
 use case::{Case, SHOP, facts, name};
 use machine::{
     clock::Timestamp,
-    driver,
+    driver::Drivers,
     fleet::{self, Fleet, Limit},
     plan::{Inputs, Plan, guard, unified},
     provisioner::PROVISIONERS,
@@ -69,7 +69,7 @@ fn a_label_is_one_upgrade_of_one_part() {
         ~ upgrade engine       labels.tier: web → data
     1 step on 1 of 3 hosts: 1 to upgrade, 8 to keep.
     ");
-    insta::assert_snapshot!(unified::diff(&case.fleet, &case.snapshot, &driver::all()), @r"
+    insta::assert_snapshot!(unified::diff(&case.fleet, &case.snapshot, &Drivers::built_in()), @r"
     --- recorded/db
     +++ desired/db
     @@ -7,4 +7,4 @@
@@ -122,7 +122,7 @@ fn passwords_in_urls_are_not_shown() {
     1 step on 1 of 3 hosts: 1 to upgrade, 8 to keep.
     "#);
     let case = Case::of(SHOP).desired(&engine("s3cret"));
-    let diff = unified::diff(&case.fleet, &case.snapshot, &driver::all());
+    let diff = unified::diff(&case.fleet, &case.snapshot, &Drivers::built_in());
     assert!(diff.contains("+    P: u:***@p\n") && !diff.contains("s3cret"), "{diff}");
 }
 
@@ -402,7 +402,7 @@ fn a_fleet_compared_with_its_own_records_has_no_drift() {
     let case = Case::of(&SHOP.replace("db: {}", "db: { tls-names: [db.example], protect: true }"));
     let hosts = case.snapshot.machines.iter().map(|(n, k)| (n.clone(), fleet::HostSpec::recorded(&k.record)));
     let recorded = Fleet { hosts: hosts.collect(), ..case.fleet.clone() };
-    let drivers = driver::all();
+    let drivers = Drivers::built_in();
     let inputs = Inputs { drivers: &drivers, provisioners: PROVISIONERS, now: NOW, prune: false };
     assert!(Plan::new(&recorded, &case.snapshot, &inputs).is_noop());
 }

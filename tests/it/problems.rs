@@ -31,7 +31,7 @@ fn inputs(text: &str) -> Inputs {
 }
 
 fn problems(name: &str, text: &str) -> FleetProblems {
-    fleet::load(&format!("{name}.yaml"), text, &inputs(text)).expect_err(name)
+    fleet::load(&format!("{name}.yaml"), text, &inputs(text), &machine::driver::Drivers::built_in()).expect_err(name)
 }
 
 fn rendered(problems: &FleetProblems) -> String {
@@ -63,7 +63,8 @@ fn every_problem_of_a_kdl_file_reads_as_well() {
         }
         let text = fs::read_to_string(&path).unwrap();
         let name = path.file_stem().unwrap().to_str().unwrap();
-        let all = fleet::load(&format!("{name}.kdl"), &text, &inputs(&text)).expect_err(name);
+        let all = fleet::load(&format!("{name}.kdl"), &text, &inputs(&text), &machine::driver::Drivers::built_in())
+            .expect_err(name);
         for problem in all.problems() {
             assert!(problem.help.is_some() && all.line_and_column(problem).is_some(), "{name}: {problem}");
         }
@@ -106,7 +107,7 @@ fn every_problem_has_a_place_and_says_what_to_do() {
 
 /// Whatever it is given, it answers: a fleet, or at least one problem whose places are in the text.
 fn answers(text: &str) -> Result<(), TestCaseError> {
-    let Err(problems) = fleet::load("x.yaml", text, &Inputs::default()) else {
+    let Err(problems) = fleet::load("x.yaml", text, &Inputs::default(), &machine::driver::Drivers::built_in()) else {
         return Ok(());
     };
     prop_assert!(!problems.problems().is_empty());
@@ -123,7 +124,7 @@ fn formats(text: &str) -> Result<(), TestCaseError> {
     let Ok(once) = fleet::format("x.yaml", text) else {
         return Ok(());
     };
-    let load = |text: &str| fleet::load("x.yaml", text, &Inputs::default()).ok();
+    let load = |text: &str| fleet::load("x.yaml", text, &Inputs::default(), &machine::driver::Drivers::built_in()).ok();
     prop_assert_eq!(load(text), load(&once), "{:?}", text);
     prop_assert_eq!(fleet::format("x.yaml", &once).ok(), Some(once.clone()), "{:?}", text);
     Ok(())
@@ -198,7 +199,7 @@ proptest! {
 
     #[test]
     fn no_kdl_is_too_strange(text in "([a-c]{1,2}|=|-| |\n|\\{|\\}|;|\"|#|#true|/-|//|/\\*|\\*/|\\(list\\)|1|\\\\|\"\"\"|é){0,40}") {
-        if let Err(problems) = fleet::load("x.kdl", &text, &Inputs::default()) {
+        if let Err(problems) = fleet::load("x.kdl", &text, &Inputs::default(), &machine::driver::Drivers::built_in()) {
             prop_assert!(!problems.problems().is_empty());
             rendered(&problems);
         }

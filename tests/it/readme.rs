@@ -82,20 +82,30 @@ fn every_file_the_readme_names_is_there() {
 fn the_fleet_of_the_readme_is_valid() {
     let text = readme();
     let yaml = text.split("```yaml\n").nth(1).unwrap().split("```").next().unwrap();
-    let fleet = machine::fleet::load("README.md", yaml, &machine::fleet::Inputs::default());
+    let fleet = machine::fleet::load(
+        "README.md",
+        yaml,
+        &machine::fleet::Inputs::default(),
+        &machine::driver::Drivers::built_in(),
+    );
     assert!(fleet.is_ok(), "{fleet:?}");
 }
 
 /// Every driver that makes machines has a page, which says how a fleet file uses it.
 #[test]
 fn the_fleets_on_the_pages_of_drivers_are_fleets() {
-    for driver in machine::driver::DRIVERS.iter().filter(|driver| driver.creates()) {
+    for driver in machine::driver::Drivers::built_in().iter().filter(|driver| driver.creates()) {
         let path = format!("docs/drivers/{}.md", driver.name());
         let page = fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
         let blocks: Vec<&str> = page.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
         assert!(!blocks.is_empty(), "{path} has no fleet");
         for block in blocks {
-            let fleet = machine::fleet::load(&path, block, &machine::fleet::Inputs::default());
+            let fleet = machine::fleet::load(
+                &path,
+                block,
+                &machine::fleet::Inputs::default(),
+                &machine::driver::Drivers::built_in(),
+            );
             let fleet = fleet.unwrap_or_else(|report| panic!("{path}: {report:?}\n{block}"));
             assert!(fleet.hosts.values().any(|host| host.driver == driver.name()), "{path}\n{block}");
         }

@@ -19,7 +19,7 @@ use std::{fs, os::unix::fs::PermissionsExt};
 const PASSPHRASE: (&str, &str) = ("MACHINE_EXPORT_PASSPHRASE", "correct horse");
 
 fn store(home: &Home) -> DirStore {
-    DirStore::new(home.store()).unwrap()
+    DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap()
 }
 
 fn name(text: &str) -> MachineName {
@@ -32,7 +32,7 @@ fn machine(home: &Home, server: &Server) {
     let given =
         serde_json::json!({ "ip": "127.0.0.1", "ssh-port": ssh.port, "ssh-user": ssh.user, "ssh-key": ssh.key });
     let given: OptionValues = serde_json::from_value(given).unwrap();
-    let options = driver::options::with_defaults(driver::find("generic").unwrap().options(), &given);
+    let options = driver::options::with_defaults(driver::Drivers::built_in().options("generic"), &given);
     let mut record = MachineRecord::new(name("web"), None, "generic", options);
     record.instance = Some(Instance {
         id: "127.0.0.1".to_owned(),

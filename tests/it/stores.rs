@@ -30,7 +30,7 @@ fn sample(version: &str) -> (TempDir, DirStore) {
     let dir = tempfile::tempdir().unwrap();
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores").join(version);
     copy(&from, dir.path());
-    let store = DirStore::new(dir.path()).unwrap();
+    let store = DirStore::new(dir.path(), machine::driver::Drivers::built_in()).unwrap();
     (dir, store)
 }
 

@@ -14,7 +14,7 @@ use std::{fs, sync::Arc};
 #[tokio::test]
 async fn a_store_without_its_id_believes_no_machine_gone() {
     let dir = tempfile::tempdir().unwrap();
-    let store = DirStore::new(dir.path()).unwrap();
+    let store = DirStore::new(dir.path(), machine::driver::Drivers::built_in()).unwrap();
     let mut record = MachineRecord::new(MachineName::new("web").unwrap(), None, "fake", OptionValues::new());
     record.instance = Some(Instance {
         id: "7".to_owned(),

@@ -8,7 +8,7 @@
 use crate::{given, lab::ready};
 use async_trait::async_trait;
 use machine::{
-    driver::{AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction, nspawn::Nspawn},
+    driver::{AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction, Typed, nspawn::Nspawn},
     name::{FleetName, MachineName},
     record::{Instance, OptionValues, Power},
     transport::{Connect, Target, Transport, TransportError},
@@ -51,7 +51,7 @@ impl Checkpoint for Refusing {
 /// A store and a base folder of the test's own.
 struct Lab {
     dir: tempfile::TempDir,
-    driver: Nspawn,
+    driver: Typed<Nspawn>,
     fleet: FleetName,
     seen: Seen,
 }
@@ -61,7 +61,7 @@ impl Lab {
         let dir = tempfile::Builder::new().prefix("machine-lab-").tempdir().unwrap();
         let images = std::env::var_os("MACHINE_NSPAWN_IMAGES")
             .map_or_else(|| PathBuf::from("/var/lib/machine/nspawn/images"), PathBuf::from);
-        let driver = Nspawn::at(dir.path().join("base"), images);
+        let driver = Typed::new(Nspawn::at(dir.path().join("base"), images));
         Self { dir, driver, fleet: FleetName::new("lab").unwrap(), seen: Seen::default() }
     }
 
@@ -395,9 +395,9 @@ async fn an_image_may_be_a_folder_or_a_tar_file_or_another_release() {
     images.extend(std::env::var("MACHINE_LAB_IMAGES").unwrap_or_default().split_whitespace().map(str::to_owned));
     for (n, image) in images.iter().enumerate() {
         if image == tar.to_str().unwrap() {
-            lab.driver = Nspawn::at(base.clone(), lab.dir.path().join("images"));
+            lab.driver = Typed::new(Nspawn::at(base.clone(), lab.dir.path().join("images")));
         } else {
-            lab.driver = Nspawn::at(base.clone(), folder.parent().unwrap().to_owned());
+            lab.driver = Typed::new(Nspawn::at(base.clone(), folder.parent().unwrap().to_owned()));
         }
         let host = lab.host(&format!("own-{n}"));
         let begun = Instant::now();

@@ -25,7 +25,7 @@ pub(super) fn options(given: &Given<'_>) -> EngineOptions {
 /// The engine as a fleet would have it, with the label that docker-machine gives to engines of a driver.
 pub(super) fn spec(
     options: &EngineOptions,
-    driver: &'static dyn AnyDriver,
+    driver: &dyn AnyDriver,
     values: &OptionValues,
 ) -> Result<EngineSpec, CliError> {
     options.to_spec(port(values), Some(driver.name())).map_err(|problems| CliError::Said {

@@ -7,7 +7,7 @@
 
 use crate::{
     cli::{CliError, Cx, world},
-    driver::{self, AnyDriver, Kind, OptionProblem, OptionSpec, Secrecy, options},
+    driver::{AnyDriver, Drivers, Kind, OptionProblem, OptionSpec, Secrecy, options},
     record::OptionValues,
     secret::Secret,
 };
@@ -69,7 +69,7 @@ const SHARED: &[Shared] = &[
 ];
 
 /// Adds all flags to the command; those of drivers are hidden until [`show`] finds one.
-pub(super) fn define(command: Command) -> Command {
+pub(super) fn define(command: Command, drivers: &Drivers) -> Command {
     let shared = SHARED.iter().map(|shared| {
         let arg = with_value(Arg::new(shared.name).long(shared.name), shared.takes, shared.name);
         let arg = if shared.name == DRIVER { arg.short('d') } else { arg };
@@ -79,21 +79,21 @@ pub(super) fn define(command: Command) -> Command {
         };
         arg.help(told(shared.help, default, shared.env))
     });
-    let own = driver::DRIVERS.iter().flat_map(|driver| driver.options()).map(|spec| {
+    let own = drivers.iter().flat_map(AnyDriver::options).map(|spec| {
         let takes = match spec.kind {
             Kind::Flag => Takes::Nothing,
             Kind::List => Takes::List,
             Kind::Text | Kind::Path | Kind::Number | Kind::Port | Kind::Size => Takes::Text(""),
         };
         // Completion offers files where help says so.
-        let of = if spec.kind == Kind::Path { "file" } else { spec.key };
-        let arg = with_value(Arg::new(spec.flag).long(spec.flag), takes, of);
-        let default = match (spec.default, spec.fallback) {
+        let of = if spec.kind == Kind::Path { "file" } else { &spec.key };
+        let arg = with_value(Arg::new(spec.flag.clone()).long(spec.flag.clone()), takes, of);
+        let default = match (spec.default.as_deref(), spec.fallback.as_deref()) {
             // Which of the two it is depends on the name we are called by; its help says so.
             (Some(_), Some(_)) => None,
             (default, fallback) => default.or(fallback),
         };
-        arg.help(told(&capital(spec.help), default.unwrap_or_default(), spec.env)).hide(true)
+        arg.help(told(&capital(&spec.help), default.unwrap_or_default(), &spec.env)).hide(true)
     });
     command.args(shared).args(own)
 }
@@ -119,7 +119,7 @@ fn capital(text: &str) -> String {
 }
 
 /// Lets help show the flags of the driver that the words ask for.
-pub(in crate::cli) fn show(command: Command, words: &[String]) -> Command {
+pub(super) fn show(command: Command, words: &[String], drivers: &Drivers) -> Command {
     let mut asked = std::env::var("MACHINE_DRIVER").ok();
     let mut words = words.iter();
     while let Some(word) = words.next() {
@@ -132,8 +132,8 @@ pub(in crate::cli) fn show(command: Command, words: &[String]) -> Command {
     }
     // Without a word it is the one that will be used.
     let asked = asked.filter(|name| !name.is_empty()).unwrap_or_else(|| DEFAULT_DRIVER.to_owned());
-    let Some(driver) = driver::find(&asked) else { return command };
-    driver.options().iter().fold(command, |command, spec| command.mut_arg(spec.flag, |arg| arg.hide(false)))
+    let Some(driver) = drivers.get(&asked) else { return command };
+    driver.options().iter().fold(command, |command, spec| command.mut_arg(&spec.flag, |arg| arg.hide(false)))
 }
 
 /// The flags as they were given, completed from the environment.
@@ -182,10 +182,10 @@ impl<'a> Given<'a> {
     }
 
     /// The driver.
-    pub(super) fn driver(&self) -> Result<&'static dyn AnyDriver, CliError> {
+    pub(super) fn driver(&self) -> Result<&'a dyn AnyDriver, CliError> {
         let name = Some(self.text(DRIVER)).filter(|name| !name.is_empty()).unwrap_or_else(|| DEFAULT_DRIVER.to_owned());
-        driver::find(&name).ok_or_else(|| {
-            let known: Vec<&str> = driver::DRIVERS.iter().map(|driver| driver.name()).collect();
+        self.cx.drivers.get(&name).ok_or_else(|| {
+            let known: Vec<&str> = self.cx.drivers.names().collect();
             let plugin = format!("docker-machine-driver-{name}");
             CliError::Said {
                 what: format!(
@@ -197,18 +197,18 @@ impl<'a> Given<'a> {
     }
 
     /// The driver's options, complete with defaults and checked.
-    pub(super) fn options(&self, driver: &'static dyn AnyDriver) -> Result<OptionValues, CliError> {
+    pub(super) fn options(&self, driver: &dyn AnyDriver) -> Result<OptionValues, CliError> {
         self.refuse_flags_of_others(driver)?;
         let mut values = OptionValues::new();
         for spec in driver.options() {
             if let Some(value) = self.option(spec)? {
-                values.insert(spec.key.to_owned(), value);
+                values.insert(spec.key.clone(), value);
             }
         }
         let wrong = |what: String, help: Option<String>| {
             CliError::Said { what, help }.doing("Error setting machine configuration from flags provided")
         };
-        let is_there = |spec: &OptionSpec| values.get(spec.key).is_some_and(|value| value != "");
+        let is_there = |spec: &OptionSpec| values.get(&spec.key).is_some_and(|value| value != "");
         let missing = driver.options().iter().find(|spec| spec.required && !is_there(spec));
         if let Some(spec) = missing {
             let what = match driver.name() {
@@ -220,13 +220,13 @@ impl<'a> Given<'a> {
         }
         if self.cx.drop_in() {
             // It never looked anything up, and a set-up that works must not change.
-            for spec in driver.options().iter().filter(|spec| !values.contains_key(spec.key)).collect::<Vec<_>>() {
-                values.extend(options::fallback(spec).map(|value| (spec.key.to_owned(), value)));
+            for spec in driver.options().iter().filter(|spec| !values.contains_key(&spec.key)).collect::<Vec<_>>() {
+                values.extend(options::fallback(spec).map(|value| (spec.key.clone(), value)));
             }
         }
         let values = options::with_defaults(driver.options(), &values);
         let placed = |problem: OptionProblem| {
-            let flag = driver.options().iter().find(|spec| Some(spec.key) == problem.key.as_deref());
+            let flag = driver.options().iter().find(|spec| Some(&spec.key) == problem.key.as_ref());
             let place = flag.map_or(String::new(), |spec| format!("--{}: ", spec.flag));
             (format!("{place}{}", problem.message), problem.help)
         };
@@ -242,15 +242,15 @@ impl<'a> Given<'a> {
 
     fn option(&self, spec: &OptionSpec) -> Result<Option<Value>, CliError> {
         if spec.kind == Kind::List {
-            let all = self.all(spec.flag, spec.env);
+            let all = self.all(&spec.flag, &spec.env);
             return Ok((!all.is_empty()).then(|| json!(all)));
         }
-        if spec.kind == Kind::Flag && self.matches.get_flag(spec.flag) {
+        if spec.kind == Kind::Flag && self.matches.get_flag(&spec.flag) {
             return Ok(Some(json!(true)));
         }
-        let given = (spec.kind != Kind::Flag).then(|| self.matches.get_one::<String>(spec.flag)).flatten();
+        let given = (spec.kind != Kind::Flag).then(|| self.matches.get_one::<String>(&spec.flag)).flatten();
         if spec.secrecy == Secrecy::Secret {
-            let at = Secret::Env(spec.env.to_owned());
+            let at = Secret::Env(spec.env.clone());
             if let Some(literal) = given {
                 // As scripts for docker-machine do it. It is known for this run only; what is recorded is where the
                 // next one looks for it.
@@ -260,23 +260,23 @@ impl<'a> Given<'a> {
                     &format!("set {} instead; later commands that need it look there too", spec.env),
                 );
             }
-            return Ok((given.is_some() || self.var(spec.env).is_some()).then(|| at.to_json()));
+            return Ok((given.is_some() || self.var(&spec.env).is_some()).then(|| at.to_json()));
         }
         let read = |text: String| options::read(spec, &Value::from(text));
         match given {
             Some(text) => read(text.clone()).map(Some).map_err(|why| CliError::Said {
                 what: format!("invalid value {text:?} for flag --{}: {why}", spec.flag),
-                help: Some(spec.help.to_owned()),
+                help: Some(spec.help.clone()),
             }),
             // A variable that makes no sense is as if it were not there, as docker-machine has it for numbers.
-            None => Ok(self.var(spec.env).and_then(|text| read(text).ok())),
+            None => Ok(self.var(&spec.env).and_then(|text| read(text).ok())),
         }
     }
 
-    fn refuse_flags_of_others(&self, driver: &'static dyn AnyDriver) -> Result<(), CliError> {
+    fn refuse_flags_of_others(&self, driver: &dyn AnyDriver) -> Result<(), CliError> {
         let given =
-            |spec: &&OptionSpec| self.matches.value_source(spec.flag) == Some(clap::parser::ValueSource::CommandLine);
-        let others = driver::DRIVERS.iter().filter(|other| other.name() != driver.name());
+            |spec: &&OptionSpec| self.matches.value_source(&spec.flag) == Some(clap::parser::ValueSource::CommandLine);
+        let others = self.cx.drivers.iter().filter(|other| other.name() != driver.name());
         for other in others {
             if let Some(spec) = other.options().iter().find(given) {
                 return Err(CliError::Said {
@@ -305,13 +305,15 @@ mod tests {
 
     #[test]
     fn no_two_flags_have_one_name() {
-        let own = driver::DRIVERS.iter().flat_map(|driver| driver.options()).map(|spec| spec.flag);
+        let drivers = Drivers::built_in();
+        let own = drivers.iter().flat_map(AnyDriver::options).map(|spec| spec.flag.as_str());
         let all: Vec<&str> = SHARED.iter().map(|shared| shared.name).chain(own).collect();
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len(), "{all:?}");
     }
 
     #[test]
     fn help_shows_the_flags_of_the_driver_that_is_asked_for() {
+        let drivers = Drivers::built_in();
         for (line, shown) in [
             ("create", None),
             ("create -d generic x", Some("generic-ip-address")),
@@ -319,7 +321,7 @@ mod tests {
             ("create -driver nspawn", Some("nspawn-image")),
         ] {
             let words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-            let command = show(define(Command::new("create")), &words);
+            let command = show(define(Command::new("create"), &drivers), &words, &drivers);
             let visible = |flag: &str| command.get_arguments().any(|arg| arg.get_id() == flag && !arg.is_hide_set());
             for flag in ["generic-ip-address", "url", "nspawn-image"] {
                 assert_eq!(visible(flag), shown == Some(flag), "{line}: {flag}");

@@ -6,7 +6,7 @@ mod flags;
 use super::{CliError, Cx, Exit, Group, Out, Run, claim, error::NamesError, fleet, signals, story};
 use crate::{
     apply::{self, Interrupt, StepError, preflight},
-    driver::{AnyDriver, DriverError},
+    driver::{AnyDriver, DriverError, Drivers},
     fleet::{HostSpec, sets_up_engine},
     hook::Hooks,
     name::MachineName,
@@ -23,7 +23,6 @@ use std::{collections::BTreeSet, path::PathBuf, sync::Arc};
 use tokio::sync::mpsc::unbounded_channel;
 
 pub(super) use engine::port as engine_port;
-pub(super) use flags::show as show_flags;
 
 /// Create a machine
 pub(super) struct Create(ArgMatches);
@@ -52,17 +51,21 @@ impl clap::FromArgMatches for Create {
 
 impl clap::Args for Create {
     fn augment_args(command: Command) -> Command {
-        let rollback = clap::Arg::new(ROLLBACK)
-            .long(ROLLBACK)
-            .action(clap::ArgAction::SetTrue)
-            .help("Remove the machine again if it cannot be finished");
-        let command = command.about("Create a machine").after_help(EXAMPLES);
-        flags::define(command).arg(rollback).arg(flags::names())
+        command.about("Create a machine").after_help(EXAMPLES)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
         Self::augment_args(command)
     }
+}
+
+/// With all its flags, which depend on what drivers there are; help shows those that `words` ask for.
+pub(super) fn with_flags(command: Command, words: &[String], drivers: &Drivers) -> Command {
+    let rollback = clap::Arg::new(ROLLBACK)
+        .long(ROLLBACK)
+        .action(clap::ArgAction::SetTrue)
+        .help("Remove the machine again if it cannot be finished");
+    flags::show(flags::define(command, drivers).arg(rollback).arg(flags::names()), words, drivers)
 }
 
 impl Run for Create {
@@ -168,7 +171,7 @@ impl Create {
         let names = if names == [""] { &[][..] } else { &names };
         match names {
             [] => {
-                out.text(&super::help::of(&cx.program, Self::NAME))?;
+                out.text(&super::help::of(cx, Self::NAME))?;
                 Err(CliError::Names(NamesError::NoName))
             }
             [name] => MachineName::new(name).map_err(|e| {
@@ -225,16 +228,16 @@ fn keep_log(world: &World, name: &MachineName, log: &[u8]) -> Option<PathBuf> {
 }
 
 /// What is to be made.
-struct Asked {
-    driver: &'static dyn AnyDriver,
+struct Asked<'d> {
+    driver: &'d dyn AnyDriver,
     options: OptionValues,
     engine: EngineOptions,
     swarm: SwarmOptions,
     sans: Vec<String>,
 }
 
-impl Asked {
-    fn read(given: &flags::Given<'_>) -> Result<Self, CliError> {
+impl<'d> Asked<'d> {
+    fn read(given: &flags::Given<'d>) -> Result<Self, CliError> {
         let swarm = SwarmOptions {
             agent: given.switch("swarm"),
             master: given.switch("swarm-master"),

@@ -81,7 +81,7 @@ impl Run for Apply {
     const GROUP: Group = Group::Fleet;
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
-        match self.fleet.contents()? {
+        match self.fleet.contents(&cx.drivers)? {
             Contents::Plan(plan) => self.saved(cx, out, &plan),
             Contents::Fleet(_) if self.of.is_some() => Err(CliError::Said {
                 what: format!("{} is a fleet file, and --fleet goes with a saved plan", self.fleet.name()?),

@@ -36,7 +36,7 @@ impl Run for Destroy {
     const GROUP: Group = Group::Fleet;
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
-        let fleet = self.fleet.load()?;
+        let fleet = self.fleet.load(&cx.drivers)?;
         let world = limited(self.fleet.world(cx)?, &fleet.policy);
         let _lock = claim::fleet(cx, &world, &fleet.name)?;
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;

@@ -24,7 +24,7 @@ impl Run for Diff {
     const GROUP: Group = Group::Fleet;
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
-        let fleet = self.fleet.load()?;
+        let fleet = self.fleet.load(&cx.drivers)?;
         let world = limited(cx.world()?, &fleet.policy);
         let snapshot = look(cx, &world, &fleet, true)?;
         let hosts = unified::hosts(&fleet, &snapshot, &world.drivers);

@@ -24,7 +24,7 @@ impl Run for Drift {
     const GROUP: Group = Group::Fleet;
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
-        let fleet = self.fleet.load()?;
+        let fleet = self.fleet.load(&cx.drivers)?;
         let world = limited(cx.world()?, &fleet.policy);
         let snapshot = look(cx, &world, &fleet, false)?;
         // Compared with itself, a record differs only by what is observed.

@@ -4,6 +4,7 @@ use super::saved;
 use crate::{
     cli::{CliError, Cx},
     digest::sha256_hex,
+    driver::Drivers,
     fleet::{self, Fleet, Form, Source},
     history::Origin,
     local::Here,
@@ -113,7 +114,7 @@ impl FleetFile {
     }
 
     /// What is in the files: a fleet, or a plan that was saved. The content tells, not the name.
-    pub(super) fn contents(&self) -> Result<Contents, CliError> {
+    pub(super) fn contents(&self, drivers: &Drivers) -> Result<Contents, CliError> {
         let paths = self.paths()?;
         let files = self.read(&paths)?;
         if let [only] = &files[..]
@@ -121,7 +122,7 @@ impl FleetFile {
         {
             return Ok(Contents::Plan(Box::new(plan?)));
         }
-        self.check(&paths, &files).map(|fleet| Contents::Fleet(Box::new(fleet)))
+        self.check(&paths, &files, drivers).map(|fleet| Contents::Fleet(Box::new(fleet)))
     }
 
     /// The files that are read, with their digests; standard input is none.
@@ -152,16 +153,16 @@ impl FleetFile {
     }
 
     /// The checked fleet.
-    pub(in crate::cli) fn load(&self) -> Result<Fleet, CliError> {
+    pub(in crate::cli) fn load(&self, drivers: &Drivers) -> Result<Fleet, CliError> {
         let paths = self.paths()?;
-        self.check(&paths, &self.read(&paths)?)
+        self.check(&paths, &self.read(&paths)?, drivers)
     }
 
     fn read(&self, paths: &[PathBuf]) -> Result<Vec<Source>, CliError> {
         paths.iter().map(|path| self.source(path)).collect()
     }
 
-    fn check(&self, paths: &[PathBuf], files: &[Source]) -> Result<Fleet, CliError> {
+    fn check(&self, paths: &[PathBuf], files: &[Source], drivers: &Drivers) -> Result<Fleet, CliError> {
         let named = |path: &PathBuf| Ok(Source::new(shown(path), text(path)?));
         let var_files = self.var_files.iter().map(named).collect::<Result<Vec<_>, CliError>>()?;
         let inputs = fleet::Inputs {
@@ -169,7 +170,7 @@ impl FleetFile {
             env: environment(),
             default_name: paths.first().and_then(|path| default_name(path)),
         };
-        fleet::load_all(files, &var_files, &inputs).map_err(|e| CliError::Fleet(Box::new(e)))
+        fleet::load_all(files, &var_files, &inputs, drivers).map_err(|e| CliError::Fleet(Box::new(e)))
     }
 }
 
@@ -180,8 +181,8 @@ pub(super) enum Contents {
 }
 
 /// The fleet of a file, for commands whose arguments are something else.
-pub(in crate::cli) fn read(file: &Path) -> Result<Fleet, CliError> {
-    FleetFile { file: Some(file.to_owned()), ..FleetFile::default() }.load()
+pub(in crate::cli) fn read(file: &Path, drivers: &Drivers) -> Result<Fleet, CliError> {
+    FleetFile { file: Some(file.to_owned()), ..FleetFile::default() }.load(drivers)
 }
 
 fn environment() -> BTreeMap<String, String> {

@@ -43,8 +43,8 @@ impl Run for Graph {
     const NAME: &'static str = "graph";
     const GROUP: Group = Group::Fleet;
 
-    fn run(self, _: &Cx, out: &mut Out) -> Result<Exit, CliError> {
-        let fleet = self.fleet.load()?;
+    fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
+        let fleet = self.fleet.load(&cx.drivers)?;
         if self.json {
             answer::print(out, &graph(&fleet))?;
             return Ok(Exit::Done);

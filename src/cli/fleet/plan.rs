@@ -72,7 +72,7 @@ impl Run for Plan {
     const GROUP: Group = Group::Fleet;
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
-        match self.fleet.contents()? {
+        match self.fleet.contents(&cx.drivers)? {
             Contents::Plan(plan) => self.show(out, &plan),
             Contents::Fleet(fleet) => {
                 let exit = self.make(cx, out, &fleet);

@@ -5,6 +5,7 @@ use crate::{
     cli::CliError,
     clock::Timestamp,
     digest::{hex, sha256_hex},
+    driver::Drivers,
     fleet::{Fleet, HostSpec, Policy},
     history,
     name::MachineName,
@@ -135,7 +136,7 @@ impl SavedPlan {
             return Err(self.stale(&saved, vec![Moved { host: None, field, old: None, new: None }]));
         }
         let mut document = self.document.clone();
-        let fleet = self.fleet(&saved, vars, named)?;
+        let fleet = self.fleet(&saved, vars, named, &world.drivers)?;
         let mut known = BTreeMap::new();
         for spec in fleet.iter().flat_map(|fleet| fleet.hosts.values()) {
             learn(&seal, spec, &mut known);
@@ -153,7 +154,7 @@ impl SavedPlan {
             }
         }
         if let Some(shown) = missing.first() {
-            return self.with_secrets(&saved, &seal, snapshot, vars, shown);
+            return self.with_secrets(&saved, &seal, snapshot, vars, shown, &world.drivers);
         }
         Ok(Opened { plan: self.checked(shown)?, saved, seal, name: self.name.clone() })
     }
@@ -173,6 +174,7 @@ impl SavedPlan {
         snapshot: &Snapshot,
         vars: &FleetFile,
         shown: &str,
+        drivers: &Drivers,
     ) -> Result<Opened, CliError> {
         let lacking = || CliError::Said {
             what: format!("{} leaves out secrets, as `{shown}`, and its fleet file is not there", self.name),
@@ -184,7 +186,7 @@ impl SavedPlan {
         if paths.is_empty() || !paths.iter().all(|path| path.exists()) {
             return Err(lacking());
         }
-        let fleet = vars.others(paths).load()?;
+        let fleet = vars.others(paths).load(drivers)?;
         let mut known = BTreeMap::new();
         fleet.hosts.values().for_each(|spec| learn(seal, spec, &mut known));
         snapshot.machines.values().for_each(|k| learn(seal, &HostSpec::recorded(&k.record), &mut known));
@@ -203,16 +205,22 @@ impl SavedPlan {
     }
 
     /// The fleet file, if it must be read: one was named, or the one it was made from has other bytes now.
-    fn fleet(&self, saved: &Saved, vars: &FleetFile, named: Option<&Path>) -> Result<Option<Fleet>, CliError> {
+    fn fleet(
+        &self,
+        saved: &Saved,
+        vars: &FleetFile,
+        named: Option<&Path>,
+        drivers: &Drivers,
+    ) -> Result<Option<Fleet>, CliError> {
         if let Some(path) = named {
-            return vars.others(vec![path.to_owned()]).load().map(Some);
+            return vars.others(vec![path.to_owned()]).load(drivers).map(Some);
         }
         let changed = saved.source.files.iter().find(|file| {
             let bytes = std::fs::read(&file.path);
             bytes.is_ok_and(|bytes| sha256_hex(&bytes) != file.sha256)
         });
         let Some(changed) = changed else { return Ok(None) };
-        vars.others(saved_files(saved)).load().map(Some).map_err(|_| {
+        vars.others(saved_files(saved)).load(drivers).map(Some).map_err(|_| {
             let field = format!("the fleet file {}, which cannot be read as one any more", changed.path);
             self.stale(saved, vec![Moved { host: None, field, old: None, new: None }])
         })

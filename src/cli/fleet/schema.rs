@@ -30,9 +30,9 @@ impl Run for Schema {
     const NAME: &'static str = "schema";
     const GROUP: Group = Group::Fleet;
 
-    fn run(self, _: &Cx, out: &mut Out) -> Result<Exit, CliError> {
+    fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let schema = match self.of {
-            Form::Fleet => fleet::schema(),
+            Form::Fleet => fleet::schema(&cx.drivers),
             Form::Plan => document::schema(),
             Form::Output => answer::schema(),
         };

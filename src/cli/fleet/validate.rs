@@ -20,8 +20,8 @@ impl Run for Validate {
     const NAME: &'static str = "validate";
     const GROUP: Group = Group::Fleet;
 
-    fn run(self, _: &Cx, out: &mut Out) -> Result<Exit, CliError> {
-        let fleet = match self.fleet.load() {
+    fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
+        let fleet = match self.fleet.load(&cx.drivers) {
             Err(CliError::Fleet(problems)) if self.json => {
                 answer::print(out, &wrong(&problems))?;
                 return Ok(Exit::Error);

@@ -43,12 +43,10 @@ use session::Environment;
 use std::time::Duration;
 
 /// The driver.
+#[derive(Default)]
 pub struct AmazonEc2 {
     sessions: Cache,
 }
-
-/// The one in the table of drivers.
-pub static AWS: AmazonEc2 = AmazonEc2 { sessions: Cache::const_new(std::collections::BTreeMap::new()) };
 
 /// What a call to the driver has to do with: a machine, and the region it is or will be in.
 struct Region<'a> {
@@ -148,9 +146,12 @@ const REBOOT: Duration = Duration::from_mins(5);
 impl Driver for AmazonEc2 {
     const NAME: &'static str = "amazonec2";
     const ABOUT: &'static str = "instances of Amazon EC2";
-    const OPTIONS: &'static [OptionSpec] = options::OPTIONS;
     const CREATES: bool = true;
     type Options = Options;
+
+    fn options() -> Vec<OptionSpec> {
+        options::table()
+    }
 
     fn check(options: &Options) -> Vec<OptionProblem> {
         options.check()

@@ -65,237 +65,271 @@ pub(super) const IMAGE: &str = "ubuntu-24.04";
 const TYPE: &str = "t3.micro";
 
 /// The table.
-pub(super) const OPTIONS: &[OptionSpec] = &[
-    OptionSpec::new(
-        "access-key",
-        "amazonec2-access-key",
-        Kind::Text,
-        "AWS access key; without it, as the AWS CLI looks",
-    )
-    .env("AWS_ACCESS_KEY_ID")
-    .field("AccessKey")
-    .secret()
-    .recorded(),
-    OptionSpec::new("secret-key", "amazonec2-secret-key", Kind::Text, "AWS secret key")
-        .env("AWS_SECRET_ACCESS_KEY")
-        .field("SecretKey")
+#[expect(clippy::too_many_lines, reason = "it is a table: a line or two for each option")]
+pub(super) fn table() -> Vec<OptionSpec> {
+    vec![
+        OptionSpec::new(
+            "access-key",
+            "amazonec2-access-key",
+            Kind::Text,
+            "AWS access key; without it, as the AWS CLI looks",
+        )
+        .env("AWS_ACCESS_KEY_ID")
+        .field("AccessKey")
         .secret()
         .recorded(),
-    OptionSpec::new("session-token", "amazonec2-session-token", Kind::Text, "AWS session token")
-        .env("AWS_SESSION_TOKEN")
-        .field("SessionToken")
-        .secret()
-        .recorded(),
-    OptionSpec::new("profile", "amazonec2-profile", Kind::Text, "Profile of ~/.aws/config, also of AWS SSO").recorded(),
-    OptionSpec::new("region", "amazonec2-region", Kind::Text, "AWS region")
-        .env("AWS_DEFAULT_REGION")
-        .default("us-east-1")
-        .field("Region"),
-    OptionSpec::new("zone", "amazonec2-zone", Kind::Text, "Availability zone, as `a`; without it, any with a subnet")
+        OptionSpec::new("secret-key", "amazonec2-secret-key", Kind::Text, "AWS secret key")
+            .env("AWS_SECRET_ACCESS_KEY")
+            .field("SecretKey")
+            .secret()
+            .recorded(),
+        OptionSpec::new("session-token", "amazonec2-session-token", Kind::Text, "AWS session token")
+            .env("AWS_SESSION_TOKEN")
+            .field("SessionToken")
+            .secret()
+            .recorded(),
+        OptionSpec::new("profile", "amazonec2-profile", Kind::Text, "Profile of ~/.aws/config, also of AWS SSO")
+            .recorded(),
+        OptionSpec::new("region", "amazonec2-region", Kind::Text, "AWS region")
+            .env("AWS_DEFAULT_REGION")
+            .default("us-east-1")
+            .field("Region"),
+        OptionSpec::new(
+            "zone",
+            "amazonec2-zone",
+            Kind::Text,
+            "Availability zone, as `a`; without it, any with a subnet",
+        )
         .env("AWS_ZONE")
         .default("")
         .fallback("a")
         .field("Zone"),
-    OptionSpec::new("image", "amazonec2-image", Kind::Text, "Distribution whose newest AMI is looked up")
-        .default(IMAGE)
-        .one_of(super::image::PRESETS),
-    OptionSpec::new("ami", "amazonec2-ami", Kind::Text, "AMI, instead of `image`").env("AWS_AMI").field("AMI"),
-    OptionSpec::new("instance-type", "amazonec2-instance-type", Kind::Text, "Type of the instance")
-        .env("AWS_INSTANCE_TYPE")
-        .default(TYPE)
-        .fallback("t2.micro")
-        .field("InstanceType")
+        OptionSpec::new("image", "amazonec2-image", Kind::Text, "Distribution whose newest AMI is looked up")
+            .default(IMAGE)
+            .one_of(super::image::PRESETS),
+        OptionSpec::new("ami", "amazonec2-ami", Kind::Text, "AMI, instead of `image`").env("AWS_AMI").field("AMI"),
+        OptionSpec::new("instance-type", "amazonec2-instance-type", Kind::Text, "Type of the instance")
+            .env("AWS_INSTANCE_TYPE")
+            .default(TYPE)
+            .fallback("t2.micro")
+            .field("InstanceType")
+            .in_place(),
+        OptionSpec::new(
+            "root-size",
+            "amazonec2-root-size",
+            Kind::Number,
+            "Size of the root volume in GB; it can only grow",
+        )
+        .env("AWS_ROOT_SIZE")
+        .default("16")
+        .field("RootSize")
         .in_place(),
-    OptionSpec::new(
-        "root-size",
-        "amazonec2-root-size",
-        Kind::Number,
-        "Size of the root volume in GB; it can only grow",
-    )
-    .env("AWS_ROOT_SIZE")
-    .default("16")
-    .field("RootSize")
-    .in_place(),
-    OptionSpec::new("volume-type", "amazonec2-volume-type", Kind::Text, "Type of the root volume")
-        .env("AWS_VOLUME_TYPE")
-        .default("gp3")
-        .fallback("gp2")
-        .field("VolumeType")
-        .in_place(),
-    OptionSpec::new("device-name", "amazonec2-device-name", Kind::Text, "Name of the root device; default: the AMI's")
+        OptionSpec::new("volume-type", "amazonec2-volume-type", Kind::Text, "Type of the root volume")
+            .env("AWS_VOLUME_TYPE")
+            .default("gp3")
+            .fallback("gp2")
+            .field("VolumeType")
+            .in_place(),
+        OptionSpec::new(
+            "device-name",
+            "amazonec2-device-name",
+            Kind::Text,
+            "Name of the root device; default: the AMI's",
+        )
         .env("AWS_DEVICE_NAME")
         .field("DeviceName"),
-    OptionSpec::new("encrypt", "amazonec2-encrypt-ebs-volume", Kind::Flag, "Encrypt the root volume")
-        .env("AWS_ENCRYPT_EBS_VOLUME")
+        OptionSpec::new("encrypt", "amazonec2-encrypt-ebs-volume", Kind::Flag, "Encrypt the root volume")
+            .env("AWS_ENCRYPT_EBS_VOLUME")
+            .default("false")
+            .field("EncryptEbsVolume"),
+        OptionSpec::new("kms-key", "amazonec2-kms-key", Kind::Text, "Key for that, other than the account's default")
+            .env("AWS_KMS_KEY")
+            .field("KmsKeyId"),
+        OptionSpec::new("vpc-id", "amazonec2-vpc-id", Kind::Text, "VPC; without it, the account's default VPC")
+            .env("AWS_VPC_ID")
+            .field("VpcId"),
+        OptionSpec::new("subnet-id", "amazonec2-subnet-id", Kind::Text, "Subnet; without it, one of VPC and zone")
+            .env("AWS_SUBNET_ID")
+            .field("SubnetId"),
+        OptionSpec::new(
+            "private-ip-address",
+            "amazonec2-private-ip-address",
+            Kind::Text,
+            "Private address to have; without it, any of the subnet",
+        ),
+        OptionSpec::new(
+            "private-address-only",
+            "amazonec2-private-address-only",
+            Kind::Flag,
+            "Have no public address at all",
+        )
         .default("false")
-        .field("EncryptEbsVolume"),
-    OptionSpec::new("kms-key", "amazonec2-kms-key", Kind::Text, "Key for that, other than the account's default")
-        .env("AWS_KMS_KEY")
-        .field("KmsKeyId"),
-    OptionSpec::new("vpc-id", "amazonec2-vpc-id", Kind::Text, "VPC; without it, the account's default VPC")
-        .env("AWS_VPC_ID")
-        .field("VpcId"),
-    OptionSpec::new("subnet-id", "amazonec2-subnet-id", Kind::Text, "Subnet; without it, one of VPC and zone")
-        .env("AWS_SUBNET_ID")
-        .field("SubnetId"),
-    OptionSpec::new(
-        "private-ip-address",
-        "amazonec2-private-ip-address",
-        Kind::Text,
-        "Private address to have; without it, any of the subnet",
-    ),
-    OptionSpec::new(
-        "private-address-only",
-        "amazonec2-private-address-only",
-        Kind::Flag,
-        "Have no public address at all",
-    )
-    .default("false")
-    .field("PrivateIPOnly"),
-    OptionSpec::new(
-        "use-private-address",
-        "amazonec2-use-private-address",
-        Kind::Flag,
-        "Reach the machine by its private address",
-    )
-    .default("false")
-    .field("UsePrivateIP")
-    .in_place(),
-    OptionSpec::new(
-        "allow",
-        "amazonec2-allow-cidr",
-        Kind::List,
-        "Who may reach SSH, engine and open ports, as `203.0.113.7/32`; `0.0.0.0/0`: all",
-    )
-    .env("AWS_ALLOW_CIDR")
-    .default("")
-    .fallback("0.0.0.0/0")
-    .in_place(),
-    OptionSpec::new("open-port", "amazonec2-open-port", Kind::List, "Further port for them, as `8080` or `53/udp`")
-        .field("OpenPorts")
+        .field("PrivateIPOnly"),
+        OptionSpec::new(
+            "use-private-address",
+            "amazonec2-use-private-address",
+            Kind::Flag,
+            "Reach the machine by its private address",
+        )
+        .default("false")
+        .field("UsePrivateIP")
         .in_place(),
-    OptionSpec::new("engine-open", "amazonec2-engine-open", Kind::Flag, "Whether the engine's port is opened to them")
+        OptionSpec::new(
+            "allow",
+            "amazonec2-allow-cidr",
+            Kind::List,
+            "Who may reach SSH, engine and open ports, as `203.0.113.7/32`; `0.0.0.0/0`: all",
+        )
+        .env("AWS_ALLOW_CIDR")
+        .default("")
+        .fallback("0.0.0.0/0")
+        .in_place(),
+        OptionSpec::new("open-port", "amazonec2-open-port", Kind::List, "Further port for them, as `8080` or `53/udp`")
+            .field("OpenPorts")
+            .in_place(),
+        OptionSpec::new(
+            "engine-open",
+            "amazonec2-engine-open",
+            Kind::Flag,
+            "Whether the engine's port is opened to them",
+        )
         .default("true")
         .in_place(),
-    OptionSpec::new(
-        "security-group",
-        "amazonec2-security-group",
-        Kind::List,
-        "Security groups of yours; without any, one of the machine's own",
-    )
-    .env("AWS_SECURITY_GROUP")
-    .default("")
-    .fallback("docker-machine")
-    .field("SecurityGroupNames")
-    .in_place(),
-    OptionSpec::new(
-        "security-group-readonly",
-        "amazonec2-security-group-readonly",
-        Kind::Flag,
-        "Add no rules to any group",
-    )
-    .env("AWS_SECURITY_GROUP_READONLY")
-    .default("false")
-    .field("SecurityGroupReadOnly")
-    .recorded(),
-    OptionSpec::new("ssh-user", "amazonec2-ssh-user", Kind::Text, "User to log in as; made if the image has none such")
+        OptionSpec::new(
+            "security-group",
+            "amazonec2-security-group",
+            Kind::List,
+            "Security groups of yours; without any, one of the machine's own",
+        )
+        .env("AWS_SECURITY_GROUP")
+        .default("")
+        .fallback("docker-machine")
+        .field("SecurityGroupNames")
+        .in_place(),
+        OptionSpec::new(
+            "security-group-readonly",
+            "amazonec2-security-group-readonly",
+            Kind::Flag,
+            "Add no rules to any group",
+        )
+        .env("AWS_SECURITY_GROUP_READONLY")
+        .default("false")
+        .field("SecurityGroupReadOnly")
+        .recorded(),
+        OptionSpec::new(
+            "ssh-user",
+            "amazonec2-ssh-user",
+            Kind::Text,
+            "User to log in as; made if the image has none such",
+        )
         .env("AWS_SSH_USER")
         .default("ubuntu")
         .field("SSHUser"),
-    OptionSpec::new("ssh-port", "amazonec2-ssh-port", Kind::Port, "Port of the image's SSH server")
-        .env("AWS_SSH_PORT")
-        .default("22")
-        .field("SSHPort")
-        .in_place(),
-    OptionSpec::new(
-        "ssh-keypath",
-        "amazonec2-ssh-keypath",
-        Kind::Path,
-        "Private key to log in with, its public half beside it in a .pub file; without it, one is made",
-    )
-    .env("AWS_SSH_KEYPATH")
-    .field("SSHPrivateKeyPath"),
-    OptionSpec::new("keypair-name", "amazonec2-keypair-name", Kind::Text, "Key pair that AWS has, of `ssh-keypath`")
+        OptionSpec::new("ssh-port", "amazonec2-ssh-port", Kind::Port, "Port of the image's SSH server")
+            .env("AWS_SSH_PORT")
+            .default("22")
+            .field("SSHPort")
+            .in_place(),
+        OptionSpec::new(
+            "ssh-keypath",
+            "amazonec2-ssh-keypath",
+            Kind::Path,
+            "Private key to log in with, its public half beside it in a .pub file; without it, one is made",
+        )
+        .env("AWS_SSH_KEYPATH")
+        .field("SSHPrivateKeyPath"),
+        OptionSpec::new(
+            "keypair-name",
+            "amazonec2-keypair-name",
+            Kind::Text,
+            "Key pair that AWS has, of `ssh-keypath`",
+        )
         .env("AWS_KEYPAIR_NAME"),
-    OptionSpec::new(
-        "iam-instance-profile",
-        "amazonec2-iam-instance-profile",
-        Kind::Text,
-        "Instance profile: name of the role the machine has",
-    )
-    .env("AWS_INSTANCE_PROFILE")
-    .field("IamInstanceProfile"),
-    OptionSpec::new("userdata", "amazonec2-userdata", Kind::Path, "File with user data of your own for cloud-init")
-        .env("AWS_USERDATA")
-        .field("UserDataFile"),
-    OptionSpec::new("tags", "amazonec2-tags", Kind::Text, "Tags of instance, volume and interface, as `k1,v1,k2,v2`")
+        OptionSpec::new(
+            "iam-instance-profile",
+            "amazonec2-iam-instance-profile",
+            Kind::Text,
+            "Instance profile: name of the role the machine has",
+        )
+        .env("AWS_INSTANCE_PROFILE")
+        .field("IamInstanceProfile"),
+        OptionSpec::new("userdata", "amazonec2-userdata", Kind::Path, "File with user data of your own for cloud-init")
+            .env("AWS_USERDATA")
+            .field("UserDataFile"),
+        OptionSpec::new(
+            "tags",
+            "amazonec2-tags",
+            Kind::Text,
+            "Tags of instance, volume and interface, as `k1,v1,k2,v2`",
+        )
         .env("AWS_TAGS")
         .field("Tags")
         .in_place(),
-    OptionSpec::new(
-        "request-spot-instance",
-        "amazonec2-request-spot-instance",
-        Kind::Flag,
-        "A spot instance, which AWS may take away",
-    )
-    .default("false")
-    .field("RequestSpotInstance"),
-    OptionSpec::new("spot-price", "amazonec2-spot-price", Kind::Text, "Most to pay for it, in dollars an hour")
-        .default("0.50")
-        .field("SpotPrice")
-        .recorded(),
-    OptionSpec::new(
-        "block-duration-minutes",
-        "amazonec2-block-duration-minutes",
-        Kind::Number,
-        "Recorded only: AWS has ended spot instances of a fixed duration",
-    )
-    .default("0")
-    .field("BlockDurationMinutes")
-    .recorded(),
-    OptionSpec::new("monitoring", "amazonec2-monitoring", Kind::Flag, "Detailed monitoring, which costs")
+        OptionSpec::new(
+            "request-spot-instance",
+            "amazonec2-request-spot-instance",
+            Kind::Flag,
+            "A spot instance, which AWS may take away",
+        )
         .default("false")
-        .field("Monitoring")
-        .in_place(),
-    OptionSpec::new(
-        "use-ebs-optimized-instance",
-        "amazonec2-use-ebs-optimized-instance",
-        Kind::Flag,
-        "EBS-optimized, for old types that are not by themselves",
-    )
-    .default("false")
-    .field("UseEbsOptimizedInstance"),
-    OptionSpec::new("http-endpoint", "amazonec2-http-endpoint", Kind::Text, "Metadata service of the instance")
-        .env("AWS_HTTP_ENDPOINT")
-        .default("enabled")
-        .one_of(&["enabled", "disabled"])
-        .field("HttpEndpoint"),
-    OptionSpec::new("http-tokens", "amazonec2-http-tokens", Kind::Text, "Whether that asks for tokens (IMDSv2)")
-        .env("AWS_HTTP_TOKENS")
-        .default("required")
-        .one_of(&["required", "optional"])
-        .field("HttpTokens"),
-    OptionSpec::new(
-        "http-hop-limit",
-        "amazonec2-http-hop-limit",
-        Kind::Number,
-        "Hops to it: 1 keeps containers from it, 2 lets them have the machine's role",
-    )
-    .default("1"),
-    OptionSpec::new("endpoint", "amazonec2-endpoint", Kind::Text, "Where the API is, if not at AWS: host or URL")
-        .env("AWS_ENDPOINT")
-        .field("Endpoint")
+        .field("RequestSpotInstance"),
+        OptionSpec::new("spot-price", "amazonec2-spot-price", Kind::Text, "Most to pay for it, in dollars an hour")
+            .default("0.50")
+            .field("SpotPrice")
+            .recorded(),
+        OptionSpec::new(
+            "block-duration-minutes",
+            "amazonec2-block-duration-minutes",
+            Kind::Number,
+            "Recorded only: AWS has ended spot instances of a fixed duration",
+        )
+        .default("0")
+        .field("BlockDurationMinutes")
         .recorded(),
-    OptionSpec::new("insecure-transport", "amazonec2-insecure-transport", Kind::Flag, "Speak to it without TLS")
-        .env("AWS_INSECURE_TRANSPORT")
+        OptionSpec::new("monitoring", "amazonec2-monitoring", Kind::Flag, "Detailed monitoring, which costs")
+            .default("false")
+            .field("Monitoring")
+            .in_place(),
+        OptionSpec::new(
+            "use-ebs-optimized-instance",
+            "amazonec2-use-ebs-optimized-instance",
+            Kind::Flag,
+            "EBS-optimized, for old types that are not by themselves",
+        )
         .default("false")
-        .field("DisableSSL")
-        .recorded(),
-    OptionSpec::new("retries", "amazonec2-retries", Kind::Number, "How often a call is repeated that may be")
-        .default("5")
-        .field("RetryCount")
-        .recorded(),
-];
+        .field("UseEbsOptimizedInstance"),
+        OptionSpec::new("http-endpoint", "amazonec2-http-endpoint", Kind::Text, "Metadata service of the instance")
+            .env("AWS_HTTP_ENDPOINT")
+            .default("enabled")
+            .one_of(&["enabled", "disabled"])
+            .field("HttpEndpoint"),
+        OptionSpec::new("http-tokens", "amazonec2-http-tokens", Kind::Text, "Whether that asks for tokens (IMDSv2)")
+            .env("AWS_HTTP_TOKENS")
+            .default("required")
+            .one_of(&["required", "optional"])
+            .field("HttpTokens"),
+        OptionSpec::new(
+            "http-hop-limit",
+            "amazonec2-http-hop-limit",
+            Kind::Number,
+            "Hops to it: 1 keeps containers from it, 2 lets them have the machine's role",
+        )
+        .default("1"),
+        OptionSpec::new("endpoint", "amazonec2-endpoint", Kind::Text, "Where the API is, if not at AWS: host or URL")
+            .env("AWS_ENDPOINT")
+            .field("Endpoint")
+            .recorded(),
+        OptionSpec::new("insecure-transport", "amazonec2-insecure-transport", Kind::Flag, "Speak to it without TLS")
+            .env("AWS_INSECURE_TRANSPORT")
+            .default("false")
+            .field("DisableSSL")
+            .recorded(),
+        OptionSpec::new("retries", "amazonec2-retries", Kind::Number, "How often a call is repeated that may be")
+            .default("5")
+            .field("RetryCount")
+            .recorded(),
+    ]
+}
 
 impl Options {
     /// Type of the instance.

@@ -27,14 +27,14 @@ use key::Key;
 use note::Note;
 pub use options::Options;
 use serde_json::{Map, Value, json};
-use std::{collections::BTreeSet, sync::LazyLock, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 use tag::Tag;
 
 /// The driver.
 pub struct DigitalOcean {
     pauses: Pauses,
-    service: LazyLock<Service>,
-    owners: LazyLock<Owners>,
+    service: Service,
+    owners: Owners,
 }
 
 /// How long it waits between looks, and for what may still appear.
@@ -46,21 +46,22 @@ pub struct Pauses {
     pub settle: Duration,
 }
 
-/// The one in the table of drivers.
-pub static REMOTE: DigitalOcean = DigitalOcean::new(
-    Pauses {
-        pace: Pace { first: Duration::from_secs(1), most: Duration::from_secs(10) },
-        settle: Duration::from_secs(45),
-    },
-    // 250 requests in a minute are taken; a few less leave room for others who use the token.
-    || Service::new(Limiter::new(Duration::from_millis(260), 20, 8)),
-);
+impl Default for DigitalOcean {
+    fn default() -> Self {
+        let pauses = Pauses {
+            pace: Pace { first: Duration::from_secs(1), most: Duration::from_secs(10) },
+            settle: Duration::from_secs(45),
+        };
+        // 250 requests in a minute are taken; a few less leave room for others who use the token.
+        Self::new(pauses, Service::new(Limiter::new(Duration::from_millis(260), 20, 8)))
+    }
+}
 
 impl DigitalOcean {
     /// One of another patience, and within other limits, for a provider that is nearer.
     #[must_use]
-    pub const fn new(pauses: Pauses, service: fn() -> Service) -> Self {
-        Self { pauses, service: LazyLock::new(service), owners: LazyLock::new(Owners::default) }
+    pub fn new(pauses: Pauses, service: Service) -> Self {
+        Self { pauses, service, owners: Owners::default() }
     }
 
     async fn account(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Account, DriverError> {
@@ -72,9 +73,12 @@ impl DigitalOcean {
 impl Driver for DigitalOcean {
     const NAME: &'static str = "digitalocean";
     const ABOUT: &'static str = "droplets of DigitalOcean";
-    const OPTIONS: &'static [OptionSpec] = options::TABLE;
     const CREATES: bool = true;
     type Options = Options;
+
+    fn options() -> Vec<OptionSpec> {
+        options::table()
+    }
 
     fn check(options: &Options) -> Vec<OptionProblem> {
         options.problems()

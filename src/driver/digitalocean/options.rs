@@ -36,127 +36,130 @@ pub struct Options {
 /// Where the token is when no option says.
 pub(super) const TOKEN: &str = "DIGITALOCEAN_ACCESS_TOKEN";
 
-pub(super) const TABLE: &[OptionSpec] = &[
-    OptionSpec::new(
-        "access-token",
-        "digitalocean-access-token",
-        Kind::Text,
-        "API token, by reference; without it, the variable DIGITALOCEAN_ACCESS_TOKEN",
-    )
-    .env(TOKEN)
-    .field("AccessToken")
-    .secret()
-    .recorded(),
-    OptionSpec::new(
-        "image",
-        "digitalocean-image",
-        Kind::Text,
-        "image: a slug, or the number of a snapshot or image of your own",
-    )
-    .env("DIGITALOCEAN_IMAGE")
-    .default("ubuntu-24-04-x64")
-    .field("Image"),
-    OptionSpec::new("region", "digitalocean-region", Kind::Text, "region, by its slug")
-        .env("DIGITALOCEAN_REGION")
-        .default("nyc3")
-        .field("Region"),
-    OptionSpec::new("size", "digitalocean-size", Kind::Text, "size, by its slug; a change switches it off and on")
-        .env("DIGITALOCEAN_SIZE")
-        .default("s-1vcpu-1gb")
-        .field("Size")
-        .in_place(),
-    OptionSpec::new(
-        "resize-disk",
-        "digitalocean-resize-disk",
-        Kind::Flag,
-        "a change of the size takes the larger disk too, which cannot be undone",
-    )
-    .env("DIGITALOCEAN_RESIZE_DISK")
-    .default("false")
-    .recorded(),
-    OptionSpec::new(
-        "ssh-user",
-        "digitalocean-ssh-user",
-        Kind::Text,
-        "user to log in as; made if the image has none such",
-    )
-    .env("DIGITALOCEAN_SSH_USER")
-    .default("root")
-    .field("SSHUser")
-    .in_place(),
-    OptionSpec::new("ssh-port", "digitalocean-ssh-port", Kind::Port, "TCP port of the SSH server")
-        .env("DIGITALOCEAN_SSH_PORT")
-        .default("22")
-        .field("SSHPort")
-        .in_place(),
-    OptionSpec::new(
-        "ssh-key-fingerprint",
-        "digitalocean-ssh-key-fingerprint",
-        Kind::Text,
-        "fingerprint (MD5) or number of a key of the account; without it, one is made for the machine",
-    )
-    .env("DIGITALOCEAN_SSH_KEY_FINGERPRINT")
-    .field("SSHKeyFingerprint"),
-    OptionSpec::new(
-        "ssh-key",
-        "digitalocean-ssh-key-path",
-        Kind::Path,
-        "private half of that key; without it, the keys in ssh-agent",
-    )
-    .env("DIGITALOCEAN_SSH_KEY_PATH")
-    .field("SSHKey")
-    .in_place(),
-    OptionSpec::new(
-        "vpc",
-        "digitalocean-vpc",
-        Kind::Text,
-        "VPC, by name or UUID; without it, the default one of the region",
-    )
-    .env("DIGITALOCEAN_VPC"),
-    OptionSpec::new("ipv6", "digitalocean-ipv6", Kind::Flag, "a public IPv6 address too")
-        .env("DIGITALOCEAN_IPV6")
-        .default("false")
-        .field("IPv6"),
-    OptionSpec::new("monitoring", "digitalocean-monitoring", Kind::Flag, "the provider's agent for metrics")
-        .env("DIGITALOCEAN_MONITORING")
-        .default("false")
-        .field("Monitoring"),
-    OptionSpec::new("backups", "digitalocean-backups", Kind::Flag, "the provider's backups, which cost extra")
-        .env("DIGITALOCEAN_BACKUPS")
-        .default("false")
-        .field("Backups")
-        .in_place(),
-    OptionSpec::new(
-        "private-networking",
-        "digitalocean-private-networking",
-        Kind::Flag,
-        "without effect: every droplet is in a VPC by now",
-    )
-    .env("DIGITALOCEAN_PRIVATE_NETWORKING")
-    .default("false")
-    .field("PrivateNetworking")
-    .recorded(),
-    OptionSpec::new(
-        "tags",
-        "digitalocean-tags",
-        Kind::List,
-        "tags of the droplet, beside the one it is found again by",
-    )
-    .env("DIGITALOCEAN_TAGS")
-    .in_place(),
-    OptionSpec::new(
-        "userdata",
-        "digitalocean-userdata",
-        Kind::Path,
-        "file with user data for cloud-init, which goes with what the machine needs itself",
-    )
-    .env("DIGITALOCEAN_USERDATA")
-    .field("UserDataFile"),
-    OptionSpec::new("endpoint", "digitalocean-endpoint", Kind::Text, "address of the API, for proxies and tests")
-        .env("DIGITALOCEAN_API_URL")
-        .default("https://api.digitalocean.com")
+#[expect(clippy::too_many_lines, reason = "it is a table: a line or two for each option")]
+pub(super) fn table() -> Vec<OptionSpec> {
+    vec![
+        OptionSpec::new(
+            "access-token",
+            "digitalocean-access-token",
+            Kind::Text,
+            "API token, by reference; without it, the variable DIGITALOCEAN_ACCESS_TOKEN",
+        )
+        .env(TOKEN)
+        .field("AccessToken")
+        .secret()
         .recorded(),
-];
+        OptionSpec::new(
+            "image",
+            "digitalocean-image",
+            Kind::Text,
+            "image: a slug, or the number of a snapshot or image of your own",
+        )
+        .env("DIGITALOCEAN_IMAGE")
+        .default("ubuntu-24-04-x64")
+        .field("Image"),
+        OptionSpec::new("region", "digitalocean-region", Kind::Text, "region, by its slug")
+            .env("DIGITALOCEAN_REGION")
+            .default("nyc3")
+            .field("Region"),
+        OptionSpec::new("size", "digitalocean-size", Kind::Text, "size, by its slug; a change switches it off and on")
+            .env("DIGITALOCEAN_SIZE")
+            .default("s-1vcpu-1gb")
+            .field("Size")
+            .in_place(),
+        OptionSpec::new(
+            "resize-disk",
+            "digitalocean-resize-disk",
+            Kind::Flag,
+            "a change of the size takes the larger disk too, which cannot be undone",
+        )
+        .env("DIGITALOCEAN_RESIZE_DISK")
+        .default("false")
+        .recorded(),
+        OptionSpec::new(
+            "ssh-user",
+            "digitalocean-ssh-user",
+            Kind::Text,
+            "user to log in as; made if the image has none such",
+        )
+        .env("DIGITALOCEAN_SSH_USER")
+        .default("root")
+        .field("SSHUser")
+        .in_place(),
+        OptionSpec::new("ssh-port", "digitalocean-ssh-port", Kind::Port, "TCP port of the SSH server")
+            .env("DIGITALOCEAN_SSH_PORT")
+            .default("22")
+            .field("SSHPort")
+            .in_place(),
+        OptionSpec::new(
+            "ssh-key-fingerprint",
+            "digitalocean-ssh-key-fingerprint",
+            Kind::Text,
+            "fingerprint (MD5) or number of a key of the account; without it, one is made for the machine",
+        )
+        .env("DIGITALOCEAN_SSH_KEY_FINGERPRINT")
+        .field("SSHKeyFingerprint"),
+        OptionSpec::new(
+            "ssh-key",
+            "digitalocean-ssh-key-path",
+            Kind::Path,
+            "private half of that key; without it, the keys in ssh-agent",
+        )
+        .env("DIGITALOCEAN_SSH_KEY_PATH")
+        .field("SSHKey")
+        .in_place(),
+        OptionSpec::new(
+            "vpc",
+            "digitalocean-vpc",
+            Kind::Text,
+            "VPC, by name or UUID; without it, the default one of the region",
+        )
+        .env("DIGITALOCEAN_VPC"),
+        OptionSpec::new("ipv6", "digitalocean-ipv6", Kind::Flag, "a public IPv6 address too")
+            .env("DIGITALOCEAN_IPV6")
+            .default("false")
+            .field("IPv6"),
+        OptionSpec::new("monitoring", "digitalocean-monitoring", Kind::Flag, "the provider's agent for metrics")
+            .env("DIGITALOCEAN_MONITORING")
+            .default("false")
+            .field("Monitoring"),
+        OptionSpec::new("backups", "digitalocean-backups", Kind::Flag, "the provider's backups, which cost extra")
+            .env("DIGITALOCEAN_BACKUPS")
+            .default("false")
+            .field("Backups")
+            .in_place(),
+        OptionSpec::new(
+            "private-networking",
+            "digitalocean-private-networking",
+            Kind::Flag,
+            "without effect: every droplet is in a VPC by now",
+        )
+        .env("DIGITALOCEAN_PRIVATE_NETWORKING")
+        .default("false")
+        .field("PrivateNetworking")
+        .recorded(),
+        OptionSpec::new(
+            "tags",
+            "digitalocean-tags",
+            Kind::List,
+            "tags of the droplet, beside the one it is found again by",
+        )
+        .env("DIGITALOCEAN_TAGS")
+        .in_place(),
+        OptionSpec::new(
+            "userdata",
+            "digitalocean-userdata",
+            Kind::Path,
+            "file with user data for cloud-init, which goes with what the machine needs itself",
+        )
+        .env("DIGITALOCEAN_USERDATA")
+        .field("UserDataFile"),
+        OptionSpec::new("endpoint", "digitalocean-endpoint", Kind::Text, "address of the API, for proxies and tests")
+            .env("DIGITALOCEAN_API_URL")
+            .default("https://api.digitalocean.com")
+            .recorded(),
+    ]
+}
 
 impl Options {
     /// Where the token is.
@@ -260,7 +263,7 @@ mod tests {
 
     fn of(values: Value) -> Options {
         let given = serde_json::from_value(values).unwrap();
-        serde_json::from_value(serde_json::to_value(options::with_defaults(TABLE, &given)).unwrap()).unwrap()
+        serde_json::from_value(serde_json::to_value(options::with_defaults(&table(), &given)).unwrap()).unwrap()
     }
 
     #[test]

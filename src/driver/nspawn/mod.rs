@@ -28,13 +28,11 @@ use process::Process;
 use serde::Deserialize;
 use std::{collections::BTreeSet, fs, path::PathBuf};
 
-/// The driver.
+/// The driver; unless told otherwise, its folders are as the environment says.
+#[derive(Default)]
 pub struct Nspawn {
     place: Option<Place>,
 }
-
-/// The one in the table of drivers: its folders are as the environment says.
-pub static LOCAL: Nspawn = Nspawn { place: None };
 
 impl Nspawn {
     /// One with folders of its own, whatever the environment says.
@@ -64,38 +62,41 @@ const LEAST_MEMORY: u64 = 128 << 20;
 impl Driver for Nspawn {
     const NAME: &'static str = "nspawn";
     const ABOUT: &'static str = "whole Debian hosts on this computer in seconds, under systemd-nspawn (needs root)";
-    const OPTIONS: &'static [OptionSpec] = &[
-        OptionSpec::new(
-            "image",
-            "nspawn-image",
-            Kind::Text,
-            "Debian release (debian-11, debian-12, debian-13, debian-sid), or path of a root file system",
-        )
-        .env("NSPAWN_IMAGE")
-        .default("debian-12")
-        .field("Image"),
-        OptionSpec::new(
-            "memory",
-            "nspawn-memory",
-            Kind::Size,
-            "Most memory the machine may use; without it, all there is",
-        )
-        .env("NSPAWN_MEMORY")
-        .field("Memory")
-        .in_place(),
-        OptionSpec::new(
-            "cpus",
-            "nspawn-cpus",
-            Kind::Number,
-            "Processors' worth of time the machine may use; without it, all there is",
-        )
-        .env("NSPAWN_CPUS")
-        .field("CPUs")
-        .in_place(),
-    ];
     const CREATES: bool = true;
     const LOCAL: bool = true;
     type Options = Options;
+
+    fn options() -> Vec<OptionSpec> {
+        vec![
+            OptionSpec::new(
+                "image",
+                "nspawn-image",
+                Kind::Text,
+                "Debian release (debian-11, debian-12, debian-13, debian-sid), or path of a root file system",
+            )
+            .env("NSPAWN_IMAGE")
+            .default("debian-12")
+            .field("Image"),
+            OptionSpec::new(
+                "memory",
+                "nspawn-memory",
+                Kind::Size,
+                "Most memory the machine may use; without it, all there is",
+            )
+            .env("NSPAWN_MEMORY")
+            .field("Memory")
+            .in_place(),
+            OptionSpec::new(
+                "cpus",
+                "nspawn-cpus",
+                Kind::Number,
+                "Processors' worth of time the machine may use; without it, all there is",
+            )
+            .env("NSPAWN_CPUS")
+            .field("CPUs")
+            .in_place(),
+        ]
+    }
 
     fn check(options: &Options) -> Vec<OptionProblem> {
         let Options { image, memory, cpus } = options;

@@ -38,13 +38,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The driver.
+/// The driver; unless told otherwise, its folders are as the environment says.
+#[derive(Default)]
 pub struct Qemu {
     place: Option<Place>,
 }
-
-/// The one in the table of drivers: its folders are as the environment says.
-pub static LOCAL: Qemu = Qemu { place: None };
 
 impl Qemu {
     /// One with folders of its own, whatever the environment says.
@@ -62,10 +60,13 @@ impl Qemu {
 impl Driver for Qemu {
     const NAME: &'static str = "qemu";
     const ABOUT: &'static str = "virtual machines on this computer, from cloud images";
-    const OPTIONS: &'static [OptionSpec] = options::OPTIONS;
     const CREATES: bool = true;
     const LOCAL: bool = true;
     type Options = Options;
+
+    fn options() -> Vec<OptionSpec> {
+        options::table()
+    }
 
     fn check(options: &Options) -> Vec<OptionProblem> {
         options.problems()

@@ -43,139 +43,152 @@ pub struct Options {
 const LEAST_MEMORY: u64 = 256 << 20;
 
 /// The table.
-pub(super) const OPTIONS: &[OptionSpec] = &[
-    OptionSpec::new(
-        "image",
-        "qemu-image",
-        Kind::Text,
-        "Cloud image: debian-13, debian-12, ubuntu-24.04, ubuntu-22.04, fedora-43, a URL or a file",
-    )
-    .env("QEMU_IMAGE")
-    .default("debian-13")
-    .field("Image"),
-    OptionSpec::new(
-        "image-checksum",
-        "qemu-image-checksum",
-        Kind::Text,
-        "SHA-256 or SHA-512 of the image, in hex; needed for a URL",
-    )
-    .env("QEMU_IMAGE_CHECKSUM")
-    .field("ImageChecksum"),
-    OptionSpec::new("arch", "qemu-arch", Kind::Text, "Processor: x86_64 or aarch64; without it, that of this computer")
+#[expect(clippy::too_many_lines, reason = "it is a table: a line or two for each option")]
+pub(super) fn table() -> Vec<OptionSpec> {
+    vec![
+        OptionSpec::new(
+            "image",
+            "qemu-image",
+            Kind::Text,
+            "Cloud image: debian-13, debian-12, ubuntu-24.04, ubuntu-22.04, fedora-43, a URL or a file",
+        )
+        .env("QEMU_IMAGE")
+        .default("debian-13")
+        .field("Image"),
+        OptionSpec::new(
+            "image-checksum",
+            "qemu-image-checksum",
+            Kind::Text,
+            "SHA-256 or SHA-512 of the image, in hex; needed for a URL",
+        )
+        .env("QEMU_IMAGE_CHECKSUM")
+        .field("ImageChecksum"),
+        OptionSpec::new(
+            "arch",
+            "qemu-arch",
+            Kind::Text,
+            "Processor: x86_64 or aarch64; without it, that of this computer",
+        )
         .env("QEMU_ARCH")
         .one_of(&["x86_64", "aarch64"])
         .field("Arch"),
-    OptionSpec::new("memory", "qemu-memory", Kind::Size, "Memory; a change takes effect at the next start")
-        .env("QEMU_MEMORY")
-        .default("2GiB")
-        .field("Memory")
+        OptionSpec::new("memory", "qemu-memory", Kind::Size, "Memory; a change takes effect at the next start")
+            .env("QEMU_MEMORY")
+            .default("2GiB")
+            .field("Memory")
+            .in_place(),
+        OptionSpec::new("cpus", "qemu-cpus", Kind::Number, "Processors; a change takes effect at the next start")
+            .env("QEMU_CPUS")
+            .default("2")
+            .field("CPUs")
+            .in_place(),
+        OptionSpec::new("disk-size", "qemu-disk-size", Kind::Size, "Size of the disk, which can grow and never shrink")
+            .env("QEMU_DISK_SIZE")
+            .default("20GiB")
+            .field("DiskSize")
+            .in_place(),
+        OptionSpec::new(
+            "accel",
+            "qemu-accel",
+            Kind::Text,
+            "Accelerator: auto, kvm, hvf, whpx, or tcg, which emulates; auto is the best that works",
+        )
+        .env("QEMU_ACCEL")
+        .one_of(&["auto", "kvm", "hvf", "whpx", "tcg"])
+        .default("auto")
+        .field("Accel")
         .in_place(),
-    OptionSpec::new("cpus", "qemu-cpus", Kind::Number, "Processors; a change takes effect at the next start")
-        .env("QEMU_CPUS")
-        .default("2")
-        .field("CPUs")
+        OptionSpec::new(
+            "cpu",
+            "qemu-cpu",
+            Kind::Text,
+            "Model of the processor, as `qemu-system-x86_64 -cpu help` has them",
+        )
+        .env("QEMU_CPU")
+        .field("CPUModel")
         .in_place(),
-    OptionSpec::new("disk-size", "qemu-disk-size", Kind::Size, "Size of the disk, which can grow and never shrink")
-        .env("QEMU_DISK_SIZE")
-        .default("20GiB")
-        .field("DiskSize")
-        .in_place(),
-    OptionSpec::new(
-        "accel",
-        "qemu-accel",
-        Kind::Text,
-        "Accelerator: auto, kvm, hvf, whpx, or tcg, which emulates; auto is the best that works",
-    )
-    .env("QEMU_ACCEL")
-    .one_of(&["auto", "kvm", "hvf", "whpx", "tcg"])
-    .default("auto")
-    .field("Accel")
-    .in_place(),
-    OptionSpec::new(
-        "cpu",
-        "qemu-cpu",
-        Kind::Text,
-        "Model of the processor, as `qemu-system-x86_64 -cpu help` has them",
-    )
-    .env("QEMU_CPU")
-    .field("CPUModel")
-    .in_place(),
-    OptionSpec::new(
-        "network",
-        "qemu-network",
-        Kind::Text,
-        "user: ports on this computer; bridge=NAME or tap=NAME: an address of its own",
-    )
-    .env("QEMU_NETWORK")
-    .default("user")
-    .field("Network"),
-    OptionSpec::new(
-        "address",
-        "qemu-address",
-        Kind::Text,
-        "With bridge or tap: its address, as 192.168.1.10/24, not DHCP",
-    )
-    .env("QEMU_ADDRESS")
-    .field("Address"),
-    OptionSpec::new("gateway", "qemu-gateway", Kind::Text, "With an address: the router")
-        .env("QEMU_GATEWAY")
-        .field("Gateway"),
-    OptionSpec::new("dns", "qemu-dns", Kind::List, "With an address: name servers").field("DNS"),
-    OptionSpec::new("ssh-port", "qemu-ssh-port", Kind::Port, "Port here that leads to SSH; without it, a free one")
-        .env("QEMU_SSH_PORT")
-        .field("LocalSSHPort")
-        .in_place(),
-    OptionSpec::new("engine-port", "qemu-engine-port", Kind::Port, "Port here that leads to the engine's port 2376")
+        OptionSpec::new(
+            "network",
+            "qemu-network",
+            Kind::Text,
+            "user: ports on this computer; bridge=NAME or tap=NAME: an address of its own",
+        )
+        .env("QEMU_NETWORK")
+        .default("user")
+        .field("Network"),
+        OptionSpec::new(
+            "address",
+            "qemu-address",
+            Kind::Text,
+            "With bridge or tap: its address, as 192.168.1.10/24, not DHCP",
+        )
+        .env("QEMU_ADDRESS")
+        .field("Address"),
+        OptionSpec::new("gateway", "qemu-gateway", Kind::Text, "With an address: the router")
+            .env("QEMU_GATEWAY")
+            .field("Gateway"),
+        OptionSpec::new("dns", "qemu-dns", Kind::List, "With an address: name servers").field("DNS"),
+        OptionSpec::new("ssh-port", "qemu-ssh-port", Kind::Port, "Port here that leads to SSH; without it, a free one")
+            .env("QEMU_SSH_PORT")
+            .field("LocalSSHPort")
+            .in_place(),
+        OptionSpec::new(
+            "engine-port",
+            "qemu-engine-port",
+            Kind::Port,
+            "Port here that leads to the engine's port 2376",
+        )
         .env("QEMU_ENGINE_PORT")
         .field("LocalEnginePort")
         .in_place(),
-    OptionSpec::new(
-        "forward",
-        "qemu-forward",
-        Kind::List,
-        "More ports that lead in, each as HERE:THERE, ADDRESS:HERE:THERE, with /udp for UDP",
-    )
-    .env("QEMU_FORWARD")
-    .field("Forward")
-    .in_place(),
-    OptionSpec::new("ssh-user", "qemu-ssh-user", Kind::Text, "Who logs in; is made with sudo")
-        .env("QEMU_SSH_USER")
-        .default("machine")
-        .field("User"),
-    OptionSpec::new("user-data", "qemu-user-data", Kind::Path, "Your own file for cloud-init, obeyed beside ours")
-        .env("QEMU_USER_DATA")
-        .field("UserData"),
-    OptionSpec::new(
-        "firmware",
-        "qemu-firmware",
-        Kind::Text,
-        "bios, uefi, or the file of one; without it, bios, and uefi on aarch64",
-    )
-    .env("QEMU_FIRMWARE")
-    .field("Firmware"),
-    OptionSpec::new("kernel", "qemu-kernel", Kind::Path, "A kernel to boot instead of the image's own loader")
-        .env("QEMU_KERNEL")
-        .field("Kernel")
+        OptionSpec::new(
+            "forward",
+            "qemu-forward",
+            Kind::List,
+            "More ports that lead in, each as HERE:THERE, ADDRESS:HERE:THERE, with /udp for UDP",
+        )
+        .env("QEMU_FORWARD")
+        .field("Forward")
         .in_place(),
-    OptionSpec::new("initrd", "qemu-initrd", Kind::Path, "With a kernel: its initial RAM disk")
-        .env("QEMU_INITRD")
-        .field("Initrd")
-        .in_place(),
-    OptionSpec::new("append", "qemu-append", Kind::Text, "With a kernel: its command line")
-        .env("QEMU_APPEND")
-        .field("Append")
-        .in_place(),
-    OptionSpec::new(
-        "clone",
-        "qemu-clone",
-        Kind::Text,
-        "frozen: go on from a machine of the same image that was booted once and frozen, instead of booting",
-    )
-    .env("QEMU_CLONE")
-    .one_of(&["frozen"])
-    .field("Clone")
-    .recorded(),
-];
+        OptionSpec::new("ssh-user", "qemu-ssh-user", Kind::Text, "Who logs in; is made with sudo")
+            .env("QEMU_SSH_USER")
+            .default("machine")
+            .field("User"),
+        OptionSpec::new("user-data", "qemu-user-data", Kind::Path, "Your own file for cloud-init, obeyed beside ours")
+            .env("QEMU_USER_DATA")
+            .field("UserData"),
+        OptionSpec::new(
+            "firmware",
+            "qemu-firmware",
+            Kind::Text,
+            "bios, uefi, or the file of one; without it, bios, and uefi on aarch64",
+        )
+        .env("QEMU_FIRMWARE")
+        .field("Firmware"),
+        OptionSpec::new("kernel", "qemu-kernel", Kind::Path, "A kernel to boot instead of the image's own loader")
+            .env("QEMU_KERNEL")
+            .field("Kernel")
+            .in_place(),
+        OptionSpec::new("initrd", "qemu-initrd", Kind::Path, "With a kernel: its initial RAM disk")
+            .env("QEMU_INITRD")
+            .field("Initrd")
+            .in_place(),
+        OptionSpec::new("append", "qemu-append", Kind::Text, "With a kernel: its command line")
+            .env("QEMU_APPEND")
+            .field("Append")
+            .in_place(),
+        OptionSpec::new(
+            "clone",
+            "qemu-clone",
+            Kind::Text,
+            "frozen: go on from a machine of the same image that was booted once and frozen, instead of booting",
+        )
+        .env("QEMU_CLONE")
+        .one_of(&["frozen"])
+        .field("Clone")
+        .recorded(),
+    ]
+}
 
 impl Options {
     /// The architecture of the machine.

@@ -45,10 +45,13 @@ pub(super) struct VirtualBox;
 impl Driver for VirtualBox {
     const NAME: &'static str = "virtualbox";
     const ABOUT: &'static str = "VMs of VirtualBox on this computer, from cloud images or boot2docker";
-    const OPTIONS: &'static [OptionSpec] = options::TABLE;
     const CREATES: bool = true;
     const LOCAL: bool = true;
     type Options = Options;
+
+    fn options() -> Vec<OptionSpec> {
+        options::table()
+    }
 
     fn check(options: &Options) -> Vec<OptionProblem> {
         options.check()

@@ -9,170 +9,178 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 /// Every option, in the order help shows them.
-pub(super) const TABLE: &[OptionSpec] = &[
-    OptionSpec::new(
-        "image",
-        "virtualbox-image",
-        Kind::Text,
-        "Cloud image: debian-13, debian-12, ubuntu-24.04, ubuntu-22.04, a URL, or a file's path",
-    )
-    .env("VIRTUALBOX_IMAGE")
-    .default("debian-13"),
-    OptionSpec::new(
-        "image-checksum",
-        "virtualbox-image-checksum",
-        Kind::Text,
-        "SHA-256 or SHA-512 of the image, in hex; needed for a URL",
-    )
-    .env("VIRTUALBOX_IMAGE_CHECKSUM"),
-    OptionSpec::new("memory", "virtualbox-memory", Kind::Size, "Memory, as 2GiB or in MiB")
-        .env("VIRTUALBOX_MEMORY_SIZE")
-        .default("1024")
-        .field("Memory")
-        .in_place(),
-    OptionSpec::new("cpu-count", "virtualbox-cpu-count", Kind::Number, "Processors; -1: as many as this computer has")
+#[expect(clippy::too_many_lines, reason = "it is a table: a line or two for each option")]
+pub(super) fn table() -> Vec<OptionSpec> {
+    vec![
+        OptionSpec::new(
+            "image",
+            "virtualbox-image",
+            Kind::Text,
+            "Cloud image: debian-13, debian-12, ubuntu-24.04, ubuntu-22.04, a URL, or a file's path",
+        )
+        .env("VIRTUALBOX_IMAGE")
+        .default("debian-13"),
+        OptionSpec::new(
+            "image-checksum",
+            "virtualbox-image-checksum",
+            Kind::Text,
+            "SHA-256 or SHA-512 of the image, in hex; needed for a URL",
+        )
+        .env("VIRTUALBOX_IMAGE_CHECKSUM"),
+        OptionSpec::new("memory", "virtualbox-memory", Kind::Size, "Memory, as 2GiB or in MiB")
+            .env("VIRTUALBOX_MEMORY_SIZE")
+            .default("1024")
+            .field("Memory")
+            .in_place(),
+        OptionSpec::new(
+            "cpu-count",
+            "virtualbox-cpu-count",
+            Kind::Number,
+            "Processors; -1: as many as this computer has",
+        )
         .env("VIRTUALBOX_CPU_COUNT")
         .default("1")
         .field("CPU")
         .in_place(),
-    OptionSpec::new("disk-size", "virtualbox-disk-size", Kind::Size, "Disk, as 40GiB or in MiB; it can grow later")
-        .env("VIRTUALBOX_DISK_SIZE")
-        .default("20000")
-        .field("DiskSize")
+        OptionSpec::new("disk-size", "virtualbox-disk-size", Kind::Size, "Disk, as 40GiB or in MiB; it can grow later")
+            .env("VIRTUALBOX_DISK_SIZE")
+            .default("20000")
+            .field("DiskSize")
+            .in_place(),
+        OptionSpec::new(
+            "user-data",
+            "virtualbox-user-data",
+            Kind::Path,
+            "File for cloud-init, which is obeyed together with our own",
+        )
+        .env("VIRTUALBOX_USER_DATA"),
+        OptionSpec::new(
+            "ssh-user",
+            "virtualbox-ssh-user",
+            Kind::Text,
+            "User that is made in a cloud image, and logged in as",
+        )
+        .env("VIRTUALBOX_SSH_USER")
+        .default("docker")
+        .field("SSHUser"),
+        OptionSpec::new(
+            "boot2docker-url",
+            "virtualbox-boot2docker-url",
+            Kind::Text,
+            "ISO of boot2docker to start instead of a cloud image: a path, a URL, or releases on GitHub",
+        )
+        .env("VIRTUALBOX_BOOT2DOCKER_URL")
+        .field("Boot2DockerURL"),
+        OptionSpec::new(
+            "import-boot2docker-vm",
+            "virtualbox-import-boot2docker-vm",
+            Kind::Text,
+            "Old VM of boot2docker whose disk and key are taken over",
+        )
+        .env("VIRTUALBOX_BOOT2DOCKER_IMPORT_VM")
+        .field("Boot2DockerImportVM"),
+        OptionSpec::new(
+            "host-dns-resolver",
+            "virtualbox-host-dns-resolver",
+            Kind::Flag,
+            "Let VirtualBox ask this computer's resolver for names",
+        )
+        .env("VIRTUALBOX_HOST_DNS_RESOLVER")
+        .field("HostDNSResolver")
         .in_place(),
-    OptionSpec::new(
-        "user-data",
-        "virtualbox-user-data",
-        Kind::Path,
-        "File for cloud-init, which is obeyed together with our own",
-    )
-    .env("VIRTUALBOX_USER_DATA"),
-    OptionSpec::new(
-        "ssh-user",
-        "virtualbox-ssh-user",
-        Kind::Text,
-        "User that is made in a cloud image, and logged in as",
-    )
-    .env("VIRTUALBOX_SSH_USER")
-    .default("docker")
-    .field("SSHUser"),
-    OptionSpec::new(
-        "boot2docker-url",
-        "virtualbox-boot2docker-url",
-        Kind::Text,
-        "ISO of boot2docker to start instead of a cloud image: a path, a URL, or releases on GitHub",
-    )
-    .env("VIRTUALBOX_BOOT2DOCKER_URL")
-    .field("Boot2DockerURL"),
-    OptionSpec::new(
-        "import-boot2docker-vm",
-        "virtualbox-import-boot2docker-vm",
-        Kind::Text,
-        "Old VM of boot2docker whose disk and key are taken over",
-    )
-    .env("VIRTUALBOX_BOOT2DOCKER_IMPORT_VM")
-    .field("Boot2DockerImportVM"),
-    OptionSpec::new(
-        "host-dns-resolver",
-        "virtualbox-host-dns-resolver",
-        Kind::Flag,
-        "Let VirtualBox ask this computer's resolver for names",
-    )
-    .env("VIRTUALBOX_HOST_DNS_RESOLVER")
-    .field("HostDNSResolver")
-    .in_place(),
-    OptionSpec::new(
-        "nat-nictype",
-        "virtualbox-nat-nictype",
-        Kind::Text,
-        "Kind of network card for the way out, as virtio",
-    )
-    .env("VIRTUALBOX_NAT_NICTYPE")
-    .default("82540EM")
-    .field("NatNicType")
-    .in_place(),
-    OptionSpec::new(
-        "hostonly-cidr",
-        "virtualbox-hostonly-cidr",
-        Kind::Text,
-        "This computer's address in the network with its machines, and the mask",
-    )
-    .env("VIRTUALBOX_HOSTONLY_CIDR")
-    .default("192.168.60.1/24")
-    .field("HostOnlyCIDR")
-    .in_place(),
-    OptionSpec::new(
-        "hostonly-nictype",
-        "virtualbox-hostonly-nictype",
-        Kind::Text,
-        "Kind of network card for the network with this computer",
-    )
-    .env("VIRTUALBOX_HOSTONLY_NIC_TYPE")
-    .default("82540EM")
-    .field("HostOnlyNicType")
-    .in_place(),
-    OptionSpec::new(
-        "hostonly-nicpromisc",
-        "virtualbox-hostonly-nicpromisc",
-        Kind::Text,
-        "Whether that card may listen to others: deny, allow-vms, allow-all",
-    )
-    .env("VIRTUALBOX_HOSTONLY_NIC_PROMISC")
-    .default("deny")
-    .field("HostOnlyPromiscMode")
-    .one_of(&["deny", "allow-vms", "allow-all"])
-    .in_place(),
-    OptionSpec::new(
-        "ui-type",
-        "virtualbox-ui-type",
-        Kind::Text,
-        "How its screen is shown: headless, gui, sdl, separate",
-    )
-    .env("VIRTUALBOX_UI_TYPE")
-    .default("headless")
-    .field("UIType")
-    .one_of(&["gui", "sdl", "headless", "separate"])
-    .recorded(),
-    OptionSpec::new(
-        "hostonly-no-dhcp",
-        "virtualbox-hostonly-no-dhcp",
-        Kind::Flag,
-        "No DHCP there: user data sets up that card",
-    )
-    .env("VIRTUALBOX_HOSTONLY_NO_DHCP")
-    .field("HostOnlyNoDHCP")
-    .in_place(),
-    OptionSpec::new("no-share", "virtualbox-no-share", Kind::Flag, "Let it see no folder of this computer")
-        .env("VIRTUALBOX_NO_SHARE")
-        .field("NoShare")
+        OptionSpec::new(
+            "nat-nictype",
+            "virtualbox-nat-nictype",
+            Kind::Text,
+            "Kind of network card for the way out, as virtio",
+        )
+        .env("VIRTUALBOX_NAT_NICTYPE")
+        .default("82540EM")
+        .field("NatNicType")
         .in_place(),
-    OptionSpec::new(
-        "no-dns-proxy",
-        "virtualbox-no-dns-proxy",
-        Kind::Flag,
-        "Let names be asked for outside, not through VirtualBox",
-    )
-    .env("VIRTUALBOX_NO_DNS_PROXY")
-    .in_place(),
-    OptionSpec::new(
-        "no-vtx-check",
-        "virtualbox-no-vtx-check",
-        Kind::Flag,
-        "Go on where this computer cannot run VMs in hardware, or hides that it can",
-    )
-    .env("VIRTUALBOX_NO_VTX_CHECK")
-    .field("NoVTXCheck")
-    .recorded(),
-    OptionSpec::new(
-        "share-folder",
-        "virtualbox-share-folder",
-        Kind::Text,
-        "Folder it sees instead of the homes, as FOLDER:NAME",
-    )
-    .env("VIRTUALBOX_SHARE_FOLDER")
-    .field("ShareFolder")
-    .in_place(),
-];
+        OptionSpec::new(
+            "hostonly-cidr",
+            "virtualbox-hostonly-cidr",
+            Kind::Text,
+            "This computer's address in the network with its machines, and the mask",
+        )
+        .env("VIRTUALBOX_HOSTONLY_CIDR")
+        .default("192.168.60.1/24")
+        .field("HostOnlyCIDR")
+        .in_place(),
+        OptionSpec::new(
+            "hostonly-nictype",
+            "virtualbox-hostonly-nictype",
+            Kind::Text,
+            "Kind of network card for the network with this computer",
+        )
+        .env("VIRTUALBOX_HOSTONLY_NIC_TYPE")
+        .default("82540EM")
+        .field("HostOnlyNicType")
+        .in_place(),
+        OptionSpec::new(
+            "hostonly-nicpromisc",
+            "virtualbox-hostonly-nicpromisc",
+            Kind::Text,
+            "Whether that card may listen to others: deny, allow-vms, allow-all",
+        )
+        .env("VIRTUALBOX_HOSTONLY_NIC_PROMISC")
+        .default("deny")
+        .field("HostOnlyPromiscMode")
+        .one_of(&["deny", "allow-vms", "allow-all"])
+        .in_place(),
+        OptionSpec::new(
+            "ui-type",
+            "virtualbox-ui-type",
+            Kind::Text,
+            "How its screen is shown: headless, gui, sdl, separate",
+        )
+        .env("VIRTUALBOX_UI_TYPE")
+        .default("headless")
+        .field("UIType")
+        .one_of(&["gui", "sdl", "headless", "separate"])
+        .recorded(),
+        OptionSpec::new(
+            "hostonly-no-dhcp",
+            "virtualbox-hostonly-no-dhcp",
+            Kind::Flag,
+            "No DHCP there: user data sets up that card",
+        )
+        .env("VIRTUALBOX_HOSTONLY_NO_DHCP")
+        .field("HostOnlyNoDHCP")
+        .in_place(),
+        OptionSpec::new("no-share", "virtualbox-no-share", Kind::Flag, "Let it see no folder of this computer")
+            .env("VIRTUALBOX_NO_SHARE")
+            .field("NoShare")
+            .in_place(),
+        OptionSpec::new(
+            "no-dns-proxy",
+            "virtualbox-no-dns-proxy",
+            Kind::Flag,
+            "Let names be asked for outside, not through VirtualBox",
+        )
+        .env("VIRTUALBOX_NO_DNS_PROXY")
+        .in_place(),
+        OptionSpec::new(
+            "no-vtx-check",
+            "virtualbox-no-vtx-check",
+            Kind::Flag,
+            "Go on where this computer cannot run VMs in hardware, or hides that it can",
+        )
+        .env("VIRTUALBOX_NO_VTX_CHECK")
+        .field("NoVTXCheck")
+        .recorded(),
+        OptionSpec::new(
+            "share-folder",
+            "virtualbox-share-folder",
+            Kind::Text,
+            "Folder it sees instead of the homes, as FOLDER:NAME",
+        )
+        .env("VIRTUALBOX_SHARE_FOLDER")
+        .field("ShareFolder")
+        .in_place(),
+    ]
+}
 
 /// The options, typed.
 #[derive(Clone, Debug, Deserialize)]
@@ -330,12 +338,12 @@ pub(super) fn of_fields(driver: &Map<String, Value>) -> crate::record::OptionVal
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::driver::{options, typed};
+    use crate::driver::{Typed, options};
 
     pub(in crate::driver::virtualbox) fn options(values: Value) -> Options {
         let Value::Object(values) = values else { panic!("options are an object") };
-        let complete = options::with_defaults(TABLE, &values.into_iter().collect());
-        typed::<super::super::VirtualBox>(&complete).unwrap()
+        let complete = options::with_defaults(&table(), &values.into_iter().collect());
+        Typed::new(super::super::VirtualBox).read(&complete).unwrap()
     }
 
     #[test]

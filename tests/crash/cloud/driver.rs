@@ -10,8 +10,6 @@ use machine::{
 use serde::Deserialize;
 use std::{env, fs, path::PathBuf};
 
-pub(crate) static CLOUD: Cloud = Cloud;
-
 pub(crate) struct Cloud;
 
 #[derive(Deserialize)]
@@ -21,7 +19,7 @@ pub(crate) struct Options {
     region: String,
 }
 
-const fn spec(key: &'static str, flag: &'static str, env: &'static str, secrecy: Secrecy) -> OptionSpec {
+fn spec(key: &str, flag: &str, env: &str, secrecy: Secrecy) -> OptionSpec {
     OptionSpec { secrecy, ..OptionSpec::new(key, flag, Kind::Text, "an option of the cloud") }
         .env(env)
         .required()
@@ -65,12 +63,15 @@ fn instance(cx: &DriverContext<'_>) -> Instance {
 impl Driver for Cloud {
     const NAME: &'static str = "cloud";
     const ABOUT: &'static str = "machines of a cloud that is none";
-    const OPTIONS: &'static [OptionSpec] = &[
-        spec("token", "cloud-token", "CLOUD_TOKEN", Secrecy::Secret),
-        spec("region", "cloud-region", "CLOUD_REGION", Secrecy::Plain),
-    ];
     const CREATES: bool = true;
     type Options = Options;
+
+    fn options() -> Vec<OptionSpec> {
+        vec![
+            spec("token", "cloud-token", "CLOUD_TOKEN", Secrecy::Secret),
+            spec("region", "cloud-region", "CLOUD_REGION", Secrecy::Plain),
+        ]
+    }
 
     async fn find(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {
         enter(cx, options).await?;

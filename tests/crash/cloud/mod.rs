@@ -1,7 +1,7 @@
 //! Pain 24: the token of a provider is given by reference, in a fleet file, in a variable or (as docker-machine has it)
 //! on the command line, and no byte of it is kept or shown anywhere.
 //!
-//! This program is the test and, called with [`DO`] in its environment, `machine` with one more driver: [`driver::CLOUD`].
+//! This program is the test and, called with [`DO`] in its environment, `machine` with one more driver: [`driver::Cloud`].
 
 #![expect(clippy::disallowed_methods, reason = "the provider's folder and the test's own files")]
 
@@ -22,8 +22,10 @@ const TOKENS: [&str; 3] = ["cAnary/0:tok?en&=ö", "cAnary/1 in '\"a\\ file", "cA
 /// The program with that driver; `None` when this is the test.
 pub(crate) fn main() -> Option<ExitCode> {
     let name = env::var(DO).ok()?;
-    machine::driver::plug(&driver::CLOUD);
-    Some(machine::cli::main([name.into()].into_iter().chain(env::args_os().skip(1))))
+    Some(machine::cli::main(
+        [name.into()].into_iter().chain(env::args_os().skip(1)),
+        machine::driver::Drivers::built_in().with(driver::Cloud),
+    ))
 }
 
 /// A home, a store and a provider.

@@ -2,7 +2,7 @@
 
 use machine::{
     clock::Timestamp,
-    driver::DRIVERS,
+    driver::Drivers,
     engine::{Api, EngineSpec, Source, Variable},
     hook::{Command, Hook, HookRecord, Hooks, On, Point},
     name::{FleetName, MachineName},
@@ -112,9 +112,9 @@ pub(super) fn config() -> Value {
     let text = ConfigFile::new(Place { root: "/home/eve/.docker/machine", name: &name }).text();
     let mut config: Value = serde_json::from_str(&text).unwrap();
     config["RawDriver"] = json!("e30=");
-    for driver in DRIVERS.iter() {
+    for driver in Drivers::built_in().iter() {
         for option in driver.options().iter().filter(|option| !option.field.is_empty()) {
-            config["Driver"][option.field] = json!("x");
+            config["Driver"][&option.field] = json!("x");
         }
     }
     config["HostOptions"]["AuthOptions"]["ServerCertSANs"] = json!(["web.example.org"]);

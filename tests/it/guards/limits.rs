@@ -202,7 +202,8 @@ fn a_machine_made_by_hand_is_adopted_visibly_and_never_replaced() {
 fn limits_are_read_from_the_file() {
     let policy = |text: &str| {
         let text = format!("fleet: x\nhosts: {{}}\npolicy: {{ {text} }}\n");
-        machine::fleet::load("x.yaml", &text, &machine::fleet::Inputs::default()).map(|fleet| fleet.policy)
+        machine::fleet::load("x.yaml", &text, &machine::fleet::Inputs::default(), &machine::driver::Drivers::built_in())
+            .map(|fleet| fleet.policy)
     };
     let read = policy("max_delete: 25%, max_unavailable: 2").unwrap();
     assert_eq!((read.max_delete.of(8), read.max_unavailable.unwrap().of(8)), (2, 2));

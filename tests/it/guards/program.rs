@@ -36,7 +36,7 @@ fn machine(home: &Home, words: &[&str]) -> Run {
 }
 
 fn store(home: &Home) -> DirStore {
-    DirStore::new(home.store()).unwrap()
+    DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap()
 }
 
 #[track_caller]

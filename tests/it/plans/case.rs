@@ -2,7 +2,7 @@
 
 use super::NOW;
 use machine::{
-    driver,
+    driver::Drivers,
     fleet::{self, Fleet},
     name::MachineName,
     plan::{Inputs, Plan, audit::audit},
@@ -28,7 +28,8 @@ hosts:
 
 fn load(text: &str) -> Fleet {
     let inputs = fleet::Inputs::default();
-    fleet::load("fleet.yaml", text, &inputs).unwrap_or_else(|e| panic!("{:?}", e.problems()))
+    fleet::load("fleet.yaml", text, &inputs, &machine::driver::Drivers::built_in())
+        .unwrap_or_else(|e| panic!("{:?}", e.problems()))
 }
 
 pub(super) fn name(text: &str) -> MachineName {
@@ -136,7 +137,7 @@ impl Case {
     }
 
     pub(super) fn plan(&self) -> Plan {
-        let drivers = driver::all();
+        let drivers = Drivers::built_in();
         let inputs = Inputs { drivers: &drivers, provisioners: PROVISIONERS, now: NOW, prune: self.prune };
         let plan = Plan::new(&self.fleet, &self.snapshot, &inputs);
         assert_eq!(audit(&plan), [], "{plan}");

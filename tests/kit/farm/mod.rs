@@ -97,7 +97,7 @@ impl Farm {
         let (file, fleet) = fleet_of(dir.path(), ground);
         #[expect(clippy::disallowed_methods, reason = "a fixture needs no durability")]
         std::fs::write(dir.path().join("fleet.yaml"), &file).expect("the fleet file is written");
-        let store = DirStore::new(dir.path().join("store")).expect("a store");
+        let store = DirStore::new(dir.path().join("store"), machine::driver::Drivers::built_in()).expect("a store");
         let mut stuffing = Vec::new();
         for (n, (name, host)) in fleet.hosts.iter().enumerate() {
             let at: Ipv4Addr = host.options["ip"].as_str().and_then(|ip| ip.parse().ok()).expect("an address");
@@ -180,7 +180,8 @@ fn fleet_of(dir: &Path, ground: Ground) -> (String, Fleet) {
         writeln!(text, "  {name}: {{ ip: {ip}, ssh-port: {SSH_PORT}, ssh-key: {} }}", key.display())
             .expect("a text takes all");
     }
-    let fleet = fleet::load("fleet.yaml", &text, &Inputs::default()).expect("a sound fleet");
+    let fleet = fleet::load("fleet.yaml", &text, &Inputs::default(), &machine::driver::Drivers::built_in())
+        .expect("a sound fleet");
     (text, fleet)
 }
 

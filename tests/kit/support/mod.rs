@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use machine::{
     clock::{FixedClock, Timestamp},
     docker::{DockerApi, DockerError, Endpoint, EngineVersion},
-    driver::{AnyDriver, Driver, DriverContext, DriverError, Drivers, Kind, OptionSpec, PowerAction, When},
+    driver::{Driver, DriverContext, DriverError, Drivers, Kind, OptionSpec, PowerAction, When},
     engine::EngineSpec,
     hook::Command,
     local::{Ended, Job, Local, NotStarted},
@@ -186,7 +186,7 @@ pub(crate) struct Options {
     note: String,
 }
 
-const fn option(key: &'static str, kind: Kind, default: &'static str, when: When) -> OptionSpec {
+fn option(key: &str, kind: Kind, default: &str, when: When) -> OptionSpec {
     OptionSpec { when, ..OptionSpec::new(key, key, kind, "for tests") }.default(default)
 }
 
@@ -218,13 +218,16 @@ fn instance(name: &str, machine: &FakeMachine) -> Instance {
 impl Driver for FakeDriver {
     const NAME: &'static str = "fake";
     const ABOUT: &'static str = "machines in memory";
-    const OPTIONS: &'static [OptionSpec] = &[
-        option("size", Kind::Number, "1", When::InPlace),
-        option("region", Kind::Text, "a", When::Replace),
-        option("note", Kind::Text, "x", When::Recorded),
-    ];
     const CREATES: bool = true;
     type Options = Options;
+
+    fn options() -> Vec<OptionSpec> {
+        vec![
+            option("size", Kind::Number, "1", When::InPlace),
+            option("region", Kind::Text, "a", When::Replace),
+            option("note", Kind::Text, "x", When::Recorded),
+        ]
+    }
 
     async fn find(&self, cx: &DriverContext<'_>, _: &Options) -> Result<Option<Instance>, DriverError> {
         let cloud = lock(&self.0);
@@ -352,10 +355,8 @@ pub(crate) fn world() -> (World, Shared, Arc<MemoryStore>) {
 /// A world of fakes around this provider and this store.
 pub(crate) fn world_on(cloud: Cloud, store: Arc<dyn Store>) -> (World, Shared) {
     let cloud = Arc::new(Mutex::new(cloud));
-    // The driver table holds drivers for the life of the program; a test's is short.
-    let driver: &'static dyn AnyDriver = Box::leak(Box::new(FakeDriver(cloud.clone())));
     let world = World {
-        drivers: Arc::new(Drivers::from([("fake", driver)])),
+        drivers: Drivers::default().with(FakeDriver(cloud.clone())),
         provisioners: PROVISIONERS,
         connect: Arc::new(FakeConnect(cloud.clone())),
         docker: Arc::new(FakeDocker(cloud.clone())),

@@ -6,7 +6,7 @@ use crate::{
 };
 use async_trait::async_trait;
 use machine::{
-    driver::{self, AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction},
+    driver::{AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction, Typed, amazonec2::AmazonEc2},
     name::{FleetName, MachineName},
     record::{Instance, OptionValues, Power},
     secret::{Reveal, Revealed, Secret, SecretError, SecretProblem},
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 pub(crate) const STORE: &str = "0123456789abcdef";
@@ -188,8 +188,10 @@ impl Host {
     }
 }
 
+/// One for all machines, as in the program: what it found out of credentials is found out once.
 fn driver() -> &'static dyn AnyDriver {
-    driver::find("amazonec2").unwrap()
+    static DRIVER: LazyLock<Typed<AmazonEc2>> = LazyLock::new(|| Typed::new(AmazonEc2::default()));
+    &*DRIVER
 }
 
 fn complete(given: &Value) -> OptionValues {

@@ -4,7 +4,7 @@ use crate::ocean::{OTHER, Ocean, TOKEN, emulator::Droplet, front::Front};
 use async_trait::async_trait;
 use machine::{
     driver::{
-        AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction,
+        AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction, Typed,
         digitalocean::{DigitalOcean, Pauses},
         options,
     },
@@ -18,17 +18,17 @@ use machine::{
 use serde_json::{Value, json};
 use std::{
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
-pub(crate) static DRIVER: DigitalOcean = DigitalOcean::new(
-    Pauses {
+pub(crate) static DRIVER: LazyLock<Typed<DigitalOcean>> = LazyLock::new(|| {
+    let pauses = Pauses {
         pace: Pace { first: Duration::from_millis(100), most: Duration::from_millis(300) },
         settle: Duration::from_secs(4),
-    },
-    || Service::new(Limiter::new(Duration::from_millis(1), 100, 50)),
-);
+    };
+    Typed::new(DigitalOcean::new(pauses, Service::new(Limiter::new(Duration::from_millis(1), 100, 50))))
+});
 
 /// Lets everybody in, and does nothing for them.
 pub(crate) struct Open;
@@ -123,7 +123,7 @@ impl<'o> Case<'o> {
     pub(crate) fn values(&self) -> OptionValues {
         let mut given: OptionValues = serde_json::from_value(self.given.clone()).unwrap();
         given.insert("endpoint".to_owned(), json!(self.front.url()));
-        options::with_defaults(AnyDriver::options(&DRIVER), &given)
+        options::with_defaults(DRIVER.options(), &given)
     }
 
     pub(crate) async fn with<T>(
@@ -143,7 +143,7 @@ impl<'o> Case<'o> {
             secrets: &secrets,
             progress: &progress,
         };
-        call(&DRIVER, &cx, &self.values()).await
+        call(&*DRIVER, &cx, &self.values()).await
     }
 
     /// As the executor does it: again when an answer was lost.

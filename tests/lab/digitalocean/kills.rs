@@ -93,7 +93,7 @@ async fn work(task: &Task) -> Result<(), DriverError> {
         secrets: &secrets,
         progress: &|_| {},
     };
-    let driver: &dyn AnyDriver = &DRIVER;
+    let driver: &dyn AnyDriver = &*DRIVER;
     let there = || task.instance.as_ref().unwrap();
     let power = async |action| driver.set_power(&cx, there(), &task.values, action).await.map(drop);
     match task.call.as_str() {

@@ -3,7 +3,7 @@
 use crate::given;
 use async_trait::async_trait;
 use machine::{
-    driver::{Checkpoint, DriverContext, DriverError, PowerAction, SnapshotAction, find},
+    driver::{Checkpoint, DriverContext, DriverError, Drivers, PowerAction, SnapshotAction},
     fault,
     name::{FleetName, MachineName},
     record::Instance,
@@ -105,7 +105,7 @@ fn work(task: &str) {
     }));
     if task.call == "machine" {
         let words = std::iter::once("machine".to_owned()).chain(task.words).map(Into::into);
-        let ended = machine::cli::main(words);
+        let ended = machine::cli::main(words, machine::driver::Drivers::built_in());
         println!("\nANSWER {}", serde_json::to_string(&format!("{ended:?}")).unwrap());
         return;
     }
@@ -115,7 +115,8 @@ fn work(task: &str) {
 }
 
 async fn ask(task: &Task) -> Answer {
-    let driver = find("qemu").unwrap();
+    let drivers = Drivers::built_in();
+    let driver = drivers.get("qemu").unwrap();
     let values = given::values("qemu", task.options.iter().map(|(key, value)| (key.as_str(), value.clone())));
     let (machine, fleet) = (MachineName::new(&task.machine).unwrap(), FleetName::new("shop").unwrap());
     let secrets: Arc<dyn Reveal> = Arc::new(NoSecrets);

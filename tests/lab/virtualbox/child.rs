@@ -3,7 +3,7 @@
 use crate::given;
 use async_trait::async_trait;
 use machine::{
-    driver::{Checkpoint, DriverContext, DriverError, PowerAction, SnapshotAction, find},
+    driver::{Checkpoint, DriverContext, DriverError, Drivers, PowerAction, SnapshotAction},
     fault,
     name::{FleetName, MachineName},
     record::Instance,
@@ -83,7 +83,8 @@ fn work(task: &str) {
 }
 
 async fn ask(task: &Task) -> Answer {
-    let driver = find("virtualbox").unwrap();
+    let drivers = Drivers::built_in();
+    let driver = drivers.get("virtualbox").unwrap();
     let values = given::values("virtualbox", task.options.iter().map(|(key, value)| (key.as_str(), value.clone())));
     let (machine, fleet) = (MachineName::new(&task.machine).unwrap(), FleetName::new("shop").unwrap());
     let secrets: Arc<dyn Reveal> = Arc::new(NoSecrets);
