@@ -3,7 +3,7 @@
 
 use crate::{
     digest::sha256_hex,
-    driver::{AnyDriver, Checkpoint, DriverContext, DriverError},
+    driver::{AnyDriver, NothingMade},
     engine::spec::TLS_PORT,
     name::{FleetName, MachineName},
     panicked::{Panicked, caught, caught_async, joined},
@@ -11,7 +11,7 @@ use crate::{
     record::{ApiFact, EngineRecord, Instance, Known, MachineRecord, Observed, Power, Reach, Snapshot},
     store::{Area, Store, auth},
     transport::{Limits, TransportError},
-    world::{self, World},
+    world::{self, Site, World},
 };
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{
@@ -131,16 +131,8 @@ async fn look(world: &World, record: &MachineRecord, store_id: Result<&str, &Str
             Err(why) => return Observed { host: Reach::Failed(why.clone()), ..observed },
         };
         let dir = world::machine_dir(world, &record.name);
-        let cx = DriverContext {
-            machine: &record.name,
-            fleet: record.fleet.as_ref(),
-            store_id,
-            dir: &dir,
-            connect: &*world.connect,
-            checkpoint: &Nothing,
-            secrets: &world.secrets,
-            progress: &|_| {},
-        };
+        let site = Site { machine: &record.name, fleet: record.fleet.as_ref(), store_id, dir: &dir };
+        let cx = world.driver_context(site, &NothingMade, &|_| {});
         match driver.power(&cx, instance, &record.options).await {
             Ok(power) => observed.power = power,
             Err(e) => observed.host = Reach::Failed(e.to_string()),
@@ -163,16 +155,8 @@ async fn look(world: &World, record: &MachineRecord, store_id: Result<&str, &Str
 async fn moved(world: &World, record: &MachineRecord, driver: &dyn AnyDriver, old: &Instance) -> Option<Instance> {
     driver.lookup(&record.options)?;
     let dir = world::machine_dir(world, &record.name);
-    let cx = DriverContext {
-        machine: &record.name,
-        fleet: record.fleet.as_ref(),
-        store_id: "",
-        dir: &dir,
-        connect: &*world.connect,
-        checkpoint: &Nothing,
-        secrets: &world.secrets,
-        progress: &|_| {},
-    };
+    let site = Site { machine: &record.name, fleet: record.fleet.as_ref(), store_id: "", dir: &dir };
+    let cx = world.driver_context(site, &NothingMade, &|_| {});
     // What cannot be looked up is told by the login.
     let mut now = driver.find(&cx, &record.options).await.ok()??;
     if now.address == old.address {
@@ -214,14 +198,5 @@ async fn ask_api(world: &World, record: &MachineRecord) -> ApiFact {
     match world::ask_engine(world, record, engine, QUESTION).await {
         Ok(version) => ApiFact::Answered(version.version),
         Err(e) => ApiFact::Failed(e.to_string()),
-    }
-}
-
-/// Looking makes nothing, so there is nothing to keep.
-struct Nothing;
-
-impl Checkpoint for Nothing {
-    fn instance(&self, _: &Instance) -> Result<(), DriverError> {
-        Ok(())
     }
 }

@@ -4,11 +4,11 @@
 use crate::{
     clock::Clock,
     docker::{DockerApi, DockerError, Endpoint, EngineVersion},
-    driver::Drivers,
+    driver::{Checkpoint, DriverContext, Drivers},
     engine::Api,
     fault,
     local::Local,
-    name::MachineName,
+    name::{FleetName, MachineName},
     provisioner::Provisioners,
     record::{EngineRecord, MachineRecord},
     secret::Reveal,
@@ -41,6 +41,42 @@ pub struct World {
     pub local: Arc<dyn Local>,
     /// Finds out what secrets are; the real one looks once for each in a run.
     pub secrets: Arc<dyn Reveal>,
+}
+
+/// Whose machine a driver works on, and where.
+#[derive(Clone, Copy)]
+pub struct Site<'a> {
+    /// The machine.
+    pub machine: &'a MachineName,
+    /// The fleet that owns it.
+    pub fleet: Option<&'a FleetName>,
+    /// The store's id; empty where nothing is made or found by its tag, for asking for it makes one.
+    pub store_id: &'a str,
+    /// The machine's folder, or where that of a machine without a record would be.
+    pub dir: &'a Path,
+}
+
+impl World {
+    /// What a driver is given: the only place where that is put together.
+    #[must_use]
+    pub fn driver_context<'a>(
+        &'a self,
+        site: Site<'a>,
+        checkpoint: &'a dyn Checkpoint,
+        progress: &'a (dyn Fn(&str) + Send + Sync),
+    ) -> DriverContext<'a> {
+        let Site { machine, fleet, store_id, dir } = site;
+        DriverContext {
+            machine,
+            fleet,
+            store_id,
+            dir,
+            connect: &*self.connect,
+            checkpoint,
+            secrets: &self.secrets,
+            progress,
+        }
+    }
 }
 
 /// Where engines listen on their host, unless told otherwise.

@@ -2,11 +2,12 @@
 
 use super::{StepError, engine, step::Task};
 use crate::{
-    driver::{Checkpoint, DriverContext, DriverError, PowerAction},
+    driver::{Checkpoint, DriverError, PowerAction},
     name::FleetName,
     plan::Reason,
     record::{Instance, MachineRecord, OptionValues, Pending, SshEndpoint},
     store::{Store, StoreError},
+    world::Site,
 };
 use std::{
     path::PathBuf,
@@ -197,16 +198,13 @@ impl<'a> Place<'a> {
         let unknown = || StepError::UnknownDriver { driver: name.to_owned(), machine: self.task.id.machine.clone() };
         let driver = self.task.world.drivers.get(name).ok_or_else(unknown)?;
         let progress = |text: &str| self.task.progress(text);
-        let cx = DriverContext {
+        let site = Site {
             machine: &self.task.id.machine,
             fleet: self.fleet.as_ref(),
             store_id: &self.store_id,
             dir: &self.dir,
-            connect: &*self.task.world.connect,
-            checkpoint: &self.saved,
-            secrets: &self.task.world.secrets,
-            progress: &progress,
         };
+        let cx = self.task.world.driver_context(site, &self.saved, &progress);
         let mut left = self.task.retries;
         let mut pause = FIRST_PAUSE;
         loop {

@@ -3,15 +3,15 @@
 
 use super::StepError;
 use crate::{
-    driver::{Checkpoint, DriverContext, DriverError, Secrecy},
+    driver::{NothingMade, Secrecy},
     fleet::HostSpec,
     name::MachineName,
     panicked::{caught, joined},
     plan::{Plan, Work},
-    record::{Instance, OptionValues},
+    record::OptionValues,
     secret::{Secret, SecretError},
     transport::ssh,
-    world::{self, World},
+    world::{self, Site, World},
 };
 use std::{collections::BTreeSet, sync::Arc};
 use tokio::task::JoinError;
@@ -72,26 +72,9 @@ pub async fn provider(machine: &MachineName, host: &HostSpec, world: &World) -> 
     let unknown = || StepError::UnknownDriver { driver: host.driver.clone(), machine: machine.clone() };
     let driver = world.drivers.get(&host.driver).ok_or_else(unknown)?;
     let dir = world::machine_dir(world, machine);
-    let cx = DriverContext {
-        machine,
-        fleet: None,
-        store_id: "",
-        dir: &dir,
-        connect: &*world.connect,
-        checkpoint: &Nothing,
-        secrets: &world.secrets,
-        progress: &|_| {},
-    };
+    let site = Site { machine, fleet: None, store_id: "", dir: &dir };
+    let cx = world.driver_context(site, &NothingMade, &|_| {});
     driver.precheck(&cx, &host.options).await.map_err(StepError::Driver)
-}
-
-/// There is nothing to keep of what is not there.
-struct Nothing;
-
-impl Checkpoint for Nothing {
-    fn instance(&self, _: &Instance) -> Result<(), DriverError> {
-        Ok(())
-    }
 }
 
 /// What the fleet says of its successor is nothing to one that goes.

@@ -2,10 +2,10 @@
 
 use super::{StepError, step::Task};
 use crate::{
-    driver::{AnyDriver, Checkpoint, DriverContext, DriverError},
+    driver::{AnyDriver, NothingMade},
     record::{Instance, Tombstone},
     store::{Store, StoreError},
-    world::World,
+    world::{Site, World},
 };
 
 /// Every tombstone of the step, one after another; the first that cannot be confirmed ends it.
@@ -58,16 +58,8 @@ async fn remove(world: &World, grave: &Tombstone, progress: &(dyn Fn(&str) + Sen
         return Ok(());
     }
     let (dir, store_id) = (store.tombstone_dir()?, store.id()?);
-    let cx = DriverContext {
-        machine: &grave.machine,
-        fleet: grave.fleet.as_ref(),
-        store_id: &store_id,
-        dir: &dir,
-        connect: &*world.connect,
-        checkpoint: &Nothing,
-        secrets: &world.secrets,
-        progress,
-    };
+    let site = Site { machine: &grave.machine, fleet: grave.fleet.as_ref(), store_id: &store_id, dir: &dir };
+    let cx = world.driver_context(site, &NothingMade, progress);
     if let Some(instance) = &grave.instance {
         // By its id: a new machine of the name may have the same tag, and is another instance.
         return driver.rm(&cx, instance, &grave.options).await.map_err(StepError::Driver);
@@ -85,14 +77,5 @@ fn is_recorded(store: &dyn Store, grave: &Tombstone, found: &Instance) -> Result
         Ok(record) => Ok(record.driver == grave.driver && record.instance.is_some_and(|now| now.id == found.id)),
         Err(StoreError::Absent(_)) => Ok(false),
         Err(e) => Err(e.into()),
-    }
-}
-
-/// Nothing is made, so there is nothing to keep.
-struct Nothing;
-
-impl Checkpoint for Nothing {
-    fn instance(&self, _: &Instance) -> Result<(), DriverError> {
-        Ok(())
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     },
     store::{Area, StoreError, authority::Identity, copies, issued},
     transport::{Target, Transport},
-    world::{self, World},
+    world::{self, Site, World},
 };
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -190,16 +190,9 @@ impl Machine {
         let makes = self.driver()?.creates();
         let store_id = if makes { self.world.store.id().map_err(CliError::Store)? } else { String::new() };
         let checkpoint = Keep(self);
-        let cx = DriverContext {
-            machine: &self.record.name,
-            fleet: self.record.fleet.as_ref(),
-            store_id: &store_id,
-            dir: &self.dir,
-            connect: &*self.world.connect,
-            checkpoint: &checkpoint,
-            secrets: &self.world.secrets,
-            progress,
-        };
+        let (record, dir) = (&self.record, &self.dir);
+        let site = Site { machine: &record.name, fleet: record.fleet.as_ref(), store_id: &store_id, dir };
+        let cx = self.world.driver_context(site, &checkpoint, progress);
         work(&cx).await.map_err(CliError::Driver)
     }
 

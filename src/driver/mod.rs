@@ -84,7 +84,16 @@ pub trait Checkpoint: Send + Sync {
     fn instance(&self, instance: &Instance) -> Result<(), DriverError>;
 }
 
-/// What a driver may use to act on the world for one machine.
+/// For calls that make nothing: there is nothing to keep.
+pub struct NothingMade;
+
+impl Checkpoint for NothingMade {
+    fn instance(&self, _: &Instance) -> Result<(), DriverError> {
+        Ok(())
+    }
+}
+
+/// What a driver may use to act on the world for one machine. `World::driver_context` fills it.
 #[derive(Clone, Copy)]
 pub struct DriverContext<'a> {
     /// The machine.

@@ -161,6 +161,14 @@ fn the_drivers_are_given_and_never_looked_up() {
     assert_eq!(wrong, [Path::new("src/driver/mod.rs")], "its `drivers!` defines them");
 }
 
+/// What drivers are given is put together in one place, so that nobody forgets a part of it.
+#[test]
+fn a_drivers_context_is_filled_in_one_place() {
+    let fills = |path: &PathBuf| code(path).lines().any(|line| line.trim() == "DriverContext {");
+    let found: Vec<_> = files(Path::new("src")).into_iter().filter(fills).collect();
+    assert_eq!(found, [Path::new("src/world.rs")]);
+}
+
 #[test]
 fn pure_modules_have_no_effects() {
     let mut wrong = Vec::new();
