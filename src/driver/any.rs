@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     fault,
-    record::{Instance, OptionValues, Power},
+    record::{Instance, OptionValues, Place, Power},
     transport::route::Lookup,
 };
 use async_trait::async_trait;
@@ -37,6 +37,8 @@ pub trait AnyDriver: Send + Sync {
     fn fields(&self, values: &OptionValues, instance: Option<&Instance>) -> Vec<(String, Value)>;
     /// See [`Driver::of_fields`].
     fn of_fields(&self, driver: &Map<String, Value>) -> OptionValues;
+    /// See [`Driver::place`].
+    async fn place(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Option<Place>, DriverError>;
     /// See [`Driver::precheck`].
     async fn precheck(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<(), DriverError>;
     /// See [`Driver::find`].
@@ -156,6 +158,10 @@ impl<D: Driver> AnyDriver for Typed<D> {
     }
     fn of_fields(&self, driver: &Map<String, Value>) -> OptionValues {
         D::of_fields(driver)
+    }
+    async fn place(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<Option<Place>, DriverError> {
+        let at = self.driver.place(cx, &self.read(values)?).await?;
+        Ok(at.map(|at| Place::new(D::NAME, at)))
     }
     async fn precheck(&self, cx: &DriverContext<'_>, values: &OptionValues) -> Result<(), DriverError> {
         self.driver.precheck(cx, &self.read(values)?).await

@@ -289,6 +289,24 @@ async fn what_is_created_is_found_and_removing_twice_succeeds() {
     }
 }
 
+/// For drivers that can be asked here; those of providers have tests where they find out whose credentials they have.
+#[tokio::test]
+async fn who_makes_instances_on_this_computer_says_in_which_folder_and_who_makes_none_has_no_place() {
+    for driver in Drivers::built_in().iter().filter(|driver| driver.is_local() || !driver.creates()) {
+        let (name, values) = (driver.name(), required_options(driver));
+        with_context(async |cx| {
+            let place = driver.place(cx, &values).await.unwrap();
+            assert_eq!(place, driver.place(cx, &values).await.unwrap(), "{name}: always the same words");
+            assert_eq!(place.is_some(), driver.creates(), "{name}");
+            if let Some(place) = place {
+                assert!(place.to_string().starts_with(&format!("{name} folder /")), "{place}");
+                assert_eq!((place.driver(), place.to_string().parse()), (name, Ok(place.clone())));
+            }
+        })
+        .await;
+    }
+}
+
 #[tokio::test]
 async fn what_only_knows_hosts_cannot_switch_them() {
     let drivers = Drivers::built_in();

@@ -306,6 +306,11 @@ impl Driver for Generic {
     }
 
     /// The host is there whether we know it or not.
+    /// It makes none.
+    async fn place(&self, _: &DriverContext<'_>, _: &Options) -> Result<Option<String>, DriverError> {
+        Ok(None)
+    }
+
     async fn find(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {
         options.instance(cx.machine).map(Some)
     }

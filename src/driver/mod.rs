@@ -221,6 +221,12 @@ pub trait Driver: Send + Sync + 'static {
         OptionValues::new()
     }
 
+    /// Where instances are made and looked for with these options and the credentials there are now, as
+    /// `account 123456789012 in eu-west-1`: as much as decides whether an instance that was made can be seen. It is
+    /// recorded and compared, so the same place has the same words in every version. `None`: it makes none, or it is not to
+    /// be known. Nothing is made or changed, and the provider is asked only for what cannot be known otherwise.
+    async fn place(&self, cx: &DriverContext<'_>, options: &Self::Options) -> Result<Option<String>, DriverError>;
+
     /// Asks the provider whether all that the options name is to be had. It changes nothing, neither there nor here: nothing
     /// is recorded yet, and the machine's folder need not be there. Those who find it out by creating do without.
     async fn precheck(&self, _cx: &DriverContext<'_>, _options: &Self::Options) -> Result<(), DriverError> {

@@ -77,6 +77,11 @@ impl Driver for Known {
         if is_url(&options.url) { Vec::new() } else { vec![not_a_url(&options.url)] }
     }
 
+    /// It makes none.
+    async fn place(&self, _: &DriverContext<'_>, _: &Options) -> Result<Option<String>, DriverError> {
+        Ok(None)
+    }
+
     async fn find(&self, _: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {
         Ok(Some(instance(&options.url)))
     }

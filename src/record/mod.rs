@@ -8,6 +8,7 @@ mod codec_hooks;
 pub mod docker_machine;
 mod nodes;
 mod option_fields;
+mod place;
 mod text;
 pub mod tombstone;
 
@@ -27,6 +28,7 @@ use std::{
 };
 
 pub use option_fields::OptionFields;
+pub use place::{NoPlace, Place};
 pub use tombstone::Tombstone;
 
 /// Option values of a driver, by the key of its table, complete with defaults.

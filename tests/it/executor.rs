@@ -60,6 +60,10 @@ impl Driver for Fated {
         Vec::new()
     }
 
+    async fn place(&self, _: &DriverContext<'_>, _: &NoOptions) -> Result<Option<String>, DriverError> {
+        Ok(None)
+    }
+
     async fn find(&self, _: &DriverContext<'_>, _: &NoOptions) -> Result<Option<Instance>, DriverError> {
         Ok(None)
     }

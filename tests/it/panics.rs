@@ -60,6 +60,11 @@ impl Driver for Clumsy {
         vec![OptionSpec::new("at", "clumsy-at", Kind::Text, "where").default("nowhere").recorded()]
     }
 
+    async fn place(&self, _: &DriverContext<'_>, options: &Options) -> Result<Option<String>, DriverError> {
+        options.pass("place");
+        Ok(Some("folder cloud".to_owned()))
+    }
+
     async fn find(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {
         options.pass("find");
         Ok(place(cx).exists().then(|| instance(cx)))

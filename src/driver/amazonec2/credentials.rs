@@ -28,6 +28,8 @@ pub(super) struct Credentials {
     pub(super) secret_key: Revealed,
     /// Token of the session, if it is of one.
     pub(super) token: Option<Revealed>,
+    /// The account they are of, where they came with its number.
+    pub(super) account: Option<String>,
     /// When the session ends.
     pub(super) expires: Option<OffsetDateTime>,
     /// For people, as ``profile `work` ``.
@@ -124,7 +126,14 @@ impl Search<'_> {
             None => None,
         };
         let from = format!("{access_key} and {secret_key}");
-        Ok(Some(Credentials { access_key: access.expose().to_owned(), secret_key: secret, token, expires: None, from }))
+        Ok(Some(Credentials {
+            access_key: access.expose().to_owned(),
+            secret_key: secret,
+            token,
+            account: None,
+            expires: None,
+            from,
+        }))
     }
 
     async fn reveal(&self, secret: &Secret) -> Result<Option<Revealed>, DriverError> {
@@ -148,6 +157,7 @@ impl Search<'_> {
                 access_key,
                 secret_key: Revealed::new(secret),
                 token: get("AWS_SESSION_TOKEN").map(Revealed::new),
+                account: None,
                 expires: None,
                 from: "AWS_ACCESS_KEY_ID of the environment".to_owned(),
             })),
@@ -182,6 +192,7 @@ impl Search<'_> {
                     access_key,
                     secret_key: Revealed::new(secret_key),
                     token: token.map(Revealed::new),
+                    account: None,
                     expires: None,
                     from,
                 }),

@@ -15,6 +15,7 @@ mod label;
 mod launch;
 mod network;
 mod options;
+mod place;
 mod profile;
 mod query;
 mod rule;
@@ -46,6 +47,7 @@ use std::time::Duration;
 #[derive(Default)]
 pub struct AmazonEc2 {
     sessions: Cache,
+    accounts: place::Accounts,
 }
 
 /// What a call to the driver has to do with: a machine, and the region it is or will be in.
@@ -180,6 +182,10 @@ impl Driver for AmazonEc2 {
             values.insert("security-group".to_owned(), Value::from(groups));
         }
         values
+    }
+
+    async fn place(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Option<String>, DriverError> {
+        self.region(cx, options).await?.in_words(&self.accounts).await
     }
 
     async fn precheck(&self, cx: &DriverContext<'_>, options: &Options) -> Result<(), DriverError> {

@@ -1,6 +1,6 @@
 //! Where the environment says that credentials are, and credentials that end: of roles, containers, instances, programs.
 
-use super::{credentials::Credentials, profile::Profiles, sso, xml::Element};
+use super::{credentials::Credentials, place, profile::Profiles, sso, xml::Element};
 use crate::{
     clock::{Clock, SystemClock},
     driver::DriverError,
@@ -104,15 +104,18 @@ struct Printed {
     #[serde(alias = "Token")]
     session_token: Option<String>,
     expiration: Option<String>,
+    account_id: Option<String>,
 }
 
 impl Printed {
     fn read(text: &str, from: String) -> Option<Credentials> {
-        let Self { access_key_id, secret_access_key, session_token, expiration } = serde_json::from_str(text).ok()?;
+        let Self { access_key_id, secret_access_key, session_token, expiration, account_id } =
+            serde_json::from_str(text).ok()?;
         Some(Credentials {
             access_key: access_key_id,
             secret_key: Revealed::new(secret_access_key),
             token: session_token.filter(|token| !token.is_empty()).map(Revealed::new),
+            account: account_id.filter(|id| place::is_account(id)),
             expires: expiration.and_then(|text| OffsetDateTime::parse(&text, &Rfc3339).ok()),
             from,
         })
@@ -144,6 +147,7 @@ pub(super) fn assumed(answer: &Element, result: &str, from: String) -> Result<Cr
         access_key: text("AccessKeyId"),
         secret_key: Revealed::new(text("SecretAccessKey")),
         token: Some(Revealed::new(text("SessionToken"))),
+        account: place::account_of_arn(answer.text(&format!("{result}/AssumedRoleUser/Arn"))),
         expires: OffsetDateTime::parse(&text("Expiration"), &Rfc3339).ok(),
         from,
     })

@@ -3,7 +3,7 @@
 //!
 //! Source: IAM Identity Center, "Portal API reference"; AWS SDKs and Tools reference guide, "IAM Identity Center".
 
-use super::{credentials::Credentials, endpoint, session};
+use super::{credentials::Credentials, endpoint, place, session};
 use crate::{
     digest::hex,
     driver::DriverError,
@@ -96,6 +96,7 @@ impl Login {
             access_key: access_key_id,
             secret_key: Revealed::new(secret_access_key),
             token: Some(Revealed::new(session_token)),
+            account: Some(self.account.clone()).filter(|id| place::is_account(id)),
             expires: OffsetDateTime::from_unix_timestamp(expiration / 1000).ok(),
             from: format!("profile `{profile}`"),
         }))

@@ -95,6 +95,12 @@ impl Driver for DigitalOcean {
         if tags.is_empty() { OptionValues::new() } else { OptionValues::from([("tags".to_owned(), json!(tags))]) }
     }
 
+    /// Whatever region a droplet is in, its account sees it.
+    async fn place(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Option<String>, DriverError> {
+        let owner = self.account(cx, options).await?.owner().await?;
+        Ok(owner.map(|owner| owner.place()))
+    }
+
     async fn precheck(&self, cx: &DriverContext<'_>, options: &Options) -> Result<(), DriverError> {
         create::nameable(cx)?;
         advice::look(&self.account(cx, options).await?, options).await

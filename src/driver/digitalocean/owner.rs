@@ -71,6 +71,11 @@ impl Owner {
         plain.then(|| Self { id: id.to_owned(), label: excerpt::word(&label).into_owned() })
     }
 
+    /// As it stands in records: without what people call it, which changes.
+    pub(super) fn place(&self) -> String {
+        format!("account {}", self.id)
+    }
+
     fn path(cx: &DriverContext<'_>) -> PathBuf {
         cx.dir.join(NAME)
     }
@@ -149,4 +154,17 @@ pub(super) async fn absent(cx: &DriverContext<'_>, account: &Account) -> Result<
 
 fn looking(cx: &DriverContext<'_>) -> String {
     format!("looking for the droplet of `{}`", cx.machine)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_is_worded_the_same_in_every_version_whatever_it_is_called() {
+        for label in ["", "Shop Team"] {
+            let owner = Owner::of("7e0f1a2b-aaaa-4bbb-8ccc-0123456789ab", label).unwrap();
+            assert_eq!(owner.place(), "account 7e0f1a2b-aaaa-4bbb-8ccc-0123456789ab");
+        }
+    }
 }

@@ -1,9 +1,11 @@
 //! What drivers share whose machines are on this computer: where they are written down, and the images below them.
 
+mod computer;
 mod image;
 mod place;
 mod preset;
 
+pub(in crate::driver) use computer::folder;
 pub(in crate::driver) use image::{Cache, Image, unread};
 #[cfg(target_os = "linux")]
 pub(in crate::driver) use place::short;

@@ -14,7 +14,8 @@ mod rootfs;
 mod tree;
 
 use super::{
-    Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction, files, keys, local::gone,
+    Driver, DriverContext, DriverError, Kind, OptionProblem, OptionSpec, PowerAction, files, keys,
+    local::{folder, gone},
 };
 use crate::{
     fault,
@@ -41,7 +42,7 @@ impl Nspawn {
         Self { place: Some(Place::new(base, images)) }
     }
 
-    fn place(&self) -> Place {
+    fn folders(&self) -> Place {
         self.place.clone().unwrap_or_else(Place::of_environment)
     }
 }
@@ -116,9 +117,13 @@ impl Driver for Nspawn {
         problems
     }
 
+    async fn place(&self, _: &DriverContext<'_>, _: &Options) -> Result<Option<String>, DriverError> {
+        Ok(Some(folder(&self.folders().base)))
+    }
+
     async fn find(&self, cx: &DriverContext<'_>, _: &Options) -> Result<Option<Instance>, DriverError> {
         let id = place::id(cx);
-        let place = self.place();
+        let place = self.folders();
         let folder = place.folder(&id)?;
         let Some(record) = folder.load()? else {
             // A creation that was killed early has left rubbish, and no later step would look for it.
@@ -129,7 +134,7 @@ impl Driver for Nspawn {
     }
 
     async fn create(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Instance, DriverError> {
-        let place = self.place();
+        let place = self.folders();
         computer::check(&place).await?;
         let id = place::id(cx);
         let folder = place.folder(&id)?;
@@ -149,7 +154,7 @@ impl Driver for Nspawn {
         instance: &Instance,
         options: &Options,
     ) -> Result<Instance, DriverError> {
-        let folder = self.place().folder(&instance.id)?;
+        let folder = self.folders().folder(&instance.id)?;
         let record = folder.owned(cx)?.ok_or_else(|| gone(&instance.id))?;
         if Process::find(&folder, Some(&record))?.is_some() {
             limit(cx, &Cgroup::of(&folder.tag())?, options);
@@ -158,7 +163,7 @@ impl Driver for Nspawn {
     }
 
     async fn power(&self, cx: &DriverContext<'_>, instance: &Instance, _: &Options) -> Result<Power, DriverError> {
-        let folder = self.place().folder(&instance.id)?;
+        let folder = self.folders().folder(&instance.id)?;
         let Some(record) = folder.owned(cx)? else { return Ok(Power::Gone) };
         let process = Process::find(&folder, Some(&record))?;
         Ok(if process.is_some() { Power::Running } else { Power::Stopped })
@@ -171,7 +176,7 @@ impl Driver for Nspawn {
         options: &Options,
         action: PowerAction,
     ) -> Result<Instance, DriverError> {
-        let place = self.place();
+        let place = self.folders();
         computer::check(&place).await?;
         let folder = place.folder(&instance.id)?;
         let mut record = folder.owned(cx)?.ok_or_else(|| gone(&instance.id))?;
@@ -190,7 +195,7 @@ impl Driver for Nspawn {
     }
 
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, _: &Options) -> Result<(), DriverError> {
-        let place = self.place();
+        let place = self.folders();
         let folder = place.folder(&instance.id)?;
         folder.owned(cx)?;
         erase(&place, &folder).await

@@ -21,7 +21,7 @@ mod snapshots;
 
 use super::{
     Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, Snapshot, SnapshotAction, files, keys,
-    local::{Cache, Hardware, Image, gone, here, unread},
+    local::{self, Cache, Hardware, Image, gone, here, unread},
 };
 use crate::{
     cloud_init::{self, FirstBoot, HostKey, iso::Seed},
@@ -51,7 +51,7 @@ impl Qemu {
         Self { place: Some(Place::new(base, images)) }
     }
 
-    fn place(&self) -> Result<Place, DriverError> {
+    fn folders(&self) -> Result<Place, DriverError> {
         self.place.clone().map_or_else(Place::of_environment, Ok)
     }
 }
@@ -72,8 +72,12 @@ impl Driver for Qemu {
         options.problems()
     }
 
+    async fn place(&self, _: &DriverContext<'_>, _: &Options) -> Result<Option<String>, DriverError> {
+        Ok(Some(local::folder(&self.folders()?.base)))
+    }
+
     async fn find(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {
-        let place = self.place()?;
+        let place = self.folders()?;
         let folder = place.folder(&place::id(cx))?;
         let Some(record) = folder.load()? else {
             // A creation that was killed early has left rubbish, and no later step would look for it.
@@ -84,7 +88,7 @@ impl Driver for Qemu {
     }
 
     async fn create(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Instance, DriverError> {
-        let place = self.place()?;
+        let place = self.folders()?;
         let folder = place.folder(&place::id(cx))?;
         let login_key = keys::login(cx)?;
         let mut record = match folder.load()? {
@@ -102,7 +106,7 @@ impl Driver for Qemu {
         instance: &Instance,
         options: &Options,
     ) -> Result<Instance, DriverError> {
-        let folder = self.place()?.folder(&instance.id)?;
+        let folder = self.folders()?.folder(&instance.id)?;
         let record = folder.owned(cx)?.ok_or_else(|| gone(&instance.id))?;
         let lock = folder.lock(|| {}).await?;
         let running = Process::find(&folder)?.is_some();
@@ -114,7 +118,7 @@ impl Driver for Qemu {
     }
 
     async fn power(&self, cx: &DriverContext<'_>, instance: &Instance, _: &Options) -> Result<Power, DriverError> {
-        let folder = self.place()?.folder(&instance.id)?;
+        let folder = self.folders()?.folder(&instance.id)?;
         if folder.owned(cx)?.is_none() {
             return Ok(Power::Gone);
         }
@@ -132,7 +136,7 @@ impl Driver for Qemu {
         options: &Options,
         action: PowerAction,
     ) -> Result<Instance, DriverError> {
-        let place = self.place()?;
+        let place = self.folders()?;
         let folder = place.folder(&instance.id)?;
         let mut record = folder.owned(cx)?.ok_or_else(|| gone(&instance.id))?;
         if let Some(process) = Process::find(&folder)? {
@@ -155,13 +159,13 @@ impl Driver for Qemu {
         _: &Options,
         action: &SnapshotAction,
     ) -> Result<Vec<Snapshot>, DriverError> {
-        let folder = self.place()?.folder(&instance.id)?;
+        let folder = self.folders()?.folder(&instance.id)?;
         folder.owned(cx)?.ok_or_else(|| gone(&instance.id))?;
         snapshots::perform(cx, &folder, action).await
     }
 
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, _: &Options) -> Result<(), DriverError> {
-        let place = self.place()?;
+        let place = self.folders()?;
         let folder = place.folder(&instance.id)?;
         folder.owned(cx)?;
         erase(&place, &folder).await

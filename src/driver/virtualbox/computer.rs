@@ -1,8 +1,11 @@
 //! What this computer must have before anything is made: a VirtualBox that is new enough, and a processor for VMs.
 
 use super::{advice, manage::Manage, options::Options};
-use crate::driver::{DriverContext, DriverError};
-use std::fs;
+use crate::driver::{DriverContext, DriverError, local::variable};
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
 
 /// The oldest that is looked after; what is before it is refused from 4.2 down, as docker-machine did.
 const GOOD: (u32, u32) = (5, 0);
@@ -19,6 +22,22 @@ impl Manage {
         let line = last(&said);
         parse(line).ok_or_else(|| old(line))
     }
+}
+
+/// Where VirtualBox keeps its settings, as it looks for them itself (its manual, "Technical Background"); `None` where
+/// nobody has a home.
+pub(super) fn settings() -> Option<PathBuf> {
+    let is_there = |path: &Path| path.is_dir();
+    variable("VBOX_USER_HOME")
+        .or_else(|| Some(usual(&env::home_dir()?, variable("XDG_CONFIG_HOME"), cfg!(target_os = "macos"), &is_there)))
+}
+
+fn usual(home: &Path, config: Option<PathBuf>, is_mac: bool, is_there: &dyn Fn(&Path) -> bool) -> PathBuf {
+    if is_mac {
+        return home.join("Library/VirtualBox");
+    }
+    let old = home.join(".VirtualBox");
+    if is_there(&old) { old } else { config.unwrap_or_else(|| home.join(".config")).join("VirtualBox") }
 }
 
 /// The version in what was printed; what stands before it are warnings.
@@ -69,6 +88,16 @@ fn can_virtualize(cpuinfo: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// `VBoxManage` of 7.2 makes its folder there; with an older one's folder in the home it takes that.
+    #[test]
+    fn settings_are_where_virtualbox_keeps_them() {
+        let (home, none) = (Path::new("/home/u"), |_: &Path| false);
+        assert_eq!(usual(home, None, false, &none), Path::new("/home/u/.config/VirtualBox"));
+        assert_eq!(usual(home, Some("/c".into()), false, &none), Path::new("/c/VirtualBox"));
+        assert_eq!(usual(home, None, false, &|path| path.ends_with(".VirtualBox")), Path::new("/home/u/.VirtualBox"));
+        assert_eq!(usual(home, None, true, &none), Path::new("/home/u/Library/VirtualBox"));
+    }
 
     #[test]
     fn versions_of_all_kinds_are_read() {

@@ -27,6 +27,7 @@ mod vm;
 
 use super::{
     Driver, DriverContext, DriverError, OptionProblem, OptionSpec, PowerAction, Snapshot, SnapshotAction, files, keys,
+    local,
 };
 use crate::record::{Instance, OptionValues, Power, SshEndpoint};
 use async_trait::async_trait;
@@ -63,6 +64,11 @@ impl Driver for VirtualBox {
 
     fn of_fields(driver: &Map<String, Value>) -> OptionValues {
         options::of_fields(driver)
+    }
+
+    /// The folder of its settings, which list the VMs that it knows: each user of this computer has one.
+    async fn place(&self, _: &DriverContext<'_>, _: &Options) -> Result<Option<String>, DriverError> {
+        Ok(computer::settings().map(|folder| local::folder(&folder)))
     }
 
     async fn find(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {

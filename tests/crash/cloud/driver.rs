@@ -73,6 +73,10 @@ impl Driver for Cloud {
         ]
     }
 
+    async fn place(&self, _: &DriverContext<'_>, options: &Options) -> Result<Option<String>, DriverError> {
+        Ok(Some(format!("folder {} in {}", place("").display(), options.region)))
+    }
+
     async fn find(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Option<Instance>, DriverError> {
         enter(cx, options).await?;
         Ok(place(cx.machine.as_str()).exists().then(|| instance(cx)))

@@ -229,6 +229,10 @@ impl Driver for FakeDriver {
         ]
     }
 
+    async fn place(&self, _: &DriverContext<'_>, options: &Options) -> Result<Option<String>, DriverError> {
+        Ok(Some(format!("memory in {}", options.region)))
+    }
+
     async fn find(&self, cx: &DriverContext<'_>, _: &Options) -> Result<Option<Instance>, DriverError> {
         let cloud = lock(&self.0);
         Ok(cloud.machines.get(cx.machine.as_str()).map(|m| instance(cx.machine.as_str(), m)))
