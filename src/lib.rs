@@ -43,6 +43,7 @@ pub mod http;
 pub mod driver;
 
 pub mod fleet;
+pub mod part;
 pub mod plan;
 pub mod tls;
 

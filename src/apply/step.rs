@@ -8,8 +8,9 @@ use super::{
 use crate::{
     hook::HookId,
     name::FleetName,
+    part,
     plan::{HostPlan, Step, StepId, Work},
-    record::{MachineRecord, Part, Pending},
+    record::{MachineRecord, Pending},
     world::World,
 };
 use tokio::sync::mpsc::UnboundedSender;
@@ -100,11 +101,6 @@ impl Task {
 
     /// What is intended: a part that was never finished is still being made.
     pub(super) fn intent(&self, record: &MachineRecord) -> Pending {
-        let exists = match self.id.part {
-            Part::Instance | Part::Remains => record.instance.is_some(),
-            Part::Certificate => record.certificate.is_some(),
-            Part::Engine => record.engine.is_some(),
-        };
-        if exists { Pending::Upgrade } else { Pending::Create }
+        if part::is_recorded(self.id.part, record) { Pending::Upgrade } else { Pending::Create }
     }
 }

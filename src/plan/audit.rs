@@ -2,7 +2,7 @@
 //! `apply` before it touches anything.
 
 use super::{Action, Plan, StepId, Work};
-use crate::record::Part;
+use crate::{part, record::Part};
 use thiserror::Error;
 
 /// A plan that contradicts itself: a mistake in this program.
@@ -72,14 +72,7 @@ fn fits(id: &StepId, action: Action, work: &Work) -> bool {
         (Part::Remains, true, Action::Keep) => matches!(work, Work::Nothing),
         (Part::Remains, true, Action::Rm) => matches!(work, Work::Bury(_)),
         (Part::Instance, true, Action::Rm) => matches!(work, Work::RmInstance),
-        (Part::Instance, false, Action::Create) => matches!(work, Work::CreateInstance),
-        (Part::Instance, false, Action::Upgrade) => {
-            matches!(work, Work::Record | Work::RecordInstance(_) | Work::ChangeInstance { .. } | Work::StartInstance)
-        }
-        (Part::Certificate, false, Action::Create | Action::Upgrade) => matches!(work, Work::Certificate { .. }),
-        (Part::Engine, false, Action::Create | Action::Upgrade) => {
-            matches!(work, Work::Engine(_) | Work::NewestEngine(_))
-        }
+        (part, false, action) => part::fits(part, action, work),
         _ => false,
     }
 }

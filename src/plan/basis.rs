@@ -1,9 +1,10 @@
 //! What a plan was made from, host by host, as flat fields that can be compared one by one: the part of records
 //! and observations that it used, and nothing that changes by itself (times, free space, what a host is called).
 
-use super::{Action, Plan, StepId, Work, diff::host_certificate_drift, sealed::Seal};
+use super::{Action, Plan, StepId, Work, sealed::Seal};
 use crate::{
     name::MachineName,
+    part::certificate::host_certificate_drift,
     provisioner::{self, Provisioners},
     record::{Known, MachineRecord, Observed, Part, Power, Reach, Snapshot},
 };

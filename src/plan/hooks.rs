@@ -1,16 +1,12 @@
 //! Which hooks go with the steps of one machine.
 
-use super::{
-    Action, Reason, Step, StepId, Work,
-    diff::{Found, difference},
-};
+use super::{Action, Reason, Step, StepId, Work, diff::Found};
 use crate::{
     hook::{HookId, Hooks, On, Point},
     name::MachineName,
-    provisioner::Difference,
+    part::difference,
     record::{Known, MachineRecord, Part, Pending, Power},
 };
-use std::collections::BTreeSet;
 
 /// What happens to a machine, as far as hooks care.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -127,25 +123,4 @@ fn has_ended(id: &HookId, record: Option<&MachineRecord>) -> bool {
     let others_due = record.hooks.pending.iter().any(|(point, _)| *point == id.point);
     // One that came into the file since then has not been run.
     (begun || others_due) && record.hooks.spec.get(id.point, &id.name).is_some()
-}
-
-/// What the fleet file says otherwise than the record.
-pub(super) fn changes(recorded: &Hooks, wanted: &Hooks) -> impl Iterator<Item = Difference> {
-    let mut found = Vec::new();
-    for point in Point::ALL {
-        let names: BTreeSet<String> =
-            recorded.at(point).chain(wanted.at(point)).map(|(_, hook)| hook.name.clone()).collect();
-        for name in names {
-            let (old, new) = (recorded.get(point, &name), wanted.get(point, &name));
-            if old != new {
-                let shown = |hook: Option<&crate::hook::Hook>| hook.map(ToString::to_string);
-                let (old, new) = (shown(old), shown(new));
-                found.push(difference(&format!("hooks.{point}"), old.as_deref(), new.as_deref()));
-            }
-        }
-    }
-    if found.is_empty() {
-        found.push(difference("hooks", None, None));
-    }
-    found.into_iter()
 }

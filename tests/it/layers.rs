@@ -22,6 +22,7 @@ const PURE: &[&str] = &[
     "provisioner",
     "record",
     "fleet",
+    "part",
     "plan",
     "tls",
 ];

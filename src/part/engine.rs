@@ -1,16 +1,56 @@
-//! How two engines differ, field by field; and how an engine differs from what was applied to it.
+//! dockerd: how two differ, field by field, and how one differs from what was applied to it.
 
-use super::diff::{difference, host_certificate_drift};
+use super::{Ask, OnHost, certificate::host_certificate_drift, difference, is_off, unrecorded};
 use crate::{
     engine::{Api, EngineSpec, Variable, env as variable},
+    fleet::HostSpec,
+    part::{Action, Reason, Step, Work},
     provisioner::{self, Difference, Provisioners},
-    record::{ApiFact, EngineRecord, MachineRecord, Observed, Reach},
+    record::{ApiFact, EngineRecord, Known, MachineRecord, Observed, Part, Reach},
 };
 use serde_json::Value;
 use std::collections::BTreeSet;
 
+pub(super) const PART: OnHost = OnHost {
+    part: Part::Engine,
+    wanted: |spec| spec.engine.is_some(),
+    made,
+    stays,
+    does: |work| matches!(work, Work::Engine(_) | Work::NewestEngine(_)),
+    is_recorded: |record| record.engine.is_some(),
+};
+
+fn made(spec: &HostSpec) -> Work {
+    spec.engine.as_ref().map_or(Work::Nothing, |wanted| Work::Engine(Box::new(wanted.clone())))
+}
+
+fn stays(ask: &Ask<'_>) -> Step {
+    let Ask { spec, known, .. } = *ask;
+    let Some(wanted) = &spec.engine else { return Step::keep(Reason::UpToDate) };
+    let step = |action, reasons| Step { action, reasons, work: made(spec) };
+    let Known { record, observed } = known;
+    let Some(recorded) = &record.engine else {
+        return step(Action::Create, vec![unrecorded(record, Part::Engine)]);
+    };
+    let mut reasons: Vec<Reason> = changes(&recorded.spec, wanted).into_iter().map(Reason::Changed).collect();
+    if let Some(pending) = record.pending.get(&Part::Engine) {
+        reasons.push(Reason::Interrupted(*pending));
+    }
+    if let Some(observed) = observed {
+        reasons.extend(drift(record, recorded, observed, ask.provisioners).into_iter().map(Reason::Drifted));
+    }
+    if is_off(observed.as_ref()) {
+        reasons.push(Reason::Restarted);
+    }
+    if !reasons.is_empty() {
+        return step(Action::Upgrade, reasons);
+    }
+    let unknown = recorded.spec.secrets().find_map(|(_, secret)| secret.error());
+    Step::keep(unknown.map_or(Reason::UpToDate, |error| Reason::NotCompared(error.to_string())))
+}
+
 /// What the fleet file says otherwise than the record, under the names the file has.
-pub(super) fn changes(recorded: &EngineSpec, wanted: &EngineSpec) -> Vec<Difference> {
+fn changes(recorded: &EngineSpec, wanted: &EngineSpec) -> Vec<Difference> {
     // Both by name, so that a new field of the spec is compared or does not compile.
     let EngineSpec {
         version,
@@ -105,12 +145,7 @@ mod erased {
 
 /// What the world says otherwise than the record. Names causes, not their consequences: an engine that
 /// is stopped is not also reported as not answering.
-pub(super) fn drift(
-    record: &MachineRecord,
-    recorded: &EngineRecord,
-    observed: &Observed,
-    table: Provisioners,
-) -> Vec<Difference> {
+fn drift(record: &MachineRecord, recorded: &EngineRecord, observed: &Observed, table: Provisioners) -> Vec<Difference> {
     if observed.power.is_off() {
         return Vec::new();
     }
