@@ -69,7 +69,8 @@ fn code(path: &Path) -> String {
         return String::new();
     }
     let text = fs::read_to_string(path).unwrap();
-    let body = text.split("#[cfg(test)]\nmod ").next().unwrap();
+    let foot = ["#[cfg(test)]\nmod ", "#[cfg(all(test, target_os = \"linux\"))]\nmod "];
+    let body = foot.iter().fold(text.as_str(), |body, start| body.split(start).next().unwrap());
     body.lines().filter(|l| !l.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
