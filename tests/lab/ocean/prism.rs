@@ -22,8 +22,8 @@ pub(crate) struct Prism {
 
 /// What of the provider's document prism is given: with all of it, its start costs six seconds of a processor. What is
 /// asked of another path is refused.
-const PATHS: [&str; 7] =
-    ["/v2/account", "/v2/actions", "/v2/droplets", "/v2/images", "/v2/regions", "/v2/sizes", "/v2/tags"];
+const PATHS: [&str; 8] =
+    ["/v2/account", "/v2/actions", "/v2/droplets", "/v2/images", "/v2/regions", "/v2/sizes", "/v2/tags", "/v2/vpcs"];
 
 /// Where the provider's document is: beside the repository, or where the environment says.
 fn document() -> Result<PathBuf, String> {
