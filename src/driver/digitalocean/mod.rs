@@ -27,13 +27,14 @@ use key::Key;
 use note::Note;
 pub use options::Options;
 use serde_json::{Map, Value, json};
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::LazyLock, time::Duration};
 use tag::Tag;
 
 /// The driver.
 pub struct DigitalOcean {
     pauses: Pauses,
-    service: Service,
+    /// Made when it is first asked: it reads all authorities of the system, and every command makes the driver.
+    service: LazyLock<Service, Box<dyn FnOnce() -> Service + Send>>,
     owners: Owners,
 }
 
@@ -53,7 +54,7 @@ impl Default for DigitalOcean {
             settle: Duration::from_secs(45),
         };
         // 250 requests in a minute are taken; a few less leave room for others who use the token.
-        Self::new(pauses, Service::new(Limiter::new(Duration::from_millis(260), 20, 8)))
+        Self::lazily(pauses, || Service::new(Limiter::new(Duration::from_millis(260), 20, 8)))
     }
 }
 
@@ -61,7 +62,11 @@ impl DigitalOcean {
     /// One of another patience, and within other limits, for a provider that is nearer.
     #[must_use]
     pub fn new(pauses: Pauses, service: Service) -> Self {
-        Self { pauses, service, owners: Owners::default() }
+        Self::lazily(pauses, || service)
+    }
+
+    fn lazily(pauses: Pauses, service: impl FnOnce() -> Service + Send + 'static) -> Self {
+        Self { pauses, service: LazyLock::new(Box::new(service)), owners: Owners::default() }
     }
 
     async fn account(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Account, DriverError> {
