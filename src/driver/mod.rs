@@ -2,8 +2,8 @@
 //!
 //! A driver has a pure half, which `plan` uses, and an effectful half, which `apply` uses. The split is
 //! in the signatures: the pure half gets no `self`, no context and no `async`. One file and one line in `drivers!`
-//! add a driver; its [`OptionSpec`] table is the only list of its options anywhere. There is no global list: whoever
-//! needs to know drivers is given [`Drivers`].
+//! add a driver; its [`OptionSpec`] table is the only list of its options anywhere. There is no global list: code
+//! that needs drivers is given [`Drivers`].
 
 pub mod amazonec2;
 mod answer;

@@ -1,4 +1,4 @@
-//! The drivers there are, by name. One value, made where the program begins, given to whoever needs to know drivers.
+//! The drivers there are, by name. One value, made where the program begins, given to all code that needs drivers.
 
 use super::{AnyDriver, Driver, OptionSpec, Typed};
 use std::{fmt, sync::Arc};
@@ -22,7 +22,7 @@ impl Drivers {
         self.with_any(Arc::new(Typed::new(driver)))
     }
 
-    /// With one more whose type nobody needs to know. One of the same name goes.
+    /// Adds one behind its trait. One of the same name is replaced.
     #[must_use]
     pub fn with_any(mut self, driver: Arc<dyn AnyDriver>) -> Self {
         self.all.retain(|other| other.name() != driver.name());

@@ -58,7 +58,7 @@ fn stays(ask: &Ask<'_>) -> Step {
     if drifted.is_empty() { Step::keep(Reason::UpToDate) } else { step(Action::Upgrade, drifted, false) }
 }
 
-/// How the files in the store differ from what was issued; only a new certificate mends that.
+/// How the files in the store differ from what was issued; only a new certificate corrects that.
 fn local_drift<'a>(recorded: &'a CertificateRecord, observed: &'a Observed) -> impl Iterator<Item = Difference> + 'a {
     let pairs = [
         ("server.pem in the store", &observed.local_certificate, &recorded.sha256),
@@ -70,7 +70,7 @@ fn local_drift<'a>(recorded: &'a CertificateRecord, observed: &'a Observed) -> i
     })
 }
 
-/// How the files on the host differ from what was issued; putting them back mends that.
+/// How the files on the host differ from what was issued; putting them back corrects that.
 #[must_use]
 pub fn host_certificate_drift(recorded: &CertificateRecord, observed: &Observed) -> Vec<Difference> {
     let Reach::Answered(facts) = &observed.host else { return Vec::new() };

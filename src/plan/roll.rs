@@ -15,7 +15,7 @@ const WIDEST: usize = 64;
 /// Machines in use that are changed, in the order the window goes over them.
 pub(super) struct Roll<'a> {
     steps: &'a Steps,
-    /// Those that are down already come first: mending them takes nothing down.
+    /// Those that are down already come first: repairing them takes nothing down.
     down: usize,
     machines: Vec<&'a MachineName>,
     /// Those that do not answer, and that nothing is done to: each takes a place in the window.

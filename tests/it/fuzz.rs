@@ -1,6 +1,6 @@
 //! Hostile input for everything that reads what others wrote: the committed corpus as it is, then what becomes of it by
 //! cutting, joining and putting in words of the language. A panic, an input that takes too long, or memory without bound is
-//! a failure; the input is kept and named, and belongs into the corpus once it is mended.
+//! a failure; the input is kept and named, and belongs into the corpus once the fault is corrected.
 //!
 //! The usual run makes the same inputs every time, `MACHINE_CRASH=full` (`just lab-full`) new ones, for longer.
 //! `MACHINE_FUZZ_SECONDS` makes inputs for so long for each target, `MACHINE_FUZZ_SEED` takes a seed, `MACHINE_FUZZ_TARGET`

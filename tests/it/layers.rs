@@ -145,7 +145,7 @@ fn the_store_knows_no_driver() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-/// Which drivers there are is said once, where the program begins. Whoever needs to know is given them: what is global
+/// Which drivers there are is said once, where the program begins. Code that needs them is given them: what is global
 /// could not be others in a test, nor grow when a plugin is found.
 #[test]
 fn the_drivers_are_given_and_never_looked_up() {
@@ -163,7 +163,7 @@ fn the_drivers_are_given_and_never_looked_up() {
     assert_eq!(wrong, [Path::new("src/driver/mod.rs")], "its `drivers!` defines them");
 }
 
-/// What drivers are given is put together in one place, so that nobody forgets a part of it.
+/// What drivers are given is put together in one place, so that no part of it is forgotten.
 #[test]
 fn a_drivers_context_is_filled_in_one_place() {
     let fills = |path: &PathBuf| code(path).lines().any(|line| line.trim() == "DriverContext {");

@@ -22,7 +22,7 @@ pub(super) fn account_of_arn(arn: &str) -> Option<String> {
     arn.strip_prefix("arn:")?.split(':').nth(3).filter(|account| is_account(account)).map(str::to_owned)
 }
 
-/// Whether AWS itself answers there, if only through an endpoint of somebody's network.
+/// Whether AWS itself answers there, if only through an endpoint of a private network.
 fn is_of_aws(url: &Url) -> bool {
     let host = url.host_str().unwrap_or_default();
     [".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".amazonaws.eu"].iter().any(|end| host.ends_with(end))

@@ -25,7 +25,7 @@ impl Manage {
 }
 
 /// Where VirtualBox keeps its settings, as it looks for them itself (its manual, "Technical Background"); `None` where
-/// nobody has a home.
+/// no user has a home.
 pub(super) fn settings() -> Option<PathBuf> {
     let is_there = |path: &Path| path.is_dir();
     variable("VBOX_USER_HOME")
