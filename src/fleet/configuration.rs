@@ -64,9 +64,9 @@ impl<'a> Configurations<'a> {
         None
     }
 
-    /// Names that `driver:` can have, for help.
-    pub(super) fn names(&self) -> String {
-        suggest::list(self.by_name.keys().copied())
+    /// Names that `driver:` can have.
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.by_name.keys().copied().collect()
     }
 
     /// All options of a host: its own, its configuration's, the driver's defaults. `None`: problems.
@@ -122,7 +122,9 @@ fn configuration<'a>(entry: &'a Entry, drivers: &'a Drivers, problems: &mut Prob
         return None;
     }
     let Some(name) = raw.driver else {
-        if entry.node.entry("driver").is_none() {
+        if entry.node.entry("driver").is_none()
+            && !refuse_without_driver(&own, drivers, &drivers.names().collect::<Vec<_>>(), problems)
+        {
             let problem = Problem::new(Code::MissingKey, format!("configuration `{}` has no `driver`", entry.key))
                 .at(entry.key_at, "which driver are these options for?")
                 .help(format!("add `driver: …`; there are {}", suggest::list(drivers.names())));
@@ -149,6 +151,40 @@ fn configuration<'a>(entry: &'a Entry, drivers: &'a Drivers, problems: &mut Prob
     let mut options = OptionValues::new();
     let broken = !read_options(drivers, driver, &own, &mut options, problems);
     Some(Configuration { driver, options, node: Some(&entry.node), broken })
+}
+
+/// Refuses the keys that no driver has, where none is named. Gives whether one of them was meant to name it: then the
+/// missing driver has been told of. `names` are those that `driver` can have.
+pub(super) fn refuse_without_driver(
+    own: &[Strange<'_>],
+    drivers: &Drivers,
+    names: &[&str],
+    problems: &mut Problems,
+) -> bool {
+    let mut named = false;
+    for strange in own.iter().filter(|s| s.top) {
+        let key = &strange.entry.key;
+        if drivers.have_option(key) || unsupported(strange.entry, problems) {
+            continue;
+        }
+        let options = drivers.iter().flat_map(|d| d.options().iter().map(|spec| spec.key.as_str()));
+        let mut meant = problems.did_you_mean(key, strange.known.iter().copied().chain(options));
+        if meant.as_deref() == Some("driver") {
+            let names_one = matches!(&strange.entry.node.value, Value::Scalar(value) if names.contains(&&*value.text));
+            named |= names_one;
+            meant = meant.filter(|_| names_one);
+        }
+        let otherwise = if reference::is_of_engine(key) {
+            format!("write it under `engine`: `engine: {{ {key}: … }}`")
+        } else {
+            format!("known here are {}, and the options of the driver", suggest::list(strange.known.iter().copied()))
+        };
+        let problem = Problem::new(Code::UnknownKey, format!("unknown key `{key}`"))
+            .at(strange.entry.key_at, "no driver has this option")
+            .suggest(meant, otherwise);
+        problems.push(problem);
+    }
+    named
 }
 
 /// Reads the keys that are a driver's. Gives whether all of them are right.

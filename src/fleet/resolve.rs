@@ -2,7 +2,7 @@
 
 use super::{
     Fleet, HostSpec, Inputs, Policy,
-    configuration::{Configuration, Configurations},
+    configuration::{Configuration, Configurations, refuse_without_driver},
     engine,
     group::Groups,
     hooks as hooks_of,
@@ -421,7 +421,7 @@ fn host(
     if !matches!(entry.node.value, Value::Map(_)) && !entry.node.is_null() {
         return None;
     }
-    let configuration = configuration(entry, driver, configurations, defaults, problems);
+    let configuration = configuration(entry, driver, strange, configurations, defaults, problems);
     let names = own_names.map(|names| tls_names(names, Some(&entry.node), problems));
     let engine = host_engine(entry, own_engine, defaults, problems);
     let hooks = hooks_of::merge(&defaults.hooks, hooks(own_hooks, Some(&entry.node), problems));
@@ -457,6 +457,7 @@ fn host(
 fn configuration<'c, 'a>(
     entry: &Entry,
     own: Option<String>,
+    strange: &[Strange<'_>],
     configurations: &'c Configurations<'a>,
     defaults: &Defaults,
     problems: &mut Problems,
@@ -466,12 +467,13 @@ fn configuration<'c, 'a>(
         (_, Some(_), _) => None,
         (_, None, Some(name)) => configurations.find(name, &entry.node, problems),
         (_, None, None) => {
-            if !defaults.driver_is_wrong {
+            let named = refuse_without_driver(strange, configurations.drivers, &configurations.names(), problems);
+            if !named && !defaults.driver_is_wrong {
                 let problem = Problem::new(Code::NoDriver, format!("host `{}` has no driver", entry.key))
                     .at(entry.key_at, "what makes this machine?")
                     .help(format!(
                         "add `driver: …` to the host or to `defaults`; there are {}",
-                        configurations.names()
+                        suggest::list(configurations.names())
                     ));
                 problems.push(problem);
             }
