@@ -12,7 +12,7 @@ use crate::{
 use async_trait::async_trait;
 use serde::{Deserialize, de::value::MapDeserializer};
 use serde_json::{Map, Value};
-use std::io;
+use std::{io, sync::OnceLock};
 
 /// A [`Driver`] without its type of options: what tables, plans and the world hold.
 #[async_trait]
@@ -79,23 +79,23 @@ pub trait AnyDriver: Send + Sync {
     async fn rm(&self, cx: &DriverContext<'_>, instance: &Instance, values: &OptionValues) -> Result<(), DriverError>;
 }
 
-/// A [`Driver`] with its table of options.
+/// A [`Driver`] with its table of options, which is made when it is first asked for: most commands ask none or one.
 pub struct Typed<D> {
     driver: D,
-    options: Vec<OptionSpec>,
+    options: OnceLock<Vec<OptionSpec>>,
 }
 
 impl<D: Driver> Typed<D> {
     /// The driver, to be registered.
     #[must_use]
     pub fn new(driver: D) -> Self {
-        Self { driver, options: D::options() }
+        Self { driver, options: OnceLock::new() }
     }
 
     pub(super) fn read(&self, values: &OptionValues) -> Result<D::Options, DriverError> {
         // A record written by an older version may lack options that have a default now.
-        let mut absent = options::absent_defaults(&self.options, values);
-        absent.retain(|(key, _)| self.options.iter().all(|spec| spec.key != *key || spec.fallback.is_none()));
+        let mut absent = options::absent_defaults(self.options(), values);
+        absent.retain(|(key, _)| self.options().iter().all(|spec| spec.key != *key || spec.fallback.is_none()));
         let pairs = values.iter().map(|(key, value)| (key.as_str(), value));
         let complete = pairs.chain(absent.iter().map(|(key, value)| (*key, value)));
         D::Options::deserialize(MapDeserializer::new(complete)).map_err(|e: serde_json::Error| DriverError::Refused {
@@ -132,7 +132,7 @@ impl<D: Driver> AnyDriver for Typed<D> {
         D::ABOUT
     }
     fn options(&self) -> &[OptionSpec] {
-        &self.options
+        self.options.get_or_init(D::options)
     }
     fn creates(&self) -> bool {
         D::CREATES
