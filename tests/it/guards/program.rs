@@ -192,7 +192,7 @@ fn what_rm_could_not_confirm_leaves_a_tombstone() {
 /// docker-machine's machines of drivers this program does not have are remembered as well; so are records that will
 /// not parse. The user has the last word.
 #[test]
-fn what_cannot_look_for_is_remembered_until_somebody_knows() {
+fn a_removed_machine_of_an_unknown_driver_is_remembered_until_the_user_forgets_it() {
     let home = Home::new();
     home.config(
         "box",

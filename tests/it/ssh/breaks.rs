@@ -112,8 +112,11 @@ async fn a_host_that_boots_is_waited_for() {
     let mut target = server.target();
     target.patience = Duration::from_secs(20);
     let ssh = bare();
+    // What hears the first attempt and hangs up, as a host does that is not yet up.
+    let early = tokio::net::TcpListener::bind(("127.0.0.1", server.port)).await.unwrap();
     let boot = async {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        drop(early.accept().await.unwrap());
+        drop(early);
         server.boot();
     };
     let (host, ()) = tokio::join!(ssh.connect(&target), boot);
