@@ -161,7 +161,7 @@ pub(super) fn refuse_without_driver(
     names: &[&str],
     problems: &mut Problems,
 ) -> bool {
-    let mut named = false;
+    let mut is_told = false;
     for strange in own.iter().filter(|s| s.top) {
         let key = &strange.entry.key;
         if drivers.have_option(key) || unsupported(strange.entry, problems) {
@@ -171,7 +171,7 @@ pub(super) fn refuse_without_driver(
         let mut meant = problems.did_you_mean(key, strange.known.iter().copied().chain(options));
         if meant.as_deref() == Some("driver") {
             let names_one = matches!(&strange.entry.node.value, Value::Scalar(value) if names.contains(&&*value.text));
-            named |= names_one;
+            is_told |= names_one;
             meant = meant.filter(|_| names_one);
         }
         let otherwise = if reference::is_of_engine(key) {
@@ -184,7 +184,7 @@ pub(super) fn refuse_without_driver(
             .suggest(meant, otherwise);
         problems.push(problem);
     }
-    named
+    is_told
 }
 
 /// Reads the keys that are a driver's. Gives whether all of them are right.
