@@ -1,8 +1,11 @@
-//! Inputs of megabytes, wherever the program shows a part of what others wrote: files of fleets, variables, plans, records,
-//! archives, answers of providers and engines, what hooks print. What is said fits on a few screens, still names the place,
-//! the cause and the next step, and comes soon.
+//! Inputs far longer than any screen (megabytes with `MACHINE_CRASH=full`, `just lab-full`), wherever the program shows a
+//! part of what others wrote: files of fleets, variables, plans, records, archives, answers of providers and engines, what
+//! hooks print. What is said fits on a few screens, still names the place, the cause and the next step, and comes soon.
 
-use crate::home::{Home, Run};
+use crate::{
+    full::full,
+    home::{Home, Run},
+};
 use std::{
     fs,
     io::{Read, Write},
@@ -35,7 +38,8 @@ fn short(what: &str, run: &Run, words: &[&str]) {
 }
 
 fn long(word: &str) -> String {
-    word.repeat((1 << 20) / word.len())
+    let size = if full() { 1 << 20 } else { 1 << 18 };
+    word.repeat(size / word.len())
 }
 
 /// Hosts on one line, each with a key that nothing reads.
@@ -43,8 +47,12 @@ fn hosts() -> String {
     format!("fleet: a\nhosts: {{ {} }}\n", many(&|n| format!("web-{n}: {{ driver: none, url: x, colour: red }}, ")))
 }
 
+fn count() -> usize {
+    if full() { 8_000 } else { 2_000 }
+}
+
 fn many(each: &dyn Fn(usize) -> String) -> String {
-    (0..8_000).map(each).collect::<Vec<_>>().concat()
+    (0..count()).map(each).collect::<Vec<_>>().concat()
 }
 
 /// A file of one host, `web`, with these options.
@@ -97,7 +105,7 @@ fn of_a_fleet_file_a_few_screens_are_shown() {
         let names = many(&|n| format!("n{n}, "));
         yaml(key, &host(&format!("driver: none, url: tcp://h:1, {key}: [{names}]")), &["big.yaml"]);
     }
-    let ring = many(&|n| format!("h{n}: {{ depends_on: [h{}] }}, ", (n + 1) % 8_000));
+    let ring = many(&|n| format!("h{n}: {{ depends_on: [h{}] }}, ", (n + 1) % count()));
     yaml(
         "ring",
         &format!("fleet: a\ndefaults: {{ driver: none, url: tcp://h:1 }}\nhosts: {{ {ring} }}\n"),

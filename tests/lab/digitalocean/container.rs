@@ -66,7 +66,7 @@ fn from_nothing_to_a_container_and_back() {
     if !lab::ready(&["docker", "busybox"]) {
         return;
     }
-    let cloud = Arc::new(Cloud::new());
+    let cloud = Arc::new(Cloud::golden());
     let Some(ocean) = Ocean::new(Box::new(Real(Arc::downgrade(&cloud)))) else { return };
     let (lab, front) = (Lab::new(), ocean.front());
     let run = |args: &[&str]| machine(&lab, &front, args);

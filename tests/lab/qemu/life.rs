@@ -1,7 +1,8 @@
 //! Virtual machines, for real: an image the test builds, booted by qemu, to a container that runs in it, and through all
 //! that may happen to a machine on a desk.
 //!
-//! Where the accelerator does not work, and so in most of CI, every instruction is emulated: a boot takes a minute.
+//! Where the accelerator does not work, every instruction is emulated and a boot takes a minute: there it is left to
+//! `just lab-full`.
 
 use crate::{
     full::full,
@@ -63,6 +64,10 @@ fn memory(lab: &Lab) -> u64 {
 /// Pains 1, 2 and 13: one command to a local engine, nothing to do after that, and no state that lies.
 #[test]
 fn a_virtual_machine_from_nothing_to_a_container_and_back() {
+    if !full() && !fs::exists("/dev/kvm").unwrap_or_default() {
+        println!("left to `just lab-full`: it takes minutes where the processor is emulated");
+        return;
+    }
     if !lab::ready(&NEEDED) {
         return;
     }

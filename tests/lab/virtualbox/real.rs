@@ -343,6 +343,10 @@ fn create_goes_through_to_a_running_container() {
 /// A CD of boot2docker's kind, and a disk that it makes its own: a login works with the key that lies at its start.
 #[test]
 fn boot2docker_goes_through_to_an_engine() {
+    if !full() {
+        println!("left to `just lab-full`: it installs a second engine, and takes a minute");
+        return;
+    }
     if !lab::ready(&PROGRAMS) {
         return;
     }
