@@ -153,8 +153,11 @@ impl<'a> Journal<'a> {
         };
         // However long it is, the newest stays.
         let count = open.iter().take_while(fits).count().max(1).min(open.len());
-        let text: Vec<u8> =
-            open[..count].iter().rev().flat_map(|(_, line)| line.iter().copied().chain([b'\n'])).collect();
+        let mut text = Vec::with_capacity(size);
+        for (_, line) in open[..count].iter().rev() {
+            text.extend_from_slice(line);
+            text.push(b'\n');
+        }
         if text.is_empty() && !keep.exists() {
             return Ok(());
         }
@@ -239,7 +242,7 @@ fn back(tail: &mut Tail, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Resu
         // What was read before began in the middle of a line, unless the block ends with one.
         let mut lines = block.split(|byte| *byte == b'\n').rev();
         let last = lines.next().unwrap_or_default();
-        rest.splice(0..0, last.iter().copied());
+        rest = [last, &rest].concat();
         for line in lines {
             let whole = std::mem::replace(&mut rest, line.to_owned());
             if !whole.is_empty() && each(&whole).is_break() {
