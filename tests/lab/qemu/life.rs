@@ -1,8 +1,8 @@
 //! Virtual machines, for real: an image the test builds, booted by qemu, to a container that runs in it, and through all
 //! that may happen to a machine on a desk.
 //!
-//! Where the accelerator does not work, every instruction is emulated and a boot takes a minute: there it is left to
-//! `just lab-full`.
+//! Where the accelerator does not work, and so in most of CI, every instruction is emulated and a boot takes minutes: it
+//! is left to `just lab-full`.
 
 use crate::{
     full::full,
@@ -64,7 +64,7 @@ fn memory(lab: &Lab) -> u64 {
 /// Pains 1, 2 and 13: one command to a local engine, nothing to do after that, and no state that lies.
 #[test]
 fn a_virtual_machine_from_nothing_to_a_container_and_back() {
-    if !full() && !fs::exists("/dev/kvm").unwrap_or_default() {
+    if !full() {
         println!("left to `just lab-full`: it takes minutes where the processor is emulated");
         return;
     }
@@ -117,9 +117,7 @@ fn a_virtual_machine_from_nothing_to_a_container_and_back() {
     assert_eq!(lab.machine(&["status", "vm"]).ok().out, "Stopped\n");
     assert_eq!(pid(&lab), None);
     watch.lap("stop");
-    if full() {
-        comes_back(&lab, &file, &url, before, &mut watch);
-    }
+    comes_back(&lab, &file, &url, before, &mut watch);
 
     lab.machine(&["destroy", "-y", &file]).ok();
     assert_eq!(pid(&lab), None);
