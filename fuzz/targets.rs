@@ -15,8 +15,9 @@ use machine::{
     plan::document::Document,
     provisioner::{OsRelease, facts, script},
     record::{
-        codec,
+        codec::{self, Unknown},
         docker_machine::{ConfigFile, Place},
+        folder, kdl,
     },
     secret::Secret,
     template::{Template, value},
@@ -42,7 +43,8 @@ pub(crate) const TARGETS: &[Target] = &[
     Target { name: "plan", run: plan, words: PLAN },
     Target { name: "history", run: history, words: PLAN },
     Target { name: "ssh_config", run: ssh_config, words: SSH_CONFIG },
-    Target { name: "record", run: record, words: KDL },
+    Target { name: "record", run: record, words: JSON },
+    Target { name: "record_kdl", run: record_kdl, words: KDL },
     Target { name: "config_json", run: config_json, words: JSON },
     Target { name: "facts", run: facts, words: FACTS },
     Target { name: "age", run: age, words: AGE },
@@ -142,9 +144,23 @@ fn ssh_config(bytes: &[u8]) {
 fn record(bytes: &[u8]) {
     let Some(text) = text(bytes) else { return };
     let Ok(document) = codec::decode(text) else { return };
-    let written = codec::encode(&document.record, &document.config, &document.unknown);
+    let unknown = Unknown::of(text, &document);
+    let written = codec::encode(&document.record, &document.beside, &unknown);
     let again = codec::decode(&written).unwrap_or_else(|e| panic!("{e}\n{written}"));
-    assert_eq!((again.record, again.config), (document.record, document.config), "{written}");
+    assert_eq!(again, document, "{written}");
+    assert_eq!(Unknown::of(&written, &again), unknown, "{written}");
+    let mut there = folder::written(&document.record, "/store/machines/web-1");
+    folder::read(&mut there, "/store/machines/web-1");
+    assert_eq!(there, document.record);
+}
+
+fn record_kdl(bytes: &[u8]) {
+    let Some(text) = text(bytes) else { return };
+    let Ok(document) = kdl::decode(text) else { return };
+    let written = codec::encode(&document.record, &document.beside, &Unknown::default());
+    let again = codec::decode(&written).unwrap_or_else(|e| panic!("{e}\n{written}"));
+    assert_eq!(again, document, "{written}");
+    assert!(!kdl::is_stub(bytes));
 }
 
 fn config_json(bytes: &[u8]) {

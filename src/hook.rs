@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, str::FromStr, time::Duration};
 
-/// One command, and when it has taken too long.
+/// One command, and when it has taken too long. One that has more to it than is known is not read: half a command must
+/// not be run.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Hook {
     /// What it is called; one of a kind at its point.
     pub name: String,

@@ -1,16 +1,16 @@
-//! Everything that can touch the world, in one value, and the two questions all users of it ask: how is a
-//! machine reached, and does its engine answer. Tests build a world from fakes.
+//! Everything that can touch the world, in one value, and the questions all users of it ask: how is a machine
+//! reached, does its engine answer, and where was its instance made. Tests build a world from fakes.
 
 use crate::{
     clock::Clock,
     docker::{DockerApi, DockerError, Endpoint, EngineVersion},
-    driver::{Checkpoint, DriverContext, Drivers},
+    driver::{Checkpoint, DriverContext, Drivers, NothingMade},
     engine::Api,
     fault,
     local::Local,
     name::{FleetName, MachineName},
     provisioner::Provisioners,
-    record::{EngineRecord, MachineRecord},
+    record::{EngineRecord, MachineRecord, Place, Power},
     secret::Reveal,
     store::{Store, StoreError, issued},
     transport::{Connect, Target, TransportError},
@@ -156,6 +156,29 @@ async fn endpoint(world: &World, record: &MachineRecord, engine: &EngineRecord) 
 #[must_use]
 pub fn machine_dir(world: &World, name: &MachineName) -> PathBuf {
     world.store.root().join("machines").join(name.as_str())
+}
+
+/// Where the driver of a machine makes and looks for instances, as it is used now; `None`: it makes none, or it is not to be
+/// known now.
+pub async fn place(world: &World, record: &MachineRecord) -> Option<Place> {
+    let driver = world.drivers.get(&record.driver).filter(|driver| driver.creates())?;
+    let dir = machine_dir(world, &record.name);
+    let site = Site { machine: &record.name, fleet: record.fleet.as_ref(), store_id: "", dir: &dir };
+    driver.place(&world.driver_context(site, &NothingMade, &|_| {}), &record.options).await.ok()?
+}
+
+/// The place of a machine whose record has none, if its instance is seen there now: that a provider knows none says nothing.
+pub async fn where_seen(world: &World, record: &MachineRecord) -> Option<Place> {
+    let instance = record.instance.as_ref().filter(|_| record.place.is_none())?;
+    let place = place(world, record).await?;
+    let driver = world.drivers.get(&record.driver)?;
+    let store_id = world.store.id().ok()?;
+    let dir = machine_dir(world, &record.name);
+    let site = Site { machine: &record.name, fleet: record.fleet.as_ref(), store_id: &store_id, dir: &dir };
+    match driver.power(&world.driver_context(site, &NothingMade, &|_| {}), instance, &record.options).await {
+        Ok(Power::Gone | Power::Unknown) | Err(_) => None,
+        Ok(_) => Some(place),
+    }
 }
 
 #[cfg(test)]

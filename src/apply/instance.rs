@@ -5,9 +5,9 @@ use crate::{
     driver::{Checkpoint, DriverError, PowerAction},
     name::FleetName,
     plan::Reason,
-    record::{Instance, MachineRecord, OptionValues, Pending, SshEndpoint},
+    record::{Instance, MachineRecord, OptionValues, Part, Pending, SshEndpoint, Uid},
     store::{Store, StoreError},
-    world::Site,
+    world::{self, Site},
 };
 use std::{
     path::PathBuf,
@@ -54,11 +54,29 @@ pub(super) async fn create(task: &Task) -> Result<(), StepError> {
     // What stood on an instance that is gone went with it.
     record.certificate = None;
     record.engine = None;
+    let made_at = world::place(&task.world, &record).await;
+    // One that was begun is carried on: it is found again, and is the same.
+    let begun = record.pending.get(&Part::Instance) == Some(&Pending::Create);
+    if !begun {
+        record.uid = fresh()?;
+        record.place = None;
+    }
+    record.place = record.place.take().or_else(|| made_at.clone());
     task.intend(&mut record, Pending::Create)?;
+    // From here on it is where this run makes it or finds it.
+    record.place = made_at;
     let place = Place::new(task, &record)?;
     let instance = place.instance(&host.driver, &host.options, Call::Create).await?;
     settle(&mut record, instance);
     task.done(&mut record)
+}
+
+/// A new instance is known by this, whatever it is called.
+fn fresh() -> Result<Uid, StepError> {
+    let mut bytes = [0_u8; 16];
+    aws_lc_rs::rand::fill(&mut bytes)
+        .map_err(|_| StepError::Blocked("this computer gives no random numbers".to_owned()))?;
+    Ok(Uid::of_random(bytes))
 }
 
 /// Changes the instance in place.

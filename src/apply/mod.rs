@@ -22,7 +22,7 @@ use crate::{
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 use tokio::{
@@ -205,6 +205,7 @@ pub async fn apply(
                 step,
                 retries: options.retries,
                 later: plan.later(&hooks, &id),
+                place: OnceLock::new(),
                 events: events.clone(),
             };
             in_flight.insert(id.clone());

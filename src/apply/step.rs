@@ -10,9 +10,10 @@ use crate::{
     name::FleetName,
     part,
     plan::{HostPlan, Step, StepId, Work},
-    record::{MachineRecord, Pending},
-    world::World,
+    record::{MachineRecord, Pending, Place},
+    world::{self, World},
 };
+use std::sync::OnceLock;
 use tokio::sync::mpsc::UnboundedSender;
 
 /// A step with all it needs.
@@ -25,6 +26,8 @@ pub(super) struct Task {
     pub(super) retries: u32,
     /// Hooks of the machine that this plan comes to from here on, itself included.
     pub(super) later: Vec<HookId>,
+    /// Where its instance was seen, if that is not recorded.
+    pub(super) place: OnceLock<Place>,
     pub(super) events: UnboundedSender<Event>,
 }
 
@@ -32,6 +35,7 @@ impl Task {
     pub(super) async fn perform(&self) -> Result<(), StepError> {
         // What a driver or a host is told cannot be refused afterwards.
         self.world.store.still_held()?;
+        self.locate().await;
         match &self.step.work {
             Work::Nothing => Ok(()),
             Work::Blocked(why) => Err(StepError::Blocked(why.clone())),
@@ -49,6 +53,34 @@ impl Task {
         }
     }
 
+    /// Finds out where the machine's instance is, if its record does not say and its driver sees it there. It is recorded
+    /// with what the step writes.
+    async fn locate(&self) {
+        let writes = match &self.step.work {
+            Work::Record
+            | Work::RecordInstance(_)
+            | Work::ChangeInstance { .. }
+            | Work::StartInstance
+            | Work::Certificate { .. }
+            | Work::Engine(_)
+            | Work::NewestEngine(_) => true,
+            // A creation knows better; nothing else is about an instance that stays.
+            Work::Nothing
+            | Work::Blocked(_)
+            | Work::CreateInstance
+            | Work::RmInstance
+            | Work::Bury(_)
+            | Work::Hook(_) => false,
+        };
+        if writes
+            && let Ok(record) = self.load()
+            && let Some(place) = world::where_seen(&self.world, &record).await
+        {
+            // Nothing else sets it.
+            let _ = self.place.set(place);
+        }
+    }
+
     /// Tells a person what is being done now.
     pub(super) fn progress(&self, text: &str) {
         self.events.send(Event::Progress { step: self.id.clone(), text: text.to_owned() }).ok();
@@ -59,8 +91,9 @@ impl Task {
     }
 
     pub(super) fn load(&self) -> Result<MachineRecord, StepError> {
-        let record = self.world.store.get(&self.id.machine)?;
+        let mut record = self.world.store.get(&self.id.machine)?;
         self.own(&record)?;
+        record.place = record.place.or_else(|| self.place.get().cloned());
         Ok(record)
     }
 

@@ -13,15 +13,19 @@ pub use check::MAX_SIZE;
 pub use parcel::{Parcel, Source};
 pub use taken::Unpacked;
 
-use crate::record::codec::{self, CodecError, ConfigDigest, Document, Unknown};
+use crate::record::{
+    MachineRecord,
+    codec::{self, Beside, CodecError, Document, Unknown},
+    kdl,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-/// The version this program writes, and the highest it reads.
-const VERSION: u32 = 1;
+/// The version this program writes, and the highest it reads. Those before have records in KDL.
+const VERSION: u32 = 2;
 
 /// Why a text is no archive that can be used.
 #[derive(Debug, Error)]
@@ -90,8 +94,8 @@ struct Written {
 
 #[derive(Deserialize, Serialize)]
 struct WrittenMachine {
-    /// `record.kdl`.
-    record: String,
+    /// As in `record.json`; in version 1 the text of a `record.kdl`.
+    record: Value,
     /// docker-machine's document.
     #[serde(default)]
     config: Value,
@@ -99,12 +103,17 @@ struct WrittenMachine {
     files: BTreeMap<String, Zeroizing<String>>,
 }
 
+fn as_value(record: &MachineRecord) -> Value {
+    let text = codec::encode(record, &Beside::default(), &Unknown::default());
+    serde_json::from_str(&text).expect("a record is JSON")
+}
+
 impl Archive {
     /// The archive as text.
     #[must_use]
     pub fn text(&self) -> Zeroizing<String> {
         let machine = |parcel: &Parcel| WrittenMachine {
-            record: codec::encode(&parcel.record, &ConfigDigest::default(), &Unknown::default()),
+            record: as_value(&parcel.record),
             config: parcel.config.clone(),
             files: parcel.files.clone(),
         };
@@ -143,9 +152,13 @@ impl Archive {
         let mut machines = Vec::new();
         for (at, machine) in written.machines.into_iter().enumerate() {
             let WrittenMachine { record, config, files } = machine;
-            let decoded = codec::decode(&record).map_err(|source| ArchiveError::Record { number: at + 1, source })?;
+            let decoded = match (&record, written.version) {
+                (Value::String(text), 1) => kdl::decode(text),
+                (record, _) => codec::decode(&format!("{record:#}")),
+            };
             // Which config.json lay beside it, and what a newer program noted, is of the store it comes from.
-            let Document { record, config: _, unknown: _ } = decoded;
+            let Document { record, beside: _ } =
+                decoded.map_err(|source| ArchiveError::Record { number: at + 1, source })?;
             machines.push(Parcel { record, config, files });
         }
         let archive = Self { store: written.store, machines };

@@ -73,10 +73,13 @@ impl Source<'_> {
         let is_local = |text: &str| is_local(text, self.root, self.home);
         let MachineRecord {
             name,
+            uid,
             // Whose it is there, and what must be there before it, is for the other account to say.
             fleet: _,
             depends_on: _,
             driver,
+            // Which account it is in is told to nobody by sending them a machine, and would not be believed there.
+            place: _,
             options,
             protect,
             instance,
@@ -88,9 +91,11 @@ impl Source<'_> {
         } = self.record.clone();
         let mut record = MachineRecord {
             name,
+            uid,
             fleet: None,
             depends_on: BTreeSet::new(),
             driver,
+            place: None,
             options,
             protect,
             instance,
@@ -183,7 +188,9 @@ fn file_name(path: &str, taken: &BTreeMap<String, Zeroizing<String>>) -> String 
 pub(super) fn is_file_name(text: &str) -> bool {
     let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
     let first = text.bytes().next().is_some_and(|b| b.is_ascii_alphanumeric());
-    let owned = ["record.kdl", "config.json", "config.json.bak"].iter().any(|own| own.eq_ignore_ascii_case(text));
+    let owned = ["record.json", "record.kdl", "record.kdl.bak", "config.json", "config.json.bak"]
+        .iter()
+        .any(|own| own.eq_ignore_ascii_case(text));
     plain && first && text.len() <= 100 && !owned
 }
 

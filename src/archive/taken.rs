@@ -68,10 +68,15 @@ pub(super) fn take(parcel: Parcel, name: &MachineName, root: &str) -> Result<Unp
     let MachineRecord {
         // What it is called here is said here.
         name: _,
+        // It is the same instance as there. A uid has one shape, and where it is equal to another's it proves nothing.
+        uid,
         // Whose it is and what must be there before it is for a fleet file of this account.
         fleet: _,
         depends_on: _,
         driver,
+        // Where an instance can be seen is for the drivers of this computer to say: an archive must not make "not seen
+        // there" mean "gone". Those that are left here see none.
+        place: _,
         // The drivers that are left here need nothing that is not in the instance.
         options: _,
         protect,
@@ -97,6 +102,7 @@ pub(super) fn take(parcel: Parcel, name: &MachineName, root: &str) -> Result<Unp
     let driver_here = if instance.ssh.is_some() { HOST } else { ENGINE };
     let engine = engine.map(|engine| taker.engine(engine)).transpose()?;
     let record = MachineRecord {
+        uid,
         options: options(&instance, engine.as_ref()),
         certificate: certificate.map(certificate_record).transpose()?,
         instance: Some(instance),

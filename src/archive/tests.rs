@@ -235,7 +235,7 @@ fn nothing_hostile_is_believed() {
 fn what_is_no_archive_is_told_without_showing_it() {
     let why = |text: &str| Archive::parse(text.as_bytes()).unwrap_err().to_string();
     assert!(why("{\"s3cret\": tr").contains("not an export") && !why("{\"s3cret\": tr").contains("s3cret"));
-    assert!(why(r#"{"machine-export": 2}"#).contains("version 2"));
+    assert!(why(r#"{"machine-export": 3}"#).contains("version 3"));
     assert!(why(r#"{"machine-export": 1, "store": "", "machines": []}"#).contains("no machine"));
     let twice = || packed(&record("generic", "id_rsa"), None).parcel;
     let twice = Archive { store: String::new(), machines: vec![twice(), twice()] }.text();

@@ -32,9 +32,10 @@ impl Document {
     pub(super) fn inspect(store: &dyn Store, name: &MachineName, drivers: &dyn OptionFields) -> Result<Self, CliError> {
         let root = store.root().to_string_lossy().into_owned();
         let mut document = match Self::read(store, name)? {
-            Some(document) if document.0["ConfigVersion"].as_u64() == Some(VERSION) => {
+            Some(document) if is_as_it_lies(&document.0, &root) => {
                 Self(docker_machine::completed(&document.0, Place { root: &root, name }))
             }
+            // Of an older version, or with the paths of a store that was elsewhere.
             Some(old) => {
                 let migrated = ConfigFile::parse(&old.0.to_string(), Place { root: &root, name });
                 Self::of_text(&migrated.map_err(|e| broken(store, name, e.to_string()))?.text())
@@ -88,6 +89,12 @@ impl Document {
         let labels = self.0["HostOptions"]["EngineOptions"]["Labels"].as_array();
         labels.into_iter().flatten().filter_map(Value::as_str).map(|text| text.split_once('=').unwrap_or((text, "")))
     }
+}
+
+/// Whether a document is of the last version, and from where the store is now.
+fn is_as_it_lies(document: &Value, root: &str) -> bool {
+    let written_at = document["Driver"]["StorePath"].as_str().filter(|at| !at.is_empty() && *at != ".");
+    document["ConfigVersion"].as_u64() == Some(VERSION) && written_at.is_none_or(|at| at == root)
 }
 
 fn broken(store: &dyn Store, machine: &MachineName, why: String) -> CliError {

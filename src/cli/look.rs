@@ -12,7 +12,7 @@ use crate::{
     name::MachineName,
     panicked::{caught, caught_async, joined},
     record::{MachineRecord, Power, Snapshot, host_port},
-    store::{Area, StoreError},
+    store::StoreError,
     world::World,
 };
 use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
@@ -121,20 +121,9 @@ fn read_documents(world: &World, records: &[MachineRecord]) -> Vec<Result<Docume
 /// Names of machines that can be read, in the order of the store, by the least that tells: scripts ask for names often.
 pub(super) fn readable(world: &World) -> Result<Vec<String>, StoreError> {
     let names = world.store.names()?;
-    let is_there = side_by_side(&names, |name| {
-        let Ok(name) = MachineName::new(name.as_str()) else { return false };
-        let read = |file| world.store.read(Area::Machine(&name), file).ok().flatten();
-        let sound = |bytes: Vec<u8>| serde_json::from_slice::<Head>(&bytes).is_ok_and(|head| !head.driver.is_empty());
-        read("record.kdl").is_some_and(|bytes| !bytes.is_empty()) || read("config.json").is_some_and(sound)
-    });
+    let is_there =
+        side_by_side(&names, |name| MachineName::new(name.as_str()).is_ok_and(|name| world.store.is_sound(&name)));
     Ok(names.into_iter().zip(is_there).filter(|(_, there)| *there).map(|(name, _)| name).collect())
-}
-
-/// What every document of docker-machine has.
-#[derive(serde::Deserialize)]
-struct Head {
-    #[serde(rename = "DriverName")]
-    driver: String,
 }
 
 /// Does work that waits for files on several threads; the order is kept.

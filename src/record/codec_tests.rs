@@ -1,240 +1,72 @@
 use super::*;
-use crate::properties::properties;
 use crate::{
-    engine::{Api, Source},
-    hook::{Command, Hook, HookRecord, Hooks, On, Point},
+    clock::Timestamp,
+    engine::EngineSpec,
+    properties::properties,
+    record::{
+        SshEndpoint,
+        any_record::{record, value},
+    },
 };
 use proptest::prelude::*;
 use serde_json::json;
-
-/// Texts as unpleasant as they come: quotes, escapes, KDL's own words, what it forbids unescaped.
-fn hostile() -> impl Strategy<Value = String> {
-    prop_oneof![
-        any::<String>(),
-        "[a-z0-9-]{0,8}",
-        prop::sample::select(vec![
-            "",
-            "-",
-            "true",
-            "#true",
-            "null",
-            "inf",
-            "nan",
-            "\"",
-            "\\",
-            "\\u{41}",
-            "{",
-            "}",
-            ";",
-            "//x",
-            "/*",
-            "/-a",
-            "\u{feff}",
-            "\u{202e}x",
-            "\u{85}",
-            "\u{2028}",
-            "\u{7f}",
-            "\0",
-            "\r\n",
-            "\"\"\"",
-            "#\"a\"#",
-            "(list)",
-            "1",
-            "a b",
-            "é",
-            "record",
-        ])
-        .prop_map(str::to_owned),
-    ]
-}
-
-fn value() -> impl Strategy<Value = Value> {
-    let leaf = prop_oneof![
-        Just(Value::Null),
-        any::<bool>().prop_map(Value::from),
-        any::<i64>().prop_map(Value::from),
-        any::<u64>().prop_map(Value::from),
-        any::<f64>().prop_filter("JSON has no NaN", |f| f.is_finite()).prop_map(Value::from),
-        hostile().prop_map(Value::from),
-    ];
-    leaf.prop_recursive(3, 12, 4, |inner| {
-        prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::vec((hostile(), inner), 0..4).prop_map(|m| Value::Object(m.into_iter().collect())),
-        ]
-    })
-}
-
-// Boxed, as all that is large: a strategy on the stack is copied many times over in a build without optimisation.
-fn secret() -> BoxedStrategy<Secret> {
-    let text = || hostile().prop_map(|text| text.replace('\0', "") + "x");
-    prop_oneof![
-        "[A-Z_]{1,8}".prop_map(Secret::Env),
-        text().prop_map(Secret::File),
-        text().prop_map(|line| Secret::from_json(&json!({ "command": line })).unwrap()),
-        prop::collection::vec(text(), 1..3).prop_map(|words| Secret::from_json(&json!({ "command": words })).unwrap()),
-    ]
-    .boxed()
-}
-
-fn name() -> impl Strategy<Value = MachineName> {
-    "[a-zA-Z0-9][a-zA-Z0-9.-]{0,20}".prop_map(|n| MachineName::new(n).unwrap())
-}
-
-fn instance() -> impl Strategy<Value = Instance> {
-    let passphrase = prop::option::of(secret());
-    let ssh =
-        (hostile(), any::<u16>(), hostile(), prop::option::of(hostile()), passphrase, prop::option::of(hostile()))
-            .prop_map(|(host, port, user, key, passphrase, jump)| SshEndpoint {
-                host,
-                port,
-                user,
-                key,
-                passphrase,
-                jump,
-            })
-            .boxed();
-    (
-        hostile(),
-        hostile(),
-        prop::option::of(ssh),
-        prop::option::of(hostile()),
-        prop::collection::vec(hostile(), 0..3),
-        prop::collection::vec(hostile(), 0..2),
-    )
-        .prop_map(|(id, address, ssh, url, host_keys, jump_keys)| Instance {
-            id,
-            address,
-            ssh,
-            url,
-            host_keys,
-            jump_keys,
-        })
-}
-
-fn certificate() -> impl Strategy<Value = CertificateRecord> {
-    (hostile(), hostile(), prop::collection::btree_set(hostile(), 0..4), 0..200_000_000_000_i64).prop_map(
-        |(sha256, ca_sha256, names, at)| CertificateRecord { sha256, ca_sha256, names, not_after: Timestamp(at) },
-    )
-}
-
-fn engine() -> impl Strategy<Value = EngineRecord> {
-    let spec = (
-        prop::option::of("[0-9]{1,2}(\\.[0-9]{1,2}){0,2}"),
-        (
-            prop::sample::select(vec![Source::DockerCe, Source::Distro, Source::Script, Source::Present]),
-            any::<(bool, bool, u16)>(),
-        ),
-        (prop::option::of(hostile()), prop::option::of(hostile())),
-        (
-            prop::collection::btree_map(hostile(), hostile(), 0..3),
-            prop::collection::btree_map(
-                hostile(),
-                prop_oneof![hostile().prop_map(Variable::from), secret().prop_map(Variable::from)].boxed(),
-                0..3,
-            ),
-        ),
-        prop::collection::vec(hostile(), 0..3),
-        prop::collection::vec(hostile(), 0..3),
-        prop::collection::vec((hostile(), value()), 0..3),
-    )
-        .prop_map(
-            |(
-                version,
-                (source, (ssh, open, port)),
-                (mirror, install_url),
-                (labels, env),
-                mirrors,
-                insecure,
-                daemon,
-            )| EngineSpec {
-                version: version.map(|v| v.parse().unwrap()),
-                source,
-                mirror,
-                install_url,
-                api: if ssh { Api::Ssh } else { Api::Tls },
-                port,
-                labels,
-                registry_mirrors: mirrors,
-                insecure_registries: insecure,
-                env,
-                daemon: daemon.into_iter().collect(),
-                open_firewall: open,
-            },
-        )
-        .boxed();
-    (spec, hostile(), hostile(), hostile()).prop_map(|(spec, version, provisioner, os)| EngineRecord {
-        spec,
-        version,
-        provisioner,
-        os,
-    })
-}
-
-fn hooks() -> impl Strategy<Value = HookRecord> {
-    let point = || prop::sample::select(Point::ALL.to_vec());
-    let run = prop_oneof![
-        hostile().prop_map(Command::Shell),
-        prop::collection::vec(hostile(), 0..3).prop_map(Command::Program),
-    ];
-    let hook = (hostile(), run, any::<bool>(), any::<u64>()).prop_map(|(name, run, host, timeout)| Hook {
-        name,
-        run,
-        on: if host { On::Host } else { On::Local },
-        timeout,
-    });
-    let spec = prop::collection::btree_map(point(), prop::collection::vec(hook, 1..3), 0..3).prop_map(Hooks);
-    (spec, prop::collection::vec((point(), hostile()), 0..3)).prop_map(|(spec, pending)| HookRecord { spec, pending })
-}
-
-/// Any record whatever.
-pub(crate) fn record() -> impl Strategy<Value = MachineRecord> {
-    let part = prop::sample::select(Part::ALL.to_vec());
-    let pending = prop::sample::select(vec![Pending::Create, Pending::Upgrade, Pending::Rm]);
-    (
-        (name(), prop::option::of("[a-z]{1,8}"), hostile()),
-        prop::collection::btree_map(hostile(), value(), 0..4),
-        (prop::collection::btree_set(name(), 0..3), any::<bool>()),
-        (prop::option::of(instance().boxed()), prop::option::of(certificate()), prop::option::of(engine().boxed())),
-        (prop::collection::btree_map(part, pending, 0..3), hooks()),
-    )
-        .prop_map(
-            |(
-                (name, fleet, driver),
-                options,
-                (depends_on, protect),
-                (instance, certificate, engine),
-                (pending, hooks),
-            )| {
-                MachineRecord {
-                    name,
-                    fleet: fleet.map(|f| FleetName::new(f).unwrap()),
-                    driver,
-                    options,
-                    depends_on,
-                    protect,
-                    instance,
-                    certificate,
-                    engine,
-                    pending,
-                    hooks,
-                }
-            },
-        )
-}
 
 proptest! {
     #![proptest_config(properties(96))]
     /// The law: what is written is read back, exactly, and written in the same form again.
     #[test]
-    fn a_record_reads_back(record in record(), digests in any::<(Option<u32>, Option<u32>)>()) {
-        let config = ConfigDigest { current: digests.0.map(|d| d.to_string()), replaces: digests.1.map(|d| d.to_string()) };
-        let text = encode(&record, &config, &Unknown::default());
+    fn a_record_reads_back(record in record(), digests in any::<(Option<u32>, Option<u32>, Option<u32>)>()) {
+        let digest = |number: Option<u32>| number.map(|number| number.to_string());
+        let beside = Beside { config: digest(digests.0), replaces: digest(digests.1), kdl: digest(digests.2) };
+        let text = encode(&record, &beside, &Unknown::default());
         let back = decode(&text).map_err(|e| TestCaseError::fail(format!("{e}\n{text}")))?;
         prop_assert_eq!(&back.record, &record, "{}", text);
-        prop_assert_eq!(&back.config, &config);
-        prop_assert_eq!(encode(&back.record, &back.config, &back.unknown), text);
+        prop_assert_eq!(&back.beside, &beside);
+        prop_assert!(Unknown::of(&text, &back).is_empty());
+        prop_assert_eq!(encode(&back.record, &back.beside, &Unknown::of(&text, &back)), text);
     }
+
+    /// The law: what a later version put into any object survives every change of what is known, while the object is there.
+    #[test]
+    fn what_is_unknown_survives_any_change(before in record(), after in record(), later in value()) {
+        let mut old: Value = serde_json::from_str(&encode(&before, &digests(), &Unknown::default())).unwrap();
+        let places = objects(&old);
+        prop_assert!(places.len() >= 4);
+        for place in &places {
+            old.pointer_mut(place).unwrap().as_object_mut().unwrap().insert("of-later".to_owned(), later.clone());
+        }
+        let text = format!("{old:#}");
+        let read = decode(&text).map_err(|e| TestCaseError::fail(format!("{e}\n{text}")))?;
+        prop_assert_eq!(&read.record, &before);
+        let text = encode(&after, &digests(), &Unknown::of(&text, &read));
+        let again = decode(&text).map_err(|e| TestCaseError::fail(format!("{e}\n{text}")))?;
+        prop_assert_eq!(&again.record, &after);
+        let new: Value = serde_json::from_str(&text).unwrap();
+        for place in places {
+            let there = new.pointer(&place).and_then(Value::as_object);
+            prop_assert_eq!(there.map(|object| object.get("of-later")), there.map(|_| Some(&later)), "{}", place);
+        }
+    }
+}
+
+fn digests() -> Beside {
+    Beside { config: Some("ef".to_owned()), ..Beside::default() }
+}
+
+/// Pointers of all objects into which a later version may put something: not those whose keys are anybody's.
+fn objects(value: &Value) -> Vec<String> {
+    let fixed = [
+        "",
+        "/pending",
+        "/instance",
+        "/instance/ssh",
+        "/certificate",
+        "/engine",
+        "/engine/spec",
+        "/hooks",
+        "/config-json",
+    ];
+    fixed.into_iter().filter(|at| value.pointer(at).is_some_and(Value::is_object)).map(str::to_owned).collect()
 }
 
 fn sample() -> MachineRecord {
@@ -277,120 +109,190 @@ fn sample() -> MachineRecord {
         os: "Debian GNU/Linux 13".to_owned(),
     });
     record.pending.insert(Part::Engine, Pending::Upgrade);
+    record.uid = Uid::of_random([0xab; 16]);
+    record.place = Some("generic here".parse().unwrap());
     record
 }
 
 #[test]
 fn a_record_is_readable() {
-    let config = ConfigDigest { current: Some("ef".to_owned()), replaces: None };
-    let want = r#"// What `machine` knows about one machine. Written by the program; edit it only while nothing runs.
-record 1
-name "web-1"
-fleet "shop"
-driver "generic"
-options {
-  address "10.0.0.5"
-  (list)tags {
-    - "a"
-    (map)- {
-      b #null
-    }
-  }
-}
-pending {
-  engine "upgrade"
-}
-instance {
-  id "10.0.0.5"
-  address "10.0.0.5"
-  ssh {
-    host "10.0.0.5"
-    port 22
-    user "root"
-    key "/keys/id"
-  }
-  host-key "ssh-ed25519 AAAA"
-}
-certificate {
-  sha256 "ab"
-  ca-sha256 "cd"
-  names "10.0.0.5" "web-1"
-  not-after "2027-01-15T08:00:00Z"
-}
-engine {
-  version "28.2.2"
-  provisioner "debian"
-  os "Debian GNU/Linux 13"
-  spec {
-    source "distro"
-    api "tls"
-    port 2376
-    open-firewall #false
-    labels {
-      tier "front"
-    }
-    daemon {
-      (map)log-opts {
-        max-size "10m"
+    let beside = Beside { config: Some("ef".to_owned()), ..Beside::default() };
+    insta::assert_snapshot!(encode(&sample(), &beside, &Unknown::default()), @r#"
+    {
+      "record": 2,
+      "name": "web-1",
+      "uid": "abababababababababababababababab",
+      "fleet": "shop",
+      "driver": "generic",
+      "place": "generic here",
+      "protect": false,
+      "depends-on": [],
+      "options": {
+        "address": "10.0.0.5",
+        "tags": [
+          "a",
+          {
+            "b": null
+          }
+        ]
+      },
+      "pending": {
+        "engine": "upgrade"
+      },
+      "instance": {
+        "id": "10.0.0.5",
+        "address": "10.0.0.5",
+        "ssh": {
+          "host": "10.0.0.5",
+          "port": 22,
+          "user": "root",
+          "key": "/keys/id",
+          "jump": null
+        },
+        "url": null,
+        "host-keys": [
+          "ssh-ed25519 AAAA"
+        ],
+        "jump-keys": []
+      },
+      "certificate": {
+        "sha256": "ab",
+        "ca-sha256": "cd",
+        "names": [
+          "10.0.0.5",
+          "web-1"
+        ],
+        "not-after": "2027-01-15T08:00:00Z"
+      },
+      "engine": {
+        "spec": {
+          "version": null,
+          "source": "distro",
+          "mirror": null,
+          "install-url": null,
+          "api": "tls",
+          "port": 2376,
+          "labels": {
+            "tier": "front"
+          },
+          "registry-mirrors": [],
+          "insecure-registries": [],
+          "env": {},
+          "daemon": {
+            "log-opts": {
+              "max-size": "10m"
+            }
+          },
+          "open-firewall": false
+        },
+        "version": "28.2.2",
+        "provisioner": "debian",
+        "os": "Debian GNU/Linux 13"
+      },
+      "hooks": {
+        "spec": {},
+        "pending": []
+      },
+      "config-json": {
+        "sha256": "ef",
+        "replaces": null
       }
     }
-  }
+    "#);
 }
-config-json {
-  sha256 "ef"
-}
-"#;
-    assert_eq!(encode(&sample(), &config, &Unknown::default()), want);
+
+/// C14c: an intent of a part that this version does not know is kept, and does not hide the rest.
+#[test]
+fn a_part_that_is_not_known_stays_pending() {
+    let text = encode(&sample(), &Beside::default(), &Unknown::default())
+        .replace(r#""engine": "upgrade""#, r#""engine": "upgrade", "swarm": { "join": 1 }"#);
+    let mut document = decode(&text).unwrap();
+    assert_eq!(document.record, sample());
+    let unknown = Unknown::of(&text, &document);
+    document.record.pending.clear();
+    let rewritten: Value = serde_json::from_str(&encode(&document.record, &document.beside, &unknown)).unwrap();
+    assert_eq!(rewritten["pending"], json!({ "swarm": { "join": 1 } }));
 }
 
 #[test]
-fn what_a_newer_version_wrote_survives_a_rewrite() {
-    let text = encode(&sample(), &ConfigDigest::default(), &Unknown::default())
-        .replace("port 22\n", "port 22\n    agent \"on\" // why\n")
-        .replace("  id ", "  zone region=\"eu\" {\n    rack 7\n  }\n  id ")
-        + "quota 5 unit=\"GiB\" {\n  // a remark\n  soft #true\n}\n";
-    let mut document = decode(&text).unwrap();
-    document.record.protect = true;
-    let rewritten = encode(&document.record, &document.config, &document.unknown);
-    for kept in ["agent \"on\"", "zone region=\"eu\"", "rack 7", "quota 5 unit=\"GiB\"", "soft #true", "protect #true"]
-    {
-        assert!(rewritten.contains(kept), "{kept} is lost in\n{rewritten}");
-    }
-    let again = decode(&rewritten).unwrap();
-    assert_eq!(again.record, document.record);
-    assert_eq!(encode(&again.record, &again.config, &again.unknown), rewritten);
+fn what_described_another_instance_goes_with_it() {
+    let text = encode(&sample(), &Beside::default(), &Unknown::default())
+        .replace(r#""id": "#, r#""zone": "eu", "id": "#)
+        .replace(r#""protect": "#, r#""quota": 5, "protect": "#);
+    let document = decode(&text).unwrap();
+    let unknown = Unknown::of(&text, &document);
+    let kept = encode(&document.record, &document.beside, &unknown);
+    assert!(kept.contains(r#""zone": "eu""#) && kept.contains(r#""quota": 5"#), "{kept}");
+    let kept = encode(&document.record, &document.beside, &unknown.without("instance"));
+    assert!(!kept.contains("zone") && kept.contains(r#""quota": 5"#), "{kept}");
 }
 
-#[track_caller]
-fn refused(text: &str, why: &str) {
-    assert_eq!(decode(text).unwrap_err().to_string(), why);
+#[test]
+fn a_record_without_uid_has_one_that_is_the_same_each_time() {
+    let whole = encode(&sample(), &Beside::default(), &Unknown::default());
+    let without = whole.replace(&format!("  \"uid\": \"{}\",\n", sample().uid), "");
+    assert_ne!(without, whole);
+    let read = decode(&without).unwrap().record;
+    assert_eq!(read, decode(&without).unwrap().record);
+    assert_eq!(read, MachineRecord { uid: Uid::derived(&read.name, "generic", read.instance.as_ref()), ..sample() });
 }
 
 #[test]
 fn errors_name_the_place() {
-    refused("", "line 1, column 1: `record` is missing");
-    refused("record 1\nname \"a\"\n", "line 1, column 1: `driver` is missing");
-    refused("record 2\nname \"a\"\n", "line 1, column 1: the record is of format 2, this program reads up to 1");
-    refused("record 1\n// é\n  name \"../x\"", "line 3, column 3: `../x` contains `/`; allowed are 0-9 a-z A-Z . -");
-    refused("record 1\nname \"a\"; name \"b\"", "line 2, column 11: `name` is there twice");
-    refused("record 1\nprotect 1", "line 2, column 1: `protect` must be #true or #false");
-    refused("record 1\ninstance {\n  id \"x\"\n}", "line 2, column 1: `instance` lacks `address`");
-    refused(
-        "record 1\npending {\n  hull \"rm\"\n}",
-        "line 3, column 3: unknown variant `hull`, expected one of `remains`, `instance`, `certificate`, `engine`",
-    );
-    let cut = encode(&sample(), &ConfigDigest::default(), &Unknown::default());
-    let error = decode(&cut[..cut.len() / 2]).unwrap_err();
-    assert!(error.line > 1, "{error}");
+    let whole = encode(&sample(), &Beside::default(), &Unknown::default());
+    let with = |old: &str, new: &str| {
+        assert!(whole.contains(old), "{old}");
+        whole.replacen(old, new, 1)
+    };
+    let hook = r#""spec": { "pre-rm": [{ "name": "a", "run": { "shell": "x" }, "on": "local", "timeout": 1, "as": "root" }] }"#;
+    let cases = [
+        String::new(),
+        "null".to_owned(),
+        "{}".to_owned(),
+        "{\"record\": 2, \"name\": \"a\"}".to_owned(),
+        "{\n  \"record\": 3, \"name\": 7\n}".to_owned(),
+        "{\n  \"record\": 1\n}".to_owned(),
+        with("\"web-1\"", "\"é/x\""),
+        with("\"protect\": false", "\"protect\": 1"),
+        with("\"protect\": false", "\"protect\": false, \"protect\": true"),
+        with("\"engine\": \"upgrade\"", "\"engine\": \"dance\""),
+        with("\"engine\": \"upgrade\"", "\"engine\": \"rm\", \"engine\": \"rm\""),
+        with("\"uid\": \"ab", "\"uid\": \"xy"),
+        with("generic here", "generic"),
+        with("\"port\": 22,", "\"port\": 70000,"),
+        with("\"api\": \"tls\"", "\"api\": \"carrier pigeon\""),
+        with("\"spec\": {}", hook),
+        with("\"spec\": {}", "\"spec\": { \"pre-dawn\": [] }"),
+        whole.clone() + "{}",
+    ];
+    let told: Vec<String> = cases.iter().map(|text| decode(text).unwrap_err().to_string()).collect();
+    insta::assert_snapshot!(told.join("\n"), @r"
+    line 1, column 1: the file is empty: it was copied half, or written to a full disk
+    line 1, column 4: invalid type: null, expected a record
+    line 1, column 2: missing field `record`
+    line 1, column 26: missing field `driver`
+    line 2, column 3: the record is of format 3, and this program reads 2
+    line 2, column 3: the record is of format 1, and this program reads 2
+    line 3, column 15: `é/x` contains `é`; allowed are 0-9 a-z A-Z . -
+    line 8, column 14: invalid type: integer `1`, expected a boolean
+    line 8, column 29: duplicate field `protect`
+    line 20, column 21: unknown variant `dance`, expected one of `create`, `upgrade`, `rm`
+    line 21, column 3: `engine` is pending twice
+    line 4, column 43: a uid is 32 lowercase hexadecimal digits
+    line 7, column 20: a place is a driver, a blank, and where that makes instances
+    line 27, column 19: invalid value: integer `70000`, expected u16
+    line 53, column 29: unknown variant `carrier pigeon`, expected `tls` or `ssh`
+    line 73, column 98: unknown field `as`, expected one of `name`, `run`, `on`, `timeout`
+    line 73, column 24: unknown variant `pre-dawn`, expected one of `pre-rm`, `post-rm`, `pre-create`, `pre-upgrade`, `post-create`, `post-upgrade`
+    line 77, column 1: trailing characters
+    ");
 }
 
 #[test]
-fn a_text_cut_anywhere_is_refused_or_lacks_only_its_end() {
-    let whole = encode(&sample(), &ConfigDigest::default(), &Unknown::default());
-    for end in (0..whole.len()).step_by(7) {
-        // Must not panic; what still parses must at least be of this machine.
-        if let Ok(document) = decode(&whole[..end]) {
-            assert_eq!(document.record.name.as_str(), "web-1");
-        }
+fn a_text_cut_anywhere_is_refused_as_such() {
+    let whole = encode(&sample(), &Beside::default(), &Unknown::default());
+    for end in 1..whole.len() - 2 {
+        let refused = decode(&whole[..end]).unwrap_err();
+        assert!(refused.why.contains("ends too early"), "{refused}");
     }
 }

@@ -9,7 +9,7 @@
 //! SSH key and engine port: docker-machine could not load an unknown driver at all, whereas with `generic`
 //! its `ls`, `env`, `ssh`, `ip` and `config` work. Which driver it really is, is in our own record.
 
-use super::{EngineRecord, Instance, MachineRecord, OptionValues, SshEndpoint};
+use super::{EngineRecord, Instance, MachineRecord, OptionValues, SshEndpoint, Uid};
 use crate::{
     engine::{EngineSpec, Source, spec::TLS_PORT},
     name::MachineName,
@@ -116,6 +116,8 @@ impl Place<'_> {
 pub struct ConfigFile {
     document: Object,
     found: u64,
+    /// The root of the store as the text has it, where that is another one.
+    moved_from: Option<String>,
 }
 
 impl ConfigFile {
@@ -140,19 +142,26 @@ impl ConfigFile {
         if text_of(&document, "DriverName").is_empty() {
             return Err(ConfigError::Shape("`DriverName` is missing".to_owned()));
         }
-        Ok(Self { document: migrate::to_current(document, found, place), found })
+        let moved_from = migrate::root_of(&document, found).filter(|root| root != place.root);
+        Ok(Self { document: migrate::to_current(document, found, place), found, moved_from })
     }
 
     /// A document of a machine that docker-machine has not seen.
     #[must_use]
     pub fn new(place: Place<'_>) -> Self {
-        Self { document: template(place), found: VERSION }
+        Self { document: template(place), found: VERSION, moved_from: None }
     }
 
     /// The version it had when it was read.
     #[must_use]
     pub fn version_found(&self) -> u64 {
         self.found
+    }
+
+    /// The root of the store when it was written, if the store has been moved or copied since.
+    #[must_use]
+    pub fn moved_from(&self) -> Option<&str> {
+        self.moved_from.as_deref()
     }
 
     /// The driver docker-machine uses for it.
@@ -225,6 +234,7 @@ impl ConfigFile {
             provisioner: String::new(),
             os: String::new(),
         });
+        record.uid = Uid::derived(place.name, &record.driver, record.instance.as_ref());
         record
     }
 

@@ -101,7 +101,7 @@ fn merge(into: &mut Object, key: &str, value: Value) {
 }
 
 /// The root of the store as the document has it: of the machine's folder before version 3, of the driver then.
-fn root_of(document: &Object, version: u64) -> Option<String> {
+pub(super) fn root_of(document: &Object, version: u64) -> Option<String> {
     let driver = object_of(document, "Driver").map(|d| text_of(d, "StorePath").to_owned());
     if version == VERSION {
         return driver.filter(|root| !root.is_empty() && root != ".");

@@ -1,16 +1,22 @@
 //! What is known about machines that exist.
 //!
-//! [`codec`] is our own file, [`docker_machine`] is docker-machine's. Both are pure: text in, text out.
+//! [`codec`] is our own file, [`docker_machine`] is docker-machine's, [`kdl`] is ours of earlier versions. All are pure:
+//! text in, text out.
 
+#[cfg(test)]
+pub(crate) mod any_record;
 pub mod auth;
 pub mod codec;
-mod codec_hooks;
+mod codec_error;
 pub mod docker_machine;
-mod nodes;
+pub mod folder;
+pub mod kdl;
 mod option_fields;
 mod place;
-mod text;
 pub mod tombstone;
+mod uid;
+mod unknown;
+mod version;
 
 use crate::{
     clock::Timestamp,
@@ -30,6 +36,8 @@ use std::{
 pub use option_fields::OptionFields;
 pub use place::{NoPlace, Place};
 pub use tombstone::Tombstone;
+pub use uid::{NoUid, Uid};
+pub use version::Version;
 
 /// Option values of a driver, by the key of its table, complete with defaults.
 pub type OptionValues = BTreeMap<String, serde_json::Value>;
@@ -191,10 +199,14 @@ impl fmt::Display for Pending {
 pub struct MachineRecord {
     /// Its name.
     pub name: MachineName,
+    /// Which instance of that name it is: new when one is about to be made.
+    pub uid: Uid,
     /// The fleet that owns it; `None` for a machine made by `machine create` or docker-machine.
     pub fleet: Option<FleetName>,
     /// The driver that made it.
     pub driver: String,
+    /// Where its instance was made, or was last seen if that was not recorded; `None`: not known.
+    pub place: Option<Place>,
     /// The driver's options as applied.
     pub options: OptionValues,
     /// Machines that had to be there first; removal goes the other way.
@@ -215,13 +227,15 @@ pub struct MachineRecord {
 }
 
 impl MachineRecord {
-    /// A record of a machine of which nothing exists yet.
+    /// A record of a machine of which nothing exists yet. Its uid is made from the rest, until an instance is begun.
     #[must_use]
     pub fn new(name: MachineName, fleet: Option<FleetName>, driver: &str, options: OptionValues) -> Self {
         Self {
+            uid: Uid::derived(&name, driver, None),
             name,
             fleet,
             driver: driver.to_owned(),
+            place: None,
             options,
             depends_on: BTreeSet::new(),
             protect: false,

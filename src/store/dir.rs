@@ -1,9 +1,12 @@
 //! docker-machine's directory, so that both programs can work on it.
 //!
-//! Beside docker-machine's `machines/NAME/config.json` lies our `record.kdl`, which docker-machine ignores
+//! Beside docker-machine's `machines/NAME/config.json` lies our `record.json`, which docker-machine ignores
 //! and which holds what config.json cannot. It also holds the digest of the config.json we wrote: when
 //! that has changed, docker-machine changed it, and what it says of address and login is taken over. A
 //! machine with a config.json only is foreign, and readable. Reading never writes, not even to migrate.
+//!
+//! Earlier versions had the record in `record.kdl`. It is read where there is no `record.json`; the first write makes
+//! one, keeps the old text once as `record.kdl.bak`, and leaves a stub that those versions refuse.
 //!
 //! What is wrong with one machine never concerns another (pain 9).
 
@@ -17,7 +20,7 @@ use super::{
 use crate::{
     name::{FleetName, MachineName},
     panicked::caught,
-    record::{Known, MachineRecord, OptionFields, Snapshot, Tombstone, codec::Unknown, docker_machine::Place},
+    record::{Known, MachineRecord, OptionFields, Snapshot, Tombstone, Version, codec::Unknown, docker_machine::Place},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +34,8 @@ use std::{
     thread,
 };
 
-const RECORD: &str = "record.kdl";
+const RECORD: &str = "record.json";
+const EARLIER: &str = "record.kdl";
 const CONFIG: &str = "config.json";
 
 #[path = "dir_folder.rs"]
@@ -44,7 +48,7 @@ mod found;
 mod locks;
 
 use folder::{New, Seed};
-use found::Found;
+use found::{Earlier, Found};
 
 /// A store in docker-machine's layout.
 #[derive(Clone, Debug)]
@@ -84,6 +88,29 @@ impl DirStore {
 
     fn dir_of(&self, name: &MachineName) -> PathBuf {
         self.machines().join(name.as_str())
+    }
+
+    /// The machine's folder, as records have it.
+    fn dir_text(&self, name: &MachineName) -> String {
+        format!("{}/machines/{name}", self.root_text)
+    }
+
+    /// One record, and which state of the machine's files that is.
+    ///
+    /// # Errors
+    /// As [`Store::get`].
+    pub fn get_versioned(&self, name: &MachineName) -> Result<(MachineRecord, Version), StoreError> {
+        self.load(name)
+    }
+
+    /// What of the record that was found this version does not know, to be written back with `record`.
+    fn unknown(&self, record: &MachineRecord, found: &Found) -> Result<Unknown, StoreError> {
+        let document = self.decode(&record.name, found)?;
+        let text = found.record.as_deref().and_then(|text| std::str::from_utf8(text).ok());
+        let (Some(text), Some(document)) = (text, document) else { return Ok(Unknown::default()) };
+        let unknown = Unknown::of(text, &document);
+        // What was noted of another instance says nothing of this one.
+        Ok(if document.record.uid == record.uid { unknown } else { unknown.without("instance") })
     }
 
     fn place<'a>(&'a self, name: &'a MachineName) -> Place<'a> {
@@ -156,6 +183,16 @@ impl DirStore {
     }
 }
 
+/// Whether a text has what every document of docker-machine has.
+fn is_document(text: &[u8]) -> bool {
+    #[derive(serde::Deserialize)]
+    struct Head {
+        #[serde(rename = "DriverName")]
+        driver: String,
+    }
+    serde_json::from_slice::<Head>(text).is_ok_and(|head| !head.driver.is_empty())
+}
+
 /// Whether nothing may be written there at all.
 fn is_closed(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
@@ -168,7 +205,8 @@ impl Store for DirStore {
             let load = |name: &String| {
                 let valid = MachineName::new(name.as_str()).map_err(|e| e.to_string())?;
                 // A mistake of ours in one record is none in all others.
-                caught(|| self.load(&valid)).map_err(|panicked| panicked.to_string())?.map_err(|e| e.to_string())
+                let loaded = caught(|| self.load(&valid)).map_err(|panicked| panicked.to_string())?;
+                loaded.map(|(record, _)| record).map_err(|e| e.to_string())
             };
             names.iter().map(|name| (name.clone(), load(name))).collect()
         };
@@ -220,32 +258,37 @@ impl Store for DirStore {
         }
     }
 
+    fn is_sound(&self, name: &MachineName) -> bool {
+        let dir = self.dir_of(name);
+        let size = |file: &str| fs::metadata(dir.join(file)).map_or(0, |about| about.len());
+        if size(RECORD) > 0 {
+            return true;
+        }
+        match found::earlier(&dir.join(EARLIER)) {
+            Ok(Earlier::Record(text)) => !text.is_empty(),
+            Ok(Earlier::Absent) => Files::read(&dir.join(CONFIG)).ok().flatten().is_some_and(|text| is_document(&text)),
+            // It says that there is a record, and there is none.
+            Ok(Earlier::Stub) | Err(_) => false,
+        }
+    }
+
     fn get(&self, name: &MachineName) -> Result<MachineRecord, StoreError> {
-        self.load(name)
+        self.load(name).map(|(record, _)| record)
     }
 
     fn put(&self, record: &MachineRecord) -> Result<(), StoreError> {
         let record = &self.fields.without_secrets(record);
         let _lock = self.write_lock()?;
         let dir = self.dir_of(&record.name);
-        let mut found = self.find(&record.name)?;
-        let unknown = match found.record.take() {
-            Some(text) => {
-                let document = self.decode(&record.name, text.clone())?;
-                found.record = Some(text);
-                document.unknown
-            }
-            None => Unknown::default(),
-        };
-        if let (None, Some(config)) = (&found.record, &found.config) {
+        let found = self.find(&record.name)?;
+        let unknown = &self.unknown(record, &found)?;
+        if let (None, Earlier::Absent, Some(config)) = (&found.record, &found.earlier, &found.config) {
             // A foreign machine that cannot be read: not ours to overwrite.
-            self.parse_config(&record.name, config)
+            self.parse_config(&record.name, &config.text)
                 .map_err(|e| self.broken(record.name.as_str(), CONFIG, e.to_string()))?;
         }
-        if dir.is_dir() {
-            return self.write_files(&dir, &New { record, unknown: &unknown, files: &[], seed: &|_| {} }, &found);
-        }
-        self.make_machine(&dir, &New { record, unknown: &unknown, files: &[], seed: &|_| {} }, &found)
+        let new = New { record, unknown, files: &[], seed: &|_| {} };
+        if dir.is_dir() { self.write_files(&dir, &new, &found) } else { self.make_machine(&dir, &new, &found) }
     }
 
     fn reserve(&self, record: &MachineRecord, files: &[NewFile<'_>], seed: Seed<'_>) -> Result<(), StoreError> {
@@ -258,8 +301,7 @@ impl Store for DirStore {
         }
         // Of a run that was killed; what cannot be deleted now is no reason to make nothing.
         let _ = self.sweep();
-        let found = Found { record: None, config: None };
-        self.make_machine(&dir, &New { record, unknown: &Unknown::default(), files, seed }, &found)
+        self.make_machine(&dir, &New { record, unknown: &Unknown::default(), files, seed }, &Found::nothing())
     }
 
     fn remove(&self, name: &MachineName) -> Result<(), StoreError> {
@@ -415,3 +457,7 @@ impl Store for DirStore {
 #[cfg(test)]
 #[path = "dir_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "dir_earlier_tests.rs"]
+mod earlier_tests;

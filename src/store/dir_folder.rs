@@ -1,22 +1,29 @@
-//! How the two files in a machine's folder are written: the record, then docker-machine's config.json.
+//! How the files in a machine's folder are written: the record, then docker-machine's config.json.
 
-use super::{CONFIG, DirStore, Found, RECORD};
+use super::{
+    CONFIG, DirStore, EARLIER, RECORD,
+    found::{Earlier, Found},
+};
 use crate::{
     digest::sha256_hex,
     record::{
         MachineRecord,
-        codec::{self, ConfigDigest, Unknown},
+        codec::{self, Beside, Unknown},
         docker_machine::{ConfigError, ConfigFile, VERSION},
+        folder, kdl,
     },
     store::{
         Mode, NewFile, StoreError,
-        file::{Staged, hidden},
+        file::{Files, Staged, hidden},
     },
 };
 use std::path::Path;
 
 /// docker-machine's name for the config.json before a migration.
 pub(super) const BACKUP: &str = "config.json.bak";
+
+/// What an earlier version wrote, kept once.
+pub(super) const EARLIER_BACKUP: &str = "record.kdl.bak";
 
 /// Fills in what only config.json holds.
 pub(super) type Seed<'a> = &'a dyn Fn(&mut ConfigFile);
@@ -53,52 +60,56 @@ impl DirStore {
     /// Writes the files of a machine into a folder that is there.
     pub(super) fn write_files(&self, dir: &Path, new: &New<'_>, found: &Found) -> Result<(), StoreError> {
         let New { record, unknown, seed, .. } = *new;
-        let new_config = self.new_config(record, found.config.as_deref(), seed);
-        let old_digest = found.config.as_deref().map(sha256_hex);
-        let digest = match &new_config {
-            Some((text, _)) => {
-                let current = sha256_hex(text.as_bytes());
-                let replaces = old_digest.filter(|old| *old != current);
-                ConfigDigest { current: Some(current), replaces }
-            }
-            None => ConfigDigest { current: old_digest, replaces: None },
-        };
-        let config_changed = found.config.is_none() || digest.replaces.is_some();
-        let stage_record = |digest: &ConfigDigest| -> Result<Option<Staged<'_>>, StoreError> {
-            let text = codec::encode(record, digest, unknown);
-            if found.record.as_deref() == Some(text.as_bytes()) {
-                return Ok(None);
-            }
-            self.files.stage(&dir.join(RECORD), text.as_bytes(), Mode::Private).map(Some)
-        };
+        let old_config = found.config.as_ref().map(|config| config.text.as_slice());
+        let new_config = self.new_config(record, old_config, seed);
+        let old_digest = found.config.as_ref().map(|config| config.sha256.clone());
+        let mut beside = Beside { config: old_digest.clone(), ..Beside::default() };
+        if let Some((text, _)) = &new_config {
+            let current = sha256_hex(text.as_bytes());
+            beside.replaces = old_digest.filter(|old| *old != current);
+            beside.config = Some(current);
+        }
+        if let Earlier::Record(text) = &found.earlier {
+            beside.kdl = Some(sha256_hex(text));
+        }
+        let config_changed = found.config.is_none() || beside.replaces.is_some();
+        let text =
+            |beside: &Beside| codec::encode(&folder::written(record, &self.dir_text(&record.name)), beside, unknown);
+        let text_now = text(&beside);
+        let is_new = found.record.as_deref() != Some(text_now.as_bytes());
 
-        // Everything that a full disk can refuse comes before anything is changed.
-        let new_record = stage_record(&digest)?;
-        let staged_config = match new_config {
-            Some((text, keep_old)) if config_changed => {
-                if let (true, Some(old)) = (keep_old, &found.config) {
-                    self.files.write(&dir.join(BACKUP), old, Mode::Private)?;
+        // Everything that a full disk can refuse comes before anything is changed. The order is that in which the files
+        // get their names. The record comes first: it knows both what it replaces and what comes after it. Then what an
+        // earlier version wrote is put aside, and last docker-machine's document.
+        let stage = |file: &str, text: &[u8]| self.files.stage(&dir.join(file), text, Mode::Private);
+        let mut staged: Vec<Staged<'_>> = Vec::new();
+        if is_new {
+            staged.push(stage(RECORD, text_now.as_bytes())?);
+        }
+        match &found.earlier {
+            Earlier::Stub => {}
+            Earlier::Absent => staged.push(stage(EARLIER, kdl::STUB.as_bytes())?),
+            Earlier::Record(old) => {
+                if Files::read(&dir.join(EARLIER_BACKUP))?.is_none() {
+                    staged.push(stage(EARLIER_BACKUP, old)?);
                 }
-                Some(self.files.stage(&dir.join(CONFIG), text.as_bytes(), Mode::Private)?)
+                staged.push(stage(EARLIER, kdl::STUB.as_bytes())?);
             }
-            Some(_) | None => None,
-        };
-        // The record first: it knows both the old and the new config.json.
-        if new_record.is_none() && staged_config.is_none() {
-            return Ok(());
         }
-        if let Some(staged) = new_record {
+        if let Some((text, keep_old)) = new_config.filter(|_| config_changed) {
+            if let (true, Some(old)) = (keep_old, old_config) {
+                self.files.write(&dir.join(BACKUP), old, Mode::Private)?;
+            }
+            staged.push(stage(CONFIG, text.as_bytes())?);
+        }
+        for staged in staged {
             staged.name()?;
             self.files.sync_dir(dir)?;
         }
-        if let Some(staged) = staged_config {
-            staged.name()?;
-            self.files.sync_dir(dir)?;
-        }
-        // From here on the old config.json coming back means that docker-machine put it there.
-        if digest.replaces.is_some() {
-            let digest = ConfigDigest { replaces: None, ..digest };
-            self.files.write(&dir.join(RECORD), codec::encode(record, &digest, unknown).as_bytes(), Mode::Private)?;
+        // From here on what was replaced coming back means that another program put it there.
+        if beside.replaces.is_some() || beside.kdl.is_some() {
+            beside = Beside { replaces: None, kdl: None, ..beside };
+            self.files.write(&dir.join(RECORD), text(&beside).as_bytes(), Mode::Private)?;
         }
         Ok(())
     }

@@ -3,7 +3,7 @@ use crate::properties::properties;
 use crate::{
     engine::EngineSpec,
     record::{
-        EngineRecord, Instance, OptionValues, Part, Pending, SshEndpoint, codec::tests::record as any_record,
+        EngineRecord, Instance, OptionValues, Part, Pending, SshEndpoint, Uid, any_record::record as any_record,
         docker_machine::ConfigFile,
     },
     store::file::Effect,
@@ -147,6 +147,7 @@ fn folders_and_records_are_private_from_the_first_byte() {
     for (path, want) in [
         ("machines", 0o700),
         ("machines/web-1", 0o700),
+        ("machines/web-1/record.json", 0o600),
         ("machines/web-1/record.kdl", 0o600),
         ("machines/web-1/config.json", 0o600),
         ("certs", 0o700),
@@ -310,9 +311,17 @@ fn what_docker_machine_changes_is_noticed_and_what_it_keeps_survives() {
 fn what_a_newer_version_wrote_survives() {
     let (_dir, store) = store();
     store.put(&machine("a", "10.0.0.1")).unwrap();
-    scribble(&store, "a", RECORD, &(slurp(&store, "a", RECORD) + "quota 5\n"));
+    let with = slurp(&store, "a", RECORD)
+        .replace("\"protect\"", "\"quota\": 5, \"protect\"")
+        .replace("\"address\"", "\"zone\": 6, \"address\"");
+    scribble(&store, "a", RECORD, &with);
     store.put(&machine("a", "10.0.0.2")).unwrap();
-    assert!(slurp(&store, "a", RECORD).contains("quota 5\n"));
+    let kept = slurp(&store, "a", RECORD);
+    assert!(kept.contains("\"quota\": 5") && kept.contains("\"zone\": 6"), "{kept}");
+    // Of the instance that takes the place of another nothing was noted.
+    store.put(&MachineRecord { uid: Uid::of_random([7; 16]), ..machine("a", "10.0.0.2") }).unwrap();
+    let kept = slurp(&store, "a", RECORD);
+    assert!(kept.contains("\"quota\": 5") && !kept.contains("zone"), "{kept}");
 }
 
 /// pain 9: one bad file concerns one machine, is shown with its place, and is left alone.
@@ -322,9 +331,10 @@ fn a_broken_record_is_shown_and_left_alone() {
     for machine_name in ["a", "b", "c", "d", "e"] {
         store.put(&machine(machine_name, "10.0.0.1")).unwrap();
     }
-    scribble(&store, "b", RECORD, "record 1\nname \"b");
+    scribble(&store, "b", RECORD, "{\n  \"record\": 2,\n  \"name\": \"b");
     scribble(&store, "c", RECORD, &slurp(&store, "a", RECORD));
     fs::remove_file(store.machines().join("d").join(RECORD)).unwrap();
+    fs::remove_file(store.machines().join("d").join(EARLIER)).unwrap();
     scribble(&store, "d", CONFIG, "");
     scribble(&store, "not_a_name", CONFIG, "{}");
     scribble(&store, "empty", ".x", "");
@@ -337,7 +347,8 @@ fn a_broken_record_is_shown_and_left_alone() {
     assert_eq!(snapshot.broken.keys().collect::<Vec<_>>(), ["b", "c", "d", "empty", "not_a_name"]);
     assert_eq!(store.names().unwrap(), ["a", "b", "c", "d", "e", "empty", "not_a_name"]);
     let why = |machine: &str| snapshot.broken[machine].replace(store.root().to_str().unwrap(), "…");
-    let place = "the record of `b` will not parse: …/machines/b/record.kdl: line 2, column ";
+    let place =
+        "the record of `b` will not parse: …/machines/b/record.json: line 3, column 12: the file ends too early";
     assert!(why("b").starts_with(place), "{}", why("b"));
     assert!(why("c").ends_with("it is the record of `a`, in the folder of another machine"), "{}", why("c"));
     assert!(why("d").contains("…/machines/d/config.json: line 1, column 0"), "{}", why("d"));
@@ -349,7 +360,7 @@ fn a_broken_record_is_shown_and_left_alone() {
     }
     store.put(&machine("a", "10.0.0.2")).unwrap();
     store.remove(&name("a")).unwrap();
-    assert_eq!(slurp(&store, "b", RECORD), "record 1\nname \"b");
+    assert_eq!(slurp(&store, "b", RECORD), "{\n  \"record\": 2,\n  \"name\": \"b");
     store.remove(&name("b")).unwrap();
     assert_eq!(store.names().unwrap(), ["c", "d", "e", "empty", "not_a_name"]);
 }
@@ -391,7 +402,7 @@ fn a_store_that_cannot_be_written_says_so_with_path_and_help() {
                 .unwrap();
         let error = store.put(&machine("a", "10.0.0.1")).unwrap_err();
         assert!(error.to_string().starts_with("cannot write "), "{error}");
-        assert!(error.to_string().contains("record.kdl"), "{error}");
+        assert!(error.to_string().contains("record.json"), "{error}");
         assert!(error.help().unwrap().starts_with(hint), "{error}");
         assert_eq!(store.names().unwrap(), Vec::<String>::new());
     }

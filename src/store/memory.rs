@@ -5,7 +5,7 @@ use crate::{
     name::{FleetName, MachineName},
     record::{
         Known, MachineRecord, Snapshot, Tombstone,
-        codec::{self, ConfigDigest, Unknown},
+        codec::{self, Beside, Unknown},
         docker_machine::{ConfigFile, Place},
     },
 };
@@ -182,6 +182,10 @@ impl Store for MemoryStore {
         Ok(self.names()?.iter().any(|taken| taken == name.as_str()))
     }
 
+    fn is_sound(&self, name: &MachineName) -> bool {
+        self.state().records.contains_key(name)
+    }
+
     fn get(&self, name: &MachineName) -> Result<MachineRecord, StoreError> {
         let state = self.state();
         if let Some(why) = state.broken.get(name.as_str()) {
@@ -192,7 +196,7 @@ impl Store for MemoryStore {
     }
 
     fn put(&self, record: &MachineRecord) -> Result<(), StoreError> {
-        let text = codec::encode(record, &ConfigDigest::default(), &Unknown::default());
+        let text = codec::encode(record, &Beside::default(), &Unknown::default());
         let back = codec::decode(&text).map(|document| document.record);
         assert_eq!(back.as_ref(), Ok(record), "a record reads back");
         assert!(!self.state().broken.contains_key(record.name.as_str()), "a broken record is left alone");

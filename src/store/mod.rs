@@ -62,6 +62,17 @@ pub enum StoreError {
         /// Where and why.
         why: String,
     },
+    /// A record of ours, and one that an earlier version wrote after it.
+    #[error(
+        "the record of `{machine}` is there twice: record.json, and a record.kdl that an earlier version of this \
+         program wrote later, or that came from a backup, in {}", dir.display()
+    )]
+    TwoRecords {
+        /// The machine.
+        machine: String,
+        /// Its folder.
+        dir: PathBuf,
+    },
     /// No such machine.
     #[error("machine \"{0}\" does not exist")]
     Absent(String),
@@ -132,7 +143,9 @@ impl StoreError {
             Self::Locked { .. } | Self::LockedByOwn { .. } | Self::UnreadableLock { .. } | Self::LostLock { .. } => {
                 true
             }
-            Self::Io { .. } | Self::Broken { .. } | Self::Absent(_) | Self::Exists(_) => false,
+            Self::Io { .. } | Self::Broken { .. } | Self::TwoRecords { .. } | Self::Absent(_) | Self::Exists(_) => {
+                false
+            }
         }
     }
 
@@ -144,6 +157,11 @@ impl StoreError {
             Self::Broken { machine, path, .. } => Some(format!(
                 "correct {} or restore it from a backup; nothing is done to `{machine}` until then",
                 path.display()
+            )),
+            Self::TwoRecords { machine, dir } => Some(format!(
+                "look at both and move the one that is wrong out of the folder; nothing is done to `{machine}` until then. \
+                 If record.json is right:\n  mv {} {machine}-record.kdl",
+                crate::quote::quote(&dir.join("record.kdl").to_string_lossy())
             )),
             Self::Absent(_) => Some("see which machines there are:\n  machine ls".to_owned()),
             Self::Exists(name) => Some(format!(
@@ -252,6 +270,9 @@ pub trait Store: Send + Sync {
     /// # Errors
     /// When the store cannot be read.
     fn is_taken(&self, name: &MachineName) -> Result<bool, StoreError>;
+
+    /// Whether a machine seems to have a record that can be read, by the least that tells: it is not read.
+    fn is_sound(&self, name: &MachineName) -> bool;
 
     /// One record.
     ///

@@ -156,7 +156,7 @@ pub(crate) fn a_disk_that_becomes_read_only_is_told_of_and_loses_nothing() {
     let script = format!(
         "$M apply -y {one} >/dev/null || exit 98
 $M create -d none --url tcp://127.0.0.1:3 bad >/dev/null || exit 97
-printf 'record 1\\nname \"ba' >$S/machines/bad/record.kdl
+printf '{{\n  \"record\": 2,\n  \"name\": \"ba' >$S/machines/bad/record.json
 cp -a $S {copy}
 mount -o remount,ro $S
 for at in \"apply -y {two}\" \"create -d none --url tcp://127.0.0.1:4 d\" \"rm -y a\"; do
@@ -178,7 +178,7 @@ echo '<again'; $M apply -y {two} 2>&1; echo \"exit $?\"; echo 'again>'",
     }
     let ls = part(&said, "ls");
     let bad = ls.lines().find(|line| line.starts_with("bad ")).unwrap_or_else(|| panic!("{ls}"));
-    let path = lab.store().join("machines/bad/record.kdl");
+    let path = lab.store().join("machines/bad/record.json");
     assert!(bad.starts_with("bad Error ") && bad.contains(path.to_str().unwrap()), "{bad}");
     assert!(ls.lines().any(|line| line.starts_with("a ") && !line.contains("will not parse")), "{ls}");
     assert!(ls.ends_with("exit 1\n"), "{ls}");

@@ -19,7 +19,7 @@ use machine::{
     name::MachineName,
     record::{
         MachineRecord,
-        codec::{self, ConfigDigest, Unknown},
+        codec::{self, Beside, Unknown},
     },
 };
 use serde_json::{Value, json};
@@ -203,7 +203,7 @@ fn what_is_recorded_after_an_import_has_nothing_of_what_the_archive_meant() {
     let mut check = |text: &str, value: &Value, place: &str| {
         let Ok(there) = unpacked(text) else { return };
         tried += 1;
-        let written = codec::encode(&there.record, &ConfigDigest::default(), &Unknown::default());
+        let written = codec::encode(&there.record, &Beside::default(), &Unknown::default());
         let said = format!("{written}\n{:?}\n{:?}", there.names, there.was);
         for trace in traces(value) {
             let quoted = serde_json::to_string(&trace).unwrap();

@@ -42,7 +42,7 @@ fn apply(home: &Home, fleet: &str, words: &[&str]) -> Run {
 
 /// All files of the records of these machines.
 fn records(home: &Home, names: &[&str]) -> BTreeMap<PathBuf, String> {
-    let files = |name: &&str| ["record.kdl", "config.json"].map(|f| home.store().join("machines").join(name).join(f));
+    let files = |name: &&str| ["record.json", "config.json"].map(|f| home.store().join("machines").join(name).join(f));
     names.iter().flat_map(files).map(|path| (path.clone(), fs::read_to_string(&path).unwrap())).collect()
 }
 
@@ -340,9 +340,9 @@ fn a_record_that_will_not_parse_concerns_its_machine_alone() {
     let home = Home::new();
     let fleet = "fleet: f\nhosts:\n  a: { driver: none, url: 'tcp://127.0.0.1:1' }\n  b: { driver: none, url: 'tcp://127.0.0.1:1' }\n";
     assert_eq!(apply(&home, fleet, &[]).status, 0);
-    let garbage = "record 1\nname \"b\"\n}{";
-    home.write("machines/b/record.kdl", garbage);
-    let path = home.store().join("machines/b/record.kdl");
+    let garbage = "{\n  \"record\": 2,\n  \"name\": \"b\" }{";
+    home.write("machines/b/record.json", garbage);
+    let path = home.store().join("machines/b/record.json");
 
     let run = home.in_store("machine", &["ls", "--format", "{{.Name}} {{.State}} {{.Error}}"]);
     assert_eq!(run.status, 1, "{}", run.stderr);

@@ -22,7 +22,7 @@ fn secrets() -> Vec<Canary> {
 
 /// What a person asked to be recorded of a machine, with all that was said of it.
 fn records(home: &Home, names: &[&str]) -> Vec<PathBuf> {
-    let files = |name: &&str| ["record.kdl", "config.json"].map(|f| home.store().join("machines").join(name).join(f));
+    let files = |name: &&str| ["record.json", "config.json"].map(|f| home.store().join("machines").join(name).join(f));
     names.iter().flat_map(files).collect()
 }
 

@@ -4,7 +4,10 @@
 use crate::home::Home;
 use machine::{
     plan::document::Document,
-    record::{MachineRecord, Part},
+    record::{
+        MachineRecord, Part,
+        docker_machine::{ConfigFile, Place},
+    },
     store::{Store as _, dir::DirStore},
 };
 use serde_json::Value;
@@ -113,6 +116,88 @@ fn stores_are_read_whole() {
             assert!(again.tombstones.values().eq(snapshot.tombstones.values()), "{store_name}");
         }
         insta::assert_snapshot!(format!("earlier_{format_name}"), text);
+    }
+}
+
+/// What docker-machine reads and writes beside a record of ours: nothing is lost on either side.
+#[test]
+fn stores_are_shared_with_docker_machine_after_the_first_write() {
+    for format_name in FORMATS {
+        for store_name in names(&format(format_name).join("stores")).iter().filter(|name| !is(name, "yaml")) {
+            let home = stored(format_name, store_name);
+            let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
+            for known in store.snapshot().unwrap().machines.into_values() {
+                let (name, mut record) = (known.record.name.clone(), known.record);
+                let place = Place { root: home.store().to_str().unwrap(), name: &name };
+                let path = home.store().join("machines").join(name.as_str()).join("config.json");
+                let view = || ConfigFile::parse(&fs::read_to_string(&path).unwrap(), place).unwrap();
+                let (before, was_ours) = (view(), path.with_file_name("record.kdl").exists());
+                store.put(&record).unwrap();
+                let after = view();
+                if was_ours {
+                    assert_eq!(after.text(), before.text(), "{name}: nothing but where the store is");
+                }
+                assert_eq!(after.moved_from(), None, "{name}");
+                let theirs = after.to_record(place, BTreeMap::new());
+                let login = |record: &MachineRecord| record.instance.as_ref().and_then(|instance| instance.ssh.clone());
+                assert_eq!(login(&theirs), login(&record), "{name}");
+                // docker-machine knows of no machine that has no engine yet.
+                assert!(record.engine.is_none() || theirs.url() == record.url(), "{name}");
+                if login(&record).is_none() {
+                    continue;
+                }
+                let instance = record.instance.as_mut().unwrap();
+                // As `docker-machine start` leaves it.
+                let text =
+                    fs::read_to_string(&path).unwrap().replace(&format!("\"{}\"", instance.address), "\"192.0.2.77\"");
+                home.write(&format!("machines/{name}/config.json"), &text);
+                let ssh = instance.ssh.as_mut().unwrap();
+                // That of a VM of VirtualBox is a port of this computer.
+                if ssh.host == instance.address {
+                    "192.0.2.77".clone_into(&mut ssh.host);
+                }
+                "192.0.2.77".clone_into(&mut instance.address);
+                assert_eq!(store.get(&name).unwrap(), record, "{name}: all else is as it was");
+                store.put(&record).unwrap();
+                assert_eq!(store.get(&name).unwrap(), record, "{name}");
+            }
+        }
+    }
+}
+
+/// C17: a store that was copied or renamed, by an earlier version or this one, leads to itself.
+#[test]
+fn a_store_that_was_moved_leads_to_itself() {
+    for format_name in FORMATS {
+        for written in [false, true] {
+            let first = stored(format_name, "fleet");
+            if written {
+                let store = DirStore::new(first.store(), machine::driver::Drivers::built_in()).unwrap();
+                for known in store.snapshot().unwrap().machines.values() {
+                    store.put(&known.record).unwrap();
+                }
+            }
+            let home = Home::new();
+            copy(first.store(), home.store());
+            let old = first.store().display().to_string();
+            drop(first);
+            let here = home.store().display().to_string();
+            assert_eq!(home.in_store("machine", &["ls", "-q"]).stdout, "db\nfar\nweb-1\nweb-2\n");
+            for words in [&["inspect", "web-1"][..], &["inspect", "--json", "web-1"], &["ssh-config", "web-1"]] {
+                let run = home.in_store("machine", words);
+                assert_eq!(run.status, 0, "{words:?}: {}", run.stderr);
+                assert!(run.stdout.contains(&here), "{words:?}: {}", run.stdout);
+                for elsewhere in [&old, "/srv/earlier/"] {
+                    assert!(!run.stdout.contains(elsewhere), "{words:?}: {}", run.stdout);
+                }
+            }
+            // By these `env` and `config` go.
+            let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
+            let auth = machine::store::auth::of(&store, &"web-1".parse().unwrap()).unwrap();
+            assert!(auth.files.all().iter().all(|file| file.starts_with(home.store())), "{auth:?}");
+            let key = home.in_store("machine", &["inspect", "-f", "{{.Driver.SSHKeyPath}}", "web-1"]).stdout;
+            assert!(Path::new(key.trim()).starts_with(home.store()) && Path::new(key.trim()).exists(), "{key}");
+        }
     }
 }
 

@@ -163,9 +163,9 @@ fn of_kdl_and_of_values_a_few_screens_are_shown() {
 }
 
 #[test]
-fn of_what_lies_in_a_store_and_of_archives_a_few_screens_are_shown() {
+fn of_a_record_a_few_lines_are_shown() {
     let home = Home::new();
-    for (what, record) in [
+    let kdl = [
         ("a word", long("x")),
         ("a string", format!("record 1\nname \"{}", long("x"))),
         ("a name", format!("record 1\nname \"{}\"\ndriver \"none\"\n", long("x"))),
@@ -179,15 +179,39 @@ fn of_what_lies_in_a_store_and_of_archives_a_few_screens_are_shown() {
                 long("s3cr")
             ),
         ),
-    ] {
-        home.write("machines/big/record.kdl", &record);
+    ];
+    let named = |rest: String| format!("{{\"record\": 2, \"name\": \"big\", {rest}}}");
+    let json = [
+        ("a word", long("x")),
+        ("a string", format!("{{\"record\": 2, \"name\": \"{}", long("x"))),
+        ("a name", format!("{{\"record\": 2, \"name\": \"{}\", \"driver\": \"none\"}}", long("x"))),
+        ("a driver", named(format!("\"driver\": \"{}\"", long("x")))),
+        ("a number", format!("{{\"record\": {}}}", long("1"))),
+        ("a uid", named(format!("\"driver\": \"none\", \"uid\": \"{}\"", long("u")))),
+        ("pending", named(format!("\"driver\": \"none\", \"pending\": {{\"engine\": \"{}\"}}", long("p")))),
+        (
+            "a secret",
+            named(format!(
+                "\"driver\": \"none\", \"instance\": {{\"id\": \"\", \"address\": \"\", \"ssh\": {{\"host\": \"h\", \"port\": 1, \"user\": \"u\", \"passphrase\": \"{}\"}}}}",
+                long("s3cr")
+            )),
+        ),
+    ];
+    for (file, (what, record)) in kdl.map(|of| ("record.kdl", of)).into_iter().chain(json.map(|of| ("record.json", of)))
+    {
+        home.write(&format!("machines/big/{file}"), &record);
         for command in [&["env", "big"][..], &["rm", "-y", "big"], &["ssh", "big", "true"], &["provision", "big"]] {
-            short(&format!("record, {what}: {command:?}"), &home.in_store("machine", command), &[]);
+            short(&format!("{file}, {what}: {command:?}"), &home.in_store("machine", command), &[]);
         }
         let listed = home.in_store("machine", &["ls"]);
-        assert!(listed.stdout.len() + listed.stderr.len() < MOST, "{what}: {}", listed.stdout.len());
+        assert!(listed.stdout.len() + listed.stderr.len() < MOST, "{file}, {what}: {}", listed.stdout.len());
+        fs::remove_file(home.store().join("machines/big").join(file)).unwrap();
     }
-    fs::remove_file(home.store().join("machines/big/record.kdl")).unwrap();
+}
+
+#[test]
+fn of_what_lies_in_a_store_and_of_archives_a_few_screens_are_shown() {
+    let home = Home::new();
     for (what, config) in [
         ("a word", long("x")),
         ("a driver", format!("{{\"ConfigVersion\": 3, \"DriverName\": \"{}\", \"Driver\": {{}}}}", long("x"))),

@@ -370,7 +370,7 @@ fn a_store_survives_in_a_branch() {
     fs::remove_dir_all(runner.path("store")).unwrap();
     all(run(&runner, &format!("{store} restore && machine plan --detailed-exitcode fleet.yaml")));
     assert_eq!(runner.machine(&["ls", "-q"]), "build\ndeploy\n");
-    let mode = fs::metadata(runner.path("store/machines/build/record.kdl")).unwrap().permissions().mode();
+    let mode = fs::metadata(runner.path("store/machines/build/record.json")).unwrap().permissions().mode();
     assert_eq!(mode & 0o077, 0, "{mode:o}");
     let (_, kept) = run(&runner, "git --git-dir ../origin.git show machine-store:store.tar.age");
     assert!(kept.starts_with("age-encryption.org/v1") && !kept.contains("record"), "it is encrypted");

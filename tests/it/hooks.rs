@@ -168,7 +168,7 @@ fn a_failed_hook_before_something_keeps_it_from_happening() {
     let empty = home.fleet(&[], "{}");
     let (code, _, err) = home.run(&["apply", "-y", "--prune", "--allow-delete=1", &empty]);
     assert!(code != 0 && err.contains("the machine was not removed"), "{err}");
-    assert!(home.path("store/machines/a/record.kdl").exists());
+    assert!(home.path("store/machines/a/record.json").exists());
     fs::remove_file(home.path("broken")).unwrap();
     home.log();
     home.ok(&["apply", "-y", "--prune", "--allow-delete=1", &empty]);

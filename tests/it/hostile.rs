@@ -128,7 +128,8 @@ fn what_a_store_holds_is_shown_harmlessly() {
         home.config("g", "generic", &driver, "{}");
         home.config("s", "strange", &driver, "{}");
         home.write("machines/broken/config.json", &text);
-        home.write("machines/torn/record.kdl", &format!("record 1\nname {quoted}\n"));
+        home.write("machines/torn/record.json", &format!("{{\"record\": 2, \"name\": {quoted}}}"));
+        home.write("machines/old/record.kdl", &format!("record 1\nname {quoted}\n"));
         let outside = home.path().join("outside");
         fs::create_dir(&outside).unwrap();
         std::os::unix::fs::symlink(&outside, home.store().join("machines/linked")).unwrap();
@@ -148,9 +149,22 @@ fn an_import_puts_nothing_anywhere_but_in_its_machine() {
     let export = home.in_store("machine", &["export", "good", "--plain"]);
     assert_eq!(export.status, 0, "{}", export.stderr);
     let honest: serde_json::Value = serde_json::from_str(&export.stdout).unwrap();
-    let record = honest["machines"][0]["record"].as_str().unwrap().to_owned();
-    let paths = ["../out", "/tmp/out", "..", ".", "a/../../out", "machines/x", "record.kdl", "config.json", "", "-rf"];
+    let record = honest["machines"][0]["record"].clone();
+    let paths = [
+        "../out",
+        "/tmp/out",
+        "..",
+        ".",
+        "a/../../out",
+        "machines/x",
+        "record.kdl",
+        "record.json",
+        "config.json",
+        "",
+        "-rf",
+    ];
     let mut forms = (0..5).cycle();
+    let mut export_of_earlier = [true, false].into_iter().cycle();
     for text in corpus().into_iter().chain(paths.map(str::to_owned)) {
         let home = Home::new();
         home.write("machines/other/kept", "kept");
@@ -160,8 +174,12 @@ fn an_import_puts_nothing_anywhere_but_in_its_machine() {
             let mut export = honest.clone();
             let machine = &mut export["machines"][0];
             match form {
-                0 => machine["record"] = record.replace("good", &text.escape_default().to_string()).into(),
-                1 => machine["record"] = format!("{record}{text}").into(),
+                0 => machine["record"]["name"] = text.as_str().into(),
+                1 if export_of_earlier.next() == Some(true) => {
+                    machine["record"] = format!("record 1\nname \"good\"\ndriver \"none\"\n{text}").into();
+                    export["machine-export"] = 1.into();
+                }
+                1 => machine["record"][text.as_str()] = record["instance"].clone(),
                 2 => {
                     machine["config"] =
                         serde_json::json!({ "Driver": { "IPAddress": text, "URL": text, text.as_str(): [text] } });
@@ -179,7 +197,9 @@ fn an_import_puts_nothing_anywhere_but_in_its_machine() {
                 ));
             }
         }
-        let machines = ["good", "new"].map(|name| home.store().join("machines").join(name));
+        // A text that is the name of a machine may name one.
+        let named = if text.parse::<machine::name::MachineName>().is_ok() { text.as_str() } else { "good" };
+        let machines = ["good", "new", named].map(|name| home.store().join("machines").join(name));
         let elsewhere = |path: &String| {
             let path = Path::new(path);
             let own = machines.iter().any(|dir| path.parent() == Some(dir));

@@ -59,6 +59,7 @@ mod gitops;
 mod guards;
 mod hooks;
 mod hostile;
+mod identity;
 mod inherited;
 mod language;
 mod layers;

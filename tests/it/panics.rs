@@ -167,7 +167,7 @@ fn a_panic_fails_one_step() {
         let told = format!("{}{}", said.out, said.err);
         assert!(told.contains("internal error at ") && told.contains("panics.rs:"), "{told}");
         assert!(told.contains("/issues"), "what to report, and where: {told}");
-        assert!(home.store().join("machines/d/record.kdl").exists(), "{at}: the others go on: {told}");
+        assert!(home.store().join("machines/d/record.json").exists(), "{at}: the others go on: {told}");
         assert!(!home.store().join("machines/c").exists(), "{at}: what depends on it does not");
         is_free(&home);
         let history = home.in_store("machine", &["history"]).stdout;

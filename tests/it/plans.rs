@@ -223,12 +223,12 @@ fn a_machine_of_the_store_is_adopted_by_its_name() {
 fn a_record_that_will_not_parse_blocks_its_host_alone() {
     let mut case = Case::of(&SHOP.replace("db: {}", "db: { engine: { labels: { tier: data } } }")).desired(SHOP);
     case.snapshot.machines.remove("web-1");
-    case.snapshot.broken.insert("web-1".to_owned(), "record.kdl: line 3, column 1: nonsense".to_owned());
+    case.snapshot.broken.insert("web-1".to_owned(), "record.json: line 3, column 1: nonsense".to_owned());
     insta::assert_snapshot!(case.text(), @r"
       db
         ~ upgrade engine       labels.tier: data → web
       web-1
-        ! keep    instance     blocked: record.kdl: line 3, column 1: nonsense
+        ! keep    instance     blocked: record.json: line 3, column 1: nonsense
     1 step on 1 of 3 hosts: 1 to upgrade, 6 to keep.
     ");
 }

@@ -79,7 +79,7 @@ fn lists(version: &str, want: &[(&str, &str, Option<&str>)]) {
         assert_eq!(config["Driver"]["StorePath"], dir.path().to_str().unwrap());
         let folder = dir.path().join("machines").join(record.name.as_str());
         assert_eq!(config["HostOptions"]["AuthOptions"]["StorePath"], folder.to_str().unwrap());
-        let kept = fs::read_to_string(folder.join("record.kdl")).unwrap();
+        let kept = fs::read_to_string(folder.join("record.json")).unwrap();
         assert!(!kept.contains("CANARY"), "a secret is in a record (pain 24): {kept}");
         let migrated = version != "v3";
         assert_eq!(folder.join("config.json.bak").exists(), migrated, "docker-machine keeps what it migrates");

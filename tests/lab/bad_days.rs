@@ -22,7 +22,7 @@ hosts:
 /// All files that record a machine.
 fn record(lab: &Lab, name: &str) -> BTreeMap<PathBuf, Vec<u8>> {
     let dir = lab.store().join("machines").join(name);
-    let files = ["record.kdl", "config.json", "server.pem", "server-key.pem", "id_ed25519"].map(|f| dir.join(f));
+    let files = ["record.json", "config.json", "server.pem", "server-key.pem", "id_ed25519"].map(|f| dir.join(f));
     files.into_iter().map(|path| (path.clone(), fs::read(&path).unwrap())).collect()
 }
 

@@ -81,9 +81,11 @@ fn a_machine_lives_by_docker_machines_command_lines() {
     assert_eq!(Said::of(&ssh.output().unwrap()).ok().out, "x\n");
 
     // As a machine of a plugin that is not here: what can be done over SSH is done, and looked at before it is said.
-    let [record, config] = ["record.kdl", "config.json"].map(|file| folder.join(file));
+    let [record, stub, config] = ["record.json", "record.kdl", "config.json"].map(|file| folder.join(file));
     let kept = [&record, &config].map(|file| fs::read_to_string(file).unwrap());
-    fs::remove_file(&record).unwrap();
+    for ours in [&record, &stub] {
+        fs::remove_file(ours).unwrap();
+    }
     fs::write(&config, kept[1].replace("\"DriverName\": \"generic\"", "\"DriverName\": \"hetzner\"")).unwrap();
     lab.dm("inspect x -f {{.DriverName}}").ok().says("hetzner");
     lab.dm("provision x").ok();

@@ -68,7 +68,7 @@ impl Ours<'_> {
     }
 
     fn record(&self, machine: &str) -> String {
-        fs::read_to_string(self.0.path("ours").join("machines").join(machine).join("record.kdl")).unwrap()
+        fs::read_to_string(self.0.path("ours").join("machines").join(machine).join("record.json")).unwrap()
     }
 }
 
@@ -227,9 +227,9 @@ fn behind_a_jump_host(hosts: &Hosts<'_>) {
         line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
     };
     let record = ours.record("inner");
-    assert!(record.contains(&format!("jump-key \"{}\"", key_of("web"))), "{record}");
-    assert!(record.contains(&format!("host-key \"{}\"", key_of("inner"))), "{record}");
-    assert!(record.contains("os \"Linux Mint 22\""), "{record}");
+    assert!(record.contains(&format!("\"jump-keys\": [\n      \"{}\"", key_of("web"))), "{record}");
+    assert!(record.contains(&format!("\"host-keys\": [\n      \"{}\"", key_of("inner"))), "{record}");
+    assert!(record.contains("\"os\": \"Linux Mint 22\""), "{record}");
     assert_eq!(ours.docker("inner", &["info", "-f", "{{.Labels}}"]), "[tier=db]\n");
 }
 

@@ -129,11 +129,13 @@ fn three_hosts_from_the_example(lab: &Lab) {
         assert!(refused.code != 0, "{}", refused.out);
         assert!(refused.err.contains("certificate"), "{}", refused.err);
         // All of it is recorded.
-        let record = fs::read_to_string(lab.store().join("machines").join(host).join("record.kdl")).unwrap();
-        for part in ["fleet \"quickstart\"", "instance {", "host-key \"", "certificate {", "engine {"] {
+        let record = fs::read_to_string(lab.store().join("machines").join(host).join("record.json")).unwrap();
+        for part in
+            ["\"fleet\": \"quickstart\"", "\"instance\": {", "\"ssh-ed25519 ", "\"certificate\": {", "\"engine\": {"]
+        {
             assert!(record.contains(part), "no `{part}` in\n{record}");
         }
-        assert!(!record.contains("pending"), "{record}");
+        assert!(record.contains("\"pending\": {},"), "{record}");
     }
     let path = format!("{}/{QUICKSTART}", env!("CARGO_MANIFEST_DIR"));
     nothing_to_do(lab, &path);
@@ -255,8 +257,8 @@ fn drift_is_named_and_healed(lab: &Lab, file: &str) {
     lab.on("web-1", "rm /etc/docker/server.pem");
     lab.machine(&["kill", "web-2"]).ok();
     let digest = |host: &str| {
-        let record = fs::read_to_string(lab.store().join("machines").join(host).join("record.kdl")).unwrap();
-        let after = record.split_once("certificate {\n  sha256 \"").unwrap().1;
+        let record = fs::read_to_string(lab.store().join("machines").join(host).join("record.json")).unwrap();
+        let after = record.split_once("\"certificate\": {\n    \"sha256\": \"").unwrap().1;
         after[..12].to_owned()
     };
     let drift = lab.machine(&["drift", file]).code(2);

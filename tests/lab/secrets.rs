@@ -153,7 +153,7 @@ fn no_byte_of_a_secret_is_where_it_must_not_be() {
     }
 
     // Rotation is a change that is seen and not shown; the store is not edited for it.
-    let record = fs::read(lab.store().join("machines/g/record.kdl")).unwrap();
+    let record = fs::read(lab.store().join("machines/g/record.json")).unwrap();
     let rotated = ("PROXY", canaries[1]);
     let said = stage.machine(&["plan", "--detailed-exitcode", &fleet], &[rotated]).code(2);
     said.says("env HTTPS_PROXY, TOKEN: another value → that of { env: PROXY }");
@@ -162,7 +162,7 @@ fn no_byte_of_a_secret_is_where_it_must_not_be() {
     stage.machine(&["apply", "-y", &fleet], &[rotated]).ok();
     watcher.nothing_found();
     assert!(lab.on("s", ENVIRON).contains(&format!("HTTPS_PROXY={}\n", canaries[1])));
-    assert_eq!(fs::read(lab.store().join("machines/g/record.kdl")).unwrap(), record);
+    assert_eq!(fs::read(lab.store().join("machines/g/record.json")).unwrap(), record);
     stage.machine(&["plan", "--detailed-exitcode", &fleet], &[rotated]).ok().says("Nothing to do");
     stage.nothing_left("s");
 

@@ -68,7 +68,9 @@ fn a_host_of_two_accounts_and_then_of_a_fleet() {
     lab.machine(&["plan", "--detailed-exitcode", &fleet]).ok().says("Nothing to do");
 
     // What docker-machine would have left: its own file alone.
-    fs::remove_file(lab.path("bob/.docker/machine/machines/web/record.kdl")).unwrap();
+    for file in ["record.json", "record.kdl"] {
+        fs::remove_file(lab.path("bob/.docker/machine/machines/web").join(file)).unwrap();
+    }
     let certificate = || fs::read(lab.path("bob/.docker/machine/machines/web/server.pem")).unwrap();
     let issued = certificate();
     let adopted = bob.machine(&["adopt", "web", "--fleet", "bobs"]).ok().says("web belongs to fleet `bobs` now");

@@ -7,7 +7,7 @@ use machine::{
     hook::{Command, Hook, HookRecord, Hooks, On, Point},
     name::{FleetName, MachineName},
     record::{
-        CertificateRecord, EngineRecord, Instance, MachineRecord, OptionValues, Part, Pending, SshEndpoint,
+        CertificateRecord, EngineRecord, Instance, MachineRecord, OptionValues, Part, Pending, SshEndpoint, Uid,
         docker_machine::{ConfigFile, Place},
     },
     secret::Secret,
@@ -31,8 +31,10 @@ pub(super) fn full(port: u16) -> MachineRecord {
     let hooks = [hook(Command::Shell("true".to_owned())), hook(Command::Program(texts(["true", "x"])))];
     MachineRecord {
         name: MachineName::new("web").unwrap(),
+        uid: Uid::of_random([0x5a; 16]),
         fleet: Some(FleetName::new("theirs").unwrap()),
         driver: "generic".to_owned(),
+        place: Some("amazonec2 account 123456789012 in eu-west-1".parse().unwrap()),
         options: OptionValues::from([("ip".to_owned(), json!("127.0.0.1")), ("engine-port".to_owned(), json!(2376))]),
         depends_on: BTreeSet::from([MachineName::new("db").unwrap()]),
         protect: true,
@@ -91,6 +93,7 @@ pub(super) fn full(port: u16) -> MachineRecord {
 pub(super) fn honest(port: u16) -> MachineRecord {
     let mut record = full(port);
     (record.fleet, record.depends_on, record.protect) = (None, BTreeSet::new(), false);
+    record.place = None;
     (record.pending, record.hooks) = (BTreeMap::new(), HookRecord::default());
     let ssh = record.instance.as_mut().unwrap().ssh.as_mut().unwrap();
     (ssh.passphrase, ssh.jump) = (None, None);

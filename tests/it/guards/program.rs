@@ -200,7 +200,7 @@ fn a_removed_machine_of_an_unknown_driver_is_remembered_until_the_user_forgets_i
         r#"{"IPAddress": "192.0.2.9", "MachineName": "box", "Password": "s3cret-s3cret"}"#,
         "{}",
     );
-    home.write("machines/bad/record.kdl", "{{{");
+    home.write("machines/bad/record.json", "{{{");
     home.none("plain", "tcp://192.0.2.1:2376");
     let run = home.in_store("docker-machine", &["rm", "-f", "box", "bad", "plain"]);
     ends(&run, 0);

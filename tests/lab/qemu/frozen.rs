@@ -97,7 +97,7 @@ impl Story {
 
 /// All that makes a machine itself.
 fn identity(story: &Story, machine: &str) -> Vec<String> {
-    let known = fs::read_to_string(story.lab.store().join(format!("machines/{machine}/record.kdl"))).unwrap();
+    let known = fs::read_to_string(story.lab.store().join(format!("machines/{machine}/record.json"))).unwrap();
     // The program speaks with no host whose key is not the recorded one.
     let key =
         story.on(machine, "sudo cat /etc/ssh/ssh_host_ed25519_key.pub").split(' ').nth(1).unwrap().trim().to_owned();

@@ -80,7 +80,7 @@ fn a_virtual_machine_from_nothing_to_a_container_and_back() {
     // The host key was known before the first contact, and the engine is at a port of this computer.
     let url = lab.machine(&["url", "vm"]).ok().out.trim().to_owned();
     assert!(url.starts_with("tcp://127.0.0.1:2") && !url.ends_with(":2376"), "{url}");
-    let known = fs::read_to_string(lab.store().join("machines/vm/record.kdl")).unwrap();
+    let known = fs::read_to_string(lab.store().join("machines/vm/record.json")).unwrap();
     let host_key = lab.on("vm", "sudo cat /etc/ssh/ssh_host_ed25519_key.pub");
     assert!(known.contains(host_key.split(' ').nth(1).unwrap().trim()), "{host_key}\n{known}");
     assert_eq!(lab.on("vm", "ls /etc/ssh | grep -c '_key$'"), "1\n", "no unknown key");

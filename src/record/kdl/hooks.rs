@@ -1,41 +1,17 @@
 //! Hooks in a `record.kdl`: one node for each, in the order they run, and one for each that is due.
 
 use super::{
-    codec::{CodecError, need, set, unword, word},
+    need,
     nodes::{Node, Reader},
-    text::Writer,
+    set, unword,
 };
-use crate::hook::{Command, Hook, HookRecord, Hooks, Point};
-use serde_json::Value;
+use crate::{
+    hook::{Command, Hook, HookRecord, Hooks, Point},
+    record::codec::CodecError,
+};
 
-/// Writes the inside of `hooks`; `unknown` is what a newer program put there.
-pub(super) fn encode<'u, I: Iterator<Item = &'u str>>(w: &mut Writer, hooks: &HookRecord, unknown: impl Fn() -> I) {
-    let HookRecord { spec, pending } = hooks;
-    for (point, hook) in spec.0.iter().flat_map(|(point, hooks)| hooks.iter().map(move |hook| (point, hook))) {
-        let Hook { name, run, on, timeout } = hook;
-        w.children("hook", |w| {
-            w.text("point", point.word());
-            w.text("name", name);
-            match run {
-                Command::Shell(text) => w.text("run", text),
-                Command::Program(words) => w.texts("program", words),
-            }
-            w.text("on", &word(on));
-            w.value("timeout", &Value::from(*timeout));
-        });
-    }
-    for (point, name) in pending {
-        w.texts("due", [point.word(), name]);
-    }
-    unknown().for_each(|node| w.raw(node));
-}
-
-/// Reads it back.
-pub(super) fn decode(
-    r: &Reader<'_>,
-    node: &Node<'_>,
-    mut unknown: impl FnMut(&Node<'_>),
-) -> Result<HookRecord, CodecError> {
+/// Reads the inside of `hooks`.
+pub(super) fn decode(r: &Reader<'_>, node: &Node) -> Result<HookRecord, CodecError> {
     let mut found = HookRecord::default();
     for child in node.inside() {
         match child.name() {
@@ -48,13 +24,13 @@ pub(super) fn decode(
                 [point, name] => found.pending.push((unword(r, child, point.clone())?, name.clone())),
                 _ => return Err(r.err(child, "`due` needs a point and a name")),
             },
-            _ => unknown(child),
+            _ => {}
         }
     }
     Ok(found)
 }
 
-fn one(r: &Reader<'_>, node: &Node<'_>) -> Result<(Point, Hook), CodecError> {
+fn one(r: &Reader<'_>, node: &Node) -> Result<(Point, Hook), CodecError> {
     let (mut point, mut name, mut run, mut on, mut timeout) = (None, None, None, None, None);
     for child in node.inside() {
         match child.name() {
