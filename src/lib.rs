@@ -29,6 +29,7 @@ pub mod revealer;
 pub mod engine;
 pub mod hook;
 pub mod provisioner;
+pub mod tls;
 pub mod record;
 
 // Ways to the outside, as traits that drivers may use.
@@ -45,7 +46,6 @@ pub mod driver;
 pub mod fleet;
 pub mod part;
 pub mod plan;
-pub mod tls;
 
 // Effects.
 pub mod local;

@@ -9,7 +9,7 @@ use crate::{
     panicked::{Panicked, caught, caught_async, joined},
     provisioner::facts,
     record::{ApiFact, EngineRecord, Instance, Known, MachineRecord, Observed, Power, Reach, Snapshot},
-    store::{Area, Store, auth},
+    store::{Area, Store, auth, local::Locals},
     transport::{Limits, TransportError},
     world::{self, Site, World},
 };
@@ -37,14 +37,15 @@ pub async fn observe(
     // Without the id our machines cannot be told from others, so "not found" does not mean "gone".
     let id = if needed { world.store.id().map_err(|e| e.to_string()) } else { Ok(String::new()) };
     let store_id = Arc::new(id);
+    let locals = Arc::new(Locals::new(Arc::clone(&world.store), world.clock.now()));
     let mut looking = JoinSet::new();
     for (name, known) in snapshot.machines.iter().filter(|(_, known)| wanted(known)) {
-        let (world, permits, store_id) = (world.clone(), permits.clone(), store_id.clone());
+        let (world, permits, store_id, locals) = (world.clone(), permits.clone(), store_id.clone(), locals.clone());
         let (name, record) = (name.clone(), known.record.clone());
         looking.spawn(async move {
             let _permit = permits.acquire_owned().await.expect("the semaphore is never closed");
             let look = async {
-                let observed = look(&world, &record, (*store_id).as_ref().map(String::as_str)).await;
+                let observed = look(&world, &locals, &record, (*store_id).as_ref().map(String::as_str)).await;
                 // What a host that answered has is compared with what it should have.
                 let engine = match &observed.host {
                     Reach::Answered(_) => revealed(&world, record.engine.clone()).await,
@@ -52,7 +53,7 @@ pub async fn observe(
                 };
                 (observed, engine)
             };
-            let unseen = |why: &Panicked| Observed { host: Reach::Failed(why.to_string()), ..blank(&world, &record) };
+            let unseen = |why: &Panicked| Observed { host: Reach::Failed(why.to_string()), ..blank(&world, &locals, &record) };
             let looked = caught_async(look).await.unwrap_or_else(|panicked| (unseen(&panicked), None));
             (name, looked)
         });
@@ -107,8 +108,18 @@ fn authority_digest(store: &dyn Store, machine: &MachineName) -> Option<String> 
     auth::read(store, &files.ca_cert).ok().flatten().map(|bytes| sha256_hex(&bytes))
 }
 
+/// Fills in what can be known of machines without asking any of them: what lies on this computer.
+#[must_use]
+pub fn offline(world: &World, mut snapshot: Snapshot, wanted: impl Fn(&Known) -> bool) -> Snapshot {
+    let locals = Locals::new(Arc::clone(&world.store), world.clock.now());
+    for known in snapshot.machines.values_mut().filter(|known| wanted(known)) {
+        known.observed = Some(blank(world, &locals, &known.record));
+    }
+    snapshot
+}
+
 /// What is known of a machine that was not looked at.
-fn blank(world: &World, record: &MachineRecord) -> Observed {
+fn blank(world: &World, locals: &Locals, record: &MachineRecord) -> Observed {
     Observed {
         power: Power::Unknown,
         instance: None,
@@ -116,11 +127,17 @@ fn blank(world: &World, record: &MachineRecord) -> Observed {
         api: ApiFact::NotAsked,
         local_certificate: digest(&*world.store, Area::Machine(&record.name), "server.pem"),
         local_ca: authority_digest(&*world.store, &record.name),
+        local: locals.judge(record),
     }
 }
 
-async fn look(world: &World, record: &MachineRecord, store_id: Result<&str, &String>) -> Observed {
-    let mut observed = blank(world, record);
+async fn look(
+    world: &World,
+    locals: &Locals,
+    record: &MachineRecord,
+    store_id: Result<&str, &String>,
+) -> Observed {
+    let mut observed = blank(world, locals, record);
     let Some(instance) = &record.instance else { return observed };
     // A driver that this program does not have cannot be asked; the host can.
     let driver = world.drivers.get(&record.driver);
@@ -146,7 +163,12 @@ async fn look(world: &World, record: &MachineRecord, store_id: Result<&str, &Str
     {
         observed.instance = Some(moved);
     }
-    let (host, api) = tokio::join!(ask_host(world, record), ask_api(world, record));
+    let (host, mut api) = tokio::join!(ask_host(world, record), ask_api(world, record));
+    if let (ApiFact::Failed(why), Reach::Answered(facts)) = (&mut api, &host)
+        && let Some(clocks) = facts.other_time(world.clock.now())
+    {
+        why.push_str(&format!("; {clocks}"));
+    }
     (observed.host, observed.api) = (host, api);
     observed
 }

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     docker::{DockerError, EngineVersion},
     engine::EngineSpec,
-    provisioner,
+    provisioner::{self, facts::Clocks},
     record::{EngineRecord, MachineRecord},
     world,
 };
@@ -61,7 +61,8 @@ pub(super) async fn perform(task: &Task, spec: &EngineSpec, packages: Packages) 
     let advice = provisioner::firewall_advice(&host.facts, spec);
     // A firewall that drops does not open by itself: once is enough to know.
     let patience = if advice.is_some() { QUESTION } else { ANSWER };
-    let version = ask(task, &record, &applied, patience).await.map_err(|e| advise(e, advice))?;
+    let clocks = host.clocks(task);
+    let version = ask(task, &record, &applied, patience).await.map_err(|e| clocked(advise(e, advice), clocks))?;
     record.engine = Some(EngineRecord { version: version.version, ..applied });
     task.done(&mut record)
 }
@@ -105,6 +106,14 @@ pub(super) async fn ask(
         }
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(Duration::from_secs(2));
+    }
+}
+
+/// Certificates are refused where clocks do not agree: names both.
+pub(super) fn clocked(error: StepError, clocks: Option<Clocks>) -> StepError {
+    match (error, clocks) {
+        (StepError::Docker(error @ DockerError::Tls { .. }), Some(clocks)) => StepError::Clock { error, clocks },
+        (error, _) => error,
     }
 }
 

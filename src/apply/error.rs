@@ -7,7 +7,7 @@ use crate::{
     hook::{On, Point},
     name::MachineName,
     panicked::{self, Panicked},
-    provisioner::{Difference, Unsupported},
+    provisioner::{Difference, Unsupported, facts::Clocks},
     secret::SecretError,
     store::{StoreError, authority::AuthorityError},
     transport::TransportError,
@@ -41,6 +41,14 @@ pub enum StepError {
         error: DockerError,
         /// The firewall, and the command that opens the port.
         help: String,
+    },
+    /// One side takes the other's certificate for not valid yet, or for ended, and their clocks do not agree.
+    #[error("{error}; {clocks}")]
+    Clock {
+        /// What the client saw.
+        error: DockerError,
+        /// What time it is on both sides.
+        clocks: Clocks,
     },
     /// A secret is not to be had.
     #[error(transparent)]
@@ -123,6 +131,14 @@ fn hook_help(point: Point, on: On) -> String {
     format!("{kept}; mend what failed {place}in the fleet file, then apply again, which runs the hook again")
 }
 
+/// How the clock of a host is put right.
+fn clock_help(machine: &MachineName) -> String {
+    format!(
+        "put the clock right that is wrong, then run the command again. On a host with systemd this lets it follow the \
+         network's time:\n  machine ssh {machine} -- sudo timedatectl set-ntp true"
+    )
+}
+
 impl StepError {
     /// What to do about it; a command to copy stands on a line of its own.
     #[must_use]
@@ -142,6 +158,7 @@ impl StepError {
             Self::Op { help, .. } => help.clone(),
             Self::Hook { point, on, .. } => Some(hook_help(*point, *on)),
             Self::Firewall { help, .. } => Some(help.clone()),
+            Self::Clock { error, .. } => Some(clock_help(error.machine())),
             Self::UnknownDriver { machine, .. } => Some(format!(
                 "use the version of machine that made it, or forget it, which leaves what the driver made:\n  machine rm -f {machine}"
             )),

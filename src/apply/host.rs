@@ -6,7 +6,8 @@ use crate::{
     fault,
     name::MachineName,
     provisioner::{
-        self, Facts, Provisioner, Script, facts,
+        self, Facts, Provisioner, Script,
+        facts::{self, Clocks},
         script::{self, Failure, Outcome, Progress},
     },
     record::MachineRecord,
@@ -80,6 +81,11 @@ impl Host {
             machine: record.name.clone(),
             owner: if record.fleet.is_some() { Owner::Fleet } else { Owner::Itself },
         })
+    }
+
+    /// The clocks of both sides, if they do not agree.
+    pub(super) fn clocks(&self, worker: &impl Worker) -> Option<Clocks> {
+        self.facts.other_time(worker.world().clock.now())
     }
 
     /// Looks again.

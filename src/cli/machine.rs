@@ -270,7 +270,7 @@ impl Machine {
 
     /// Sees to it that docker clients find certificates in its folder; whether they do.
     pub(super) fn fill_copies(&self) -> Result<bool, CliError> {
-        copies::fill(&*self.world.store, self.name()).map_err(CliError::Store)
+        copies::fill(&*self.world.store, self.name(), self.world.clock.now()).map_err(CliError::Store)
     }
 
     /// docker-machine's document of it.

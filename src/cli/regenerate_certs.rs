@@ -26,6 +26,9 @@ pub(super) struct RegenerateCerts {
     /// Make a new client certificate as well, and a new authority if it ends within 30 days
     #[arg(long)]
     client_certs: bool,
+    /// Make a new authority as well, for one whose key is lost; what was there is kept beside it
+    #[arg(long)]
+    new_authority: bool,
     /// The machines; `default` if none is named
     #[arg(value_name = "NAME")]
     names: Vec<String>,
@@ -53,7 +56,7 @@ impl Run for RegenerateCerts {
         for name in machines.keys() {
             files.insert(auth::of(&*world.store, name).map_err(CliError::Store)?.files);
         }
-        if self.client_certs {
+        if self.client_certs || self.new_authority {
             for name in machines.keys() {
                 out.line(&match machines.len() {
                     1 => "Regenerating local certificates".to_owned(),
@@ -61,7 +64,7 @@ impl Run for RegenerateCerts {
                 })?;
             }
             for files in &files {
-                renew_client(&world, files, out)?;
+                self.renew_client(&world, files, out)?;
             }
         }
         let errors = cx.block_on(renew_all(cx, &world, machines.into_values().collect(), out))??;
@@ -74,16 +77,19 @@ impl Run for RegenerateCerts {
     }
 }
 
-/// A new client identity, and its copies for all machines whose engines know its authority.
-fn renew_client(world: &World, files: &AuthFiles, out: &mut Out) -> Result<(), CliError> {
-    let renewed = authority::renew_client(&*world.store, files, &*world.clock);
-    let (identity, deeds) =
-        renewed.map_err(|e| failed(&StepError::Authority(e)).doing("Error generating certificates"))?;
-    for deed in deeds {
-        out.line(&deed.to_string())?;
+impl RegenerateCerts {
+    /// A new client identity, and its copies for all machines whose engines know its authority.
+    fn renew_client(&self, world: &World, files: &AuthFiles, out: &mut Out) -> Result<(), CliError> {
+        let renew = if self.new_authority { authority::renew_authority } else { authority::renew_client };
+        let renewed = renew(&*world.store, files, &*world.clock);
+        let (identity, deeds) =
+            renewed.map_err(|e| failed(&StepError::Authority(e)).doing("Error generating certificates"))?;
+        for deed in deeds {
+            out.line(&deed.to_string())?;
+        }
+        copies::renew(&*world.store, files, &identity, world.clock.now()).map_err(CliError::Store)?;
+        Ok(())
     }
-    copies::renew(&*world.store, files, &identity).map_err(CliError::Store)?;
-    Ok(())
 }
 
 /// All machines at once. The failure of one stops no other.

@@ -79,6 +79,14 @@ pub enum DockerError {
 }
 
 impl DockerError {
+    /// The machine whose engine it is.
+    #[must_use]
+    pub const fn machine(&self) -> &MachineName {
+        match self {
+            Self::Unreachable { machine, .. } | Self::Tls { machine, .. } | Self::Answer { machine, .. } => machine,
+        }
+    }
+
     /// What to do about it; a command to copy stands on a line of its own.
     #[must_use]
     pub fn help(&self) -> String {
@@ -86,10 +94,10 @@ impl DockerError {
             Self::Unreachable { machine, .. } => format!(
                 "see whether it runs and what it says, and whether a firewall is in between:\n  machine ssh {machine} -- systemctl status docker"
             ),
-            Self::Tls { .. } => {
-                "apply its fleet again: certificates on the host that do not fit those of the store are replaced"
-                    .to_owned()
-            }
+            Self::Tls { machine, .. } => format!(
+                "each side takes the certificate of the other or refuses it; see what the engine says of it:\n  \
+                 machine ssh {machine} -- sudo journalctl -u docker -n 50"
+            ),
             Self::Answer { machine, .. } => {
                 format!("see what listens there:\n  machine ssh {machine} -- ss -ltnp")
             }

@@ -4,9 +4,11 @@ use super::{Ask, OnHost, difference, is_off, list, unrecorded};
 use crate::{
     engine::Api,
     fleet::HostSpec,
+    name::MachineName,
     part::{Action, Reason, Step, Work},
     provisioner::{CERT_DIR, Difference},
     record::{self, CertificateRecord, Known, Observed, Part, Reach},
+    tls::{Flawed, Mend, Role},
 };
 use std::collections::BTreeSet;
 
@@ -44,18 +46,49 @@ fn stays(ask: &Ask<'_>) -> Step {
     if recorded.not_after <= now.plus_days(renew_before_days) {
         reasons.push(Reason::Expires(recorded.not_after));
     }
+    let local = observed.as_ref().map_or(&[][..], |o| &o.local);
     if let Some(observed) = observed {
         reasons.extend(local_drift(recorded, observed).map(Reason::Drifted));
     }
-    if !reasons.is_empty() {
+    let issue = !reasons.is_empty() || local.iter().any(|flawed| flawed.mend == Mend::Issue);
+    // Without its key an authority is good for all but issuing.
+    let flawed: Vec<&Flawed> = local.iter().filter(|flawed| issue || flawed.role != Role::AuthorityKey).collect();
+    // What is wrong says more than what follows from it.
+    reasons.splice(0..0, flawed.iter().map(|flawed| Reason::Local((*flawed).clone())));
+    if let Some(worst) = flawed.iter().max_by_key(|flawed| flawed.mend).filter(|flawed| flawed.mend > Mend::Issue) {
+        let why = stuck(name, worst);
+        reasons.push(Reason::Blocked(why.clone()));
+        return Step { action: Action::Keep, reasons, work: Work::Blocked(why) };
+    }
+    if issue {
         return step(Action::Upgrade, reasons, true);
     }
-    let mut drifted: Vec<Reason> =
-        observed.iter().flat_map(|o| host_certificate_drift(recorded, o)).map(Reason::Drifted).collect();
+    let on_host = observed.iter().flat_map(|o| host_certificate_drift(recorded, o)).map(Reason::Drifted);
+    reasons.extend(on_host);
     if is_off(observed.as_ref()) {
-        drifted.push(Reason::Restarted);
+        reasons.push(Reason::Restarted);
     }
-    if drifted.is_empty() { Step::keep(Reason::UpToDate) } else { step(Action::Upgrade, drifted, false) }
+    if reasons.is_empty() { Step::keep(Reason::UpToDate) } else { step(Action::Upgrade, reasons, false) }
+}
+
+/// Why only a person can go on, and how.
+fn stuck(name: &MachineName, worst: &Flawed) -> String {
+    let Flawed { file, role, mend, .. } = worst;
+    match (mend, role) {
+        (Mend::Yours, Role::Client | Role::ClientKey) if file.starts_with('/') => format!(
+            "{worst}; it is not the store's, so it is left as it is. To have it made again there: \
+             machine regenerate-certs --client-certs {name}"
+        ),
+        (Mend::Yours, _) if file.starts_with('/') => format!(
+            "{worst}; it is not the store's, so it is left as it is: replace it, or move it away together with its key to \
+             have both made there"
+        ),
+        (Mend::Yours, _) => format!("{worst}; let your user read it"),
+        _ => format!(
+            "{worst}; without the authority's key only a new authority helps, which every engine of it must be given: \
+             machine regenerate-certs --new-authority {name}"
+        ),
+    }
 }
 
 /// How the files in the store differ from what was issued; only a new certificate corrects that.
@@ -64,7 +97,12 @@ fn local_drift<'a>(recorded: &'a CertificateRecord, observed: &'a Observed) -> i
         ("server.pem in the store", &observed.local_certificate, &recorded.sha256),
         ("ca.pem in the store", &observed.local_ca, &recorded.ca_sha256),
     ];
-    pairs.into_iter().filter(|(_, found, wanted)| found.as_ref() != Some(*wanted)).map(|(what, found, wanted)| {
+    // One that is put back as it was needs no new certificate.
+    let restored = observed.local.iter().any(|flawed| flawed.role == Role::Authority && flawed.mend == Mend::Put);
+    let differs = move |(what, found, wanted): &(&str, &Option<String>, &String)| {
+        found.as_ref() != Some(*wanted) && !(restored && what.starts_with("ca.pem"))
+    };
+    pairs.into_iter().filter(differs).map(|(what, found, wanted)| {
         let found = found.as_deref().map(short);
         difference(what, found, Some(short(wanted)))
     })

@@ -159,7 +159,8 @@ fn drift(record: &MachineRecord, recorded: &EngineRecord, observed: &Observed, t
         recorded.spec.api == Api::Tls
             && (!host_certificate_drift(c, observed).is_empty()
                 || observed.local_certificate.as_ref() != Some(&c.sha256)
-                || observed.local_ca.as_ref() != Some(&c.ca_sha256))
+                || observed.local_ca.as_ref() != Some(&c.ca_sha256)
+                || observed.local.iter().any(|flawed| flawed.role.is_used_with_engine()))
     });
     match &observed.api {
         ApiFact::Failed(why) if !certificate_drifted => vec![difference("api", Some(why), Some("answers"))],

@@ -6,6 +6,7 @@ use crate::{
     hook::Hook,
     provisioner::Difference,
     record::{Instance, Pending, Tombstone},
+    tls::Flawed,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -53,6 +54,8 @@ pub enum Reason {
     Restarted,
     /// The certificate ends soon, or has.
     Expires(Timestamp),
+    /// A file of its TLS on this computer is not as it should be.
+    Local(Flawed),
     /// It was asked for by name.
     Asked,
     /// It is in the store and becomes this fleet's.

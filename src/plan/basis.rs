@@ -22,6 +22,8 @@ pub(super) const ANSWERED: &str = "answered";
 pub(super) const RECORDED: &str = "recorded";
 /// Hooks that are due: one that has ended well since must not be run again.
 pub(super) const HOOKS_DUE: &str = "hooks due";
+/// In front of what is wrong with a file of TLS on this computer.
+pub(super) const IN_STORE: &str = "in the store: ";
 /// In front of what was found on the host itself.
 pub(super) const ON_HOST: &str = "on the host: ";
 
@@ -168,8 +170,11 @@ fn of_observed(
     provisioners: Provisioners,
     fields: &mut Fields,
 ) {
-    let Observed { power, instance, host, api: _, local_certificate, local_ca } = observed;
-    fields.insert(LOOKED.to_owned(), "yes".to_owned());
+    let Observed { power, instance, host, api: _, local_certificate, local_ca, local } = observed;
+    // Without a look at the machine, what lies on this computer is all that is known.
+    if *power != Power::Unknown || *host != Reach::NotAsked {
+        fields.insert(LOOKED.to_owned(), "yes".to_owned());
+    }
     if *power != Power::Unknown {
         let power = serde_json::to_value(power).expect("a power is plain data");
         flat("power", &power, fields);
@@ -185,6 +190,7 @@ fn of_observed(
         let text = |digest: &Option<String>| digest.clone().unwrap_or_else(|| "not there".to_owned());
         fields.insert("server.pem in the store".to_owned(), text(local_certificate));
         fields.insert("ca.pem in the store".to_owned(), text(local_ca));
+        fields.extend(local.iter().map(|flawed| (format!("{IN_STORE}{}", flawed.file), flawed.flaw.to_string())));
     }
     let Reach::Answered(facts) = host else { return };
     fields.insert(ANSWERED.to_owned(), "yes".to_owned());

@@ -92,6 +92,7 @@ impl Drift {
                     Reason::Drifted(d) | Reason::Changed(d) | Reason::NeedsReplacement(d) => {
                         (d.what.clone(), d.found.clone(), d.wanted.clone())
                     }
+                    Reason::Local(flawed) => (flawed.file.clone(), Some(flawed.flaw.to_string()), None),
                     other => (other.to_string(), None, None),
                 };
                 let masked = |side: Option<String>| side.map(|text| without_passwords(&text));

@@ -2,7 +2,7 @@
 
 use super::{
     Plan, StepId, Work,
-    basis::{self, ANSWERED, Fields, HOOKS_DUE, LOOKED, ON_HOST, RECORDED, Use},
+    basis::{self, ANSWERED, Fields, HOOKS_DUE, IN_STORE, LOOKED, ON_HOST, RECORDED, Use},
     sealed::Seal,
 };
 use crate::{
@@ -33,7 +33,13 @@ impl fmt::Display for Moved {
             write!(f, "`{host}`: ")?;
         }
         write!(f, "{}", self.field)?;
-        let none = if self.field.starts_with(ON_HOST) { "(as planned for)" } else { "(none)" };
+        let none = if self.field.starts_with(ON_HOST) {
+            "(as planned for)"
+        } else if self.field.starts_with(IN_STORE) {
+            "(sound)"
+        } else {
+            "(none)"
+        };
         let side = |side: &Option<String>| excerpt::line(side.as_deref().unwrap_or(none)).into_owned();
         match (&self.old, &self.new) {
             (None, None) => Ok(()),
@@ -50,7 +56,7 @@ pub(super) fn plain(value: &impl Serialize) -> Value {
 /// Fields that differ. What was not known then or is not known now has not moved.
 pub(super) fn compare(machine: &MachineName, old: &Fields, new: &Fields) -> Vec<Moved> {
     let missing = |key: &str| !(old.contains_key(key) && new.contains_key(key));
-    let observed = ["power", "instance id, as", "address, as", "server.pem in the store", "ca.pem in the store"];
+    let observed = ["power", "instance id, as", "address, as", "server.pem in the store", "ca.pem in the store", IN_STORE];
     let unknown = |key: &str| {
         (missing(LOOKED) && observed.iter().any(|start| key.starts_with(start)))
             || (missing(ANSWERED) && key.starts_with(ON_HOST))
@@ -138,7 +144,9 @@ impl Ends {
         if ["address", "power"].iter().any(|start| field.starts_with(start)) || field.starts_with("instance id, as") {
             return instance;
         }
-        if ["certificate", "authority", "server.pem in the store", "ca.pem in the store"].contains(&field) {
+        if ["certificate", "authority", "server.pem in the store", "ca.pem in the store"].contains(&field)
+            || field.starts_with(IN_STORE)
+        {
             return certificate;
         }
         if field.starts_with(ON_HOST) {

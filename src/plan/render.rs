@@ -57,6 +57,7 @@ impl fmt::Display for Reason {
             Self::Rebuilt => f.write_str("the instance is new"),
             Self::Restarted => f.write_str("checked once the instance is up"),
             Self::Expires(at) => write!(f, "ends {at}"),
+            Self::Local(flawed) => f.write_str(&line(&flawed.to_string())),
             Self::Asked => f.write_str("asked for"),
             Self::Adopted => f.write_str("adopted from the store"),
             Self::Hook => f.write_str("goes with what is done"),

@@ -1,7 +1,7 @@
 //! What one look at a host finds: gathered by one script (`probe.sh`), read by one parser.
 
 use super::{OsRelease, unit};
-use crate::quote::Sh;
+use crate::{clock::Timestamp, quote::Sh};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -119,6 +119,35 @@ pub struct Facts {
     pub firewall: Option<Firewall>,
     /// Whether `firewall` lets the engine's port through, as far as it can tell.
     pub firewall_open: bool,
+    /// What time it is on the host; `None` when it does not say.
+    pub clock: Option<Timestamp>,
+}
+
+/// Clocks that differ by more than this, in seconds, are told of: certificates begin that much before now.
+const SKEW: i64 = 300;
+
+/// Two clocks that do not agree: one of two computers takes certificates of the other for not valid yet, or for ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Clocks {
+    /// What time it is on the host.
+    pub host: Timestamp,
+    /// What time it is here.
+    pub here: Timestamp,
+}
+
+impl std::fmt::Display for Clocks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the host's clock says {}, that of this computer {}", self.host, self.here)
+    }
+}
+
+impl Facts {
+    /// The clocks of the host and of this computer, if they do not agree.
+    #[must_use]
+    pub fn other_time(&self, here: Timestamp) -> Option<Clocks> {
+        let host = self.clock?;
+        (host.0.abs_diff(here.0) > SKEW.unsigned_abs()).then_some(Clocks { host, here })
+    }
 }
 
 /// The command that gathers [`Facts`] for an engine on `port`. Read-only, POSIX sh, needs no root, though
@@ -222,6 +251,7 @@ fn facts(all: &Sections<'_>) -> Facts {
         cloud_init: cloud_init(all.value("cloud-init"), all.text("cloud-init-result").as_deref()),
         firewall,
         firewall_open,
+        clock: all.value("clock").parse().ok().map(Timestamp),
     }
 }
 
@@ -469,7 +499,7 @@ mod tests {
             // Ten times what it takes, for a computer that is busy with other tests.
             assert!(start.elapsed() < Duration::from_secs(1), "{shell:?} took {:?}", start.elapsed());
             let mut facts = parse(&out.1).unwrap();
-            facts.free_kib = reference.free_kib;
+            (facts.free_kib, facts.clock) = (reference.free_kib, reference.clock);
             assert_eq!(facts, reference, "{shell:?}");
             seen += 1;
         }

@@ -15,6 +15,7 @@ printf '@machine-probe 1\n'
 value port "$port"
 if [ -r /etc/os-release ]; then content os-release /etc/os-release; else content os-release /usr/lib/os-release; fi
 value arch "$(uname -m)"
+value clock "$(date +%s)"
 uid=$(id -u)
 value uid "${SUDO_UID:-$uid}"
 value root "$uid"

@@ -25,6 +25,7 @@ use crate::{
     name::{FleetName, MachineName},
     provisioner::Facts,
     secret::Secret,
+    tls::Flawed,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -358,6 +359,9 @@ pub struct Observed {
     pub local_certificate: Option<String>,
     /// SHA-256 of the authority's certificate in the store, in hex; `None` when it is not there.
     pub local_ca: Option<String>,
+    /// What is wrong with the files of its TLS on this computer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub local: Vec<Flawed>,
 }
 
 /// A machine and what was found when it was looked at.

@@ -2,8 +2,8 @@
 //! are what the engine of *this* machine knows us by: they stay as they are when the authority is replaced, until
 //! the engine has a certificate of the new one.
 
-use super::{Area, Mode, Store, StoreError, auth, authority::Identity};
-use crate::{name::MachineName, record::auth::AuthFiles};
+use super::{Area, Mode, Store, StoreError, auth, authority::Identity, kept};
+use crate::{clock::Timestamp, name::MachineName, record::auth::AuthFiles};
 
 /// Their names, in the folder of every machine.
 const FILES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
@@ -33,11 +33,12 @@ pub fn of(store: &dyn Store, machine: &MachineName) -> Result<Option<Identity>, 
     })
 }
 
-/// Writes the copies into a machine's folder.
+/// Writes the copies into a machine's folder. Damaged ones are kept beside them.
 ///
 /// # Errors
 /// When they cannot be written; the old ones are still there then.
-pub fn put(store: &dyn Store, machine: &MachineName, identity: &Identity) -> Result<(), StoreError> {
+pub fn put(store: &dyn Store, machine: &MachineName, identity: &Identity, now: Timestamp) -> Result<(), StoreError> {
+    kept::of_machine(store, machine, now)?;
     store.write_together(Area::Machine(machine), &pems(identity))
 }
 
@@ -57,7 +58,7 @@ pub(super) fn pems(identity: &Identity) -> [(&'static str, &[u8], Mode); 3] {
 ///
 /// # Errors
 /// When they cannot be read or written.
-pub fn fill(store: &dyn Store, machine: &MachineName) -> Result<bool, StoreError> {
+pub fn fill(store: &dyn Store, machine: &MachineName, now: Timestamp) -> Result<bool, StoreError> {
     if of(store, machine)?.is_some() {
         return Ok(true);
     }
@@ -67,18 +68,18 @@ pub fn fill(store: &dyn Store, machine: &MachineName) -> Result<bool, StoreError
     if own.is_some_and(|own| own != identity.ca.as_bytes()) {
         return Ok(false);
     }
-    put(store, machine, &identity).map(|()| true)
+    put(store, machine, &identity, now).map(|()| true)
 }
 
 /// Gives a renewed identity to all machines whose engines know its authority. The others keep what they have.
 ///
 /// # Errors
 /// When copies cannot be read or written.
-pub fn renew(store: &dyn Store, files: &AuthFiles, identity: &Identity) -> Result<(), StoreError> {
+pub fn renew(store: &dyn Store, files: &AuthFiles, identity: &Identity, now: Timestamp) -> Result<(), StoreError> {
     for machine in auth::users(store, files)? {
         // A machine that has no copies uses the originals.
         if store.read(Area::Machine(&machine), FILES[0])?.is_some_and(|own| own == identity.ca.as_bytes()) {
-            put(store, &machine, identity)?;
+            put(store, &machine, identity, now)?;
         }
     }
     Ok(())

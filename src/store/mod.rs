@@ -9,6 +9,7 @@ pub mod authority;
 pub mod copies;
 pub mod dir;
 pub mod issued;
+pub mod local;
 pub mod memory;
 pub mod plans;
 
@@ -17,6 +18,8 @@ mod aside;
 mod file;
 mod holder;
 mod journal;
+mod kept;
+mod kit;
 mod lease;
 mod lock;
 mod subject;

@@ -2,7 +2,10 @@
 
 use super::{AUTHORITY_DAYS, Inspected, Pair, SKEW, TlsError, inspect};
 use crate::{clock::Timestamp, spoken::spoken};
-use rcgen::{BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    SerialNumber,
+};
 
 /// An authority that can sign.
 pub struct Authority {
@@ -35,11 +38,36 @@ impl Authority {
 /// When the system gives no randomness.
 pub fn new_authority(org: &str, now: Timestamp) -> Result<Pair, TlsError> {
     let key = new_key()?;
+    let cert = root(org, now).self_signed(&key).map_err(failed)?;
+    Ok(Pair { cert: cert.pem(), key: key.serialize_pem() })
+}
+
+/// The certificate of an authority again, for the key it has and from now on. With the name that `old` says it has, what
+/// it signed stays signed by it; without, it is called as a new one of `org`.
+///
+/// # Errors
+/// When the key cannot be used, or the name cannot be written again.
+pub fn again(key_pem: &str, old: Option<&Inspected>, org: &str, now: Timestamp) -> Result<Pair, TlsError> {
+    let key = read_key(key_pem)?;
+    let mut params = root(org, now);
+    if let Some(old) = old {
+        params.distinguished_name = old.subject()?;
+        if let Some(identifier) = old.key_identifier()? {
+            params.key_identifier_method = KeyIdMethod::PreSpecified(identifier);
+        }
+    }
+    // Two certificates of one authority must not have one number (RFC 5280, 4.1.2.2).
+    let number = crate::digest::sha256_hex(&[key.public_key_raw(), &now.0.to_be_bytes()].concat());
+    params.serial_number = Some(SerialNumber::from_slice(&number.as_bytes()[..16]));
+    let cert = params.self_signed(&key).map_err(failed)?;
+    Ok(Pair { cert: cert.pem(), key: key_pem.to_owned() })
+}
+
+fn root(org: &str, now: Timestamp) -> CertificateParams {
     let mut params = params(org, "machine authority", now, AUTHORITY_DAYS);
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign, KeyUsagePurpose::DigitalSignature];
-    let cert = params.self_signed(&key).map_err(failed)?;
-    Ok(Pair { cert: cert.pem(), key: key.serialize_pem() })
+    params
 }
 
 /// Reads an authority, of ours or docker-machine's.

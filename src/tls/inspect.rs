@@ -2,11 +2,18 @@
 
 use super::{TlsError, authority::read_key};
 use crate::{clock::Timestamp, spoken::spoken};
+use rcgen::{DistinguishedName, DnType, DnValue};
 use std::{
     collections::BTreeSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
-use x509_parser::{extensions::GeneralName, nom::Err, parse_x509_certificate, pem::parse_x509_pem};
+use x509_parser::{
+    der_parser::asn1_rs::Tag,
+    extensions::{GeneralName, ParsedExtension},
+    nom::Err,
+    parse_x509_certificate,
+    pem::parse_x509_pem,
+};
 
 /// What a certificate may be used for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -54,11 +61,48 @@ impl Inspected {
     /// Whether it is of use for a purpose at a moment and for `days` more.
     #[must_use]
     pub fn valid_for(&self, purpose: Purpose, now: Timestamp, days: i64) -> bool {
-        let usable = match purpose {
+        self.is_for(purpose) && self.not_before <= now && self.not_after > now.plus_days(days)
+    }
+
+    /// Whom it is of, to be written again so that it compares as the same.
+    ///
+    /// # Errors
+    /// When a part of the name is of a kind that is not in use.
+    pub(super) fn subject(&self) -> Result<DistinguishedName, TlsError> {
+        let (_, cert) = parse_x509_certificate(&self.der).map_err(unreadable)?;
+        let strange = || TlsError::Certificate("its name is of a kind that cannot be written again".to_owned());
+        let mut name = DistinguishedName::new();
+        for attribute in cert.subject().iter_attributes() {
+            let oid: Vec<u64> = attribute.attr_type().iter().ok_or_else(strange)?.collect();
+            let text = std::str::from_utf8(attribute.attr_value().data).map_err(|_| strange())?;
+            // The kind of text is a part of what is compared.
+            let value = match attribute.attr_value().header.tag() {
+                Tag::Utf8String => DnValue::Utf8String(text.to_owned()),
+                Tag::PrintableString => DnValue::PrintableString(text.try_into().map_err(|_| strange())?),
+                Tag::Ia5String => DnValue::Ia5String(text.try_into().map_err(|_| strange())?),
+                _ => return Err(strange()),
+            };
+            name.push(DnType::from_oid(&oid), value);
+        }
+        Ok(name)
+    }
+
+    /// What its subject's key is called by, where it says so.
+    pub(super) fn key_identifier(&self) -> Result<Option<Vec<u8>>, TlsError> {
+        let (_, cert) = parse_x509_certificate(&self.der).map_err(unreadable)?;
+        Ok(cert.iter_extensions().find_map(|extension| match extension.parsed_extension() {
+            ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0.to_vec()),
+            _ => None,
+        }))
+    }
+
+    /// Whether it may be used for a purpose.
+    #[must_use]
+    pub const fn is_for(&self, purpose: Purpose) -> bool {
+        match purpose {
             Purpose::Server => self.server,
             Purpose::Client => self.client,
-        };
-        usable && self.not_before <= now && self.not_after > now.plus_days(days)
+        }
     }
 }
 

@@ -6,14 +6,22 @@
 //! (ECDSA P-256, PKCS#8), since Go's `tls.LoadX509KeyPair` accepts both.
 
 mod authority;
+pub mod flawed;
 mod inspect;
+pub mod judge;
 mod leaf;
 
 #[cfg(test)]
+mod flawed_tests;
+#[cfg(test)]
+mod judge_tests;
+#[cfg(test)]
 mod tests;
 
-pub use authority::{Authority, load_authority, new_authority};
+pub use authority::{Authority, again, load_authority, new_authority};
+pub use flawed::{Flawed, Mend, Role};
 pub use inspect::{Inspected, Purpose, check_pair, inspect};
+pub use judge::{Flaw, Found, Standing};
 pub use leaf::{issue_client, issue_server, server_names};
 
 use crate::clock::Timestamp;

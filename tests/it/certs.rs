@@ -136,7 +136,7 @@ async fn machines_keep_the_old_identity_until_their_engines_know_the_new_authori
     let (identity, deeds) = authority::renew_client(&*store, &files, &*world.clock).unwrap();
     let told: Vec<String> = deeds.iter().map(ToString::to_string).collect();
     assert_eq!(told, [format!("Creating client certificate: {}", files.client_cert.display())]);
-    copies::renew(&*store, &files, &identity).unwrap();
+    copies::renew(&*store, &files, &identity, NOW).unwrap();
     assert_eq!(file(&store, "a", "key.pem"), identity.key);
     assert_ne!(file(&store, "b", "key.pem"), identity.key, "its engine knows the old authority alone");
     for machine in ["b", "c"] {
@@ -153,7 +153,7 @@ async fn a_new_client_certificate_is_really_new() {
     let files = AuthFiles::of_store(&store.root());
     let before = (file(&store, "a", "ca.pem"), file(&store, "a", "cert.pem"));
     let (identity, _) = authority::renew_client(&*store, &files, &FixedClock(NOW)).unwrap();
-    copies::renew(&*store, &files, &identity).unwrap();
+    copies::renew(&*store, &files, &identity, NOW).unwrap();
     for machine in ["a", "b"] {
         assert_eq!(file(&store, machine, "ca.pem"), before.0);
         assert_ne!(file(&store, machine, "cert.pem"), before.1);

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     cli::{CliError, Cx, Exit, Group, Out, Run},
     fleet::Fleet,
+    observe,
     plan::{
         Plan as Steps,
         document::Document,
@@ -42,7 +43,7 @@ pub(in crate::cli) struct Plan {
     allow_delete: Option<usize>,
     #[command(flatten)]
     narrow: Narrow,
-    /// Plan from the records alone, without looking at machines
+    /// Plan from the records and the files on this computer, without looking at machines
     #[arg(long)]
     offline: bool,
     /// Exit with 2 when there is something to do
@@ -107,7 +108,12 @@ impl Plan {
         let world = limited(cx.world()?, &fleet.policy);
         let snapshot = world.store.snapshot().map_err(CliError::Store)?;
         let scope = self.narrow.scope(fleet, &snapshot)?;
-        let snapshot = if self.offline { snapshot } else { cx.block_on(look_within(&world, snapshot, fleet, &scope))? };
+        let snapshot = if self.offline {
+            let hosts = fleet.hosts.keys().cloned().collect();
+            observe::offline(&world, snapshot, observe::of_fleet(&fleet.name, &hosts))
+        } else {
+            cx.block_on(look_within(&world, snapshot, fleet, &scope))?
+        };
         let prune = self.prune || fleet.policy.prune;
         let inputs = inputs(&world, prune);
         let (plan, left_out) = scope.of(Steps::new(fleet, &snapshot, &inputs));

@@ -101,6 +101,7 @@ fn well(record: &MachineRecord) -> Observed {
         api: ApiFact::Answered("20.10.24".to_owned()),
         local_certificate: Some(certificate.sha256.clone()),
         local_ca: Some(certificate.ca_sha256.clone()),
+        local: Vec::new(),
     }
 }
 

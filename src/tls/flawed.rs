@@ -1,0 +1,223 @@
+//! What is wrong with the files that the TLS of one machine needs on this computer, and what mends it.
+
+use super::{
+    Inspected, Purpose,
+    judge::{self, Flaw, Found, Judged, Standing},
+};
+use crate::{clock::Timestamp, digest::sha256_hex};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// What a file is for.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// The authority's certificate.
+    Authority,
+    /// The authority's key. Needed only where something is to be issued.
+    AuthorityKey,
+    /// The client's certificate, as the authority issued it.
+    Client,
+    /// Its key.
+    ClientKey,
+    /// The copy of the authority's certificate that clients of this machine use.
+    CopyOfAuthority,
+    /// The copy of the client's certificate.
+    CopyOfClient,
+    /// The copy of its key.
+    CopyOfClientKey,
+    /// The certificate of the machine's engine.
+    Server,
+    /// Its key.
+    ServerKey,
+}
+
+impl Role {
+    /// Whether clients and this engine know each other by it: what is wrong with it explains why they do not.
+    #[must_use]
+    pub const fn is_used_with_engine(self) -> bool {
+        match self {
+            Self::Authority
+            | Self::CopyOfAuthority
+            | Self::CopyOfClient
+            | Self::CopyOfClientKey
+            | Self::Server
+            | Self::ServerKey => true,
+            Self::AuthorityKey | Self::Client | Self::ClientKey => false,
+        }
+    }
+}
+
+/// What mends a file.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mend {
+    /// It is written again from what is sound; the engine's certificate stays.
+    Put,
+    /// The engine is issued a new certificate.
+    Issue,
+    /// Only a new authority helps, which all its engines must be given.
+    Decide,
+    /// It is not the store's: its owner mends it.
+    Yours,
+}
+
+/// A file with something wrong.
+#[derive(Clone, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Flawed {
+    /// Where it is: below the store's folder, or an absolute path.
+    pub file: String,
+    /// What it is for.
+    pub role: Role,
+    /// What is wrong with it.
+    pub flaw: Flaw,
+    /// What mends it.
+    pub mend: Mend,
+}
+
+impl fmt::Display for Flawed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, flaw, .. } = self;
+        if file.starts_with('/') { write!(f, "{file}: {flaw}") } else { write!(f, "{file} in the store: {flaw}") }
+    }
+}
+
+/// A file as it was found.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Where it is, as [`Flawed::file`].
+    pub name: String,
+    /// What is in it.
+    pub found: Found,
+    /// Whether it is the user's own, and not the store's.
+    pub foreign: bool,
+}
+
+/// All that the TLS of a machine needs on this computer.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// The authority's certificate and key.
+    pub authority: [File; 2],
+    /// The client's certificate and key.
+    pub client: [File; 2],
+    /// The machine's copies of the authority's certificate, the client's certificate, and its key; `None` where the
+    /// originals lie in the machine's folder, as those of an imported one do.
+    pub copies: Option<[File; 3]>,
+    /// Certificate and key of the engine.
+    pub server: [File; 2],
+    /// A copy of the authority's certificate that fits its key, from the folder of a machine. Only looked for where the
+    /// certificate itself is damaged.
+    pub twin: Option<Vec<u8>>,
+}
+
+/// What is recorded of an engine's certificate, as digests of PEM texts.
+#[derive(Clone, Copy, Debug)]
+pub struct Recorded<'a> {
+    /// Of the certificate.
+    pub server: &'a str,
+    /// Of the authority that signed it.
+    pub authority: &'a str,
+}
+
+/// When it is, and how long before their end certificates are replaced.
+#[derive(Clone, Copy, Debug)]
+pub struct When {
+    /// Now.
+    pub now: Timestamp,
+    /// In days.
+    pub renew: i64,
+}
+
+/// Everything that is wrong, the authority first.
+#[must_use]
+pub fn judge(files: &Files, recorded: Recorded<'_>, when: When) -> Vec<Flawed> {
+    let mut all = Vec::new();
+    let mut note = |file: &File, role, flaw: &Option<Flaw>, mend| {
+        if let Some(flaw) = flaw.clone() {
+            // What cannot even be read is for its owner to look at, whatever would mend it.
+            let mend = if matches!(flaw, Flaw::NoAccess(_)) { Mend::Yours } else { mend };
+            all.push(Flawed { file: file.name.clone(), role, flaw, mend });
+        }
+    };
+    let owned = |file: &File, flaw: Option<&Flaw>, mend| {
+        if file.foreign && flaw != Some(&Flaw::Absent) { Mend::Yours } else { mend }
+    };
+
+    let [cert, key] = &files.authority;
+    let authority = judge::authority(&cert.found, &key.found, when.now, when.renew);
+    let standing = judge::standing(&authority);
+    let restored = files.twin.as_deref().is_some_and(|twin| sha256_hex(twin) == recorded.authority);
+    let mend = match standing {
+        Standing::Sound => Mend::Put,
+        Standing::New => owned(cert, authority.cert.as_ref(), Mend::Issue),
+        Standing::Again | Standing::Mixed if cert.foreign => Mend::Yours,
+        Standing::Again | Standing::Mixed if restored => Mend::Put,
+        Standing::Again => Mend::Issue,
+        Standing::Mixed if files.twin.is_some() => Mend::Issue,
+        Standing::Lost | Standing::Mixed if cert.foreign || key.foreign => Mend::Yours,
+        Standing::Lost | Standing::Mixed => Mend::Decide,
+    };
+    let signs = mend <= Mend::Issue && standing != Standing::Lost;
+    // A certificate that is swapped looks well by itself.
+    let swapped = (standing == Standing::Mixed && signs && authority.cert.is_none()).then_some(Flaw::OtherAuthority);
+    note(cert, Role::Authority, &authority.cert.clone().or(swapped), mend);
+    if !signs || standing == Standing::New {
+        note(key, Role::AuthorityKey, &authority.key, if signs { Mend::Issue } else { mend.max(Mend::Decide) });
+    }
+
+    let copies = files.copies.as_ref().map(|copies| Copies::judge(copies, recorded, when));
+    let about = authority.about.as_ref().filter(|about| about.authority && standing != Standing::Mixed);
+    let [cert, key] = &files.client;
+    let client = judge::leaf(&cert.found, &key.found, Purpose::Client, about, when.now, when.renew);
+    // One that cannot be issued again is not missed as long as this machine has good copies.
+    let missed = signs || copies.as_ref().is_none_or(|copies| !copies.are_sound());
+    let mut source = Mend::Put;
+    if missed {
+        let lost = if signs { Mend::Put } else { mend.max(Mend::Decide) };
+        for (file, role, flaw) in [(cert, Role::Client, &client.cert), (key, Role::ClientKey, &client.key)] {
+            let mend = owned(file, flaw.as_ref(), lost);
+            source = source.max(if flaw.is_some() { mend } else { Mend::Put });
+            note(file, role, flaw, mend);
+        }
+    }
+    if let (Some([ca, cert, key]), Some(copies)) = (&files.copies, &copies) {
+        note(ca, Role::CopyOfAuthority, &copies.ca, source);
+        note(cert, Role::CopyOfClient, &copies.client.cert, source);
+        note(key, Role::CopyOfClientKey, &copies.client.key, source);
+    }
+
+    let [cert, key] = &files.server;
+    // Of one that is not the recorded one, nothing else matters.
+    if cert.found.as_ref().is_ok_and(|found| found.as_deref().map(sha256_hex).as_deref() == Some(recorded.server)) {
+        let server = judge::leaf(&cert.found, &key.found, Purpose::Server, None, when.now, 0);
+        let lost = if signs { Mend::Issue } else { mend.max(Mend::Decide) };
+        // When it ends is recorded, and planned by that.
+        note(cert, Role::Server, &server.cert.filter(|flaw| !matches!(flaw, Flaw::Ends(_))), lost);
+        note(key, Role::ServerKey, &server.key, lost);
+    }
+    all
+}
+
+/// What is wrong with the copies in a machine's folder.
+struct Copies {
+    ca: Option<Flaw>,
+    client: Judged,
+}
+
+impl Copies {
+    fn judge([ca, cert, key]: &[File; 3], recorded: Recorded<'_>, when: When) -> Self {
+        let copy = judge::copy(&ca.found);
+        let flaw = match &copy {
+            Ok(about) if about.sha256 != recorded.authority => Some(Flaw::OtherAuthority),
+            Ok(about) => judge::in_time(about, when.now, 0),
+            Err(flaw) => Some(flaw.clone()),
+        };
+        let about: Option<&Inspected> = copy.as_ref().ok().filter(|_| flaw.is_none());
+        Self { ca: flaw, client: judge::leaf(&cert.found, &key.found, Purpose::Client, about, when.now, when.renew) }
+    }
+
+    const fn are_sound(&self) -> bool {
+        self.ca.is_none() && self.client.is_sound()
+    }
+}
