@@ -29,8 +29,8 @@ pub mod revealer;
 pub mod engine;
 pub mod hook;
 pub mod provisioner;
-pub mod tls;
 pub mod record;
+pub mod tls;
 
 // Ways to the outside, as traits that drivers may use.
 pub mod cloud_init;

@@ -53,7 +53,8 @@ pub async fn observe(
                 };
                 (observed, engine)
             };
-            let unseen = |why: &Panicked| Observed { host: Reach::Failed(why.to_string()), ..blank(&world, &locals, &record) };
+            let unseen =
+                |why: &Panicked| Observed { host: Reach::Failed(why.to_string()), ..blank(&world, &locals, &record) };
             let looked = caught_async(look).await.unwrap_or_else(|panicked| (unseen(&panicked), None));
             (name, looked)
         });
@@ -131,12 +132,7 @@ fn blank(world: &World, locals: &Locals, record: &MachineRecord) -> Observed {
     }
 }
 
-async fn look(
-    world: &World,
-    locals: &Locals,
-    record: &MachineRecord,
-    store_id: Result<&str, &String>,
-) -> Observed {
+async fn look(world: &World, locals: &Locals, record: &MachineRecord, store_id: Result<&str, &String>) -> Observed {
     let mut observed = blank(world, locals, record);
     let Some(instance) = &record.instance else { return observed };
     // A driver that this program does not have cannot be asked; the host can.

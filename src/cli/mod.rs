@@ -332,11 +332,12 @@ fn dispatch(program: &str, words: &[String], drivers: Drivers, out: &mut Out) ->
     (entry.run)(matches, &cx, out)
 }
 
-/// docker-machine remembers no removals, so there its flags for them are taken and not shown.
-fn without_tombstones(command: Command) -> Command {
+/// Flags that docker-machine has not are taken under its name, too, and not shown there.
+fn without_new_flags(command: Command) -> Command {
     match command.get_name() {
         rm::Rm::NAME => command.mut_arg("tombstone", |arg| arg.hide(true)),
         ls::Ls::NAME => command.mut_arg("tombstones", |arg| arg.hide(true)),
+        regenerate_certs::RegenerateCerts::NAME => command.mut_arg("new_authority", |arg| arg.hide(true)),
         _ => command,
     }
 }
@@ -417,7 +418,7 @@ fn root_for(program: &str, words: &[String], drivers: &Drivers) -> Command {
                 .map(|command| claim::define(command, drop_in(program)))
                 .map(
                     |command| {
-                        if drop_in(program) { help::as_docker_machine(without_tombstones(command)) } else { command }
+                        if drop_in(program) { help::as_docker_machine(without_new_flags(command)) } else { command }
                     },
                 ),
         );

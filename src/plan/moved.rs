@@ -56,7 +56,8 @@ pub(super) fn plain(value: &impl Serialize) -> Value {
 /// Fields that differ. What was not known then or is not known now has not moved.
 pub(super) fn compare(machine: &MachineName, old: &Fields, new: &Fields) -> Vec<Moved> {
     let missing = |key: &str| !(old.contains_key(key) && new.contains_key(key));
-    let observed = ["power", "instance id, as", "address, as", "server.pem in the store", "ca.pem in the store", IN_STORE];
+    let observed =
+        ["power", "instance id, as", "address, as", "server.pem in the store", "ca.pem in the store", IN_STORE];
     let unknown = |key: &str| {
         (missing(LOOKED) && observed.iter().any(|start| key.starts_with(start)))
             || (missing(ANSWERED) && key.starts_with(ON_HOST))

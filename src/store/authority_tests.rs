@@ -1,11 +1,11 @@
-use super::*;
+use super::{super::kit::PENDING, *};
 use crate::{
     clock::FixedClock,
     record::{MachineRecord, OptionValues},
     store::{dir::DirStore, memory::MemoryStore},
-    tls::{LEAF_DAYS, inspect, load_authority, server_names},
+    tls::{LEAF_DAYS, inspect, load_authority, new_authority, server_names},
 };
-use std::{os::unix::fs::PermissionsExt as _, thread};
+use std::{os::unix::fs::PermissionsExt as _, path::Path, thread};
 
 const NOW: Timestamp = Timestamp(1_795_219_200);
 
@@ -151,18 +151,24 @@ fn a_crash_anywhere_is_finished_by_the_next_run() {
     }
 }
 
-#[track_caller]
-fn refused(files: &[(&str, Option<&str>)], message: &str) {
+/// A store whose files are those of another, but for some.
+fn changed(files: &[(&str, Option<&[u8]>)]) -> (MemoryStore, Identity) {
     let original = MemoryStore::default();
-    ensure(&original, &at(NOW)).unwrap();
+    let first = ensure(&original, &at(NOW)).unwrap();
     let store = MemoryStore::default();
     for file in [CA, CA_KEY, CERT, KEY] {
         match files.iter().find(|(changed, _)| *changed == file) {
             Some((_, None)) => {}
-            Some((_, Some(content))) => put(&store, file, content),
+            Some((_, Some(content))) => store.write(Area::Certs, file, content, Mode::Private).unwrap(),
             None => put(&store, file, &text(&original, file)),
         }
     }
+    (store, first)
+}
+
+#[track_caller]
+fn refused(files: &[(&str, Option<&[u8]>)], message: &str) {
+    let (store, _) = changed(files);
     let writes = store.writes();
     let error = ensure(&store, &at(NOW)).unwrap_err();
     let shown = error.to_string().replace(&store.root().join("certs").display().to_string(), "…");
@@ -171,24 +177,170 @@ fn refused(files: &[(&str, Option<&str>)], message: &str) {
     assert_eq!(store.writes(), writes, "nothing is changed");
 }
 
+/// Without its key an authority issues nothing, and a new one is for a person to decide.
 #[test]
-fn what_makes_no_sense_is_explained_and_left_alone() {
-    refused(&[(CA, None)], "…/ca-key.pem is there, but …/ca.pem is not");
-    refused(&[(CA_KEY, None)], "…/ca.pem is there, but …/ca-key.pem is not");
-    refused(&[(CERT, None)], "…/key.pem is there, but …/cert.pem is not");
-    refused(&[(KEY, None)], "…/cert.pem is there, but …/key.pem is not");
-    refused(&[(CA, None), (CA_KEY, None), (KEY, None)], "…/cert.pem is there, but …/key.pem is not");
-    refused(&[(CA, Some("x"))], "…/ca.pem: the certificate is not a PEM text");
-    refused(&[(CERT, Some(""))], "…/cert.pem: the certificate is not a PEM text");
+fn an_authority_without_its_key_is_explained_and_left_alone() {
+    let cannot = |why: &str| format!("the authority can issue no certificate: {why}");
     let unreadable = "the private key cannot be read; it must be an unencrypted RSA or ECDSA key in PEM";
-    refused(&[(CA_KEY, Some("x"))], &format!("…/ca-key.pem: {unreadable}"));
-    refused(&[(KEY, Some("x"))], &format!("…/key.pem: {unreadable}"));
-    let strange = MemoryStore::default();
-    ensure(&strange, &at(NOW)).unwrap();
+    let other = new_authority("x", NOW).unwrap();
+    refused(&[(CA_KEY, None)], &cannot("…/ca-key.pem: it is not there, or empty"));
+    refused(&[(CA_KEY, Some(b"x"))], &cannot(&format!("…/ca-key.pem: {unreadable}")));
+    refused(&[(CA, Some(b"x")), (CA_KEY, Some(b"x"))], &cannot(&format!("…/ca-key.pem: {unreadable}")));
     refused(
-        &[(CA_KEY, Some(&text(&strange, CA_KEY)))],
-        "…/ca-key.pem: the private key does not belong to the certificate",
+        &[(CA_KEY, Some(other.key.as_bytes()))],
+        &cannot("…/ca-key.pem: the private key does not belong to the certificate"),
     );
+}
+
+/// Files of a folder that are kept beside others, with what is in them.
+fn kept(store: &MemoryStore, names: &[&str]) -> Vec<(String, Vec<u8>)> {
+    let of = |name: &&str| {
+        let kept = format!("{name}.damaged-2026-11-21");
+        let content = store.read(Area::Certs, &kept).unwrap()?;
+        assert_eq!(store.mode(Area::Certs, &kept), Some(Mode::Private), "{kept}");
+        Some(((*name).to_owned(), content))
+    };
+    names.iter().filter_map(of).collect()
+}
+
+/// What the authority's key still vouches for is made again; what was damaged stays beside it.
+#[test]
+fn what_is_damaged_is_made_again() {
+    let binary: &[u8] = &[0xff, 0, 0x80];
+    type Case<'a> = (&'a [(&'a str, Option<&'a [u8]>)], bool);
+    let cases: [Case<'_>; 9] = [
+        (&[(CA, None)], false),
+        (&[(CA, Some(binary))], false),
+        (&[(CERT, None)], true),
+        (&[(KEY, None)], true),
+        (&[(CERT, Some(b"")), (KEY, Some(b""))], true),
+        (&[(CERT, Some(binary))], true),
+        (&[(KEY, Some(b"x"))], true),
+        (&[(CA, Some(b"x")), (CERT, Some(b"y")), (KEY, Some(b"z"))], false),
+        (&[(CA, None), (CA_KEY, None), (CERT, Some(b"y"))], false),
+    ];
+    for (files, same_authority) in cases {
+        let (store, first) = changed(files);
+        let mended = ensure(&store, &at(NOW)).unwrap();
+        sound(&store, &mended, NOW);
+        assert_eq!(mended.ca == first.ca, same_authority, "{files:?}");
+        for (name, content) in files {
+            let content = content.filter(|content| !content.is_empty());
+            let want: Vec<_> = content.map(|content| ((*name).to_owned(), content.to_vec())).into_iter().collect();
+            assert_eq!(kept(&store, &[name]), want, "{files:?}");
+        }
+        let writes = store.writes();
+        assert_eq!(ensure(&store, &at(NOW)).unwrap(), mended);
+        assert_eq!(store.writes(), writes, "once is enough");
+    }
+}
+
+/// The same key: what engines have goes on to be signed by it. From a machine's copy it comes back as it was.
+#[test]
+fn the_certificate_of_an_authority_comes_back_from_a_copy() {
+    let other = new_authority("x", NOW).unwrap();
+    for damage in [None, Some(b"x".as_slice()), Some(other.cert.as_bytes())] {
+        let (store, first) = changed(&[(CA, damage)]);
+        let machine = MachineName::new("m").unwrap();
+        store.put(&MachineRecord::new(machine.clone(), None, "none", OptionValues::new())).unwrap();
+        store.write(Area::Machine(&machine), CA, first.ca.as_bytes(), Mode::Public).unwrap();
+        let (mended, deeds) = super::ensure(&store, &AuthFiles::of_store(&store.root()), &at(NOW)).unwrap();
+        assert_eq!(mended, first);
+        assert!(matches!(&deeds[..], [.., Deed::RestoredAuthority(_, from)] if *from == machine), "{deeds:?}");
+        sound(&store, &mended, NOW);
+    }
+    let (store, first) = changed(&[(CA, None)]);
+    let mended = ensure(&store, &at(NOW)).unwrap();
+    assert_ne!(mended.ca, first.ca);
+}
+
+/// A clock that was wrong by years, before or after: one run, and all is as it should be by the clock of now.
+#[test]
+fn clocks_that_were_wrong_end_in_one_run() {
+    const YEARS: i64 = 4 * 365;
+    for made in [-YEARS, 0, YEARS] {
+        for now in [-YEARS, 0, YEARS] {
+            let (made, now) = (NOW.plus_days(made), NOW.plus_days(now));
+            let store = MemoryStore::default();
+            let first = ensure(&store, &at(made)).unwrap();
+            let key = text(&store, CA_KEY);
+            let mended = ensure(&store, &at(now)).unwrap();
+            sound(&store, &mended, now);
+            let about = inspect(&mended.ca).unwrap();
+            assert!(about.not_before <= now && about.not_after > now.plus_days(RENEW_DAYS), "{made} → {now}");
+            assert_eq!(text(&store, CA_KEY), key, "the authority is the same one");
+            assert!(inspect(&first.cert).unwrap().signed_by(&about).unwrap(), "{made} → {now}");
+            assert_eq!(mended.ca == first.ca, made <= now);
+            let writes = store.writes();
+            ensure(&store, &at(now)).unwrap();
+            assert_eq!(store.writes(), writes);
+        }
+    }
+}
+
+/// What people keep elsewhere is theirs: it is named, and stays as it is.
+#[test]
+fn what_lies_outside_of_the_store_is_never_rewritten() {
+    let store = MemoryStore::default();
+    let files = own(Path::new("/nowhere"));
+    super::ensure(&store, &files, &at(NOW)).unwrap();
+    let late = inspect(&String::from_utf8(auth::read(&store, &files.ca_cert).unwrap().unwrap()).unwrap()).unwrap();
+    for (path, now) in [
+        (Some(&files.ca_cert), NOW),
+        (Some(&files.client_cert), NOW),
+        (Some(&files.client_key), NOW),
+        (None, NOW.plus_days(-1000)),
+        (None, NOW.plus_days(LEAF_DAYS)),
+        (None, late.not_after),
+    ] {
+        let before = path.map(|path| auth::read(&store, path).unwrap().unwrap());
+        let write = |path: &Path, content: &[u8]| {
+            let root = store.root();
+            let (area, name) = auth::place(&root, path);
+            store.write(area, name, content, Mode::Private).unwrap();
+        };
+        if let Some(path) = path {
+            write(path, b"x");
+        }
+        let writes = store.writes();
+        let error = super::ensure(&store, &files, &at(now)).unwrap_err();
+        assert!(matches!(error, AuthorityError::Foreign { .. }), "{error}");
+        assert!(error.help().unwrap().contains("/nowhere/"), "{error}");
+        assert_eq!(store.writes(), writes, "nothing is changed");
+        if let (Some(path), Some(before)) = (path, before) {
+            write(path, &before);
+        }
+    }
+    // What is asked for in so many words is done.
+    super::renew_client(&store, &files, &at(NOW)).unwrap();
+    let error = super::renew_authority(&store, &files, &at(NOW)).unwrap_err();
+    assert!(matches!(error, AuthorityError::Foreign { .. }), "{error}");
+}
+
+#[test]
+fn a_new_authority_is_made_when_it_is_asked_for_and_the_old_one_is_kept() {
+    let (store, first) = changed(&[(CA_KEY, Some(b"x"))]);
+    let files = AuthFiles::of_store(&store.root());
+    let (identity, deeds) = super::renew_authority(&store, &files, &at(NOW)).unwrap();
+    sound(&store, &identity, NOW);
+    assert_ne!(identity.ca, first.ca);
+    let want = vec![(CA.to_owned(), first.ca.clone().into_bytes()), (CA_KEY.to_owned(), b"x".to_vec())];
+    assert_eq!(kept(&store, &[CA, CA_KEY, CERT, KEY]), want);
+    assert!(deeds.contains(&Deed::ReplacedAuthority), "{deeds:?}");
+}
+
+/// A second damage of one day does not take the place of the first.
+#[test]
+fn what_is_kept_is_never_replaced() {
+    let store = MemoryStore::default();
+    ensure(&store, &at(NOW)).unwrap();
+    for damage in ["one", "two", "two", "three"] {
+        put(&store, CERT, damage);
+        ensure(&store, &at(NOW)).unwrap();
+    }
+    for (suffix, content) in [("", "one"), (".2", "two"), (".3", "three")] {
+        assert_eq!(text(&store, &format!("{CERT}.damaged-2026-11-21{suffix}")), content);
+    }
 }
 
 #[test]

@@ -222,7 +222,8 @@ impl Kit<'_> {
             return Ok(Identity { ca, cert: seen.text(2), key: seen.text(3) });
         }
         let flaw = judged.cert.or(judged.key);
-        let damage = [&seen.client.cert, &seen.client.key].into_iter().flatten().find(|flaw| kept::is_damage(Some(flaw)));
+        let damage =
+            [&seen.client.cert, &seen.client.key].into_iter().flatten().find(|flaw| kept::is_damage(Some(flaw)));
         for (found, path) in [(cert, client_cert), (key, client_key)] {
             // What is asked for in so many words is done wherever it lies.
             if wish == Wish::Good && !is_absent(found) {

@@ -3,8 +3,8 @@
 use super::{AUTHORITY_DAYS, Inspected, Pair, SKEW, TlsError, inspect};
 use crate::{clock::Timestamp, spoken::spoken};
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    SerialNumber,
+    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyIdMethod, KeyPair,
+    KeyUsagePurpose, SerialNumber,
 };
 
 /// An authority that can sign.

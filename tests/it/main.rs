@@ -33,6 +33,7 @@ mod tls_engine;
 mod age;
 mod archives;
 mod bad_days;
+mod broken_files;
 mod certs;
 mod cli;
 mod cli_certs;

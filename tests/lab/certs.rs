@@ -3,6 +3,12 @@
 //! Without root or the programs the tests say `SKIPPED` and why.
 
 use crate::lab::{self, Lab, Said};
+use machine::{
+    clock::{Clock as _, SystemClock, Timestamp},
+    driver::Drivers,
+    name::MachineName,
+    store::{Store as _, authority, dir::DirStore},
+};
 use std::{fs, os::unix::fs::PermissionsExt};
 
 /// Everything about a container that a restart would change.
@@ -73,6 +79,76 @@ fn certificates_are_replaced_under_a_running_container() {
     lab.machine(&["regenerate-certs", "-f", "b"]).code(1).says("machine start b");
     lab.machine(&["rm", "-f", "a", "b"]).ok();
     assert_eq!(lab.left(), [""; 0]);
+}
+
+/// Damage to each file, and a clock that was wrong by four years: one `apply`, and containers go on running.
+#[test]
+fn what_is_broken_here_is_mended_under_a_running_container() {
+    if !lab::ready(&["docker", "busybox"]) {
+        return;
+    }
+    let lab = Lab::golden();
+    let fleet = lab.file("fleet.yaml", "fleet: f\ndefaults: { driver: nspawn, engine: {} }\nhosts:\n  a:\n");
+    lab.machine(&["apply", "-y", &fleet]).ok();
+    lab.tiny_image("a");
+    lab.docker("a", &["run", "-d", "--name", "lives", "tiny", "/bin/sleep", "100000"]).ok();
+    let container = lab.docker("a", CONTAINER).ok().out;
+    let mended = |what: &str| {
+        lab.machine(&["apply", "-y", &fleet]).ok();
+        lab.machine(&["plan", "--detailed-exitcode", &fleet]).ok().says("Nothing to do");
+        lab.docker("a", &["version"]).ok();
+        assert_eq!(lab.docker("a", CONTAINER).ok().out, container, "{what}");
+    };
+    for path in [
+        "machines/a/ca.pem",
+        "machines/a/cert.pem",
+        "machines/a/key.pem",
+        "machines/a/server.pem",
+        "machines/a/server-key.pem",
+        "certs/ca.pem",
+        "certs/cert.pem",
+        "certs/key.pem",
+    ] {
+        fs::write(lab.store().join(path), "damaged\n").unwrap();
+        lab.machine(&["plan", &fleet]).ok().says(path.rsplit('/').next().unwrap());
+        mended(path);
+        let (folder, name) = path.rsplit_once('/').unwrap();
+        let kept = fs::read_dir(lab.store().join(folder)).unwrap().flatten();
+        let kept: Vec<_> =
+            kept.filter(|e| e.file_name().to_string_lossy().starts_with(&format!("{name}.damaged-"))).collect();
+        assert_eq!(kept.len(), 1, "{path}");
+        assert_eq!(kept[0].metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    }
+    for years in [4, -4] {
+        made_at(&lab, SystemClock.now().plus_days(years * 365));
+        mended(&format!("all certificates were made {years} years from now"));
+    }
+    // Its key is lost: refused, with the command that helps.
+    fs::write(lab.store().join("certs/ca-key.pem"), "damaged\n").unwrap();
+    fs::write(lab.store().join("machines/a/server-key.pem"), "damaged\n").unwrap();
+    let command = "machine regenerate-certs --new-authority a";
+    assert_ne!(lab.machine(&["apply", "-y", &fleet]).says(command).code, 0);
+    lab.machine(&["regenerate-certs", "-f", "--new-authority", "a"]).ok();
+    mended("a new authority");
+    lab.machine(&["rm", "-f", "a"]).ok();
+    assert_eq!(lab.left(), [""; 0]);
+}
+
+/// Everything that the store and the host have is made anew as if it were another time, by the program itself.
+fn made_at(lab: &Lab, now: Timestamp) {
+    let store = DirStore::new(lab.store(), Drivers::built_in()).unwrap();
+    for name in ["ca.pem", "ca-key.pem", "cert.pem", "key.pem"] {
+        fs::remove_file(lab.store().join("certs").join(name)).unwrap();
+    }
+    let machine = MachineName::new("a").unwrap();
+    let mut record = store.get(&machine).unwrap();
+    let names = record.certificate.as_ref().unwrap().names.clone();
+    let issued = authority::issue(&store, &machine, &names, now).unwrap();
+    let (provisioner, facts) = lab.look("a");
+    lab.script("a", &provisioner.certificate(&facts, &issued.host)).ok();
+    issued.keep(&store, &machine).unwrap();
+    record.certificate = Some(machine::record::CertificateRecord { names, ..issued.record });
+    store.put(&record).unwrap();
 }
 
 /// The store's authority becomes one that ends in ten days, which is the one engines have. Then it is replaced.
