@@ -203,11 +203,13 @@ fn kept(store: &MemoryStore, names: &[&str]) -> Vec<(String, Vec<u8>)> {
     names.iter().filter_map(of).collect()
 }
 
+/// Files that are changed, and whether the authority's certificate stays.
+type Case<'a> = (&'a [(&'a str, Option<&'a [u8]>)], bool);
+
 /// What the authority's key still vouches for is made again; what was damaged stays beside it.
 #[test]
 fn what_is_damaged_is_made_again() {
     let binary: &[u8] = &[0xff, 0, 0x80];
-    type Case<'a> = (&'a [(&'a str, Option<&'a [u8]>)], bool);
     let cases: [Case<'_>; 9] = [
         (&[(CA, None)], false),
         (&[(CA, Some(binary))], false),

@@ -82,7 +82,7 @@ pub(super) struct Kit<'a> {
 impl Kit<'_> {
     pub(super) fn ensure(&self) -> Result<Made, AuthorityError> {
         // Another process may be in the middle of it: only "all is well" counts without the lock.
-        if let Some(made) = self.good(&self.look()?) {
+        if let Some(made) = Self::good(&self.look()?) {
             return Ok(made);
         }
         self.locked(Wish::Good)
@@ -110,7 +110,7 @@ impl Kit<'_> {
     }
 
     /// What is there, if it is all good.
-    fn good(&self, seen: &Look) -> Option<Made> {
+    fn good(seen: &Look) -> Option<Made> {
         let sound = seen.pending.is_none() && seen.authority.is_sound();
         let identity = seen.identity().filter(|_| sound)?;
         let authority = tls::load_authority(&seen.text(0), &seen.text(1)).ok()?;
@@ -124,7 +124,7 @@ impl Kit<'_> {
             self.write_noted(&noted)?;
             seen = self.look()?;
         }
-        if let Some(made) = self.good(&seen).filter(|_| wish == Wish::Good) {
+        if let Some(made) = Self::good(&seen).filter(|_| wish == Wish::Good) {
             return Ok(made);
         }
         let mut change = Change::default();

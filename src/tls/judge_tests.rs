@@ -7,6 +7,7 @@ use crate::clock::Timestamp;
 
 const NOW: Timestamp = Timestamp(1_795_219_200);
 
+#[expect(clippy::unnecessary_wraps, reason = "a file that cannot be read is an error")]
 fn there(text: &str) -> Found {
     Ok(Some(text.as_bytes().to_vec()))
 }
