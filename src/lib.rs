@@ -25,12 +25,14 @@ pub mod template;
 // The one who finds out what secrets are.
 pub mod revealer;
 
+// Certificates: made, and judged. Pure.
+pub mod tls;
+
 // What a host should be and what was found there. Pure.
 pub mod engine;
 pub mod hook;
 pub mod provisioner;
 pub mod record;
-pub mod tls;
 
 // Ways to the outside, as traits that drivers may use.
 pub mod cloud_init;

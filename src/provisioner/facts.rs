@@ -468,6 +468,17 @@ mod tests {
     }
 
     #[test]
+    fn clocks_that_do_not_agree_are_both_named() {
+        let host = |clock: &str| parse(&format!("@machine-probe 1\n@clock\n|{clock}\n@end\n")).unwrap();
+        let here = Timestamp(1_800_000_000);
+        for near in ["1800000000", "1800000300", "1799999700", "", "no"] {
+            assert_eq!(host(near).other_time(here), None, "{near}");
+        }
+        let said = host("1800000301").other_time(here).unwrap().to_string();
+        assert_eq!(said, "the host's clock says 2027-01-15T08:05:01Z, that of this computer 2027-01-15T08:00:00Z");
+    }
+
+    #[test]
     fn half_a_probe_is_an_error() {
         let whole = fixtures::ALL[0].1;
         for (output, why) in [

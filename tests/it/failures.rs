@@ -3,13 +3,14 @@
 
 use machine::{
     apply::{End, Outcome, StepError},
+    clock::Timestamp,
     docker::DockerError,
     driver::DriverError,
     hook::{On, Point},
     name::MachineName,
     panicked::Panicked,
     plan::StepId,
-    provisioner::{Difference, Unsupported},
+    provisioner::{Difference, Unsupported, facts::Clocks},
     record::Part,
     report::summary::failures,
     secret::{Secret, SecretError, SecretProblem},
@@ -92,6 +93,10 @@ fn step() -> Vec<StepError> {
     let mut all = vec![
         StepError::UnknownDriver { driver: text("ec2"), machine: web() },
         StepError::Firewall { error: docker().remove(0), help: text("open the port") },
+        StepError::Clock {
+            error: docker().remove(0),
+            clocks: Clocks { host: Timestamp(0), here: Timestamp(1_800_000_000) },
+        },
         StepError::Store(io()),
         StepError::Authority(AuthorityError::Store(io())),
         StepError::NoOsRelease,
