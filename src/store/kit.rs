@@ -224,12 +224,18 @@ impl Kit<'_> {
         let flaw = judged.cert.or(judged.key);
         let damage =
             [&seen.client.cert, &seen.client.key].into_iter().flatten().find(|flaw| kept::is_damage(Some(flaw)));
-        for (found, path) in [(cert, client_cert), (key, client_key)] {
+        // A whole pair of another authority may be good elsewhere.
+        let stranger = seen.client.cert == Some(Flaw::OtherAuthority);
+        let own = [
+            (cert, client_cert, kept::is_damage(seen.client.cert.as_ref())),
+            (key, client_key, kept::is_damage(seen.client.key.as_ref()) || stranger),
+        ];
+        for (found, path, damaged) in own {
             // What is asked for in so many words is done wherever it lies.
             if wish == Wish::Good && !is_absent(found) {
                 self.own(path, flaw.as_ref().unwrap_or(&Flaw::OtherKey))?;
             }
-            if damage.is_some() {
+            if damaged {
                 self.keep(path, change)?;
             }
         }

@@ -109,7 +109,7 @@ fn what_is_broken_here_is_mended_under_a_running_container() {
         "certs/cert.pem",
         "certs/key.pem",
     ] {
-        fs::write(lab.store().join(path), "damaged\n").unwrap();
+        lab.file(&format!("store/{path}"), "damaged\n");
         lab.machine(&["plan", &fleet]).ok().says(path.rsplit('/').next().unwrap());
         mended(path);
         let (folder, name) = path.rsplit_once('/').unwrap();
@@ -124,8 +124,8 @@ fn what_is_broken_here_is_mended_under_a_running_container() {
         mended(&format!("all certificates were made {years} years from now"));
     }
     // Its key is lost: refused, with the command that helps.
-    fs::write(lab.store().join("certs/ca-key.pem"), "damaged\n").unwrap();
-    fs::write(lab.store().join("machines/a/server-key.pem"), "damaged\n").unwrap();
+    lab.file("store/certs/ca-key.pem", "damaged\n");
+    lab.file("store/machines/a/server-key.pem", "damaged\n");
     let command = "machine regenerate-certs --new-authority a";
     assert_ne!(lab.machine(&["apply", "-y", &fleet]).says(command).code, 0);
     lab.machine(&["regenerate-certs", "-f", "--new-authority", "a"]).ok();
