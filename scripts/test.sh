@@ -6,7 +6,6 @@ cd "$(dirname "$0")/.."
 . scripts/part.sh
 sh scripts/setup.sh tests
 if cargo nextest --version >/dev/null 2>&1; then
-    part build cargo nextest run --locked --no-run "$@"
     part tests cargo nextest run --locked "$@"
     exit
 fi
