@@ -80,7 +80,9 @@ fn of_a_file_that_is_no_fleet_a_few_screens_are_shown() {
     yaml("a list", &format!("[{}]", many(&|n| format!("item-{n}, "))), &["big.yaml", "1:1", "mapping"]);
     yaml("a list on lines", &many(&|n| format!("- item-{n}\n")), &["big.yaml", "1:3", "mapping"]);
     yaml("a key", &format!("fleet: a\n{}: 1\nhosts: {{}}\n", long("k")), &["big.yaml", "2:"]);
-    yaml("controls", &format!("fleet: a\n\"{}\": 1\n", long("\\e[2J\\a")), &["big.yaml", "2:1"]);
+    // Of a megabyte it is refused where it begins, of less where it ends.
+    let place = if full() { "2:1" } else { "2:262146" };
+    yaml("controls", &format!("fleet: a\n\"{}\": 1\n", long("\\e[2J\\a")), &["big.yaml", place]);
     yaml("nothing but controls", &long("\u{7}"), &["big.yaml"]);
     yaml("brackets", &long("["), &["big.yaml", "help"]);
     yaml("braces", &long("{a: "), &["big.yaml", "help"]);
