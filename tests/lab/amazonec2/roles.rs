@@ -13,8 +13,8 @@ use crate::moto::{
 use std::fs;
 use time::Duration;
 
-/// Who has asked for the instance, after how many calls for credentials. Each creation looks twice: before there is a
-/// record, and then for what is there.
+/// Who has asked for the instance, after how many calls for credentials. Each creation looks three times: before there
+/// is a record, for the account to record, and for what is there.
 struct Trial<'l> {
     lab: &'l Lab,
     home: Home,
@@ -59,9 +59,9 @@ fn a_container_shows_the_token_of_its_file_and_renews_what_ends() {
     trial.services.fresh(Duration::minutes(4), "token-of-later");
     trial.home.file("token", "token-of-later");
     let (who, _) = trial.create(&[], &[full, held]);
-    assert_eq!((who.as_str(), trial.services.asked().len()), ("ASIACONTAINER2", 2), "what ends soon is renewed");
+    assert_eq!((who.as_str(), trial.services.asked().len()), ("ASIACONTAINER3", 3), "what ends soon is renewed");
     let token = ("AWS_CONTAINER_AUTHORIZATION_TOKEN", "token-of-later");
-    assert_eq!(trial.create(&[], &[full, token]).0, "ASIACONTAINER4");
+    assert_eq!(trial.create(&[], &[full, token]).0, "ASIACONTAINER6");
     // A service that is busy is asked again.
     trial.services.fresh(Duration::hours(6), "token-of-later");
     trial.services.say(500, 2);
@@ -94,7 +94,7 @@ fn an_instance_is_asked_by_the_second_version_of_its_service() {
     let want = ["PUT /latest/api/token".to_owned(), format!("GET {roles}"), format!("GET {roles}deployer")];
     assert_eq!(trial.services.asked(), want);
     trial.services.fresh(Duration::minutes(4), "");
-    assert_eq!(trial.create(&[], &environment).0, "ASIAINSTANCE2", "what ends soon is renewed");
+    assert_eq!(trial.create(&[], &environment).0, "ASIAINSTANCE3", "what ends soon is renewed");
     trial.services.say(404, 9);
     let (who, said) = trial.create(&[], &environment);
     assert!(who.is_empty() && said.text.contains("the role `deployer` of this instance: it says 404"), "{}", said.text);
@@ -145,7 +145,7 @@ fn a_login_gives_credentials_without_the_cli_until_it_ends() {
     assert_eq!(trial.create(&[], &environment).0, "ASIALOGIN1");
     assert_eq!(trial.services.asked(), ["GET /federation/credentials"], "one session for a run");
     trial.services.fresh(Duration::minutes(4), "token-of-the-login");
-    assert_eq!(trial.create(&[], &environment).0, "ASIALOGIN2", "what ends soon is renewed");
+    assert_eq!(trial.create(&[], &environment).0, "ASIALOGIN3", "what ends soon is renewed");
     // What the portal refuses.
     profile("Admin");
     let (who, said) = trial.create(&[], &environment);
