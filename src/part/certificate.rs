@@ -8,7 +8,7 @@ use crate::{
     part::{Action, Reason, Step, Work},
     provisioner::{CERT_DIR, Difference},
     record::{self, CertificateRecord, Known, Observed, Part, Reach},
-    tls::{Flawed, Mend, Role},
+    tls::{Flawed, Repair, Role},
 };
 use std::collections::BTreeSet;
 
@@ -50,12 +50,13 @@ fn stays(ask: &Ask<'_>) -> Step {
     if let Some(observed) = observed {
         reasons.extend(local_drift(recorded, observed).map(Reason::Drifted));
     }
-    let issue = !reasons.is_empty() || local.iter().any(|flawed| flawed.mend == Mend::Issue);
+    let issue = !reasons.is_empty() || local.iter().any(|flawed| flawed.repair == Repair::Issue);
     // Without its key an authority is good for all but issuing.
     let flawed: Vec<&Flawed> = local.iter().filter(|flawed| issue || flawed.role != Role::AuthorityKey).collect();
     // What is wrong says more than what follows from it.
     reasons.splice(0..0, flawed.iter().map(|flawed| Reason::Local((*flawed).clone())));
-    if let Some(worst) = flawed.iter().max_by_key(|flawed| flawed.mend).filter(|flawed| flawed.mend > Mend::Issue) {
+    if let Some(worst) = flawed.iter().max_by_key(|flawed| flawed.repair).filter(|flawed| flawed.repair > Repair::Issue)
+    {
         let why = stuck(name, worst);
         reasons.push(Reason::Blocked(why.clone()));
         return Step { action: Action::Keep, reasons, work: Work::Blocked(why) };
@@ -73,17 +74,17 @@ fn stays(ask: &Ask<'_>) -> Step {
 
 /// Why only a person can go on, and how.
 fn stuck(name: &MachineName, worst: &Flawed) -> String {
-    let Flawed { file, role, mend, .. } = worst;
-    match (mend, role) {
-        (Mend::Yours, Role::Client | Role::ClientKey) if file.starts_with('/') => format!(
+    let Flawed { file, role, repair, .. } = worst;
+    match (repair, role) {
+        (Repair::Yours, Role::Client | Role::ClientKey) if file.starts_with('/') => format!(
             "{worst}; it is not the store's, so it is left as it is. To have it made again there: \
              machine regenerate-certs --client-certs {name}"
         ),
-        (Mend::Yours, _) if file.starts_with('/') => format!(
+        (Repair::Yours, _) if file.starts_with('/') => format!(
             "{worst}; it is not the store's, so it is left as it is: replace it, or move it away together with its key to \
              have both made there"
         ),
-        (Mend::Yours, _) => format!("{worst}; let your user read it"),
+        (Repair::Yours, _) => format!("{worst}; let your user read it"),
         _ => format!(
             "{worst}; without the authority's key only a new authority helps, which every engine of it must be given: \
              machine regenerate-certs --new-authority {name}"
@@ -98,7 +99,7 @@ fn local_drift<'a>(recorded: &'a CertificateRecord, observed: &'a Observed) -> i
         ("ca.pem in the store", &observed.local_ca, &recorded.ca_sha256),
     ];
     // One that is put back as it was needs no new certificate.
-    let restored = observed.local.iter().any(|flawed| flawed.role == Role::Authority && flawed.mend == Mend::Put);
+    let restored = observed.local.iter().any(|flawed| flawed.role == Role::Authority && flawed.repair == Repair::Put);
     let differs = move |(what, found, wanted): &(&str, &Option<String>, &String)| {
         found.as_ref() != Some(*wanted) && !(restored && what.starts_with("ca.pem"))
     };

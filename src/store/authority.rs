@@ -145,7 +145,7 @@ pub enum Deed {
     /// The client's identity had ended, was about to, or was not of this authority.
     ReplacedClient,
     /// The client's identity was damaged.
-    MendedClient(PathBuf, Flaw),
+    RepairedClient(PathBuf, Flaw),
     /// What was damaged and replaced is here.
     Kept(PathBuf),
 }
@@ -163,7 +163,7 @@ impl fmt::Display for Deed {
             }
             Self::CreatedClient(path) => write!(f, "Creating client certificate: {}", path.display()),
             Self::ReplacedClient => f.write_str("Client certificate is outdated and needs to be regenerated"),
-            Self::MendedClient(path, flaw) => {
+            Self::RepairedClient(path, flaw) => {
                 write!(f, "Making the client certificate again: {}: {flaw}", path.display())
             }
             Self::Kept(path) => write!(f, "Keeping what was damaged: {}", path.display()),

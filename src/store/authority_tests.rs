@@ -223,16 +223,16 @@ fn what_is_damaged_is_made_again() {
     ];
     for (files, same_authority) in cases {
         let (store, first) = changed(files);
-        let mended = ensure(&store, &at(NOW)).unwrap();
-        sound(&store, &mended, NOW);
-        assert_eq!(mended.ca == first.ca, same_authority, "{files:?}");
+        let repaired = ensure(&store, &at(NOW)).unwrap();
+        sound(&store, &repaired, NOW);
+        assert_eq!(repaired.ca == first.ca, same_authority, "{files:?}");
         for (name, content) in files {
             let content = content.filter(|content| !content.is_empty());
             let want: Vec<_> = content.map(|content| ((*name).to_owned(), content.to_vec())).into_iter().collect();
             assert_eq!(kept(&store, &[name]), want, "{files:?}");
         }
         let writes = store.writes();
-        assert_eq!(ensure(&store, &at(NOW)).unwrap(), mended);
+        assert_eq!(ensure(&store, &at(NOW)).unwrap(), repaired);
         assert_eq!(store.writes(), writes, "once is enough");
     }
 }
@@ -246,14 +246,14 @@ fn the_certificate_of_an_authority_comes_back_from_a_copy() {
         let machine = MachineName::new("m").unwrap();
         store.put(&MachineRecord::new(machine.clone(), None, "none", OptionValues::new())).unwrap();
         store.write(Area::Machine(&machine), CA, first.ca.as_bytes(), Mode::Public).unwrap();
-        let (mended, deeds) = super::ensure(&store, &AuthFiles::of_store(&store.root()), &at(NOW)).unwrap();
-        assert_eq!(mended, first);
+        let (repaired, deeds) = super::ensure(&store, &AuthFiles::of_store(&store.root()), &at(NOW)).unwrap();
+        assert_eq!(repaired, first);
         assert!(matches!(&deeds[..], [.., Deed::RestoredAuthority(_, from)] if *from == machine), "{deeds:?}");
-        sound(&store, &mended, NOW);
+        sound(&store, &repaired, NOW);
     }
     let (store, first) = changed(&[(CA, None)]);
-    let mended = ensure(&store, &at(NOW)).unwrap();
-    assert_ne!(mended.ca, first.ca);
+    let repaired = ensure(&store, &at(NOW)).unwrap();
+    assert_ne!(repaired.ca, first.ca);
 }
 
 /// A clock that was wrong by years, before or after: one run, and all is as it should be by the clock of now.
@@ -266,13 +266,13 @@ fn clocks_that_were_wrong_end_in_one_run() {
             let store = MemoryStore::default();
             let first = ensure(&store, &at(made)).unwrap();
             let key = text(&store, CA_KEY);
-            let mended = ensure(&store, &at(now)).unwrap();
-            sound(&store, &mended, now);
-            let about = inspect(&mended.ca).unwrap();
+            let repaired = ensure(&store, &at(now)).unwrap();
+            sound(&store, &repaired, now);
+            let about = inspect(&repaired.ca).unwrap();
             assert!(about.not_before <= now && about.not_after > now.plus_days(RENEW_DAYS), "{made} → {now}");
             assert_eq!(text(&store, CA_KEY), key, "the authority is the same one");
             assert!(inspect(&first.cert).unwrap().signed_by(&about).unwrap(), "{made} → {now}");
-            assert_eq!(mended.ca == first.ca, made <= now);
+            assert_eq!(repaired.ca == first.ca, made <= now);
             let writes = store.writes();
             ensure(&store, &at(now)).unwrap();
             assert_eq!(store.writes(), writes);

@@ -241,7 +241,7 @@ impl Kit<'_> {
         }
         change.deeds.push(match damage {
             _ if wish != Wish::Good || is_absent(cert) => Deed::CreatedClient(client_cert.clone()),
-            Some(flaw) => Deed::MendedClient(client_cert.clone(), flaw.clone()),
+            Some(flaw) => Deed::RepairedClient(client_cert.clone(), flaw.clone()),
             None => Deed::ReplacedClient,
         });
         let made = wrong(self.files.ca_cert.as_path());

@@ -1,4 +1,4 @@
-//! What is wrong with the files that the TLS of one machine needs on this computer, and what mends it.
+//! What is wrong with the files that the TLS of one machine needs on this computer, and what repairs it.
 
 use super::{
     Inspected, Purpose,
@@ -48,17 +48,17 @@ impl Role {
     }
 }
 
-/// What mends a file.
+/// What repairs a file.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Mend {
+pub enum Repair {
     /// It is written again from what is sound; the engine's certificate stays.
     Put,
     /// The engine is issued a new certificate.
     Issue,
     /// Only a new authority helps, which all its engines must be given.
     Decide,
-    /// It is not the store's: its owner mends it.
+    /// It is not the store's: its owner repairs it.
     Yours,
 }
 
@@ -72,8 +72,8 @@ pub struct Flawed {
     pub role: Role,
     /// What is wrong with it.
     pub flaw: Flaw,
-    /// What mends it.
-    pub mend: Mend,
+    /// What repairs it.
+    pub repair: Repair,
 }
 
 impl fmt::Display for Flawed {
@@ -133,37 +133,37 @@ pub struct When {
 #[must_use]
 pub fn judge(files: &Files, recorded: Recorded<'_>, when: When) -> Vec<Flawed> {
     let mut all = Vec::new();
-    let mut note = |file: &File, role, flaw: &Option<Flaw>, mend| {
+    let mut note = |file: &File, role, flaw: &Option<Flaw>, repair| {
         if let Some(flaw) = flaw.clone() {
-            // What cannot even be read is for its owner to look at, whatever would mend it.
-            let mend = if matches!(flaw, Flaw::NoAccess(_)) { Mend::Yours } else { mend };
-            all.push(Flawed { file: file.name.clone(), role, flaw, mend });
+            // What cannot even be read is for its owner to look at, whatever would repair it.
+            let repair = if matches!(flaw, Flaw::NoAccess(_)) { Repair::Yours } else { repair };
+            all.push(Flawed { file: file.name.clone(), role, flaw, repair });
         }
     };
-    let owned = |file: &File, flaw: Option<&Flaw>, mend| {
-        if file.foreign && flaw != Some(&Flaw::Absent) { Mend::Yours } else { mend }
+    let owned = |file: &File, flaw: Option<&Flaw>, repair| {
+        if file.foreign && flaw != Some(&Flaw::Absent) { Repair::Yours } else { repair }
     };
 
     let [cert, key] = &files.authority;
     let authority = judge::authority(&cert.found, &key.found, when.now, when.renew);
     let standing = judge::standing(&authority);
     let restored = files.twin.as_deref().is_some_and(|twin| sha256_hex(twin) == recorded.authority);
-    let mend = match standing {
-        Standing::Sound => Mend::Put,
-        Standing::New => owned(cert, authority.cert.as_ref(), Mend::Issue),
-        Standing::Again | Standing::Mixed if cert.foreign => Mend::Yours,
-        Standing::Again | Standing::Mixed if restored => Mend::Put,
-        Standing::Again => Mend::Issue,
-        Standing::Mixed if files.twin.is_some() => Mend::Issue,
-        Standing::Lost | Standing::Mixed if cert.foreign || key.foreign => Mend::Yours,
-        Standing::Lost | Standing::Mixed => Mend::Decide,
+    let repair = match standing {
+        Standing::Sound => Repair::Put,
+        Standing::New => owned(cert, authority.cert.as_ref(), Repair::Issue),
+        Standing::Again | Standing::Mixed if cert.foreign => Repair::Yours,
+        Standing::Again | Standing::Mixed if restored => Repair::Put,
+        Standing::Again => Repair::Issue,
+        Standing::Mixed if files.twin.is_some() => Repair::Issue,
+        Standing::Lost | Standing::Mixed if cert.foreign || key.foreign => Repair::Yours,
+        Standing::Lost | Standing::Mixed => Repair::Decide,
     };
-    let signs = mend <= Mend::Issue && standing != Standing::Lost;
+    let signs = repair <= Repair::Issue && standing != Standing::Lost;
     // A certificate that is swapped looks well by itself.
     let swapped = (standing == Standing::Mixed && signs && authority.cert.is_none()).then_some(Flaw::OtherAuthority);
-    note(cert, Role::Authority, &authority.cert.clone().or(swapped), mend);
+    note(cert, Role::Authority, &authority.cert.clone().or(swapped), repair);
     if !signs || standing == Standing::New {
-        note(key, Role::AuthorityKey, &authority.key, if signs { Mend::Issue } else { mend.max(Mend::Decide) });
+        note(key, Role::AuthorityKey, &authority.key, if signs { Repair::Issue } else { repair.max(Repair::Decide) });
     }
 
     let copies = files.copies.as_ref().map(|copies| Copies::judge(copies, recorded, when));
@@ -172,13 +172,13 @@ pub fn judge(files: &Files, recorded: Recorded<'_>, when: When) -> Vec<Flawed> {
     let client = judge::leaf(&cert.found, &key.found, Purpose::Client, about, when.now, when.renew);
     // One that cannot be issued again is not missed as long as this machine has good copies.
     let missed = signs || copies.as_ref().is_none_or(|copies| !copies.are_sound());
-    let mut source = Mend::Put;
+    let mut source = Repair::Put;
     if missed {
-        let lost = if signs { Mend::Put } else { mend.max(Mend::Decide) };
+        let lost = if signs { Repair::Put } else { repair.max(Repair::Decide) };
         for (file, role, flaw) in [(cert, Role::Client, &client.cert), (key, Role::ClientKey, &client.key)] {
-            let mend = owned(file, flaw.as_ref(), lost);
-            source = source.max(if flaw.is_some() { mend } else { Mend::Put });
-            note(file, role, flaw, mend);
+            let repair = owned(file, flaw.as_ref(), lost);
+            source = source.max(if flaw.is_some() { repair } else { Repair::Put });
+            note(file, role, flaw, repair);
         }
     }
     if let (Some([ca, cert, key]), Some(copies)) = (&files.copies, &copies) {
@@ -191,7 +191,7 @@ pub fn judge(files: &Files, recorded: Recorded<'_>, when: When) -> Vec<Flawed> {
     // Of one that is not the recorded one, nothing else matters.
     if cert.found.as_ref().is_ok_and(|found| found.as_deref().map(sha256_hex).as_deref() == Some(recorded.server)) {
         let server = judge::leaf(&cert.found, &key.found, Purpose::Server, None, when.now, 0);
-        let lost = if signs { Mend::Issue } else { mend.max(Mend::Decide) };
+        let lost = if signs { Repair::Issue } else { repair.max(Repair::Decide) };
         // When it ends is recorded, and planned by that.
         note(cert, Role::Server, &server.cert.filter(|flaw| !matches!(flaw, Flaw::Ends(_))), lost);
         note(key, Role::ServerKey, &server.key, lost);

@@ -1,6 +1,6 @@
 use super::{
     LEAF_DAYS, Pair, Purpose,
-    flawed::{File, Files, Flawed, Mend, Recorded, Role, When, judge},
+    flawed::{File, Files, Flawed, Recorded, Repair, Role, When, judge},
     issue_client, issue_server,
     judge::{Flaw, Found},
     load_authority, new_authority, server_names,
@@ -33,11 +33,11 @@ fn sound() -> (Files, String, String) {
     (files, sha256_hex(server.cert.as_bytes()), sha256_hex(ca.cert.as_bytes()))
 }
 
-fn judged(change: impl FnOnce(&mut Files)) -> Vec<(Role, Mend)> {
+fn judged(change: impl FnOnce(&mut Files)) -> Vec<(Role, Repair)> {
     let (mut files, server, authority) = sound();
     change(&mut files);
     let found = judge(&files, Recorded { server: &server, authority: &authority }, When { now: NOW, renew: 30 });
-    found.into_iter().map(|flawed| (flawed.role, flawed.mend)).collect()
+    found.into_iter().map(|flawed| (flawed.role, flawed.repair)).collect()
 }
 
 fn bad(file: &mut File) {
@@ -45,23 +45,23 @@ fn bad(file: &mut File) {
 }
 
 #[test]
-fn each_file_is_mended_from_the_nearest_that_is_sound() {
+fn each_file_is_repaired_from_the_nearest_that_is_sound() {
     assert_eq!(judged(|_| ()), []);
     for n in 0..3 {
         let role = [Role::CopyOfAuthority, Role::CopyOfClient, Role::CopyOfClientKey][n];
-        assert_eq!(judged(|files| bad(&mut files.copies.as_mut().unwrap()[n])), [(role, Mend::Put)]);
+        assert_eq!(judged(|files| bad(&mut files.copies.as_mut().unwrap()[n])), [(role, Repair::Put)]);
     }
-    assert_eq!(judged(|files| bad(&mut files.client[0])), [(Role::Client, Mend::Put)]);
-    assert_eq!(judged(|files| bad(&mut files.client[1])), [(Role::ClientKey, Mend::Put)]);
-    assert_eq!(judged(|files| bad(&mut files.server[1])), [(Role::ServerKey, Mend::Issue)]);
+    assert_eq!(judged(|files| bad(&mut files.client[0])), [(Role::Client, Repair::Put)]);
+    assert_eq!(judged(|files| bad(&mut files.client[1])), [(Role::ClientKey, Repair::Put)]);
+    assert_eq!(judged(|files| bad(&mut files.server[1])), [(Role::ServerKey, Repair::Issue)]);
     // That one is not the recorded one: the record tells.
     assert_eq!(judged(|files| bad(&mut files.server[0])), []);
-    assert_eq!(judged(|files| bad(&mut files.authority[0])), [(Role::Authority, Mend::Issue)]);
+    assert_eq!(judged(|files| bad(&mut files.authority[0])), [(Role::Authority, Repair::Issue)]);
     let restored = judged(|files| {
         files.twin = files.authority[0].found.clone().unwrap();
         bad(&mut files.authority[0]);
     });
-    assert_eq!(restored, [(Role::Authority, Mend::Put)]);
+    assert_eq!(restored, [(Role::Authority, Repair::Put)]);
 }
 
 #[test]
@@ -72,17 +72,17 @@ fn without_its_key_an_authority_does_for_all_but_issuing() {
             change(files);
         })
     };
-    let key = (Role::AuthorityKey, Mend::Decide);
+    let key = (Role::AuthorityKey, Repair::Decide);
     assert_eq!(lost(&|_| ()), [key]);
     assert_eq!(lost(&|files| bad(&mut files.client[0])), [key], "the copies are good");
     let copy = lost(&|files| bad(&mut files.copies.as_mut().unwrap()[1]));
-    assert_eq!(copy, [key, (Role::CopyOfClient, Mend::Put)], "the original is good");
+    assert_eq!(copy, [key, (Role::CopyOfClient, Repair::Put)], "the original is good");
     let both = lost(&|files| {
         bad(&mut files.client[1]);
         bad(&mut files.copies.as_mut().unwrap()[2]);
     });
-    assert_eq!(both, [key, (Role::ClientKey, Mend::Decide), (Role::CopyOfClientKey, Mend::Decide)]);
-    assert_eq!(lost(&|files| bad(&mut files.server[1])), [key, (Role::ServerKey, Mend::Decide)]);
+    assert_eq!(both, [key, (Role::ClientKey, Repair::Decide), (Role::CopyOfClientKey, Repair::Decide)]);
+    assert_eq!(lost(&|files| bad(&mut files.server[1])), [key, (Role::ServerKey, Repair::Decide)]);
 }
 
 #[test]
@@ -94,16 +94,16 @@ fn what_is_the_users_own_is_left_to_them() {
         })
     };
     assert_eq!(own(&|_| ()), []);
-    assert_eq!(own(&|files| bad(&mut files.authority[0])), [(Role::Authority, Mend::Yours)]);
-    assert_eq!(own(&|files| bad(&mut files.client[0])), [(Role::Client, Mend::Yours)]);
+    assert_eq!(own(&|files| bad(&mut files.authority[0])), [(Role::Authority, Repair::Yours)]);
+    assert_eq!(own(&|files| bad(&mut files.client[0])), [(Role::Client, Repair::Yours)]);
     // What is not there can be made without rewriting anything.
     assert_eq!(
         own(&|files| (files.client[0].found, files.client[1].found) = (Ok(None), Ok(None))),
-        [(Role::Client, Mend::Put), (Role::ClientKey, Mend::Put)]
+        [(Role::Client, Repair::Put), (Role::ClientKey, Repair::Put)]
     );
     let unreadable: Found = Err("permission denied".to_owned());
     let denied = judged(|files| files.copies.as_mut().unwrap()[0].found = unreadable);
-    assert_eq!(denied, [(Role::CopyOfAuthority, Mend::Yours)]);
+    assert_eq!(denied, [(Role::CopyOfAuthority, Repair::Yours)]);
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn all_that_is_of_the_future_is_told() {
     let (files, server, authority) = sound();
     let when = When { now: NOW.plus_days(-4 * 365), renew: 30 };
     let found = judge(&files, Recorded { server: &server, authority: &authority }, when);
-    assert!(found.iter().all(|flawed| matches!(flawed.flaw, Flaw::NotYet(_)) && flawed.mend <= Mend::Issue));
+    assert!(found.iter().all(|flawed| matches!(flawed.flaw, Flaw::NotYet(_)) && flawed.repair <= Repair::Issue));
     let said: Vec<String> = found.iter().map(Flawed::to_string).collect();
     let clock = "not valid before 2026-11-20T23:55:00Z; is the clock of this computer right?";
     let names = ["certs/ca.pem", "certs/cert.pem", "machines/m/ca.pem", "machines/m/cert.pem", "machines/m/server.pem"];

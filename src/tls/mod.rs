@@ -19,7 +19,7 @@ mod judge_tests;
 mod tests;
 
 pub use authority::{Authority, again, load_authority, new_authority};
-pub use flawed::{Flawed, Mend, Role};
+pub use flawed::{Flawed, Repair, Role};
 pub use inspect::{Inspected, Purpose, check_pair, inspect};
 pub use judge::{Flaw, Found, Standing};
 pub use leaf::{issue_client, issue_server, server_names};

@@ -93,7 +93,7 @@ fn what_is_broken_here_is_mended_under_a_running_container() {
     lab.tiny_image("a");
     lab.docker("a", &["run", "-d", "--name", "lives", "tiny", "/bin/sleep", "100000"]).ok();
     let container = lab.docker("a", CONTAINER).ok().out;
-    let mended = |what: &str| {
+    let repaired = |what: &str| {
         lab.machine(&["apply", "-y", &fleet]).ok();
         lab.machine(&["plan", "--detailed-exitcode", &fleet]).ok().says("Nothing to do");
         lab.docker("a", &["version"]).ok();
@@ -111,7 +111,7 @@ fn what_is_broken_here_is_mended_under_a_running_container() {
     ] {
         lab.file(&format!("store/{path}"), "damaged\n");
         lab.machine(&["plan", &fleet]).ok().says(path.rsplit('/').next().unwrap());
-        mended(path);
+        repaired(path);
         let (folder, name) = path.rsplit_once('/').unwrap();
         let kept = fs::read_dir(lab.store().join(folder)).unwrap().flatten();
         let kept: Vec<_> =
@@ -121,7 +121,7 @@ fn what_is_broken_here_is_mended_under_a_running_container() {
     }
     for years in [4, -4] {
         made_at(&lab, SystemClock.now().plus_days(years * 365));
-        mended(&format!("all certificates were made {years} years from now"));
+        repaired(&format!("all certificates were made {years} years from now"));
     }
     // Its key is lost: refused, with the command that helps.
     lab.file("store/certs/ca-key.pem", "damaged\n");
@@ -129,7 +129,7 @@ fn what_is_broken_here_is_mended_under_a_running_container() {
     let command = "machine regenerate-certs --new-authority a";
     assert_ne!(lab.machine(&["apply", "-y", &fleet]).says(command).code, 0);
     lab.machine(&["regenerate-certs", "-f", "--new-authority", "a"]).ok();
-    mended("a new authority");
+    repaired("a new authority");
     lab.machine(&["rm", "-f", "a"]).ok();
     assert_eq!(lab.left(), [""; 0]);
 }
