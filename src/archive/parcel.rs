@@ -78,7 +78,7 @@ impl Source<'_> {
             fleet: _,
             depends_on: _,
             driver,
-            // Which account it is in is told to nobody by sending them a machine, and would not be believed there.
+            // An export does not tell which account the instance is in, and an import would not believe it.
             place: _,
             options,
             protect,

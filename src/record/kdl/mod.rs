@@ -22,8 +22,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The format of the last program that wrote it.
 const VERSION: u32 = 1;
 
-/// What lies in the place of a `record.kdl` once there is a `record.json`: those who only know the former refuse it,
-/// and so forget nothing that is in the latter.
+/// What lies in the place of a `record.kdl` once there is a `record.json`. Earlier versions read only `record.kdl`: they
+/// refuse this one, so they write no record that lacks what `record.json` holds.
 pub const STUB: &str =
     "record 2\n// The record is in record.json; this keeps earlier versions of `machine` from writing one beside it.\n";
 
