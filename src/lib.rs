@@ -66,6 +66,9 @@ pub mod history;
 
 pub mod cli;
 
+// What tests of the library and of the program share calls it by its name.
+#[cfg(test)]
+extern crate self as machine;
 #[cfg(test)]
 #[path = "../tests/kit/properties.rs"]
 mod properties;

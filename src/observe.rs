@@ -35,9 +35,9 @@ pub async fn observe(
     let made = |known: &Known| world.drivers.get(&known.record.driver).is_some_and(AnyDriver::creates);
     let needed = snapshot.machines.values().any(|known| wanted(known) && made(known));
     // Without the id our machines cannot be told from others, so "not found" does not mean "gone".
-    let id = if needed { world.store.id().map_err(|e| e.to_string()) } else { Ok(String::new()) };
+    let id = if needed { world.store.records.id().await.map_err(|e| e.to_string()) } else { Ok(String::new()) };
     let store_id = Arc::new(id);
-    let locals = Arc::new(Locals::new(Arc::clone(&world.store), world.clock.now()));
+    let locals = Arc::new(Locals::new(world.store.clone(), world.clock.now()));
     let mut looking = JoinSet::new();
     for (name, known) in snapshot.machines.iter().filter(|(_, known)| wanted(known)) {
         let (world, permits, store_id, locals) = (world.clone(), permits.clone(), store_id.clone(), locals.clone());
@@ -53,9 +53,10 @@ pub async fn observe(
                 };
                 (observed, engine)
             };
-            let unseen =
-                |why: &Panicked| Observed { host: Reach::Failed(why.to_string()), ..blank(&world, &locals, &record) };
-            let looked = caught_async(look).await.unwrap_or_else(|panicked| (unseen(&panicked), None));
+            let looked = match caught_async(look).await {
+                Ok(looked) => looked,
+                Err(why) => (unseen(&world, &locals, &record, &why).await, None),
+            };
             (name, looked)
         });
     }
@@ -75,6 +76,11 @@ pub async fn observe(
         }
     }
     snapshot
+}
+
+/// What is known of a machine at which the look failed by a mistake of ours.
+async fn unseen(world: &World, locals: &Locals, record: &MachineRecord, why: &Panicked) -> Observed {
+    Observed { host: Reach::Failed(why.to_string()), ..blank(world, locals, record).await }
 }
 
 /// The engine with what its secrets are, or why they are not to be had; `None`: it has none.
@@ -99,41 +105,61 @@ pub fn of_fleet<'a>(
     move |known| known.record.fleet.as_ref() == Some(fleet) || hosts.contains(&known.record.name)
 }
 
-fn digest(store: &dyn Store, area: Area<'_>, file: &str) -> Option<String> {
-    store.read(area, file).ok().flatten().map(|bytes| sha256_hex(&bytes))
+async fn digest(store: &Store, area: Area<'_>, file: &str) -> Option<String> {
+    store.files.read(area, file).await.ok().flatten().map(|bytes| sha256_hex(&bytes))
 }
 
 /// Of the authority a machine goes by now.
-fn authority_digest(store: &dyn Store, machine: &MachineName) -> Option<String> {
-    let files = auth::of(store, machine).ok()?.files;
-    auth::read(store, &files.ca_cert).ok().flatten().map(|bytes| sha256_hex(&bytes))
+async fn authority_digest(store: &Store, machine: &MachineName) -> Option<String> {
+    let files = auth::of(store, machine).await.ok()?.files;
+    auth::read(store, &files.ca_cert).await.ok().flatten().map(|bytes| sha256_hex(&bytes))
 }
 
 /// Fills in what can be known of machines without asking any of them: what lies on this computer.
-#[must_use]
-pub fn offline(world: &World, mut snapshot: Snapshot, wanted: impl Fn(&Known) -> bool) -> Snapshot {
-    let locals = Locals::new(Arc::clone(&world.store), world.clock.now());
-    for known in snapshot.machines.values_mut().filter(|known| wanted(known)) {
-        known.observed = Some(blank(world, &locals, &known.record));
+pub async fn offline(world: &World, mut snapshot: Snapshot, wanted: impl Fn(&Known) -> bool) -> Snapshot {
+    let locals = Arc::new(Locals::new(world.store.clone(), world.clock.now()));
+    let picked: Vec<MachineRecord> =
+        snapshot.machines.values().filter(|known| wanted(known)).map(|known| known.record.clone()).collect();
+    let mut looking = JoinSet::new();
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    for part in picked.chunks(picked.len().div_ceil(threads).max(PART)) {
+        let (world, locals, part) = (world.clone(), locals.clone(), part.to_vec());
+        looking.spawn(async move {
+            let mut found = Vec::with_capacity(part.len());
+            for record in part {
+                found.push((record.name.clone(), blank(&world, &locals, &record).await));
+            }
+            found
+        });
+    }
+    while let Some(joined) = looking.join_next().await {
+        for (name, observed) in self::joined(joined.map(Ok).map_err(JoinError::into_panic)) {
+            if let Some(known) = snapshot.machines.get_mut(&name) {
+                known.observed = Some(observed);
+            }
+        }
     }
     snapshot
 }
 
+/// A thread costs as much as looking at a few machines.
+const PART: usize = 64;
+
 /// What is known of a machine that was not looked at.
-fn blank(world: &World, locals: &Locals, record: &MachineRecord) -> Observed {
+async fn blank(world: &World, locals: &Locals, record: &MachineRecord) -> Observed {
     Observed {
         power: Power::Unknown,
         instance: None,
         host: Reach::NotAsked,
         api: ApiFact::NotAsked,
-        local_certificate: digest(&*world.store, Area::Machine(&record.name), "server.pem"),
-        local_ca: authority_digest(&*world.store, &record.name),
-        local: locals.judge(record),
+        local_certificate: digest(&world.store, Area::Machine(&record.name), "server.pem").await,
+        local_ca: authority_digest(&world.store, &record.name).await,
+        local: locals.judge(record).await,
     }
 }
 
 async fn look(world: &World, locals: &Locals, record: &MachineRecord, store_id: Result<&str, &String>) -> Observed {
-    let mut observed = blank(world, locals, record);
+    let mut observed = blank(world, locals, record).await;
     let Some(instance) = &record.instance else { return observed };
     // A driver that this program does not have cannot be asked; the host can.
     let driver = world.drivers.get(&record.driver);

@@ -34,7 +34,7 @@ pub struct World {
     /// Asks engines.
     pub docker: Arc<dyn DockerApi>,
     /// Keeps records.
-    pub store: Arc<dyn Store>,
+    pub store: Store,
     /// Says what time it is.
     pub clock: Arc<dyn Clock>,
     /// Runs the user's own commands on this computer.
@@ -138,8 +138,10 @@ async fn endpoint(world: &World, record: &MachineRecord, engine: &EngineRecord) 
             if instance.address.is_empty() {
                 return Err(AskError::NoAddress);
             }
-            let identity =
-                issued::identity(&*world.store, &record.name).map_err(AskError::Store)?.ok_or(AskError::NoIdentity)?;
+            let identity = issued::identity(&world.store, &record.name)
+                .await
+                .map_err(AskError::Store)?
+                .ok_or(AskError::NoIdentity)?;
             let (host, port) = instance.engine_at(engine.spec.port);
             Ok(Endpoint::Tls { host, port, ca: identity.ca, cert: identity.cert, key: identity.key })
         }
@@ -155,7 +157,7 @@ async fn endpoint(world: &World, record: &MachineRecord, engine: &EngineRecord) 
 /// The folder of a machine, without making it.
 #[must_use]
 pub fn machine_dir(world: &World, name: &MachineName) -> PathBuf {
-    world.store.root().join("machines").join(name.as_str())
+    world.store.files.root().join("machines").join(name.as_str())
 }
 
 /// Where the driver of a machine makes and looks for instances, as it is used now; `None`: it makes none, or it is not to be
@@ -172,7 +174,7 @@ pub async fn where_seen(world: &World, record: &MachineRecord) -> Option<Place> 
     let instance = record.instance.as_ref().filter(|_| record.place.is_none())?;
     let place = place(world, record).await?;
     let driver = world.drivers.get(&record.driver)?;
-    let store_id = world.store.id().ok()?;
+    let store_id = world.store.records.id().await.ok()?;
     let dir = machine_dir(world, &record.name);
     let site = Site { machine: &record.name, fleet: record.fleet.as_ref(), store_id: &store_id, dir: &dir };
     match driver.power(&world.driver_context(site, &NothingMade, &|_| {}), instance, &record.options).await {

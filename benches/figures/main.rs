@@ -17,6 +17,9 @@ mod farm;
 #[expect(dead_code, reason = "it serves tests as well")]
 #[path = "../../tests/kit/lab/mod.rs"]
 mod lab;
+#[expect(dead_code, reason = "it serves tests as well")]
+#[path = "../../tests/kit/plain.rs"]
+mod plain;
 #[path = "../../tests/kit/skip.rs"]
 mod skip;
 
@@ -32,7 +35,6 @@ use machine::{
     fleet::{self, HostSpec, Inputs},
     name::{FleetName, MachineName},
     record::{CertificateRecord, EngineRecord, Instance, MachineRecord, SshEndpoint, certificate_names},
-    store::{Store, dir::DirStore},
 };
 use pairs::{Pairs, Ratio};
 use std::{
@@ -262,7 +264,7 @@ fn plans(table: &mut Table, quick: bool) {
         let (empty, full) = (dir.path().join("empty"), dir.path().join("full"));
         let fleet = fleet::load("large.yaml", &text, &Inputs::default(), &machine::driver::Drivers::built_in())
             .expect("a sound fleet");
-        let store = DirStore::new(&full, machine::driver::Drivers::built_in()).expect("a store");
+        let store = plain::folder(&full);
         for (name, host) in &fleet.hosts {
             store.put(&applied(name, &fleet.name, host)).expect("a record is kept");
         }
@@ -302,7 +304,7 @@ fn plans(table: &mut Table, quick: bool) {
 fn lists(table: &mut Table, turns: usize) {
     for machines in [100, 1_000] {
         let dir = folder();
-        let store = DirStore::new(dir.path(), machine::driver::Drivers::built_in()).expect("a store");
+        let store = plain::folder(dir.path());
         for n in 0..machines {
             let name = MachineName::new(format!("web-{n}")).expect("a name");
             let url = "tcp://127.0.0.1:1".to_owned();
@@ -380,7 +382,7 @@ fn no_op(table: &mut Table, turns: usize) {
     let file = lab.file("bench.yaml", fleet);
     eprintln!("making eight hosts");
     lab.machine(&["apply", "--yes", &file]).ok();
-    let store = DirStore::new(lab.store(), machine::driver::Drivers::built_in()).expect("a store");
+    let store = plain::folder(lab.store());
     let mut known = String::new();
     let mut hosts = Vec::new();
     for n in 1..=8 {

@@ -2,10 +2,8 @@
 //! nothing, and is the limit), pyinfra, Ansible with raw commands, and Ansible with its own modules and facts.
 
 use super::{MACHINE, Table, lab::Lab, pairs::Ratio, spread, timed};
-use machine::{
-    name::MachineName,
-    store::{Store, dir::DirStore},
-};
+use crate::plain;
+use machine::name::MachineName;
 use std::{
     fmt::Write as _,
     fs,
@@ -103,7 +101,7 @@ impl Peers {
         lab.machine(&["apply", "--yes", &fleet]).ok();
         let dir = lab.path("peers");
         fs::create_dir_all(&dir).expect("a folder");
-        let store = DirStore::new(lab.store(), machine::driver::Drivers::built_in()).expect("a store");
+        let store = plain::folder(lab.store());
         let (mut hosts, mut known) = (Vec::new(), String::new());
         for n in 1..=count {
             let name = MachineName::new(format!("web-{n}")).expect("a name");

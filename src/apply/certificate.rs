@@ -14,7 +14,7 @@ use crate::{
     provisioner::facts::Clocks,
     record::{CertificateRecord, MachineRecord, Part, Pending, certificate_names},
     store::{
-        auth,
+        Versioned, auth,
         authority::{self, AuthorityError, Deed},
         copies, issued,
         local::Locals,
@@ -22,38 +22,38 @@ use crate::{
     tls::Role,
     world::World,
 };
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, time::Duration};
 
 /// How long an engine may take to answer after it was given a new certificate.
 const ANSWER: Duration = Duration::from_mins(1);
 
 pub(super) async fn perform(task: &Task, names: &BTreeSet<String>, issue: bool) -> Result<(), StepError> {
-    let mut record = task.load()?;
+    let mut record = task.load().await?;
     let intent = task.intent(&record);
-    task.intend(&mut record, intent)?;
+    task.intend(&mut record, intent).await?;
     // What another run has done to the authority since the plan was made may need more than was planned.
-    if issue || !put_in_order(task, &record)? {
+    if issue || !put_in_order(task, &record).await? {
         issue_to(task, &mut record, names).await?;
     } else {
-        let certificate = issued::certificate(&*task.world.store, &record.name)?;
+        let certificate = issued::certificate(&task.world.store, &record.name).await?;
         let host = Host::reach(task, &mut record, TLS_PORT).await?;
         host.run(task, &host.provisioner.certificate(&host.facts, &certificate)).await?;
     }
-    task.done(&mut record)
+    task.done(&mut record).await
 }
 
 /// Makes what clients show the engine whole again, without a new certificate for the engine. Whether that can do.
-fn put_in_order(worker: &impl Worker, record: &MachineRecord) -> Result<bool, StepError> {
+async fn put_in_order(worker: &impl Worker, record: &MachineRecord) -> Result<bool, StepError> {
     let Some(recorded) = &record.certificate else { return Ok(false) };
     let World { store, clock, .. } = worker.world();
-    let files = auth::of(&**store, &record.name)?.files;
-    let (identity, deeds) = authority::identity(&**store, &files, &**clock)?;
+    let files = auth::of(store, &record.name).await?.files;
+    let (identity, deeds) = authority::identity(store, &files, &**clock).await?;
     tell(worker, &deeds);
     if sha256_hex(identity.ca.as_bytes()) != recorded.ca_sha256 {
         return Ok(false);
     }
-    if copies::of(&**store, &record.name)?.as_ref() != Some(&identity) {
-        copies::put(&**store, &record.name, &identity, clock.now())?;
+    if copies::of(store, &record.name).await?.as_ref() != Some(&identity) {
+        copies::put(store, &record.name, &identity, clock.now()).await?;
     }
     Ok(true)
 }
@@ -68,18 +68,18 @@ fn tell(worker: &impl Worker, deeds: &[Deed]) {
 /// has the new ones, its engine knows us by the old. The clocks of both sides are given back if they do not agree.
 async fn issue_to(
     worker: &impl Worker,
-    record: &mut MachineRecord,
+    record: &mut Versioned,
     names: &BTreeSet<String>,
 ) -> Result<Option<Clocks>, StepError> {
     let host = Host::reach(worker, record, TLS_PORT).await?;
     worker.progress(phase::ISSUING);
-    let store = &*worker.world().store;
+    let store = &worker.world().store;
     let address = record.instance.as_ref().map_or("", |i| i.address.as_str());
     let names = certificate_names(&record.name, address, names);
-    let issued = authority::issue(store, &record.name, &names, worker.world().clock.now())?;
+    let issued = authority::issue(store, &record.name, &names, worker.world().clock.now()).await?;
     tell(worker, &issued.deeds);
     host.run(worker, &host.provisioner.certificate(&host.facts, &issued.host)).await?;
-    issued.keep(store, &record.name)?;
+    issued.keep(store, &record.name).await?;
     // As they were asked for, so that asking for the same again is no change.
     record.certificate = Some(CertificateRecord { names, ..issued.record });
     Ok(host.clocks(worker))
@@ -112,16 +112,16 @@ pub async fn renew(
     progress: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<(), StepError> {
     let worker = Renewal { world, progress };
-    let mut record = world.store.get(machine)?;
+    let mut record = world.store.load(machine).await?;
     // Of a fleet's machine its file says which names there are.
-    let mut names = if record.fleet.is_none() { auth::of(&*world.store, machine)?.names } else { BTreeSet::new() };
+    let mut names = if record.fleet.is_none() { auth::of(&world.store, machine).await?.names } else { BTreeSet::new() };
     names.extend(record.certificate.iter().flat_map(|c| c.names.iter().cloned()));
     let intent = if record.certificate.is_some() { Pending::Upgrade } else { Pending::Create };
     record.pending.insert(Part::Certificate, intent);
-    world.store.put(&record)?;
+    world.store.save(&mut record).await?;
     let clocks = issue_to(&worker, &mut record, &names).await?;
-    let locals = Locals::new(Arc::clone(&world.store), world.clock.now());
-    let unsound = locals.judge(&record);
+    let locals = Locals::new(world.store.clone(), world.clock.now());
+    let unsound = locals.judge(&record).await;
     if unsound.iter().any(|flawed| flawed.role != Role::AuthorityKey) {
         return Err(AuthorityError::Unsound(unsound).into());
     }
@@ -130,6 +130,6 @@ pub async fn renew(
         engine::ask(&worker, &record, engine, ANSWER).await.map_err(|e| clocked(e, clocks))?;
     }
     record.pending.remove(&Part::Certificate);
-    world.store.put(&record)?;
+    world.store.save(&mut record).await?;
     Ok(())
 }

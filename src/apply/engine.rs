@@ -33,9 +33,9 @@ pub(super) enum Packages {
 pub(super) async fn perform(task: &Task, spec: &EngineSpec, packages: Packages) -> Result<(), StepError> {
     // Before anything is touched: what is missing here must not be found out half way.
     let spec = &revealed(task, spec).await?;
-    let mut record = task.load()?;
+    let mut record = task.load().await?;
     let intent = task.intent(&record);
-    task.intend(&mut record, intent)?;
+    task.intend(&mut record, intent).await?;
     let mut host = Host::reach(task, &mut record, spec.port).await?;
     if packages == Packages::Newest {
         let script = host.provisioner.upgrade(&host.facts, spec).map_err(StepError::Unsupported)?;
@@ -64,7 +64,7 @@ pub(super) async fn perform(task: &Task, spec: &EngineSpec, packages: Packages) 
     let clocks = host.clocks(task);
     let version = ask(task, &record, &applied, patience).await.map_err(|e| clocked(advise(e, advice), clocks))?;
     record.engine = Some(EngineRecord { version: version.version, ..applied });
-    task.done(&mut record)
+    task.done(&mut record).await
 }
 
 /// The same, with what its secrets are.

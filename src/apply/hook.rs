@@ -12,7 +12,7 @@ use crate::{
     local::{Ended, Job},
     quote::Sh,
     record::{MachineRecord, Pending},
-    store::{Area, Mode, StoreError},
+    store::{Area, Mode, StoreError, Versioned},
     transport::{Limits, TransportError},
     world::World,
 };
@@ -30,25 +30,26 @@ pub(crate) const WITHIN: &str = "MACHINE_HOOK";
 /// Runs the hook of a step.
 pub(super) async fn perform(task: &Task, hook: &Hook) -> Result<(), StepError> {
     let id = task.id.hook.as_ref().ok_or(StepError::Bug("a hook without a name"))?;
-    let mut record = match task.load() {
+    let mut record = match task.load().await {
         // Before a machine is made there is no record to say that this is under way.
-        Err(StepError::Store(StoreError::Absent(_))) if id.point == Point::PreCreate => new_record(task)?,
+        Err(StepError::Store(StoreError::Absent(_))) if id.point == Point::PreCreate => {
+            Versioned::new(new_record(task)?)
+        }
         other => other?,
     };
     if let Some(host) = task.host.as_ref().filter(|_| !task.id.rm) {
         record.hooks.spec.clone_from(&host.hooks);
     }
     task.note_due(&mut record);
-    task.save(&record)?;
-    let pinned = run(&task.world, &record, id, hook, &|text| task.progress(text)).await?;
-    record = pinned.unwrap_or(record);
+    task.save(&mut record).await?;
+    run(&task.world, &mut record, id, hook, &|text| task.progress(text)).await?;
     record.hooks.pending.retain(|(point, name)| !(*point == id.point && *name == id.name));
     let last_of_all =
         id.point == Point::PostRm && record.hooks.pending.iter().all(|(point, _)| *point != Point::PostRm);
     if last_of_all && record.pending.values().any(|pending| *pending == Pending::Rm) {
-        return Ok(task.world.store.remove(&task.id.machine)?);
+        return Ok(task.world.store.remove(&task.id.machine).await?);
     }
-    task.save(&record)
+    task.save(&mut record).await
 }
 
 fn new_record(task: &Task) -> Result<MachineRecord, StepError> {
@@ -60,51 +61,46 @@ fn new_record(task: &Task) -> Result<MachineRecord, StepError> {
     Ok(record)
 }
 
-/// Runs one hook of a recorded machine to its end. Gives the record if it changed, for a host key may have been pinned.
+/// Runs one hook of a recorded machine to its end. A host key may be pinned at that.
 ///
 /// # Errors
 /// When it cannot be run, fails, or takes too long.
 pub async fn run(
     world: &World,
-    record: &MachineRecord,
+    record: &mut Versioned,
     id: &HookId,
     hook: &Hook,
     progress: &(dyn Fn(&str) + Send + Sync),
-) -> Result<Option<MachineRecord>, StepError> {
+) -> Result<(), StepError> {
     let mut lines = |line: &str| {
         if !line.trim().is_empty() {
             progress(line);
         }
     };
     let facts = facts(record, id);
-    let mut pinned = None;
     let (ended, printed) = match hook.on {
         On::Local => {
             let mut env = facts;
             env.push((WITHIN, format!("{} {} of {}", id.point, id.name, record.name)));
             // What it calls does not wait for locks, for one of them is held until it ends.
             env.push(("MACHINE_LOCK_TIMEOUT", "0".to_owned()));
-            env.push(("MACHINE_STORAGE_PATH", world.store.root().to_string_lossy().into_owned()));
+            env.push(("MACHINE_STORAGE_PATH", world.store.files.root().to_string_lossy().into_owned()));
             let job = Job { run: &hook.run, env: &env, without: OURS, limit: hook.limit() };
             fault::pass("hook.run", record.name.as_str());
             let ended = world.local.run(&job, &mut lines).await;
             fault::pass("hook.run.done", record.name.as_str());
             ended.map_err(|e| failed(id, hook, e.to_string(), ""))?
         }
-        On::Host => {
-            let mut record = record.clone();
-            let (ended, printed) = on_host(world, &mut record, id, hook, &facts, &mut lines).await?;
-            pinned = Some(record);
-            (ended, printed)
-        }
+        On::Host => on_host(world, record, id, hook, &facts, &mut lines).await?,
     };
     let why = match ended {
-        Ended::Status(0) => return Ok(pinned),
+        Ended::Status(0) => return Ok(()),
         Ended::Status(status) => Ending(status).to_string(),
         Ended::TimedOut => format!("took longer than {} and was ended", limit_text(hook.timeout)),
     };
     // The whole of it is kept, since only the last lines are shown.
-    world.store.write(Area::Machine(&record.name), LOG, printed.as_bytes(), Mode::Private)?;
+    let file = (LOG, printed.as_bytes(), Mode::Private);
+    world.store.files.write(Area::Machine(&record.name), &[file]).await?;
     Err(failed(id, hook, format!("`{}` {why}", hook.short()), &printed))
 }
 
@@ -130,7 +126,7 @@ fn facts(record: &MachineRecord, id: &HookId) -> Vec<(&'static str, String)> {
 
 async fn on_host(
     world: &World,
-    record: &mut MachineRecord,
+    record: &mut Versioned,
     id: &HookId,
     hook: &Hook,
     facts: &[(&'static str, String)],

@@ -11,7 +11,7 @@ use crate::{
         script::{self, Failure, Outcome, Progress},
     },
     record::MachineRecord,
-    store::{Area, Mode},
+    store::{Area, Mode, Versioned},
     transport::{Limits, Transport, TransportError},
     world::{self, World},
 };
@@ -61,7 +61,7 @@ enum Owner {
 
 impl Host {
     /// Connects, pins the host key at first contact, and looks.
-    pub(super) async fn reach(worker: &impl Worker, record: &mut MachineRecord, port: u16) -> Result<Self, StepError> {
+    pub(super) async fn reach(worker: &impl Worker, record: &mut Versioned, port: u16) -> Result<Self, StepError> {
         let world = worker.world();
         worker.progress(phase::CONNECTING);
         let transport = connect(world, record, true).await?;
@@ -125,7 +125,8 @@ impl Host {
         };
         // The whole of it is kept, since only the last lines are shown.
         let log = format!("{}\n{}", output.stdout, output.stderr);
-        worker.world().store.write(Area::Machine(&self.machine), LOG, log.as_bytes(), Mode::Private)?;
+        let file = (LOG, log.as_bytes(), Mode::Private);
+        worker.world().store.files.write(Area::Machine(&self.machine), &[file]).await?;
         let Failure { title, status, said } = failure;
         let title = title.unwrap_or_else(|| "starting a script".to_owned());
         Err(StepError::Op { title, status, help: Some(advice(&said, &self.machine, self.owner)), stderr: said })
@@ -135,10 +136,10 @@ impl Host {
 /// Connects, and pins the host key at first contact. Waits for a host that is booting, if it may be.
 pub(super) async fn connect(
     world: &World,
-    record: &mut MachineRecord,
+    record: &mut Versioned,
     booting: bool,
 ) -> Result<Arc<dyn Transport>, StepError> {
-    let dir = world.store.machine_dir(&record.name)?;
+    let dir = world.store.files.machine_dir(&record.name).await?;
     let mut target =
         world::target(&world.drivers, record, &dir).ok_or_else(|| StepError::NoLogin(record.driver.clone()))?;
     let made = world.drivers.get(&record.driver).is_some_and(AnyDriver::creates);
@@ -152,7 +153,7 @@ pub(super) async fn connect(
     fault::pass("host.connect.done", record.name.as_str());
     let met = (transport.host_key(), transport.jump_keys());
     if record.instance.as_mut().is_some_and(|instance| instance.pin(met.0, met.1)) {
-        world.store.put(record)?;
+        world.store.save(record).await?;
     }
     Ok(transport)
 }

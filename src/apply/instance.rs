@@ -6,36 +6,34 @@ use crate::{
     name::FleetName,
     plan::Reason,
     record::{Instance, MachineRecord, OptionValues, Part, Pending, SshEndpoint, Uid},
-    store::{Store, StoreError},
+    store::{Store, StoreError, Versioned},
     world::{self, Site},
 };
-use std::{
-    path::PathBuf,
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use async_trait::async_trait;
+use std::{path::PathBuf, time::Duration};
+use tokio::sync::Mutex;
 
 /// The record takes over ownership, order, protection and options.
-pub(super) fn record(task: &Task) -> Result<(), StepError> {
-    let mut record = task.load()?;
+pub(super) async fn record(task: &Task) -> Result<(), StepError> {
+    let mut record = task.load().await?;
     adopt(task, &mut record)?;
     task.note_due(&mut record);
-    task.save(&record)
+    task.save(&mut record).await
 }
 
 /// The record takes over what the driver sees now.
-pub(super) fn take_over(task: &Task, seen: &Instance) -> Result<(), StepError> {
-    let mut record = task.load()?;
+pub(super) async fn take_over(task: &Task, seen: &Instance) -> Result<(), StepError> {
+    let mut record = task.load().await?;
     adopt(task, &mut record)?;
     settle(&mut record, seen.clone());
     task.note_due(&mut record);
-    task.save(&record)
+    task.save(&mut record).await
 }
 
 /// Makes the instance, or finds the one an earlier run made.
 pub(super) async fn create(task: &Task) -> Result<(), StepError> {
     let host = task.host()?;
-    let mut record = match task.world.store.get(&task.id.machine) {
+    let mut record = match task.world.store.load(&task.id.machine).await {
         Ok(record) => {
             task.own(&record)?;
             // Made by another run since the plan, which knew of no machine to adopt.
@@ -45,7 +43,8 @@ pub(super) async fn create(task: &Task) -> Result<(), StepError> {
             record
         }
         Err(StoreError::Absent(_)) => {
-            MachineRecord::new(task.id.machine.clone(), task.fleet.clone(), &host.driver, host.options.clone())
+            let name = task.id.machine.clone();
+            Versioned::new(MachineRecord::new(name, task.fleet.clone(), &host.driver, host.options.clone()))
         }
         Err(e) => return Err(e.into()),
     };
@@ -62,13 +61,14 @@ pub(super) async fn create(task: &Task) -> Result<(), StepError> {
         record.place = None;
     }
     record.place = record.place.take().or_else(|| made_at.clone());
-    task.intend(&mut record, Pending::Create)?;
+    task.intend(&mut record, Pending::Create).await?;
     // From here on it is where this run makes it or finds it.
     record.place = made_at;
-    let place = Place::new(task, &record)?;
+    let place = Place::new(task, record).await?;
     let instance = place.instance(&host.driver, &host.options, Call::Create).await?;
+    let mut record = place.record();
     settle(&mut record, instance);
-    task.done(&mut record)
+    task.done(&mut record).await
 }
 
 /// A new instance is known by this, whatever it is called.
@@ -82,55 +82,59 @@ fn fresh() -> Result<Uid, StepError> {
 /// Changes the instance in place.
 pub(super) async fn change(task: &Task, start: bool) -> Result<(), StepError> {
     let host = task.host()?;
-    let mut record = task.load()?;
+    let mut record = task.load().await?;
     let old = record.instance.clone().ok_or(StepError::Bug("a change of an instance that is not recorded"))?;
-    task.intend(&mut record, Pending::Upgrade)?;
-    let place = Place::new(task, &record)?;
+    task.intend(&mut record, Pending::Upgrade).await?;
+    let place = Place::new(task, record).await?;
     let mut instance = place.instance(&host.driver, &host.options, Call::Change(&old)).await?;
     if start {
         let before = instance.clone();
         instance = place.instance(&host.driver, &host.options, Call::Power(&before, PowerAction::Start)).await?;
     }
+    let mut record = place.record();
     adopt(task, &mut record)?;
     settle(&mut record, instance);
-    task.done(&mut record)?;
+    task.done(&mut record).await?;
     engine::back(task, &record).await;
     Ok(())
 }
 
 /// Switches the instance on.
 pub(super) async fn start(task: &Task) -> Result<(), StepError> {
-    let mut record = task.load()?;
+    let mut record = task.load().await?;
     let old = record.instance.clone().ok_or(StepError::Bug("a start of an instance that is not recorded"))?;
     adopt(task, &mut record)?;
     if !record.hooks.pending.is_empty() {
         // Hooks are due from here on, whatever becomes of us.
-        task.save(&record)?;
+        task.save(&mut record).await?;
     }
-    let place = Place::new(task, &record)?;
-    let instance = place.instance(&record.driver, &record.options, Call::Power(&old, PowerAction::Start)).await?;
+    let (driver, options) = (record.driver.clone(), record.options.clone());
+    let place = Place::new(task, record).await?;
+    let instance = place.instance(&driver, &options, Call::Power(&old, PowerAction::Start)).await?;
+    let mut record = place.record();
     settle(&mut record, instance);
-    task.save(&record)
+    task.save(&mut record).await
 }
 
 /// Removes the instance, then its record.
 pub(super) async fn rm(task: &Task) -> Result<(), StepError> {
-    let mut record = match task.load() {
+    let mut record = match task.load().await {
         Err(StepError::Store(StoreError::Absent(_))) => return Ok(()),
         other => other?,
     };
-    task.intend(&mut record, Pending::Rm)?;
-    let place = Place::new(task, &record)?;
+    task.intend(&mut record, Pending::Rm).await?;
+    let (driver, options, recorded) = (record.driver.clone(), record.options.clone(), record.instance.clone());
+    let place = Place::new(task, record).await?;
     // An interrupted creation left no instance in the record, but maybe one in the world.
-    let instance = match record.instance.clone() {
+    let instance = match recorded {
         Some(instance) => Some(instance),
-        None => place.call(&record.driver, &record.options, Call::Find).await?,
+        None => place.call(&driver, &options, Call::Find).await?,
     };
     if let Some(instance) = instance {
-        place.call(&record.driver, &record.options, Call::Rm(&instance)).await?;
+        place.call(&driver, &options, Call::Rm(&instance)).await?;
     }
     if task.later.is_empty() {
-        task.world.store.remove(&task.id.machine)?;
+        task.world.store.remove(&task.id.machine).await?;
     }
     // Else the last hook removes the record: until then they need what it says.
     Ok(())
@@ -162,16 +166,16 @@ fn settle(record: &mut MachineRecord, mut instance: Instance) {
 
 /// Keeps an instance in the record as soon as the driver knows of it.
 struct Saved<'a> {
-    store: &'a dyn Store,
-    record: Mutex<MachineRecord>,
+    store: &'a Store,
+    record: Mutex<Versioned>,
 }
 
+#[async_trait]
 impl Checkpoint for Saved<'_> {
-    fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
-        // A thread that panicked with it in hand had not changed it: it is replaced as a whole below.
-        let mut record = self.record.lock().unwrap_or_else(PoisonError::into_inner);
+    async fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
+        let mut record = self.record.lock().await;
         record.instance = Some(instance.clone());
-        self.store.put(&record).map_err(|e| DriverError::Checkpoint(e.to_string()))
+        self.store.save(&mut record).await.map_err(|e| DriverError::Checkpoint(e.to_string()))
     }
 }
 
@@ -195,15 +199,20 @@ struct Place<'a> {
 }
 
 impl<'a> Place<'a> {
-    fn new(task: &'a Task, record: &MachineRecord) -> Result<Self, StepError> {
-        let store = &*task.world.store;
+    async fn new(task: &'a Task, record: Versioned) -> Result<Self, StepError> {
+        let store = &task.world.store;
         Ok(Self {
             task,
-            dir: store.machine_dir(&task.id.machine)?,
-            store_id: store.id()?,
+            dir: store.files.machine_dir(&task.id.machine).await?,
+            store_id: store.records.id().await?,
             fleet: record.fleet.clone(),
-            saved: Saved { store, record: Mutex::new(record.clone()) },
+            saved: Saved { store, record: Mutex::new(record) },
         })
+    }
+
+    /// The record with all that was kept of the instance meanwhile.
+    fn record(self) -> Versioned {
+        self.saved.record.into_inner()
     }
 
     /// As [`Self::call`], for calls that always answer with an instance.

@@ -79,7 +79,7 @@ pub async fn provider(machine: &MachineName, host: &HostSpec, world: &World) -> 
 
 /// What the fleet says of its successor is nothing to one that goes.
 async fn of_removal(world: &World, machine: &MachineName) -> Vec<(String, Secret)> {
-    let Ok(record) = world.store.get(machine) else { return Vec::new() };
+    let Ok(record) = world.store.get(machine).await else { return Vec::new() };
     let mut found = of_driver(world, &record.driver, &record.options).await;
     // A removal needs no login.
     found.retain(|(key, _)| key != OPENS.0);

@@ -34,9 +34,9 @@ pub async fn retry(
     grave: &Tombstone,
     progress: &(dyn Fn(&str) + Send + Sync),
 ) -> Result<Buried, StepError> {
-    let store = &*world.store;
+    let store = &world.store;
     // A machine of that name may be there by now; what it stands for is not ours to remove.
-    let claimed = match store.get(&grave.machine) {
+    let claimed = match store.get(&grave.machine).await {
         Ok(record) => grave.is_claimed(&record),
         Err(StoreError::Absent(_)) => false,
         Err(e) => return Err(e.into()),
@@ -45,19 +45,19 @@ pub async fn retry(
         progress("looking for what an earlier machine left");
         remove(world, grave, progress).await?;
     }
-    store.remove_tombstone(&grave.id())?;
+    store.records.remove_tombstone(&grave.id()).await?;
     Ok(if claimed { Buried::Claimed } else { Buried::Gone })
 }
 
 async fn remove(world: &World, grave: &Tombstone, progress: &(dyn Fn(&str) + Send + Sync)) -> Result<(), StepError> {
-    let store = &*world.store;
+    let store = &world.store;
     let unknown = || StepError::UnknownDriver { driver: grave.driver.clone(), machine: grave.machine.clone() };
     let driver: &dyn AnyDriver = world.drivers.get(&grave.driver).ok_or_else(unknown)?;
     // One that makes nothing leaves nothing.
     if !driver.creates() {
         return Ok(());
     }
-    let (dir, store_id) = (store.tombstone_dir()?, store.id()?);
+    let (dir, store_id) = (store.files.tombstone_dir().await?, store.records.id().await?);
     let site = Site { machine: &grave.machine, fleet: grave.fleet.as_ref(), store_id: &store_id, dir: &dir };
     let cx = world.driver_context(site, &NothingMade, progress);
     if let Some(instance) = &grave.instance {
@@ -65,15 +65,15 @@ async fn remove(world: &World, grave: &Tombstone, progress: &(dyn Fn(&str) + Sen
         return driver.rm(&cx, instance, &grave.options).await.map_err(StepError::Driver);
     }
     match driver.find(&cx, &grave.options).await.map_err(StepError::Driver)? {
-        Some(found) if is_recorded(store, grave, &found)? => Ok(()),
+        Some(found) if is_recorded(store, grave, &found).await? => Ok(()),
         Some(found) => driver.rm(&cx, &found, &grave.options).await.map_err(StepError::Driver),
         None => Ok(()),
     }
 }
 
 /// Whether any machine of the store stands for this instance.
-fn is_recorded(store: &dyn Store, grave: &Tombstone, found: &Instance) -> Result<bool, StepError> {
-    match store.get(&grave.machine) {
+async fn is_recorded(store: &Store, grave: &Tombstone, found: &Instance) -> Result<bool, StepError> {
+    match store.get(&grave.machine).await {
         Ok(record) => Ok(record.driver == grave.driver && record.instance.is_some_and(|now| now.id == found.id)),
         Err(StoreError::Absent(_)) => Ok(false),
         Err(e) => Err(e.into()),

@@ -11,6 +11,7 @@ use crate::{
     part,
     plan::{HostPlan, Step, StepId, Work},
     record::{MachineRecord, Pending, Place},
+    store::Versioned,
     world::{self, World},
 };
 use std::sync::OnceLock;
@@ -34,13 +35,13 @@ pub(super) struct Task {
 impl Task {
     pub(super) async fn perform(&self) -> Result<(), StepError> {
         // What a driver or a host is told cannot be refused afterwards.
-        self.world.store.still_held()?;
+        self.world.store.leases.still_held().await?;
         self.locate().await;
         match &self.step.work {
             Work::Nothing => Ok(()),
             Work::Blocked(why) => Err(StepError::Blocked(why.clone())),
-            Work::Record => instance::record(self),
-            Work::RecordInstance(seen) => instance::take_over(self, seen),
+            Work::Record => instance::record(self).await,
+            Work::RecordInstance(seen) => instance::take_over(self, seen).await,
             Work::CreateInstance => instance::create(self).await,
             Work::ChangeInstance { start } => instance::change(self, *start).await,
             Work::StartInstance => instance::start(self).await,
@@ -73,7 +74,7 @@ impl Task {
             | Work::Hook(_) => false,
         };
         if writes
-            && let Ok(record) = self.load()
+            && let Ok(record) = self.load().await
             && let Some(place) = world::where_seen(&self.world, &record).await
         {
             // Nothing else sets it.
@@ -90,10 +91,12 @@ impl Task {
         self.host.as_ref().ok_or(StepError::Bug("a step for a host that the plan does not have"))
     }
 
-    pub(super) fn load(&self) -> Result<MachineRecord, StepError> {
-        let mut record = self.world.store.get(&self.id.machine)?;
+    pub(super) async fn load(&self) -> Result<Versioned, StepError> {
+        let mut record = self.world.store.load(&self.id.machine).await?;
         self.own(&record)?;
-        record.place = record.place.or_else(|| self.place.get().cloned());
+        if record.place.is_none() {
+            record.place = self.place.get().cloned();
+        }
         Ok(record)
     }
 
@@ -107,8 +110,8 @@ impl Task {
         }
     }
 
-    pub(super) fn save(&self, record: &MachineRecord) -> Result<(), StepError> {
-        Ok(self.world.store.put(record)?)
+    pub(super) async fn save(&self, record: &mut Versioned) -> Result<(), StepError> {
+        Ok(self.world.store.save(record).await?)
     }
 
     /// Notes which hooks are due once this step has begun: for one before something is done, itself and those behind it;
@@ -120,16 +123,16 @@ impl Task {
     }
 
     /// Records that the step's part is about to be touched.
-    pub(super) fn intend(&self, record: &mut MachineRecord, pending: Pending) -> Result<(), StepError> {
+    pub(super) async fn intend(&self, record: &mut Versioned, pending: Pending) -> Result<(), StepError> {
         record.pending.insert(self.id.part, pending);
         self.note_due(record);
-        self.save(record)
+        self.save(record).await
     }
 
     /// Records that the step's part is as the record now says.
-    pub(super) fn done(&self, record: &mut MachineRecord) -> Result<(), StepError> {
+    pub(super) async fn done(&self, record: &mut Versioned) -> Result<(), StepError> {
         record.pending.remove(&self.id.part);
-        self.save(record)
+        self.save(record).await
     }
 
     /// What is intended: a part that was never finished is still being made.

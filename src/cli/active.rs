@@ -1,6 +1,6 @@
 //! `active`: which machine the docker client speaks to now.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, answer, error::NamesError, look, row::State};
+use super::{CliError, Cx, Exit, Group, Out, Run, answer, error::NamesError, look, row::State, stored::stored};
 use std::time::Duration;
 
 /// Print the machine that the docker client is pointed to
@@ -25,7 +25,7 @@ impl Run for Active {
             return Err(CliError::Names(NamesError::None));
         }
         let world = cx.world()?;
-        let snapshot = world.store.snapshot().map_err(CliError::Store)?;
+        let snapshot = stored(world.store.records.snapshot())?;
         let look = look::Look {
             timeout: Duration::from_secs(self.timeout),
             docker_host: cx.var("DOCKER_HOST"),

@@ -1,14 +1,16 @@
 //! `adopt`: gives machines of the store to a fleet, or back. Nothing is done to them; their keys, certificates and
 //! addresses stay.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, claim, error::NamesError, fleet, machine::Machine};
+use super::{
+    CliError, Cx, Exit, Group, Out, Run, claim, error::NamesError, fleet, machine::Machine, names, stored::stored,
+};
 use crate::{
     driver::{Drivers, options, options::with_defaults},
     engine::{EngineSpec, spec::TLS_PORT},
     fleet::Fleet,
     name::FleetName,
     record::{MachineRecord, certificate_names},
-    store::Lock,
+    store::{Held, Scope},
     world::World,
 };
 use serde_json::{Map, Value};
@@ -48,7 +50,7 @@ impl Run for Adopt {
             Some(fleet) => Some(&fleet.name),
             None => self.fleet.as_ref(),
         };
-        let locks = self.locks(cx, &world, to)?;
+        let lease = self.claim(cx, &world, to)?;
         let machines = Machine::load_all(&world, &self.names)?;
         CliError::all(machines.iter().filter_map(|machine| self.refusal(cx, &machine.record, to)).collect())?;
         for machine in &machines {
@@ -61,7 +63,7 @@ impl Run for Adopt {
                 },
                 (_, to) => {
                     let record = MachineRecord { fleet: to.cloned(), ..machine.record.clone() };
-                    world.store.put(&record).map_err(CliError::Store)?;
+                    stored(world.store.change(&machine.record, &record))?;
                     match to {
                         Some(fleet) => format!("{name} belongs to fleet `{fleet}` now"),
                         None => format!("{name} belongs to no fleet now"),
@@ -70,7 +72,7 @@ impl Run for Adopt {
             };
             out.line(&line)?;
         }
-        drop(locks);
+        drop(lease);
         match (&file, to) {
             (Some(fleet), _) => show(cx, &world, fleet, &machines, out),
             (None, Some(_)) => lines(&machines.iter().collect::<Vec<_>>(), &cx.drivers, out),
@@ -80,14 +82,16 @@ impl Run for Adopt {
 }
 
 impl Adopt {
-    /// No other run may work on any of the fleets meanwhile.
-    fn locks(&self, cx: &Cx, world: &World, to: Option<&FleetName>) -> Result<Vec<Box<dyn Lock>>, CliError> {
+    /// No other run may work on any of the fleets or machines meanwhile.
+    fn claim(&self, cx: &Cx, world: &World, to: Option<&FleetName>) -> Result<Box<dyn Held>, CliError> {
         let mut fleets: BTreeSet<FleetName> = to.into_iter().chain(&self.from).cloned().collect();
         if self.release {
             fleets
                 .extend(Machine::load_all(world, &self.names)?.into_iter().filter_map(|machine| machine.record.fleet));
         }
-        fleets.iter().map(|fleet| claim::fleet(cx, world, fleet)).collect()
+        // One that is no name is told when it is looked for.
+        let machines = self.names.iter().filter_map(|name| names::parse(name).ok()).collect();
+        claim::all(cx, world, &Scope { fleets, machines })
     }
 
     fn refusal(&self, cx: &Cx, record: &MachineRecord, to: Option<&FleetName>) -> Option<CliError> {

@@ -1,17 +1,20 @@
 //! Taking locks for a command: at once, or after those who have them, for as long as `--lock-timeout` says.
 
-use super::{CliError, Cx};
+use super::{
+    CliError, Cx,
+    stored::{settled, stored},
+};
 use crate::{
     duration,
     harmless::harmless,
     name::{FleetName, MachineName},
-    record::MachineRecord,
-    store::{Doing, Holder, Lock, PASS, StoreError},
+    record::Snapshot,
+    store::{Doing, Held, Holder, PASS, Scope, StoreError},
     world::World,
 };
 use clap::{Arg, ArgMatches, Command};
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     io::Write as _,
     ops::ControlFlow,
     time::{Duration, Instant},
@@ -71,53 +74,48 @@ pub(super) fn timeout(matches: &ArgMatches) -> Result<Duration, CliError> {
     }
 }
 
-/// Takes the lock of a fleet.
-pub(super) fn fleet(cx: &Cx, world: &World, fleet: &FleetName) -> Result<Box<dyn Lock>, CliError> {
-    let doing = Doing::fleet(cx.command, fleet);
-    waiting(cx, || world.store.lock(fleet, &holder(cx, world, doing.clone())))
-}
-
-/// Takes the lock of a fleet for work on some of its machines.
-pub(super) fn of_fleet<'a>(
+/// Takes a fleet with all its machines, and those of `hosts` that it could adopt; what is recorded then. No other run
+/// works on any of them, and none joins it.
+pub(super) fn fleet<'a>(
     cx: &Cx,
     world: &World,
     fleet: &FleetName,
-    machines: impl IntoIterator<Item = &'a MachineName>,
-) -> Result<Box<dyn Lock>, CliError> {
-    let doing = Doing::machines(cx.command, machines);
-    waiting(cx, || world.store.lock(fleet, &holder(cx, world, doing.clone())))
-}
-
-/// Takes the lock of a machine, which is that of its fleet if it has one.
-pub(super) fn machine(cx: &Cx, world: &World, record: &MachineRecord) -> Result<Box<dyn Lock>, CliError> {
-    match &record.fleet {
-        Some(fleet) => of_fleet(cx, world, fleet, [&record.name]),
-        None => single(cx, world, &record.name),
+    hosts: impl IntoIterator<Item = &'a MachineName>,
+) -> Result<(Box<dyn Held>, Snapshot), CliError> {
+    let doing = Doing::fleet(cx.command, fleet);
+    let hosts: BTreeSet<&MachineName> = hosts.into_iter().collect();
+    let scope = |snapshot: &Snapshot| {
+        let of = |name: &MachineName| snapshot.machines.get(name).and_then(|known| known.record.fleet.as_ref());
+        let own = snapshot.machines.keys().filter(|name| of(name) == Some(fleet));
+        let hosts = hosts.iter().copied().filter(|name| of(name).is_none_or(|other| other == fleet));
+        let mut scope = Scope::of_fleet(fleet, own);
+        scope.machines.extend(hosts.cloned());
+        scope
+    };
+    let mut snapshot = stored(world.store.records.snapshot())?;
+    loop {
+        let wanted = scope(&snapshot);
+        let held = waiting(cx, world, &wanted, &doing)?;
+        // What was read before it was taken may be old, also which machines there are.
+        snapshot = stored(world.store.records.snapshot())?;
+        if wanted.covers(&scope(&snapshot)) {
+            return Ok((held, snapshot));
+        }
     }
 }
 
-/// Takes the lock of a machine without a fleet.
-pub(super) fn single(cx: &Cx, world: &World, name: &MachineName) -> Result<Box<dyn Lock>, CliError> {
-    let doing = Doing::machines(cx.command, [name]);
-    waiting(cx, || world.store.lock_machine(name, &holder(cx, world, doing.clone())))
-}
-
-/// Takes the locks of all these machines, in one order for all who do: two who wait for each other wait for ever.
+/// Takes machines, whichever fleet they are of.
 pub(super) fn machines<'a>(
     cx: &Cx,
     world: &World,
-    records: impl Iterator<Item = &'a MachineRecord>,
-) -> Result<Vec<Box<dyn Lock>>, CliError> {
-    let (mut fleets, mut alone): (BTreeMap<&FleetName, BTreeSet<&MachineName>>, BTreeSet<&MachineName>) =
-        Default::default();
-    for record in records {
-        match &record.fleet {
-            Some(fleet) => drop(fleets.entry(fleet).or_default().insert(&record.name)),
-            None => drop(alone.insert(&record.name)),
-        }
-    }
-    let fleets = fleets.into_iter().map(|(fleet, machines)| of_fleet(cx, world, fleet, machines));
-    fleets.chain(alone.into_iter().map(|name| single(cx, world, name))).collect()
+    machines: impl IntoIterator<Item = &'a MachineName>,
+) -> Result<Box<dyn Held>, CliError> {
+    all(cx, world, &Scope::of_machines(machines))
+}
+
+/// Takes all of a scope, for work on its machines.
+pub(super) fn all(cx: &Cx, world: &World, scope: &Scope) -> Result<Box<dyn Held>, CliError> {
+    waiting(cx, world, scope, &Doing::machines(cx.command, &scope.machines))
 }
 
 /// Describes this run to other runs that find a lock of it.
@@ -131,14 +129,15 @@ fn holder(cx: &Cx, world: &World, doing: Doing) -> Holder {
     }
 }
 
-/// Takes a lock, or waits for it. A signal ends the wait.
-fn waiting(cx: &Cx, take: impl Fn() -> Result<Box<dyn Lock>, StoreError>) -> Result<Box<dyn Lock>, CliError> {
+/// Takes a scope, or waits for it. A signal ends the wait.
+fn waiting(cx: &Cx, world: &World, scope: &Scope, doing: &Doing) -> Result<Box<dyn Held>, CliError> {
+    let take = || settled(world.store.leases.take(scope, &holder(cx, world, doing.clone())));
     let begun = Instant::now();
     let own = cx.var(PASS).unwrap_or_default();
     let mut told = None;
     // The lock, or how long to wait until the next attempt.
     let mut attempt = || {
-        let error = match take() {
+        let error = match take()? {
             Ok(lock) => return Ok(ControlFlow::Break(lock)),
             Err(StoreError::Locked { subject, holder, pass }) if own.split(' ').any(|own| own == pass) => {
                 return Err(CliError::Store(StoreError::LockedByOwn { subject, holder }));

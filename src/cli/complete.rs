@@ -1,5 +1,6 @@
 //! `complete`: what may stand next on a command line, for the shells' scripts in `contrib/completion`.
 
+use super::stored::stored;
 use super::{
     CliError, Cx, Exit, Group, Out, Run,
     candidate::{self, Files, Sources},
@@ -7,12 +8,7 @@ use super::{
     place::Place,
     root,
 };
-use crate::{
-    driver::Drivers,
-    fleet,
-    name::MachineName,
-    store::{Store as _, dir::DirStore},
-};
+use crate::{driver::Drivers, fleet, name::MachineName, store::Store};
 use std::path::{Path, PathBuf};
 
 /// Print what may stand next on a command line
@@ -69,7 +65,8 @@ impl Run for Complete {
 /// Without reading a record. Where nothing can be read, nothing is offered: an error would tear up the prompt.
 fn machines(place: &Place<'_>, drivers: &Drivers) -> Vec<String> {
     let root = place.storage.map(path).or_else(|| default_storage().ok());
-    let names = root.and_then(|root| DirStore::new(&root, drivers.clone()).ok()?.names().ok()).unwrap_or_default();
+    let store = root.and_then(|root| Store::folder(root, drivers.clone()).ok());
+    let names = store.and_then(|store| stored(store.records.names()).ok()).unwrap_or_default();
     names.into_iter().filter(|name| MachineName::new(name).is_ok()).collect()
 }
 

@@ -32,7 +32,7 @@ impl Run for Config {
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let world = cx.world()?;
         // Further names are ignored, as they always were.
-        let name = names::any(&*world.store, &self.names)?.remove(0);
+        let name = names::any(&world.store, &self.names)?.remove(0);
         let machine = Machine::load(&world, &name)?;
         let url = cx.block_on(reachable_url(&machine, self.swarm))?;
         let url = url.map_err(|e| e.doing("Error running connection boilerplate"))?;

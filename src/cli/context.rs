@@ -1,6 +1,10 @@
 //! `context`: docker's contexts, one for each machine.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, names, suggest};
+use super::{
+    CliError, Cx, Exit, Group, Out, Run, names,
+    stored::{settled, stored},
+    suggest,
+};
 use crate::{
     context::{self, Change, ContextError, Report, Scope, Shelf},
     name::MachineName,
@@ -65,7 +69,7 @@ impl Run for Context {
 }
 
 fn sync(world: &World, shelf: &Shelf, names: &[String], prefix: Option<&str>, out: &mut Out) -> Result<Exit, CliError> {
-    let report = context::sync::sync(world, shelf, &scope(world, names)?, prefix).map_err(told)?;
+    let report = settled(context::sync::sync(world, shelf, &scope(world, names)?, prefix))?.map_err(told)?;
     show(&report, out)?;
     for machine in &report.without_engine {
         out.line(&format!("{machine} has no engine to reach yet"))?;
@@ -93,7 +97,7 @@ fn scope(world: &World, names: &[String]) -> Result<Scope, CliError> {
     }
     let (mut found, mut errors) = (BTreeSet::<MachineName>::new(), Vec::new());
     for name in names {
-        match names::parse(name).and_then(|name| world.store.get(&name).map_err(CliError::Store)) {
+        match names::parse(name).and_then(|name| stored(world.store.get(&name))) {
             Ok(record) => drop(found.insert(record.name)),
             Err(e) => errors.push(e),
         }
@@ -120,7 +124,7 @@ fn show(report: &Report, out: &mut Out) -> Result<(), CliError> {
 }
 
 fn list(world: &World, shelf: &Shelf, out: &mut Out) -> Result<Exit, CliError> {
-    let id = world.store.id().map_err(CliError::Store)?;
+    let id = stored(world.store.records.id())?;
     let current = shelf.current().map_err(told)?;
     let mut table = vec![["NAME", "MACHINE", "CURRENT", "ENDPOINT"].map(str::to_owned)];
     for context in shelf.all().map_err(told)? {
@@ -138,7 +142,7 @@ fn list(world: &World, shelf: &Shelf, out: &mut Out) -> Result<Exit, CliError> {
 
 fn remove(world: &World, shelf: &Shelf, names: &[String], out: &mut Out) -> Result<Exit, CliError> {
     let machines = names.iter().cloned().collect();
-    let (report, missing) = context::sync::remove(world, shelf, &machines).map_err(told)?;
+    let (report, missing) = settled(context::sync::remove(world, shelf, &machines))?.map_err(told)?;
     show(&report, out)?;
     let absent = |name: &String| CliError::said(format!("no context of a machine `{}` is there", name.escape_debug()));
     CliError::all(missing.iter().map(absent).collect()).map(|()| Exit::Done)
@@ -154,12 +158,12 @@ fn switch(
     out: &mut Out,
 ) -> Result<Exit, CliError> {
     let machine = names::parse(name)?;
-    let known = world.store.names().map_err(CliError::Store)?.iter().any(|known| known == name);
+    let known = stored(world.store.records.names())?.iter().any(|known| known == name);
     if name == "default" && !known {
         shelf.set_current(None).map_err(told)?;
     } else {
         sync(world, shelf, &[machine.to_string()], prefix, &mut Out::new())?;
-        let id = world.store.id().map_err(CliError::Store)?;
+        let id = stored(world.store.records.id())?;
         let all = shelf.all().map_err(told)?;
         let own = all.iter().find(|c| c.mark.as_ref().is_some_and(|m| m.store == id && m.machine == name));
         let own = own.ok_or_else(|| CliError::said(format!("`{name}` has no engine to reach yet")))?;

@@ -43,7 +43,7 @@ pub(super) fn traced(cx: &Cx, world: World) -> World {
     if !cx.debug {
         return world;
     }
-    say(format_args!("store {}", world.store.root().display()));
+    say(format_args!("store {}", world.store.files.root().display()));
     World { connect: Arc::new(Connecting(world.connect)), docker: Arc::new(Asking(world.docker)), ..world }
 }
 

@@ -1,6 +1,6 @@
 //! What only config.json says of a machine: docker-machine's document, read as it is.
 
-use super::CliError;
+use super::{CliError, stored::stored};
 use crate::{
     name::MachineName,
     record::{
@@ -17,8 +17,8 @@ pub(super) struct Document(pub(super) Value);
 
 impl Document {
     /// Reads it; `None` when the machine has none.
-    pub(super) fn read(store: &dyn Store, name: &MachineName) -> Result<Option<Self>, CliError> {
-        let Some(bytes) = store.read(Area::Machine(name), "config.json").map_err(CliError::Store)? else {
+    pub(super) fn read(store: &Store, name: &MachineName) -> Result<Option<Self>, CliError> {
+        let Some(bytes) = stored(store.files.read(Area::Machine(name), "config.json"))? else {
             return Ok(None);
         };
         match serde_json::from_slice(&bytes) {
@@ -29,8 +29,8 @@ impl Document {
 
     /// The document as docker-machine shows it: brought to its last version, and made from our record where there is
     /// none. Options that our tables call secret are left out.
-    pub(super) fn inspect(store: &dyn Store, name: &MachineName, drivers: &dyn OptionFields) -> Result<Self, CliError> {
-        let root = store.root().to_string_lossy().into_owned();
+    pub(super) fn inspect(store: &Store, name: &MachineName, drivers: &dyn OptionFields) -> Result<Self, CliError> {
+        let root = store.files.root().to_string_lossy().into_owned();
         let mut document = match Self::read(store, name)? {
             Some(document) if is_as_it_lies(&document.0, &root) => {
                 Self(docker_machine::completed(&document.0, Place { root: &root, name }))
@@ -41,13 +41,13 @@ impl Document {
                 Self::of_text(&migrated.map_err(|e| broken(store, name, e.to_string()))?.text())
             }
             None => {
-                let record = store.get(name).map_err(CliError::Store)?;
+                let record = stored(store.get(name))?;
                 Self::of_text(&drivers.document(&root, &drivers.without_secrets(&record)))
             }
         };
         // For docker-machine, config.json calls a driver that it does not have `generic`; `ls` says which it is.
         let mut driver = document.0["DriverName"].as_str().unwrap_or_default().to_owned();
-        if let Ok(record) = store.get(name)
+        if let Ok(record) = stored(store.get(name))
             && record.driver != driver
         {
             driver = record.driver;
@@ -97,10 +97,10 @@ fn is_as_it_lies(document: &Value, root: &str) -> bool {
     document["ConfigVersion"].as_u64() == Some(VERSION) && written_at.is_none_or(|at| at == root)
 }
 
-fn broken(store: &dyn Store, machine: &MachineName, why: String) -> CliError {
+fn broken(store: &Store, machine: &MachineName, why: String) -> CliError {
     CliError::Store(StoreError::Broken {
         machine: machine.to_string(),
-        path: store.root().join("machines").join(machine.as_str()).join("config.json"),
+        path: store.files.root().join("machines").join(machine.as_str()).join("config.json"),
         why,
     })
 }

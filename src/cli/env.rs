@@ -69,7 +69,7 @@ impl Run for Env {
 impl Env {
     fn variables(&self, cx: &Cx) -> Result<(Option<String>, Variables), CliError> {
         let world = cx.world()?;
-        let machine = Machine::load(&world, &names::one(&*world.store, &self.names)?)?;
+        let machine = Machine::load(&world, &names::one(&world.store, &self.names)?)?;
         let url = cx.block_on(reachable_url(&machine, self.swarm))?;
         let url = url.map_err(|e| e.doing("Error checking TLS connection"))?;
         if !self.json {

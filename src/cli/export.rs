@@ -1,6 +1,6 @@
 //! `export`: machines in one encrypted text, for another account or computer.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, machine::Machine, names, passphrase};
+use super::{CliError, Cx, Exit, Group, Out, Run, machine::Machine, names, passphrase, stored::stored};
 use crate::{
     age::{self, Lock, Recipient},
     archive::{
@@ -58,18 +58,18 @@ impl Run for Export {
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let world = cx.world()?;
         let mut seen = BTreeSet::new();
-        let mut names = names::any(&*world.store, &self.names)?;
+        let mut names = names::any(&world.store, &self.names)?;
         names.retain(|name| seen.insert(name.clone()));
         let machines = Machine::load_all(&world, &names)?;
         let (mut parcels, mut errors) = (Vec::new(), Vec::new());
         for machine in &machines {
-            match self.pack(cx, &*world.store, machine) {
+            match self.pack(cx, &world.store, machine) {
                 Ok(parcel) => parcels.push(parcel),
                 Err(e) => errors.push(e),
             }
         }
         CliError::all(errors)?;
-        let store = world.store.id().map_err(CliError::Store)?;
+        let store = stored(world.store.records.id())?;
         let plain = Archive { store, machines: parcels }.text();
         let text = match self.lock(cx)? {
             None => plain,
@@ -114,7 +114,7 @@ impl Export {
         passphrase.map(|passphrase| Some(Lock::Passphrase(passphrase))).ok_or_else(keyless)
     }
 
-    fn pack(&self, cx: &Cx, store: &dyn Store, machine: &Machine) -> Result<crate::archive::Parcel, CliError> {
+    fn pack(&self, cx: &Cx, store: &Store, machine: &Machine) -> Result<crate::archive::Parcel, CliError> {
         let record = &machine.record;
         let name = &record.name;
         if !record.pending.is_empty() || record.instance.is_none() {
@@ -131,7 +131,7 @@ impl Export {
         }
         // A machine that has none of its own uses those of the store; an engine known by its URL alone uses none.
         let told = record.instance.as_ref().is_some_and(|instance| instance.url.is_some());
-        if !told && let Some(identity) = issued::identity(store, name).map_err(CliError::Store)? {
+        if !told && let Some(identity) = stored(issued::identity(store, name))? {
             let all = [("ca.pem", identity.ca), ("cert.pem", identity.cert), ("key.pem", identity.key)];
             certificates.extend(all.map(|(file, text)| (file.to_owned(), Zeroizing::new(text))));
         }
@@ -139,7 +139,7 @@ impl Export {
             certificates.insert(CA_KEY.to_owned(), ca_key(store, name.as_str(), certificates.get("ca.pem"))?);
         }
         let config = read(store, Area::Machine(name), "config.json")?;
-        let root = store.root().to_string_lossy().into_owned();
+        let root = store.files.root().to_string_lossy().into_owned();
         let home = std::env::home_dir().map(|home| home.to_string_lossy().into_owned());
         let key = if self.without_ssh_key { None } else { key(cx, machine, home.as_deref())? };
         let source = Source {
@@ -164,7 +164,7 @@ impl Export {
 }
 
 /// The authority's key, of which it is certain that it belongs to the machine's authority.
-fn ca_key(store: &dyn Store, name: &str, ca: Option<&Zeroizing<String>>) -> Result<Zeroizing<String>, CliError> {
+fn ca_key(store: &Store, name: &str, ca: Option<&Zeroizing<String>>) -> Result<Zeroizing<String>, CliError> {
     let own = crate::name::MachineName::new(name).ok();
     let own = own.map(|name| read(store, Area::Machine(&name), CA_KEY)).transpose()?.flatten();
     let key = if own.is_some() {
@@ -179,8 +179,8 @@ fn ca_key(store: &dyn Store, name: &str, ca: Option<&Zeroizing<String>>) -> Resu
     })
 }
 
-fn read(store: &dyn Store, area: Area<'_>, file: &str) -> Result<Option<Zeroizing<String>>, CliError> {
-    let Some(bytes) = store.read(area, file).map_err(CliError::Store)? else { return Ok(None) };
+fn read(store: &Store, area: Area<'_>, file: &str) -> Result<Option<Zeroizing<String>>, CliError> {
+    let Some(bytes) = stored(store.files.read(area, file))? else { return Ok(None) };
     let text = String::from_utf8(bytes).map_err(|_| CliError::said(format!("`{file}` in the store is not text")))?;
     Ok(Some(Zeroizing::new(text)))
 }

@@ -1,6 +1,6 @@
 //! `history`: who did what to which machines, and how it ended.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError};
+use super::{CliError, Cx, Exit, Group, Out, Run, error::NamesError, stored::stored};
 use crate::{
     history::{self, Deed, History as Runs, Pick},
     name::MachineName,
@@ -42,7 +42,7 @@ impl Run for History {
             [..] => return Err(CliError::Names(NamesError::One)),
         };
         let pick = Pick { about, limit: (self.limit > 0).then_some(self.limit) };
-        let runs = Runs::of(&*cx.world()?.store, &pick).map_err(CliError::Store)?;
+        let runs = stored(Runs::of(&cx.world()?.store, &pick))?;
         if self.json {
             let value = serde_json::to_value(&runs).expect("a history is plain data");
             out.line(&template::json::document(&value))?;

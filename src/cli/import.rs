@@ -1,12 +1,12 @@
 //! `import`: takes machines that another account exported into the store.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, export::warn, passphrase};
+use super::{CliError, Cx, Exit, Group, Out, Run, export::warn, passphrase, stored::settled};
 use crate::{
     age::{self, AgeError, Identity, Key, Opens},
     archive::{self, Archive, ArchiveError, Unpacked, parcel::CA_KEY},
     name::MachineName,
-    record::docker_machine::Place,
-    store::{Area, Mode, Store, StoreError},
+    record::docker_machine::{ConfigFile, Place},
+    store::{Area, Expect, MachineChange, Mode, Store, StoreError},
     world::World,
 };
 use std::{
@@ -57,7 +57,7 @@ impl Run for Import {
         let refused = |e: ArchiveError| CliError::Said { what: e.to_string(), help: e.help() };
         // Which store it says it is from decides nothing: every recipient of an export knows that.
         let Archive { store: _, machines: parcels } = Archive::parse(&plain).map_err(refused)?;
-        let root = world.store.root().to_string_lossy().into_owned();
+        let root = world.store.files.root().to_string_lossy().into_owned();
         let mut machines = Vec::new();
         let single = parcels.len() == 1;
         for parcel in parcels {
@@ -68,14 +68,14 @@ impl Run for Import {
             };
             machines.push(parcel.unpack(&name, &root).map_err(refused)?);
         }
-        let taken = take(&world, &root, machines)?;
+        let taken = settled(take(&world, &root, machines))??;
         for name in &taken.here {
             out.line(&format!("`{name}` is here already."))?;
         }
         for machine in &taken.new {
             tell(cx, out, machine)?;
         }
-        crate::context::sync_if_used(&world);
+        cx.keep_contexts(&world);
         Ok(Exit::Done)
     }
 }
@@ -137,28 +137,21 @@ impl Import {
 
 /// Puts all machines into the store, or none. Those that an import which was cut off brought are there already; what
 /// is returned are the others.
-fn take(world: &World, root: &str, machines: Vec<Unpacked>) -> Result<Taken, CliError> {
-    let store = &*world.store;
-    let mut taken = Err(CliError::said("nothing was imported"));
-    let mut machines = Some(machines);
+async fn take(world: &World, root: &str, machines: Vec<Unpacked>) -> Result<Taken, CliError> {
+    let store = &world.store;
     // Two imports at once must not both find a name free.
-    let locked = store.with_certs_locked(&BTreeSet::new(), &mut || {
-        let machines = machines.take().unwrap_or_default();
-        taken = sort(store, machines).and_then(|taken| {
-            for (at, machine) in taken.new.iter().enumerate() {
-                if let Err(e) = put(store, root, machine) {
-                    // What cannot be taken back either is whole, seen by `ls`, and removed by `rm`.
-                    for done in &taken.new[..at] {
-                        let _ = store.remove(&done.record.name);
-                    }
-                    return Err(CliError::Store(e));
-                }
+    let _held = store.files.hold_certificates(&BTreeSet::new()).await.map_err(CliError::Store)?;
+    let taken = sort(store, machines).await?;
+    for (at, machine) in taken.new.iter().enumerate() {
+        if let Err(e) = put(store, root, machine).await {
+            // What cannot be taken back either is whole, seen by `ls`, and removed by `rm`.
+            for done in &taken.new[..at] {
+                let _ = store.remove(&done.record.name).await;
             }
-            Ok(taken)
-        });
-    });
-    locked.map_err(CliError::Store)?;
-    taken
+            return Err(CliError::Store(e));
+        }
+    }
+    Ok(taken)
 }
 
 /// Machines of an archive.
@@ -169,39 +162,42 @@ struct Taken {
 }
 
 /// Which machines are new. It is an error when a name is taken by another machine, or when none are new.
-fn sort(store: &dyn Store, machines: Vec<Unpacked>) -> Result<Taken, CliError> {
-    let names = store.names().map_err(CliError::Store)?;
+async fn sort(store: &Store, machines: Vec<Unpacked>) -> Result<Taken, CliError> {
+    let names = store.records.names().await.map_err(CliError::Store)?;
     let exists = |name: &MachineName| CliError::Said {
         what: format!("Docker machine {:?} already exists", name.as_str()),
         help: Some("call it otherwise here:\n  machine import --name NAME FILE".to_owned()),
     };
     let (taken, new): (Vec<_>, Vec<_>) =
         machines.into_iter().partition(|m| names.iter().any(|name| name == m.record.name.as_str()));
-    let (here, others): (Vec<_>, Vec<_>) =
-        taken.into_iter().partition(|machine| !new.is_empty() && is_same(store, machine).unwrap_or(false));
+    let (mut here, mut others) = (Vec::new(), Vec::new());
+    for machine in taken {
+        let same = !new.is_empty() && is_same(store, &machine).await.unwrap_or(false);
+        (if same { &mut here } else { &mut others }).push(machine);
+    }
     CliError::all(others.iter().map(|machine| exists(&machine.record.name)).collect())?;
     Ok(Taken { new, here: here.into_iter().map(|machine| machine.record.name).collect() })
 }
 
 /// Whether a machine is in the store just as it was exported.
-fn is_same(store: &dyn Store, machine: &Unpacked) -> Result<bool, StoreError> {
-    let here = store.get(&machine.record.name)?;
+async fn is_same(store: &Store, machine: &Unpacked) -> Result<bool, StoreError> {
+    let here = store.get(&machine.record.name).await?;
     let area = Area::Machine(&machine.record.name);
     for (file, text) in &machine.files {
-        if store.read(area, file)?.as_deref() != Some(text.as_bytes()) {
+        if store.files.read(area, file).await?.as_deref() != Some(text.as_bytes()) {
             return Ok(false);
         }
     }
     Ok(here.driver == machine.record.driver && here.instance == machine.record.instance)
 }
 
-fn put(store: &dyn Store, root: &str, machine: &Unpacked) -> Result<(), StoreError> {
+async fn put(store: &Store, root: &str, machine: &Unpacked) -> Result<(), StoreError> {
     let Unpacked { record, names, files, was: _, left_out: _ } = machine;
     let mode = |file: &str| {
         if ["ca.pem", "cert.pem", "server.pem"].contains(&file) { Mode::Public } else { Mode::Private }
     };
     let beside: Vec<_> = files.iter().map(|(file, text)| (file.as_str(), text.as_bytes(), mode(file))).collect();
-    store.reserve(record, &beside, &|own| {
+    let seed = |own: &mut ConfigFile| {
         if !names.is_empty() {
             own.set_tls_sans(&names.iter().cloned().collect::<Vec<_>>());
         }
@@ -210,7 +206,9 @@ fn put(store: &dyn Store, root: &str, machine: &Unpacked) -> Result<(), StoreErr
         if machine.has_own_authority() {
             own.own_certificates(Place { root, name: &record.name });
         }
-    })
+    };
+    let first = MachineChange { record, files: &beside, seed: &seed };
+    store.records.put_if(first, Expect::Absent).await.map(drop)
 }
 
 fn tell(cx: &Cx, out: &mut Out, machine: &Unpacked) -> Result<(), CliError> {

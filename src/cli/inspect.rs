@@ -1,6 +1,6 @@
 //! `inspect`: docker-machine's document of a machine, or our own record of it.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, document::Document, error::NamesError, names};
+use super::{CliError, Cx, Exit, Group, Out, Run, document::Document, error::NamesError, names, stored::stored};
 use crate::{
     record::OptionFields as _,
     template::{self, Template, value::Value},
@@ -34,16 +34,16 @@ impl Run for Inspect {
             return Err(CliError::Names(NamesError::One));
         }
         let world = cx.world()?;
-        let name = names::parse(&names::one(&*world.store, &self.names)?)?;
+        let name = names::parse(&names::one(&world.store, &self.names)?)?;
         let format = self.format.as_deref().filter(|format| !format.is_empty());
         if self.json || format == Some("json") {
-            let record = world.store.get(&name).map_err(CliError::Store)?;
+            let record = stored(world.store.get(&name))?;
             let record = cx.drivers.without_secrets(&record);
             let document = json!({ "version": 1, "url": record.url(), "machine": record });
             out.line(&template::json::document(&document))?;
             return Ok(Exit::Done);
         }
-        let document = Document::inspect(&*world.store, &name, &cx.drivers)?;
+        let document = Document::inspect(&world.store, &name, &cx.drivers)?;
         let Some(format) = format else {
             out.line(&template::json::document(&document.0))?;
             return Ok(Exit::Done);

@@ -21,7 +21,7 @@ impl Run for Ip {
     /// is recorded when a machine starts.
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let world = cx.world()?;
-        let machines = Machine::load_all(&world, &names::any(&*world.store, &self.names)?)?;
+        let machines = Machine::load_all(&world, &names::any(&world.store, &self.names)?)?;
         let (mut errors, mut found) = (Vec::new(), Vec::new());
         for machine in &machines {
             match machine.address() {

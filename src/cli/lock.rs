@@ -1,10 +1,10 @@
 //! `lock`: who holds which fleet or machine, and taking a lock away.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, names, prompt, suggest, table};
+use super::{CliError, Cx, Exit, Group, Out, Run, names, prompt, stored::stored, suggest, table};
 use crate::{
     duration,
     name::FleetName,
-    store::{Seen, Sight, Subject, Unreadable},
+    store::{Scope, Seen, Sight, Subject, Unreadable},
     world::World,
 };
 use std::time::Duration;
@@ -13,13 +13,13 @@ use std::time::Duration;
 #[derive(clap::Args)]
 #[command(
     override_usage = "machine lock ls [--json]\n       machine lock break [--machine] [--yes] NAME",
-    after_help = "  ls     list the locks that are held (the default)\n  break  take the lock of a fleet away from the run that holds it: that run can write nothing more"
+    after_help = "  ls     list the locks that are held (the default)\n  break  take a fleet or machine away from the run that holds it: that run can write nothing more"
 )]
 pub(super) struct Lock {
     /// Print JSON
     #[arg(long)]
     json: bool,
-    /// NAME is a machine without a fleet
+    /// NAME is a machine
     #[arg(long)]
     machine: bool,
     /// Do not ask
@@ -53,9 +53,9 @@ impl Run for Lock {
 
 impl Lock {
     fn ls(&self, world: &World, out: &mut Out) -> Result<Exit, CliError> {
-        let locks = world.store.locks().map_err(CliError::Store)?;
+        let locks = stored(world.store.leases.held())?;
         if self.json {
-            let locks: Vec<_> = locks.iter().map(json).collect();
+            let locks: Vec<_> = locks.iter().flat_map(json).collect();
             out.line(&serde_json::json!({ "version": 1, "locks": locks }).to_string())?;
             return Ok(Exit::Done);
         }
@@ -64,7 +64,7 @@ impl Lock {
             return Ok(Exit::Done);
         }
         let mut rows = vec!["WHAT\tNAME\tHOLDER\tPID\tSINCE\tSTATE\tCOMMAND".to_owned()];
-        rows.extend(locks.iter().map(row));
+        rows.extend(locks.iter().flat_map(rows_of));
         out.line(&table::aligned(&rows.join("\n")))?;
         Ok(Exit::Done)
     }
@@ -77,19 +77,25 @@ impl Lock {
                 FleetName::new(name).map_err(|e| CliError::said(format!("no fleet is called {name:?}: {e}")))?,
             )
         };
-        let Some(seen) = world.store.locks().map_err(CliError::Store)?.into_iter().find(|seen| seen.subject == subject)
-        else {
+        let seen: Vec<Seen> =
+            stored(world.store.leases.held())?.into_iter().filter(|seen| seen.may_hold(&subject)).collect();
+        if seen.is_empty() {
             out.line(&format!("{subject} is not locked."))?;
             return Ok(Exit::Done);
-        };
-        match &seen.state {
-            Sight::Held { holder, .. } => {
-                out.line(&format!("{subject} {} by {}", subject.doing(), plain(&holder.describe())))?;
-            }
-            Sight::Unreadable(Unreadable { path, why }) => out.line(&plain(&format!(
-                "It is unknown whether a run works on {subject}: {} cannot be read: {why}",
-                path.display()
-            )))?,
+        }
+        for Seen { scope, state } in &seen {
+            let told = scope.as_ref().map(Scope::told).unwrap_or_default();
+            out.line(&plain(&match state {
+                Sight::Held { holder, .. } => {
+                    let with = told.iter().filter(|other| **other != subject).map(ToString::to_string);
+                    let with = with.collect::<Vec<_>>().join(", ");
+                    let with = if with.is_empty() { with } else { format!(", with {with},") };
+                    format!("{subject}{with} {} by {}", subject.doing(), holder.describe())
+                }
+                Sight::Unreadable(Unreadable { path, why }) => {
+                    format!("It is unknown whether a run works on {subject}: {} cannot be read: {why}", path.display())
+                }
+            }))?;
         }
         out.line("That run can write nothing more then; a step that is under way on a host goes on to its end there.")?;
         let what = format!("breaking the lock of {subject}");
@@ -97,26 +103,37 @@ impl Lock {
             out.line("Nothing was changed.")?;
             return Ok(Exit::Done);
         }
-        world.store.break_lock(&subject).map_err(CliError::Store)?;
+        stored(world.store.leases.end(&subject))?;
         out.line(&format!("{subject} is free."))?;
         Ok(Exit::Done)
     }
 }
 
-fn row(seen: &Seen) -> String {
-    let (kind, name) = (seen.subject.kind(), seen.subject.name());
-    match &seen.state {
+/// What a lease is shown as: a row for each fleet, or else for each machine. Of one that cannot be read neither is known.
+fn shown(seen: &Seen) -> Vec<Option<Subject>> {
+    match &seen.scope {
+        Some(scope) => scope.told().into_iter().map(Some).collect(),
+        None => vec![None],
+    }
+}
+
+fn rows_of(seen: &Seen) -> Vec<String> {
+    let rest = match &seen.state {
         Sight::Held { holder, silent, alive, .. } => {
             let state =
                 if *alive { "held".to_owned() } else { format!("silent for {}: can be taken", seconds(*silent)) };
             let (who, pid, since, command) = (&holder.who, holder.pid, holder.since, plain(&holder.doing.to_string()));
-            format!("{kind}\t{name}\t{who}\t{pid}\t{since}\t{state}\t{command}")
+            format!("{who}\t{pid}\t{since}\t{state}\t{command}")
         }
         Sight::Unreadable(Unreadable { path, why }) => {
             let why = plain(&format!("unreadable: {}: {why}", path.display()));
-            format!("{kind}\t{name}\t-\t-\t-\t{why}\t-")
+            format!("-\t-\t-\t{why}\t-")
         }
-    }
+    };
+    let what = |subject: Option<Subject>| {
+        subject.map_or_else(|| "-\t-".to_owned(), |subject| format!("{}\t{}", subject.kind(), subject.name()))
+    };
+    shown(seen).into_iter().map(|subject| format!("{}\t{rest}", what(subject))).collect()
 }
 
 fn seconds(time: Duration) -> String {
@@ -129,21 +146,25 @@ fn plain(text: &str) -> String {
 }
 
 /// Every lock has every field; of one that cannot be read most are null.
-fn json(seen: &Seen) -> serde_json::Value {
-    let (kind, name) = (seen.subject.kind(), seen.subject.name());
-    match &seen.state {
-        Sight::Held { token, holder, silent, alive } => {
-            let (user, host) = holder.who.rsplit_once('@').unwrap_or(("", &holder.who));
-            serde_json::json!({
-                "kind": kind, "name": name, "holder": holder.who, "user": user, "host": host, "pid": holder.pid,
-                "command": holder.doing.to_string(), "since": holder.since, "token": token, "silent_seconds": silent.as_secs(),
-                "alive": alive, "unreadable": null,
-            })
+fn json(seen: &Seen) -> Vec<serde_json::Value> {
+    let machines = seen.scope.as_ref().map(|scope| &scope.machines);
+    let one = |subject: Option<Subject>| {
+        let (kind, name) = (subject.as_ref().map(Subject::kind), subject.as_ref().map(Subject::name));
+        match &seen.state {
+            Sight::Held { holder, silent, alive } => {
+                let (user, host) = holder.who.rsplit_once('@').unwrap_or(("", &holder.who));
+                serde_json::json!({
+                    "kind": kind, "name": name, "machines": machines, "holder": holder.who, "user": user, "host": host,
+                    "pid": holder.pid, "command": holder.doing.to_string(), "since": holder.since,
+                    "silent_seconds": silent.as_secs(), "alive": alive, "unreadable": null,
+                })
+            }
+            Sight::Unreadable(Unreadable { path, why }) => serde_json::json!({
+                "kind": kind, "name": name, "machines": machines, "holder": null, "user": null, "host": null,
+                "pid": null, "command": null, "since": null, "silent_seconds": null, "alive": null,
+                "unreadable": { "path": path, "why": why },
+            }),
         }
-        Sight::Unreadable(Unreadable { path, why }) => serde_json::json!({
-            "kind": kind, "name": name, "holder": null, "user": null, "host": null, "pid": null, "command": null,
-            "since": null, "token": null, "silent_seconds": null, "alive": null,
-            "unreadable": { "path": path, "why": why },
-        }),
-    }
+    };
+    shown(seen).into_iter().map(one).collect()
 }

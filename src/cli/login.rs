@@ -1,7 +1,7 @@
 //! Logging in to one machine, by ourselves or by OpenSSH's programs: that it runs, that its key can be used,
 //! and that its host key is pinned before anything else speaks to it.
 
-use super::{CliError, Cx, machine::Machine, world};
+use super::{CliError, Cx, machine::Machine, stored::stored, world};
 use crate::{
     driver::DriverError,
     record::Power,
@@ -80,7 +80,7 @@ impl<'a> Login<'a> {
     /// Logs in. Whom we meet at first contact is whom we expect from then on, and that is said.
     pub(super) async fn open(&mut self) -> Result<Arc<SshSession>, CliError> {
         let session = self.ssh.open(&self.target).await.map_err(CliError::Transport)?;
-        if self.machine.pin(&*session).map_err(CliError::Store)? && !self.cx.drop_in() {
+        if self.machine.pin(&*session).await.map_err(CliError::Store)? && !self.cx.drop_in() {
             let key = session.host_key();
             let print = fingerprint(&key).unwrap_or(key);
             // A closed standard error stops nothing.
@@ -127,7 +127,7 @@ impl<'a> Login<'a> {
 
     fn write(&self) -> Result<Config, CliError> {
         let (store, name) = (&self.world.store, self.machine.name());
-        let dir = store.machine_dir(name).map_err(CliError::Store)?;
+        let dir = stored(store.files.machine_dir(name))?;
         let (path, key) = (dir.join(CONFIG), self.key());
         let files = Files { config: &path, known_hosts: &dir.join(KNOWN_HOSTS), key: key.as_deref() };
         let OpenSsh { config: text, known_hosts } = OpenSsh::of(&self.target, &self.route()?, files)
@@ -135,8 +135,8 @@ impl<'a> Login<'a> {
         for (file, content) in [(KNOWN_HOSTS, &known_hosts), (CONFIG, &text)] {
             let area = Area::Machine(name);
             // Others may be reading it; and a store that cannot be written serves as long as nothing changes.
-            if store.read(area, file).map_err(CliError::Store)?.as_deref() != Some(content.as_bytes()) {
-                store.write(area, file, content.as_bytes(), Mode::Private).map_err(CliError::Store)?;
+            if stored(store.files.read(area, file))?.as_deref() != Some(content.as_bytes()) {
+                stored(store.files.write(area, &[(file, content.as_bytes(), Mode::Private)]))?;
             }
         }
         Ok(Config { path, text })

@@ -6,13 +6,13 @@ use super::{
     filter::Filters,
     machine::{self, Machine, split_host_port},
     row::{Active, Row, State, one_line},
+    stored::{settled, stored},
 };
 use crate::{
     docker::DockerError,
     name::MachineName,
     panicked::{caught, caught_async, joined},
     record::{MachineRecord, Power, Snapshot, host_port},
-    store::StoreError,
     world::World,
 };
 use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
@@ -111,7 +111,7 @@ impl Found {
 
 /// docker-machine's documents.
 fn read_documents(world: &World, records: &[MachineRecord]) -> Vec<Result<Document, String>> {
-    side_by_side(records, |record| match caught(|| Document::read(&*world.store, &record.name)) {
+    side_by_side(records, |record| match caught(|| Document::read(&world.store, &record.name)) {
         Ok(Ok(document)) => Ok(document.unwrap_or_default()),
         Ok(Err(e)) => Err(e.to_string()),
         Err(panicked) => Err(panicked.to_string()),
@@ -119,10 +119,12 @@ fn read_documents(world: &World, records: &[MachineRecord]) -> Vec<Result<Docume
 }
 
 /// Names of machines that can be read, in the order of the store, by the least that tells: scripts ask for names often.
-pub(super) fn readable(world: &World) -> Result<Vec<String>, StoreError> {
-    let names = world.store.names()?;
-    let is_there =
-        side_by_side(&names, |name| MachineName::new(name.as_str()).is_ok_and(|name| world.store.is_sound(&name)));
+pub(super) fn readable(world: &World) -> Result<Vec<String>, CliError> {
+    let names = stored(world.store.records.names())?;
+    let is_there = side_by_side(&names, |name| {
+        let name = MachineName::new(name.as_str());
+        name.is_ok_and(|name| settled(world.store.records.is_sound(&name)).unwrap_or_default())
+    });
     Ok(names.into_iter().zip(is_there).filter(|(_, there)| *there).map(|(name, _)| name).collect())
 }
 

@@ -5,6 +5,7 @@ use super::{
     filter::Filters,
     look::{self, Found, Look},
     row::Row,
+    stored::stored,
     table,
 };
 use crate::{
@@ -58,10 +59,10 @@ impl Run for Ls {
             return self.tombstones(&world, out);
         }
         if self.quiet && self.filter.is_empty() {
-            let readable = look::readable(&world).map_err(CliError::Store)?;
+            let readable = look::readable(&world)?;
             return names(out, readable.iter().map(String::as_str));
         }
-        let snapshot = world.store.snapshot().map_err(CliError::Store)?;
+        let snapshot = stored(world.store.records.snapshot())?;
         // A caller of docker-machine expects that it lists and ends well all the same.
         let exit = if snapshot.broken.is_empty() || cx.drop_in() { Exit::Done } else { Exit::Error };
         let found = Found::read(&world, snapshot, &filters, !self.quiet);
@@ -105,7 +106,7 @@ impl Ls {
     /// What earlier machines may have left, and why that is unknown.
     fn tombstones(&self, world: &World, out: &mut Out) -> Result<Exit, CliError> {
         let (mut found, mut broken) = (Vec::new(), Vec::new());
-        for (id, stone) in world.store.tombstones().map_err(CliError::Store)? {
+        for (id, stone) in stored(world.store.records.tombstones())? {
             match stone {
                 Ok(stone) => found.push(stone),
                 Err(why) => broken.push((id, why)),

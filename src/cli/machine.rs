@@ -1,6 +1,6 @@
 //! One recorded machine, together with what is needed to ask and to switch it.
 
-use super::{CliError, document::Document, names};
+use super::{CliError, document::Document, names, stored::stored};
 use crate::{
     docker::{DockerError, Endpoint, EngineVersion},
     driver::{AnyDriver, Checkpoint, DriverContext, DriverError, PowerAction, Snapshot, SnapshotAction},
@@ -14,6 +14,7 @@ use crate::{
     transport::{Target, Transport},
     world::{self, Site, World},
 };
+use async_trait::async_trait;
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
 /// Where an engine that is reached over SSH listens on its host.
@@ -30,16 +31,17 @@ pub(super) struct Machine {
 /// Keeps in the record what a driver has learnt.
 struct Keep<'a>(&'a Machine);
 
+#[async_trait]
 impl Checkpoint for Keep<'_> {
-    fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
-        self.0.keep(instance).map_err(|e| DriverError::Checkpoint(e.to_string()))
+    async fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
+        self.0.keep(instance).await.map_err(|e| DriverError::Checkpoint(e.to_string()))
     }
 }
 
 impl Machine {
     /// Reads the record of a machine.
     pub(super) fn load(world: &World, name: &str) -> Result<Self, CliError> {
-        let record = world.store.get(&names::parse(name)?).map_err(CliError::Store)?;
+        let record = stored(world.store.get(&names::parse(name)?))?;
         Ok(Self::of(world, record))
     }
 
@@ -68,11 +70,11 @@ impl Machine {
 
     /// docker-machine's config.json of it, brought to the current version; `None` when it has none.
     pub(super) fn config(&self) -> Result<Option<ConfigFile>, CliError> {
-        let store = &*self.world.store;
-        let Some(bytes) = store.read(Area::Machine(self.name()), "config.json").map_err(CliError::Store)? else {
+        let store = &self.world.store;
+        let Some(bytes) = stored(store.files.read(Area::Machine(self.name()), "config.json"))? else {
             return Ok(None);
         };
-        let root = store.root().to_string_lossy().into_owned();
+        let root = store.files.root().to_string_lossy().into_owned();
         let place = Place { root: &root, name: self.name() };
         let config = ConfigFile::parse(&String::from_utf8_lossy(&bytes), place);
         config.map(Some).map_err(|e| {
@@ -138,7 +140,7 @@ impl Machine {
         let (driver, instance) = (self.driver()?, self.instance()?);
         let work = async |cx: &DriverContext<'_>| driver.set_power(cx, instance, &self.record.options, action).await;
         let instance = self.with_context(progress, work).await?;
-        self.keep(&instance).map_err(CliError::Store)?;
+        self.keep(&instance).await.map_err(CliError::Store)?;
         self.record.instance = Some(instance);
         Ok(())
     }
@@ -188,7 +190,8 @@ impl Machine {
     ) -> Result<T, CliError> {
         // Asking for the store's id makes it one, and looking must not write: only those who make machines need it.
         let makes = self.driver()?.creates();
-        let store_id = if makes { self.world.store.id().map_err(CliError::Store)? } else { String::new() };
+        let store_id =
+            if makes { self.world.store.records.id().await.map_err(CliError::Store)? } else { String::new() };
         let checkpoint = Keep(self);
         let (record, dir) = (&self.record, &self.dir);
         let site = Site { machine: &record.name, fleet: record.fleet.as_ref(), store_id: &store_id, dir };
@@ -196,14 +199,10 @@ impl Machine {
         work(&cx).await.map_err(CliError::Driver)
     }
 
-    /// Records the instance in the record as it is *now*: others may have changed the rest of it.
-    pub(super) fn keep(&self, instance: &Instance) -> Result<(), StoreError> {
-        let mut record = self.world.store.get(&self.record.name)?;
-        if record.instance.as_ref() == Some(instance) {
-            return Ok(());
-        }
-        record.instance = Some(instance.clone());
-        self.world.store.put(&record)
+    /// Records the instance. Others may have changed the rest of the record meanwhile.
+    pub(super) async fn keep(&self, instance: &Instance) -> Result<(), StoreError> {
+        let now = MachineRecord { instance: Some(instance.clone()), ..self.record.clone() };
+        self.world.store.change(&self.record, &now).await
     }
 
     /// How to log in.
@@ -218,16 +217,16 @@ impl Machine {
     pub(super) async fn connect(&self, patience: Duration) -> Result<Arc<dyn Transport>, CliError> {
         let target = Target { patience, ..self.target()? };
         let transport = self.world.connect.connect(&target).await.map_err(CliError::Transport)?;
-        self.pin(&*transport).map_err(CliError::Store)?;
+        self.pin(&*transport).await.map_err(CliError::Store)?;
         Ok(transport)
     }
 
     /// Records the keys of the first contact; whether it was one.
-    pub(super) fn pin(&self, met: &dyn Transport) -> Result<bool, StoreError> {
+    pub(super) async fn pin(&self, met: &dyn Transport) -> Result<bool, StoreError> {
         let Some(mut instance) = self.record.instance.clone() else { return Ok(false) };
         let first = instance.pin(met.host_key(), met.jump_keys());
         if first {
-            self.keep(&instance)?;
+            self.keep(&instance).await?;
         }
         Ok(first)
     }
@@ -260,8 +259,7 @@ impl Machine {
             return Ok(Endpoint::Ssh { transport, socket: SOCKET.to_owned() });
         }
         if let Some((host, port)) = url.strip_prefix("tcp://").and_then(split_host_port)
-            && let Some(Identity { ca, cert, key }) =
-                issued::identity(&*self.world.store, self.name()).map_err(CliError::Store)?
+            && let Some(Identity { ca, cert, key }) = stored(issued::identity(&self.world.store, self.name()))?
         {
             return Ok(Endpoint::Tls { host: host.to_owned(), port, ca, cert, key });
         }
@@ -270,12 +268,12 @@ impl Machine {
 
     /// Sees to it that docker clients find certificates in its folder; whether they do.
     pub(super) fn fill_copies(&self) -> Result<bool, CliError> {
-        copies::fill(&*self.world.store, self.name(), self.world.clock.now()).map_err(CliError::Store)
+        stored(copies::fill(&self.world.store, self.name(), self.world.clock.now()))
     }
 
     /// docker-machine's document of it.
     pub(super) fn document(&self) -> Result<Document, CliError> {
-        Ok(Document::read(&*self.world.store, self.name())?.unwrap_or_default())
+        Ok(Document::read(&self.world.store, self.name())?.unwrap_or_default())
     }
 }
 

@@ -62,6 +62,7 @@ mod snapshot;
 mod ssh;
 mod ssh_config;
 mod status;
+mod stored;
 mod story;
 mod suggest;
 mod table;
@@ -219,6 +220,13 @@ impl Cx {
     /// Everything outside.
     fn world(&self) -> Result<World, CliError> {
         Ok(debug::traced(self, world::open(&self.storage, &self.drivers)?))
+    }
+
+    /// Keeps docker's contexts in step, for those who use them.
+    #[expect(clippy::unused_self, reason = "only a command that was given its context may reach out")]
+    fn keep_contexts(&self, world: &World) {
+        // What could not be done is done by the next command.
+        let _ = stored::settled(crate::context::sync_if_used(world));
     }
 
     /// What async work runs on. The only place in the program where async begins.

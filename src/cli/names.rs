@@ -1,6 +1,6 @@
 //! Machine names on the command line, and the rule that `default` is meant when none is given.
 
-use super::{CliError, error::NamesError};
+use super::{CliError, error::NamesError, stored::stored};
 use crate::{
     name::MachineName,
     store::{Store, StoreError},
@@ -13,18 +13,18 @@ pub(super) fn parse(text: &str) -> Result<MachineName, CliError> {
 }
 
 /// The names given, or `default` if there is such a machine and none was given.
-pub(super) fn any(store: &dyn Store, given: &[String]) -> Result<Vec<String>, CliError> {
+pub(super) fn any(store: &Store, given: &[String]) -> Result<Vec<String>, CliError> {
     if !given.is_empty() {
         return Ok(given.to_vec());
     }
-    if store.names().map_err(CliError::Store)?.iter().any(|name| name == "default") {
+    if stored(store.records.names())?.iter().any(|name| name == "default") {
         return Ok(vec!["default".to_owned()]);
     }
     Err(CliError::Names(NamesError::NoDefault))
 }
 
 /// One name, or `default`.
-pub(super) fn one(store: &dyn Store, given: &[String]) -> Result<String, CliError> {
+pub(super) fn one(store: &Store, given: &[String]) -> Result<String, CliError> {
     if given.len() > 1 {
         return Err(CliError::Names(NamesError::One));
     }

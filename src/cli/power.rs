@@ -86,13 +86,10 @@ where
     F: Future<Output = Result<Changed, CliError>> + Send + 'static,
 {
     let world = cx.world()?;
-    let names = names::any(&*world.store, given)?;
+    let names = names::any(&world.store, given)?;
     let machines = Machine::load_all(&world, &names)?;
-    let records = machines.iter().map(|machine| &machine.record);
-    let _locks = match hold {
-        Hold::All => claim::machines(cx, &world, records)?,
-        Hold::Fleets => claim::machines(cx, &world, records.filter(|record| record.fleet.is_some()))?,
-    };
+    let taken = machines.iter().filter(|machine| hold == Hold::All || machine.record.fleet.is_some());
+    let _lease = claim::machines(cx, &world, taken.map(Machine::name))?;
     // What was read before the locks were taken may be old.
     let machines = Machine::load_all(&world, &names)?;
     let (mut errors, mut addresses) = (Vec::new(), false);
@@ -105,7 +102,7 @@ where
             Err(e) => errors.push(e),
         }
     }
-    crate::context::sync_if_used(&world);
+    cx.keep_contexts(&world);
     CliError::all(errors)?;
     if addresses {
         out.line(&format!(

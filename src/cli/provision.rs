@@ -6,6 +6,7 @@ use super::{
     fleet,
     machine::Machine,
     power::{Changed, Hold, Lines, say, together},
+    stored::stored,
     story,
 };
 use crate::{
@@ -66,7 +67,7 @@ pub(super) fn desired(machine: &Machine) -> Result<HostSpec, CliError> {
     if machine.record.fleet.is_some() || !sets_up_engine(&machine.record.driver) {
         return Ok(spec);
     }
-    let auth = auth::of(&*machine.world().store, machine.name()).map_err(CliError::Store)?;
+    let auth = stored(auth::of(&machine.world().store, machine.name()))?;
     spec.tls_names.extend(auth.names);
     let Some(config) = machine.config()? else { return Ok(spec) };
     let recorded = spec.engine.take();

@@ -1,7 +1,12 @@
 //! `regenerate-certs`: new certificates for engines, and for the client if that is asked for. Nothing else on the
 //! hosts is touched, and containers live on.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, claim, machine::Machine, names, prompt};
+use super::{
+    CliError, Cx, Exit, Group, Out, Run, claim,
+    machine::Machine,
+    names, prompt,
+    stored::{settled, stored},
+};
 use crate::{
     apply::{self, StepError},
     engine::Api,
@@ -45,16 +50,16 @@ impl Run for RegenerateCerts {
         }
         let world = cx.world()?;
         out.line("Regenerating TLS certificates")?;
-        let names = names::any(&*world.store, &self.names)?;
+        let names = names::any(&world.store, &self.names)?;
         let machines = Machine::load_all(&world, &names)?;
-        let locks = claim::machines(cx, &world, machines.iter().map(|machine| &machine.record))?;
+        let locks = claim::machines(cx, &world, machines.iter().map(Machine::name))?;
         // What was read before the locks were taken may be old.
         let machines = Machine::load_all(&world, &names)?;
         let machines: BTreeMap<MachineName, Machine> =
             machines.into_iter().map(|machine| (machine.name().clone(), machine)).collect();
         let mut files = BTreeSet::new();
         for name in machines.keys() {
-            files.insert(auth::of(&*world.store, name).map_err(CliError::Store)?.files);
+            files.insert(stored(auth::of(&world.store, name))?.files);
         }
         if self.client_certs || self.new_authority {
             for name in machines.keys() {
@@ -69,7 +74,7 @@ impl Run for RegenerateCerts {
         }
         let errors = cx.block_on(renew_all(cx, &world, machines.into_values().collect(), out))??;
         drop(locks);
-        crate::context::sync_if_used(&world);
+        cx.keep_contexts(&world);
         for files in &files {
             tell_outdated(cx, &world, files, out)?;
         }
@@ -80,14 +85,20 @@ impl Run for RegenerateCerts {
 impl RegenerateCerts {
     /// A new client identity, and its copies for all machines whose engines know its authority.
     fn renew_client(&self, world: &World, files: &AuthFiles, out: &mut Out) -> Result<(), CliError> {
-        let renew = if self.new_authority { authority::renew_authority } else { authority::renew_client };
-        let renewed = renew(&*world.store, files, &*world.clock);
+        let (store, clock) = (&world.store, &*world.clock);
+        let renewed = settled(async {
+            if self.new_authority {
+                authority::renew_authority(store, files, clock).await
+            } else {
+                authority::renew_client(store, files, clock).await
+            }
+        })?;
         let (identity, deeds) =
             renewed.map_err(|e| failed(&StepError::Authority(e)).doing("Error generating certificates"))?;
         for deed in deeds {
             out.line(&deed.to_string())?;
         }
-        copies::renew(&*world.store, files, &identity, world.clock.now()).map_err(CliError::Store)?;
+        stored(copies::renew(&world.store, files, &identity, world.clock.now()))?;
         Ok(())
     }
 }
@@ -156,7 +167,7 @@ fn failed(error: &StepError) -> CliError {
 
 /// Names the machines whose engines still go by an authority that was replaced.
 fn tell_outdated(cx: &Cx, world: &World, files: &AuthFiles, out: &mut Out) -> Result<(), CliError> {
-    let outdated = copies::outdated(&*world.store, files).map_err(CliError::Store)?;
+    let outdated = stored(copies::outdated(&world.store, files))?;
     if outdated.is_empty() {
         return Ok(());
     }

@@ -1,7 +1,12 @@
 //! `rm`: removes instances, then what is recorded of them. What is not confirmed to be gone leaves a tombstone.
 
 use super::{
-    CliError, Cx, Exit, Group, Out, Run, claim, error::NamesError, machine::Machine, names, prompt, rm_hooks, story,
+    CliError, Cx, Exit, Group, Out, Run, claim,
+    error::NamesError,
+    machine::Machine,
+    names, prompt, rm_hooks,
+    stored::{settled, stored},
+    story,
 };
 use crate::{
     apply::{Buried, StepError, retry_removal},
@@ -10,7 +15,7 @@ use crate::{
     name::MachineName,
     panicked::caught,
     record::{Part, Tombstone},
-    store::StoreError,
+    store::{Scope, StoreError},
     world::World,
 };
 use std::{collections::BTreeMap, io, sync::Arc};
@@ -78,17 +83,17 @@ impl Run for Rm {
                 Err(e) if self.force => {
                     let why = e.to_string();
                     e.doing(format!("Error removing host {name:?}")).print(cx.drop_in());
-                    let there = world.store.names().is_ok_and(|names| names.contains(name));
-                    match names::parse(name).ok().filter(|_| there).map(|name| forget(&world, &name, &why)) {
+                    let there = stored(world.store.records.names()).is_ok_and(|names| names.contains(name));
+                    match names::parse(name).ok().filter(|_| there).map(|name| stored(forget(&world, &name, &why))) {
                         Some(Ok(removed)) => told(cx, out, name, &removed)?,
-                        Some(Err(e)) => CliError::Store(e).doing(format!("Can't remove {name:?}")).print(cx.drop_in()),
+                        Some(Err(e)) => e.doing(format!("Can't remove {name:?}")).print(cx.drop_in()),
                         None => CliError::said(format!("Can't remove {name:?}")).print(cx.drop_in()),
                     }
                 }
                 Err(e) => errors.push(e.doing(format!("Error removing host {name:?}"))),
             }
         }
-        crate::context::sync_if_used(&world);
+        cx.keep_contexts(&world);
         CliError::all(errors).map(|()| Exit::Done)
     }
 }
@@ -112,18 +117,18 @@ fn told(cx: &Cx, out: &mut Out, name: &str, removed: &Removed) -> Result<(), Cli
 }
 
 /// Drops a machine of which nothing more is known than its name.
-fn forget(world: &World, name: &MachineName, why: &str) -> Result<Removed, StoreError> {
+async fn forget(world: &World, name: &MachineName, why: &str) -> Result<Removed, StoreError> {
     // If it can be read after all, it was only its instance that could not be removed.
-    let stone = match world.store.get(name) {
+    let stone = match world.store.get(name).await {
         Ok(record) if !Machine::of(world, record.clone()).could_be_left() => {
-            world.store.remove(name)?;
+            world.store.remove(name).await?;
             return Ok(Removed::Now);
         }
         Ok(record) => Tombstone::of(&record, world.clock.now(), why),
         Err(_) => Tombstone::unknown(name.clone(), world.clock.now(), why),
     };
-    world.store.put_tombstone(&stone)?;
-    world.store.remove(name)?;
+    world.store.records.put_tombstone(&stone).await?;
+    world.store.remove(name).await?;
     Ok(Removed::Unconfirmed(Box::new(stone)))
 }
 
@@ -132,13 +137,13 @@ impl Rm {
         let machine = match Machine::load(world, name) {
             Err(e @ CliError::Store(StoreError::Absent(_))) => {
                 // What a removal that was killed at its very end left of it, keys among it, goes now.
-                let _ = world.store.remove(&names::parse(name)?);
+                let _ = stored(world.store.remove(&names::parse(name)?));
                 return Err(e);
             }
             other => other?,
         };
         // Another run that applies the fleet must not find a machine half removed.
-        let lock = match claim::machine(cx, world, &machine.record) {
+        let lock = match claim::machines(cx, world, [machine.name()]) {
             // What makes room must be possible where there is none. Another holder of the lock would be another error.
             Err(CliError::Store(StoreError::Io { source, .. })) if source.kind() == io::ErrorKind::StorageFull => None,
             other => Some(other?),
@@ -182,17 +187,17 @@ impl Rm {
         };
         // First, so that whatever happens in between, one of the two is there.
         if let Removed::Unconfirmed(stone) = &removed {
-            world.store.put_tombstone(stone).map_err(CliError::Store)?;
+            stored(world.store.records.put_tombstone(stone))?;
         }
         rm_hooks::run(cx, world, &machine.record, Point::PostRm, self.force)?;
-        world.store.remove(name).map_err(CliError::Store)?;
+        stored(world.store.remove(name))?;
         Ok(removed)
     }
 
     /// Looks again for what earlier machines of these names left.
     fn bury(&self, cx: &Cx, world: &World, out: &mut Out) -> Result<Exit, CliError> {
         let mut stones: BTreeMap<String, Vec<(String, Readable)>> = BTreeMap::new();
-        for (id, stone) in world.store.tombstones().map_err(CliError::Store)? {
+        for (id, stone) in stored(world.store.records.tombstones())? {
             // One that cannot be read is named by its file.
             let name = stone.as_ref().map_or_else(|_| id.clone(), |stone| stone.machine.to_string());
             stones.entry(name).or_default().push((id, stone));
@@ -226,19 +231,20 @@ impl Rm {
         let stone = match stone {
             Ok(stone) => stone,
             Err(_) if self.force => {
-                world.store.remove_tombstone(id).map_err(CliError::Store)?;
+                stored(world.store.records.remove_tombstone(id))?;
                 return Ok(format!("Forgot tombstone {id}"));
             }
             Err(why) => return Err(CliError::said(format!("a tombstone cannot be read: {why}"))),
         };
         let name = &stone.machine;
-        let _lock = stone.fleet.as_ref().map(|fleet| claim::of_fleet(cx, world, fleet, [name])).transpose()?;
+        let _lock =
+            stone.fleet.as_ref().map(|fleet| claim::all(cx, world, &Scope::of_fleet(fleet, [name]))).transpose()?;
         match cx.block_on(retry_removal(world, &stone, &|_| ()))? {
             Ok(Buried::Gone) => Ok(format!("Confirmed that the earlier {name} is gone")),
             Ok(Buried::Claimed) => Ok(format!("The earlier {name} is recorded again; its tombstone is gone")),
             Err(e) if self.force => {
                 failed(e, name).print(cx.drop_in());
-                world.store.remove_tombstone(id).map_err(CliError::Store)?;
+                stored(world.store.records.remove_tombstone(id))?;
                 Ok(format!("Forgot the earlier {name}: {}", stone.what()))
             }
             Err(e) => Err(failed(e, name)),
@@ -259,8 +265,7 @@ fn noted(
     work: impl FnOnce() -> Result<Removed, CliError>,
 ) -> Result<Removed, CliError> {
     let (name, fleet) = (machine.name(), machine.record.fleet.as_ref());
-    let open = history::begin(world, &Origin::of(Rm::NAME), fleet, vec![Deed::rm(name, part)]);
-    let open = open.map_err(CliError::Store)?;
+    let open = stored(history::begin(world, &Origin::of(Rm::NAME), fleet, vec![Deed::rm(name, part)]))?;
     let removed = work();
     let done = history::How::from(history::Result::Done);
     let (how, end, failure) = match &removed {
@@ -273,7 +278,8 @@ fn noted(
         Err(e) => (history::Result::Failed.into(), "failed", Some(e.brief())),
     };
     let failures = failure.map(|why| (format!("{name}/{part}"), why)).into_iter().collect();
-    if let Err(e) = open.end(world, how, BTreeMap::from([(name.clone(), end.to_owned())]), failures) {
+    let ended = open.end(world, how, BTreeMap::from([(name.clone(), end.to_owned())]), failures);
+    if let Err(e) = settled(ended)? {
         story::not_noted(&e);
     }
     removed

@@ -8,6 +8,7 @@ use super::{
     names,
     operand::Operand,
     program::Program,
+    stored::stored,
 };
 use crate::world::World;
 use std::{collections::BTreeMap, ffi::OsString, io::Write as _, path::Path};
@@ -46,7 +47,7 @@ impl Run for Scp {
             needed(cx, "scp", "You must have a copy of the scp binary locally to use the scp feature")?
         };
         let world = cx.world()?;
-        let is_machine = |name: &str| names::parse(name).is_ok_and(|name| world.store.get(&name).is_ok());
+        let is_machine = |name: &str| names::parse(name).is_ok_and(|name| stored(world.store.get(&name)).is_ok());
         let [from, to] = [from, to].map(|text| Operand::parse(text, cfg!(windows), is_machine));
         if self.delta && from.machine().is_some() && to.machine().is_some() {
             return Err(CliError::Said {

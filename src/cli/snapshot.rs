@@ -1,6 +1,6 @@
 //! `snapshot`: a machine as it was, kept beside it.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, claim, machine::Machine, names, suggest, table};
+use super::{CliError, Cx, Exit, Group, Out, Run, claim, machine::Machine, names, stored::stored, suggest, table};
 use crate::{
     clock::{Clock as _, SystemClock},
     driver::{Snapshot as Kept, SnapshotAction},
@@ -45,9 +45,10 @@ impl Run for Snapshot {
         };
         let name = names::parse(machine)?;
         let world = cx.world()?;
-        let record = world.store.get(&name).map_err(CliError::Store)?;
+        let record = stored(world.store.get(&name))?;
         // Looking disturbs nothing; what changes the machine must not happen in the middle of an apply.
-        let _lock = if action == SnapshotAction::List { None } else { Some(claim::machine(cx, &world, &record)?) };
+        let _lock =
+            if action == SnapshotAction::List { None } else { Some(claim::machines(cx, &world, [&record.name])?) };
         let machine = Machine::load(&world, name.as_str())?;
         let progress = |line: &str| {
             // A closed standard error stops nothing.

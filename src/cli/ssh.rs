@@ -31,7 +31,7 @@ impl Run for Ssh {
         let world = cx.world()?;
         let (name, words) = match self.words.split_first() {
             Some((name, words)) => (name.clone(), words),
-            None => (names::one(&*world.store, &[])?, &[][..]),
+            None => (names::one(&world.store, &[])?, &[][..]),
         };
         let openssh = Program::find(cx, "ssh");
         let client = Client::choose(words, cx.native_ssh, openssh.is_some())?;

@@ -1,6 +1,6 @@
 //! `ssh-config`: machines as `Host` blocks, for editors, ansible and whatever else speaks through OpenSSH.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, login::Login, machine::Machine};
+use super::{CliError, Cx, Exit, Group, Out, Run, login::Login, machine::Machine, stored::stored};
 
 /// Print machines as Host blocks for OpenSSH
 #[derive(clap::Args)]
@@ -20,7 +20,7 @@ impl Run for SshConfig {
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let world = cx.world()?;
         let machines = if self.names.is_empty() {
-            let snapshot = world.store.snapshot().map_err(CliError::Store)?;
+            let snapshot = stored(world.store.records.snapshot())?;
             let known = snapshot.machines.into_values().map(|known| Machine::of(&world, known.record));
             known.filter(|machine| machine.target().is_ok()).collect()
         } else {

@@ -23,7 +23,7 @@ impl Run for Status {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let world = cx.world()?;
-        let machine = Machine::load(&world, &names::one(&*world.store, &self.names)?)?;
+        let machine = Machine::load(&world, &names::one(&world.store, &self.names)?)?;
         let power = cx.block_on(machine.power())?;
         let power = power.map_err(|e| e.doing(format!("error getting state for host {}", machine.name())))?;
         let state = machine::state(power);

@@ -32,7 +32,7 @@ pub(super) async fn carry_out(
     interrupt: &Interrupt,
     tell: &(dyn Fn(String) + Send + Sync),
 ) -> Result<(), CliError> {
-    let open = history::begin(world, &Origin::of(command), plan.fleet.as_ref(), Deed::of_plan(plan));
+    let open = history::begin(world, &Origin::of(command), plan.fleet.as_ref(), Deed::of_plan(plan)).await;
     let open = open.map_err(CliError::Store)?;
     let options = Options { parallel: 1, on_error: OnError::default(), retries: RETRIES };
     let (events, mut inbox) = unbounded_channel();
@@ -50,7 +50,7 @@ pub(super) async fn carry_out(
         }
     };
     let (outcome, ()) = tokio::join!(work, telling);
-    if let Err(e) = open.end_of(world, plan, &outcome, interrupt.by()) {
+    if let Err(e) = open.end_of(world, plan, &outcome, interrupt.by()).await {
         not_noted(&e);
     }
     for end in outcome.values() {

@@ -1,6 +1,6 @@
 //! `trust`: takes over the host key that a machine shows now, after a person has compared it.
 
-use super::{CliError, Cx, Exit, Group, Out, Run, claim, machine::Machine, names, prompt, world};
+use super::{CliError, Cx, Exit, Group, Out, Run, claim, machine::Machine, names, prompt, stored::stored, world};
 use crate::{
     record::Instance,
     transport::{Target, Transport, TransportError, ssh::fingerprint},
@@ -23,9 +23,9 @@ impl Run for Trust {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let world = cx.world()?;
-        let name = names::one(&*world.store, &self.names)?;
+        let name = names::one(&world.store, &self.names)?;
         // Another run must not write the record between what was shown and what is recorded.
-        let lock = claim::machine(cx, &world, &Machine::load(&world, &name)?.record)?;
+        let lock = claim::machines(cx, &world, [Machine::load(&world, &name)?.name()])?;
         let machine = Machine::load(&world, &name)?;
         let recorded = machine.target()?;
         let Some(mut instance) = machine.record.instance.clone() else {
@@ -55,7 +55,7 @@ impl Run for Trust {
             out.line("Nothing was changed.")?;
             return Ok(Exit::Done);
         }
-        machine.keep(&instance).map_err(CliError::Store)?;
+        stored(machine.keep(&instance))?;
         out.line(&format!("Recorded for `{name}`."))?;
         drop(lock);
         Ok(Exit::Done)

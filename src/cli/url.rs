@@ -20,7 +20,7 @@ impl Run for Url {
 
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let world = cx.world()?;
-        let machine = Machine::load(&world, &names::one(&*world.store, &self.names)?)?;
+        let machine = Machine::load(&world, &names::one(&world.store, &self.names)?)?;
         let url = cx.block_on(running(&machine))??;
         if self.json {
             answer::print(out, &answer::Url { machine: machine.name().to_string(), url })?;

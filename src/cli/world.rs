@@ -8,7 +8,7 @@ use crate::{
     local::Here,
     provisioner::PROVISIONERS,
     revealer::Revealer,
-    store::dir::DirStore,
+    store::Store,
     transport::{pool::Pool, ssh::SshConnect},
     world::World,
 };
@@ -32,7 +32,7 @@ pub(super) fn open(root: &Path, drivers: &Drivers) -> Result<World, CliError> {
         provisioners: PROVISIONERS,
         connect: Arc::new(Pool::new(Arc::new(ssh()))),
         docker: Arc::new(HttpDocker),
-        store: Arc::new(DirStore::new(root, drivers.clone()).map_err(CliError::Store)?),
+        store: Store::folder(root, drivers.clone()).map_err(CliError::Store)?,
         clock: Arc::new(SystemClock),
         local: Arc::new(Here { dir: PathBuf::from(".") }),
         secrets: secrets(),

@@ -107,14 +107,19 @@ impl Context {
     ///
     /// # Errors
     /// When its certificates cannot be read.
-    pub fn of(store: &dyn Store, record: &MachineRecord, prefix: &str, mark: Mark) -> Result<Option<Self>, StoreError> {
+    pub async fn of(
+        store: &Store,
+        record: &MachineRecord,
+        prefix: &str,
+        mark: Mark,
+    ) -> Result<Option<Self>, StoreError> {
         let Some(host) = record.url() else { return Ok(None) };
         let told = record.instance.as_ref().is_some_and(|instance| instance.url.is_some());
         let identity = match (host.starts_with("tcp://"), told) {
             (false, _) => None,
             // An engine that we only know of may want no TLS: certificates of its own say that it does.
-            (true, true) => own_identity(store, &record.name)?,
-            (true, false) => match issued::identity(store, &record.name)? {
+            (true, true) => own_identity(store, &record.name).await?,
+            (true, false) => match issued::identity(store, &record.name).await? {
                 None => return Ok(None),
                 identity => identity,
             },
@@ -153,11 +158,11 @@ impl Context {
 }
 
 /// What lies in the machine's own folder.
-fn own_identity(store: &dyn Store, machine: &MachineName) -> Result<Option<Identity>, StoreError> {
-    if store.read(Area::Machine(machine), "key.pem")?.is_none() {
+async fn own_identity(store: &Store, machine: &MachineName) -> Result<Option<Identity>, StoreError> {
+    if store.files.read(Area::Machine(machine), "key.pem").await?.is_none() {
         return Ok(None);
     }
-    issued::identity(store, machine)
+    issued::identity(store, machine).await
 }
 
 #[cfg(test)]

@@ -97,9 +97,9 @@ pub(super) fn steps(store: &str, wanted: Vec<Context>, found: &[Context], gone: 
 ///
 /// # Errors
 /// When the store or docker's folder cannot be read or written; contexts done by then stay done.
-pub fn sync(world: &World, shelf: &Shelf, scope: &Scope, prefix: Option<&str>) -> Result<Report, ContextError> {
-    let id = world.store.id().map_err(ContextError::Store)?;
-    let snapshot = world.store.snapshot().map_err(ContextError::Store)?;
+pub async fn sync(world: &World, shelf: &Shelf, scope: &Scope, prefix: Option<&str>) -> Result<Report, ContextError> {
+    let id = world.store.records.id().await.map_err(ContextError::Store)?;
+    let snapshot = world.store.records.snapshot().await.map_err(ContextError::Store)?;
     let found = shelf.all()?;
     let ours: Vec<(&Context, &Mark)> =
         found.iter().filter_map(|c| Some((c, c.mark.as_ref().filter(|m| m.store == id)?))).collect();
@@ -111,7 +111,7 @@ pub fn sync(world: &World, shelf: &Shelf, scope: &Scope, prefix: Option<&str>) -
         let own = ours.iter().find(|(_, mark)| mark.machine == name.as_str()).map(|(context, _)| *context);
         let prefix = prefix.map_or_else(|| prefix_of(own, &name, &ours), str::to_owned);
         let mark = Mark { store: id.clone(), machine: name.to_string(), all };
-        match Context::of(&*world.store, &known.record, &prefix, mark).map_err(ContextError::Store)? {
+        match Context::of(&world.store, &known.record, &prefix, mark).await.map_err(ContextError::Store)? {
             Some(context) => wanted.push(context),
             None => without_engine.push(name.to_string()),
         }
@@ -154,12 +154,12 @@ fn prefix_of(own: Option<&Context>, name: &MachineName, ours: &[(&Context, &Mark
 
 /// Keeps contexts in step for those who use them: does nothing unless this store has a context already. Best effort,
 /// for commands that were asked for something else; what could not be done is done by the next one.
-pub fn sync_if_used(world: &World) {
+pub async fn sync_if_used(world: &World) {
     let Ok(shelf) = Shelf::of_environment() else { return };
     // Most people have no contexts at all: then not even the store's id is needed.
     let any = shelf.all().is_ok_and(|found| found.iter().any(|context| context.mark.is_some()));
     if any {
-        let _ = sync(world, &shelf, &Scope::Used, None);
+        let _ = sync(world, &shelf, &Scope::Used, None).await;
     }
 }
 
@@ -167,12 +167,12 @@ pub fn sync_if_used(world: &World) {
 ///
 /// # Errors
 /// When docker's folder cannot be read or written.
-pub fn remove(
+pub async fn remove(
     world: &World,
     shelf: &Shelf,
     machines: &BTreeSet<String>,
 ) -> Result<(Report, Vec<String>), ContextError> {
-    let id = world.store.id().map_err(ContextError::Store)?;
+    let id = world.store.records.id().await.map_err(ContextError::Store)?;
     let (mut report, mut missing) = (Report::default(), machines.clone());
     let current = shelf.current().unwrap_or_default();
     for context in shelf.all()? {

@@ -8,7 +8,11 @@ use crate::{
     driver::Drivers,
     provisioner::PROVISIONERS,
     record::{Instance, OptionValues},
-    store::{Mode, memory::MemoryStore},
+    store::{
+        Mode,
+        memory::MemoryStore,
+        plain::{self, Plain, now},
+    },
     transport::{pool::Pool, ssh::SshConnect},
     world::World,
 };
@@ -74,14 +78,14 @@ fn contexts_of_others_are_never_touched() {
     );
 }
 
-fn world() -> (World, Arc<MemoryStore>) {
-    let store = Arc::new(MemoryStore::default());
+fn world() -> (World, Plain<MemoryStore>) {
+    let store = plain::memory();
     let world = World {
         drivers: Drivers::built_in(),
         provisioners: PROVISIONERS,
         connect: Arc::new(Pool::new(Arc::new(SshConnect::from_env()))),
         docker: Arc::new(HttpDocker),
-        store: Arc::clone(&store) as Arc<dyn Store>,
+        store: store.store.clone(),
         clock: Arc::new(SystemClock) as Arc<dyn Clock>,
         local: Arc::new(crate::local::Here { dir: std::path::PathBuf::new() }),
         secrets: Arc::new(crate::secret::NoSecrets),
@@ -89,7 +93,7 @@ fn world() -> (World, Arc<MemoryStore>) {
     (world, store)
 }
 
-fn put(store: &MemoryStore, name: &str, url: &str) -> MachineName {
+fn put(store: &Plain<MemoryStore>, name: &str, url: &str) -> MachineName {
     let name = MachineName::new(name).unwrap();
     let mut record = MachineRecord::new(name.clone(), None, "none", OptionValues::new());
     record.instance = Some(Instance {
@@ -118,9 +122,9 @@ fn contexts_follow_their_machines() {
         store.write(Area::Machine(&web), file, text.as_bytes(), Mode::Private).unwrap();
     }
     put(&store, "plain", "http://192.0.2.2:2375");
-    let done = sync(&world, &shelf, &Scope::All, Some("m-")).unwrap();
+    let done = now(sync(&world, &shelf, &Scope::All, Some("m-"))).unwrap();
     assert_eq!((done.kept, names(&shelf)), (2, vec!["m-plain".to_owned(), "m-web".to_owned()]));
-    let again = sync(&world, &shelf, &Scope::All, None).unwrap();
+    let again = now(sync(&world, &shelf, &Scope::All, None)).unwrap();
     assert_eq!(again.changes, []);
     let tls = dir.path().join("docker/contexts/tls").join(folder("m-web")).join("docker");
     assert_eq!(fs::read_to_string(tls.join("key.pem")).unwrap(), "KEY");
@@ -131,15 +135,15 @@ fn contexts_follow_their_machines() {
     put(&store, "db", "tcp://192.0.2.3:2376");
     put(&store, "web", "tcp://192.0.2.9:2376");
     store.remove(&MachineName::new("plain").unwrap()).unwrap();
-    let done = sync(&world, &shelf, &Scope::Used, None).unwrap();
+    let done = now(sync(&world, &shelf, &Scope::Used, None)).unwrap();
     let [create, update, gone] = ["m-db", "m-web", "m-plain"].map(str::to_owned);
     assert_eq!(done.changes, [Change::Create(create), Change::Update(update), Change::Remove(gone.clone())]);
     assert_eq!((done.current_removed, shelf.current().unwrap()), (Some(gone.clone()), Some(gone)));
 
-    let (done, missing) = remove(&world, &shelf, &BTreeSet::from(["db".to_owned(), "zz".to_owned()])).unwrap();
+    let (done, missing) = now(remove(&world, &shelf, &BTreeSet::from(["db".to_owned(), "zz".to_owned()]))).unwrap();
     assert_eq!((done.changes.len(), missing), (1, vec!["zz".to_owned()]));
     put(&store, "late", "tcp://192.0.2.4:2376");
-    sync(&world, &shelf, &Scope::Used, None).unwrap();
+    now(sync(&world, &shelf, &Scope::Used, None)).unwrap();
     assert_eq!(names(&shelf), ["m-web"], "who removed some keeps only the rest");
 }
 

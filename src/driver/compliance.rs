@@ -30,8 +30,9 @@ impl Connect for NoNetwork {
 
 struct NoStore;
 
+#[async_trait::async_trait]
 impl Checkpoint for NoStore {
-    fn instance(&self, _: &Instance) -> Result<(), DriverError> {
+    async fn instance(&self, _: &Instance) -> Result<(), DriverError> {
         Ok(())
     }
 }

@@ -76,19 +76,21 @@ drivers! {
 }
 
 /// Keeps what a driver has learnt before it goes on, so that a crash cannot lose it.
+#[async_trait]
 pub trait Checkpoint: Send + Sync {
     /// Records the instance, durably.
     ///
     /// # Errors
     /// Says why it could not be recorded; the driver must then stop.
-    fn instance(&self, instance: &Instance) -> Result<(), DriverError>;
+    async fn instance(&self, instance: &Instance) -> Result<(), DriverError>;
 }
 
 /// For calls that make nothing: there is nothing to keep.
 pub struct NothingMade;
 
+#[async_trait]
 impl Checkpoint for NothingMade {
-    fn instance(&self, _: &Instance) -> Result<(), DriverError> {
+    async fn instance(&self, _: &Instance) -> Result<(), DriverError> {
         Ok(())
     }
 }

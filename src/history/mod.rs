@@ -82,7 +82,7 @@ pub struct Open {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn begin(
+pub async fn begin(
     world: &World,
     origin: &Origin,
     fleet: Option<&FleetName>,
@@ -101,7 +101,7 @@ pub fn begin(
         commit: origin.commit.clone(),
         steps,
     };
-    world.store.append_history(&Entry::Begin(begun).line())?;
+    world.store.journal.append(&Entry::Begin(begun).line()).await?;
     Ok(Open { run })
 }
 
@@ -110,7 +110,7 @@ impl Open {
     ///
     /// # Errors
     /// When it cannot be written; what was done is done all the same.
-    pub fn end(
+    pub async fn end(
         self,
         world: &World,
         how: How,
@@ -121,14 +121,14 @@ impl Open {
         let How { result, cancelled } = how;
         let cancelled = cancelled.map(str::to_owned);
         let ended = Ended { run: self.run, at: world.clock.now(), result, cancelled, hosts, failures };
-        world.store.append_history(&Entry::End(ended).line())
+        world.store.journal.append(&Entry::End(ended).line()).await
     }
 
     /// As [`Self::end`], for a run that carried out a plan; `signal` told it to end.
     ///
     /// # Errors
     /// As for [`Self::end`].
-    pub fn end_of(
+    pub async fn end_of(
         self,
         world: &World,
         plan: &Plan,
@@ -148,7 +148,8 @@ impl Open {
         });
         let cut = outcome.values().any(|end| matches!(end, End::NotStarted | End::CutOff));
         let how = How { result, cancelled: signal.filter(|_| cut) };
-        self.end(world, how, ends.map(|(name, end)| (name.clone(), end.to_string())).collect(), failures.collect())
+        let hosts = ends.map(|(name, end)| (name.clone(), end.to_string())).collect();
+        self.end(world, how, hosts, failures.collect()).await
     }
 }
 

@@ -68,9 +68,9 @@ impl History {
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub fn of(store: &dyn Store, pick: &Pick) -> Result<Self, StoreError> {
+    pub async fn of(store: &Store, pick: &Pick) -> Result<Self, StoreError> {
         let mut reading = Reading::new(pick);
-        store.history(&mut |line| reading.line(line))?;
+        store.journal.tail(&mut |line| reading.line(line)).await?;
         Ok(reading.history)
     }
 

@@ -8,7 +8,7 @@ use crate::{
     engine::env::without_passwords,
     graph::Graph,
     hook::{Command, On, Point},
-    name::FleetName,
+    name::{FleetName, MachineName},
     record::Part,
 };
 use schemars::JsonSchema;
@@ -199,6 +199,11 @@ impl ReasonDocument {
 }
 
 impl Document {
+    /// All machines that it speaks of, once for each step.
+    pub fn machines(&self) -> impl Iterator<Item = &MachineName> + Clone {
+        self.steps.iter().map(|step| &step.id.machine)
+    }
+
     /// What everybody may read of a plan.
     #[must_use]
     pub fn of(plan: &Plan) -> Self {

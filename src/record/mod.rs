@@ -11,6 +11,7 @@ mod codec_error;
 pub mod docker_machine;
 pub mod folder;
 pub mod kdl;
+pub mod merge;
 mod option_fields;
 mod place;
 pub mod tombstone;

@@ -14,17 +14,19 @@ use std::path::{Path, PathBuf};
 ///
 /// # Errors
 /// When the file is there and cannot be read.
-pub fn of(store: &dyn Store, machine: &MachineName) -> Result<Auth, StoreError> {
-    let root = store.root();
-    let Some(text) = store.read(Area::Machine(machine), "config.json")? else { return Ok(Auth::of_store(&root)) };
+pub async fn of(store: &Store, machine: &MachineName) -> Result<Auth, StoreError> {
+    let root = store.files.root();
+    let Some(text) = store.files.read(Area::Machine(machine), "config.json").await? else {
+        return Ok(Auth::of_store(root));
+    };
     let place = Place { root: &root.to_string_lossy(), name: machine };
     // One that will not parse says nothing; the next `put` writes it anew.
     let config = std::str::from_utf8(&text).ok().and_then(|text| ConfigFile::parse(text, place).ok());
-    let mut auth = config.map_or_else(|| Auth::of_store(&root), |config| config.auth(&root));
+    let mut auth = config.map_or_else(|| Auth::of_store(root), |config| config.auth(root));
     let AuthFiles { ca_cert, ca_key, client_cert, client_key } = &mut auth.files;
     for path in [ca_cert, ca_key, client_cert, client_key] {
         // docker-machine notes a relative path as it was given, and finds it from where one stands.
-        *path = std::path::absolute(&*path).map_err(super::file::failed("find", &path.clone()))?;
+        *path = std::path::absolute(&*path).map_err(super::folder::failed("find", &path.clone()))?;
     }
     Ok(auth)
 }
@@ -33,9 +35,14 @@ pub fn of(store: &dyn Store, machine: &MachineName) -> Result<Auth, StoreError> 
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn users(store: &dyn Store, files: &AuthFiles) -> Result<Vec<MachineName>, StoreError> {
-    let names = store.names()?.into_iter().filter_map(|name| MachineName::new(name).ok());
-    Ok(names.filter(|name| of(store, name).is_ok_and(|auth| auth.files == *files)).collect())
+pub async fn users(store: &Store, files: &AuthFiles) -> Result<Vec<MachineName>, StoreError> {
+    let mut users = Vec::new();
+    for name in store.records.names().await?.into_iter().filter_map(|name| MachineName::new(name).ok()) {
+        if of(store, &name).await.is_ok_and(|auth| auth.files == *files) {
+            users.push(name);
+        }
+    }
+    Ok(users)
 }
 
 /// A file by its path: the folder it lies in, and its name there.
@@ -50,9 +57,9 @@ pub(super) fn place<'p>(root: &Path, path: &'p Path) -> (Area<'p>, &'p str) {
 ///
 /// # Errors
 /// When it is there and cannot be read.
-pub fn read(store: &dyn Store, path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
-    let (area, name) = place(&store.root(), path);
-    store.read(area, name)
+pub async fn read(store: &Store, path: &Path) -> Result<Option<Vec<u8>>, StoreError> {
+    let (area, name) = place(store.files.root(), path);
+    store.files.read(area, name).await
 }
 
 /// Folders of these files that are not the store's.

@@ -175,12 +175,12 @@ impl fmt::Display for Deed {
 ///
 /// # Errors
 /// When files are there that make no sense (nothing is changed then), or cannot be read or written.
-pub fn ensure(
-    store: &dyn Store,
+pub async fn ensure(
+    store: &Store,
     files: &AuthFiles,
     clock: &dyn Clock,
 ) -> Result<(Identity, Vec<Deed>), AuthorityError> {
-    let Made { identity, deeds, .. } = Kit { store, files, now: clock.now() }.ensure()?;
+    let Made { identity, deeds, .. } = Kit { store, files, now: clock.now() }.ensure().await?;
     Ok((identity, deeds))
 }
 
@@ -188,12 +188,12 @@ pub fn ensure(
 ///
 /// # Errors
 /// As [`ensure`].
-pub fn renew_client(
-    store: &dyn Store,
+pub async fn renew_client(
+    store: &Store,
     files: &AuthFiles,
     clock: &dyn Clock,
 ) -> Result<(Identity, Vec<Deed>), AuthorityError> {
-    let Made { identity, deeds, .. } = Kit { store, files, now: clock.now() }.locked(Wish::NewClient)?;
+    let Made { identity, deeds, .. } = Kit { store, files, now: clock.now() }.locked(Wish::NewClient).await?;
     Ok((identity, deeds))
 }
 
@@ -201,12 +201,12 @@ pub fn renew_client(
 ///
 /// # Errors
 /// As [`ensure`].
-pub fn renew_authority(
-    store: &dyn Store,
+pub async fn renew_authority(
+    store: &Store,
     files: &AuthFiles,
     clock: &dyn Clock,
 ) -> Result<(Identity, Vec<Deed>), AuthorityError> {
-    let Made { identity, deeds, .. } = Kit { store, files, now: clock.now() }.locked(Wish::NewAuthority)?;
+    let Made { identity, deeds, .. } = Kit { store, files, now: clock.now() }.locked(Wish::NewAuthority).await?;
     Ok((identity, deeds))
 }
 
@@ -214,16 +214,16 @@ pub fn renew_authority(
 ///
 /// # Errors
 /// As [`ensure`].
-pub fn identity(
-    store: &dyn Store,
+pub async fn identity(
+    store: &Store,
     files: &AuthFiles,
     clock: &dyn Clock,
 ) -> Result<(Identity, Vec<Deed>), AuthorityError> {
     let kit = Kit { store, files, now: clock.now() };
-    let seen = kit.look()?;
+    let seen = kit.look().await?;
     match seen.identity() {
         Some(identity) if seen.pending.is_none() => Ok((identity, Vec::new())),
-        _ => ensure(store, files, clock),
+        _ => ensure(store, files, clock).await,
     }
 }
 
@@ -232,15 +232,15 @@ pub fn identity(
 ///
 /// # Errors
 /// When the store cannot be read.
-pub fn twin(
-    store: &dyn Store,
+pub async fn twin(
+    store: &Store,
     files: &AuthFiles,
     key: &str,
     now: Timestamp,
 ) -> Result<Option<(MachineName, String)>, StoreError> {
     let mut best: Option<(Timestamp, MachineName, String)> = None;
-    for machine in auth::users(store, files)? {
-        let found = Ok(store.read(Area::Machine(&machine), "ca.pem")?);
+    for machine in auth::users(store, files).await? {
+        let found = Ok(store.files.read(Area::Machine(&machine), "ca.pem").await?);
         let Ok(about) = judge::copy(&found) else { continue };
         let good = judge::in_time(&about, now, RENEW_DAYS).is_none() && judge::belongs(&about, key);
         // Of several the newest, for it is the last that was made.
@@ -272,14 +272,14 @@ pub struct Issued {
 ///
 /// # Errors
 /// As [`ensure`], and when a name cannot be in a certificate.
-pub fn issue(
-    store: &dyn Store,
+pub async fn issue(
+    store: &Store,
     machine: &MachineName,
     names: &BTreeSet<String>,
     now: Timestamp,
 ) -> Result<Issued, AuthorityError> {
-    let auth = auth::of(store, machine)?;
-    let Made { authority, identity, deeds } = Kit { store, files: &auth.files, now }.ensure()?;
+    let auth = auth::of(store, machine).await?;
+    let Made { authority, identity, deeds } = Kit { store, files: &auth.files, now }.ensure().await?;
     let failed = |source| AuthorityError::Issue { machine: machine.to_string(), source };
     let purposes: &[Purpose] = if auth.swarm_master { &[Purpose::Server, Purpose::Client] } else { &[Purpose::Server] };
     let pair = tls::issue_server(&authority, machine.as_str(), names, purposes, now, tls::LEAF_DAYS).map_err(failed)?;
@@ -300,11 +300,11 @@ impl Issued {
     ///
     /// # Errors
     /// When it cannot be written; the old files are still there then.
-    pub fn keep(&self, store: &dyn Store, machine: &MachineName) -> Result<(), StoreError> {
-        kept::of_machine(store, machine, self.now)?;
+    pub async fn keep(&self, store: &Store, machine: &MachineName) -> Result<(), StoreError> {
+        kept::of_machine(store, machine, self.now).await?;
         let server =
             [(SERVER_KEY, self.host.key.as_bytes(), Mode::Private), (SERVER, self.host.cert.as_bytes(), Mode::Public)];
-        store.write_together(Area::Machine(machine), &[&server[..], &copies::pems(&self.identity)].concat())
+        store.files.write(Area::Machine(machine), &[&server[..], &copies::pems(&self.identity)].concat()).await
     }
 }
 

@@ -2,7 +2,10 @@ use super::{super::kit::PENDING, *};
 use crate::{
     clock::FixedClock,
     record::{MachineRecord, OptionValues},
-    store::{dir::DirStore, memory::MemoryStore},
+    store::{
+        memory::MemoryStore,
+        plain::{self, Plain, now},
+    },
     tls::{LEAF_DAYS, inspect, load_authority, new_authority, server_names},
 };
 use std::{os::unix::fs::PermissionsExt as _, path::Path, thread};
@@ -15,32 +18,26 @@ const CERT: &str = "cert.pem";
 const KEY: &str = "key.pem";
 
 /// With the files of the store.
-fn ensure(store: &dyn Store, clock: &dyn Clock) -> Result<Identity, AuthorityError> {
-    Ok(super::ensure(store, &AuthFiles::of_store(&store.root()), clock)?.0)
+fn ensure(store: &Store, clock: &dyn Clock) -> Result<Identity, AuthorityError> {
+    Ok(now(super::ensure(store, &AuthFiles::of_store(store.files.root()), clock))?.0)
 }
 
 fn at(now: Timestamp) -> FixedClock {
     FixedClock(now)
 }
 
-fn text(store: &dyn Store, file: &str) -> String {
-    String::from_utf8(store.read(Area::Certs, file).unwrap().unwrap()).unwrap()
+fn text(store: &Store, file: &str) -> String {
+    String::from_utf8(now(store.files.read(Area::Certs, file)).unwrap().unwrap()).unwrap()
 }
 
-fn put(store: &dyn Store, file: &str, content: &str) {
-    store
-        .write(
-            Area::Certs,
-            file,
-            content.as_bytes(),
-            if file.ends_with("key.pem") { Mode::Private } else { Mode::Public },
-        )
-        .unwrap();
+fn put(store: &Store, file: &str, content: &str) {
+    let mode = if file.ends_with("key.pem") { Mode::Private } else { Mode::Public };
+    now(store.files.write(Area::Certs, &[(file, content.as_bytes(), mode)])).unwrap();
 }
 
 /// The files are what was returned, and everything belongs together.
 #[track_caller]
-fn sound(store: &dyn Store, identity: &Identity, now: Timestamp) {
+fn sound(store: &Store, identity: &Identity, now: Timestamp) {
     let authority = load_authority(&text(store, CA), &text(store, CA_KEY)).unwrap();
     assert_eq!(authority.cert_pem, identity.ca);
     assert_eq!((text(store, CERT), text(store, KEY)), (identity.cert.clone(), identity.key.clone()));
@@ -53,7 +50,7 @@ fn sound(store: &dyn Store, identity: &Identity, now: Timestamp) {
 #[test]
 fn fifty_first_runs_make_one_authority() {
     let dir = tempfile::tempdir().unwrap();
-    let store = DirStore::new(dir.path(), crate::driver::Drivers::built_in()).unwrap();
+    let store = plain::folder(dir.path());
     let identities: Vec<Identity> = thread::scope(|scope| {
         let workers: Vec<_> = (0..50).map(|_| scope.spawn(|| ensure(&store, &at(NOW)).unwrap())).collect();
         workers.into_iter().map(|w| w.join().unwrap()).collect()
@@ -69,17 +66,17 @@ fn fifty_first_runs_make_one_authority() {
 
 #[test]
 fn when_all_is_well_nothing_is_written() {
-    let store = MemoryStore::default();
+    let store = plain::memory();
     let first = ensure(&store, &at(NOW)).unwrap();
-    let writes = store.writes();
-    store.set_fuse(Some(0));
+    let writes = store.backend.writes();
+    store.backend.set_fuse(Some(0));
     assert_eq!(ensure(&store, &at(NOW.plus_days(LEAF_DAYS - RENEW_DAYS - 1))).unwrap(), first);
-    assert_eq!(store.writes(), writes);
+    assert_eq!(store.backend.writes(), writes);
 }
 
 /// A store with the files of another.
-fn copy_of(store: &dyn Store) -> MemoryStore {
-    let copy = MemoryStore::default();
+fn copy_of(store: &Store) -> Plain<MemoryStore> {
+    let copy = plain::memory();
     for file in [CA, CA_KEY, CERT, KEY] {
         put(&copy, file, &text(store, file));
     }
@@ -89,7 +86,7 @@ fn copy_of(store: &dyn Store) -> MemoryStore {
 /// pain 17: what runs out is renewed before it does, and never leaves a broken chain.
 #[test]
 fn what_runs_out_is_renewed() {
-    let original = MemoryStore::default();
+    let original = plain::memory();
     let first = ensure(&original, &at(NOW)).unwrap();
     let client_ends = NOW.plus_days(LEAF_DAYS);
     let authority_ends = inspect(&first.ca).unwrap().not_after;
@@ -110,7 +107,7 @@ fn what_runs_out_is_renewed() {
 /// pain 10: what racing docker-machines leave is put right.
 #[test]
 fn a_client_that_does_not_chain_is_issued_anew() {
-    let (original, other) = (MemoryStore::default(), MemoryStore::default());
+    let (original, other) = (plain::memory(), plain::memory());
     let first = ensure(&original, &at(NOW)).unwrap();
     let strange = ensure(&other, &at(NOW)).unwrap();
     for files in [&[(CERT, &strange.cert), (KEY, &strange.key)][..], &[(KEY, &strange.key)]] {
@@ -127,17 +124,17 @@ fn a_client_that_does_not_chain_is_issued_anew() {
 /// pain 9 for certificates: a crash between any two writes is repaired by the next run.
 #[test]
 fn a_crash_anywhere_is_finished_by_the_next_run() {
-    let original = MemoryStore::default();
+    let original = plain::memory();
     let first = ensure(&original, &at(NOW)).unwrap();
     let late = inspect(&first.ca).unwrap().not_after;
     for (now, start) in [(NOW, None), (late, Some(&original))] {
         for lossy in [false, true] {
             for writes in 0.. {
-                let store = start.map_or_else(MemoryStore::default, |from| copy_of(from));
+                let store = start.map_or_else(plain::memory, |from| copy_of(from));
                 let fuse = if lossy { MemoryStore::set_lossy_fuse } else { MemoryStore::set_fuse };
-                fuse(&store, Some(writes));
+                fuse(&store.backend, Some(writes));
                 let result = ensure(&store, &at(now));
-                store.set_fuse(None);
+                store.backend.set_fuse(None);
                 let identity = ensure(&store, &at(now)).unwrap();
                 sound(&store, &identity, now);
                 assert_eq!(text(&store, PENDING), "");
@@ -152,10 +149,10 @@ fn a_crash_anywhere_is_finished_by_the_next_run() {
 }
 
 /// A store whose files are those of another, but for some.
-fn changed(files: &[(&str, Option<&[u8]>)]) -> (MemoryStore, Identity) {
-    let original = MemoryStore::default();
+fn changed(files: &[(&str, Option<&[u8]>)]) -> (Plain<MemoryStore>, Identity) {
+    let original = plain::memory();
     let first = ensure(&original, &at(NOW)).unwrap();
-    let store = MemoryStore::default();
+    let store = plain::memory();
     for file in [CA, CA_KEY, CERT, KEY] {
         match files.iter().find(|(changed, _)| *changed == file) {
             Some((_, None)) => {}
@@ -169,12 +166,12 @@ fn changed(files: &[(&str, Option<&[u8]>)]) -> (MemoryStore, Identity) {
 #[track_caller]
 fn refused(files: &[(&str, Option<&[u8]>)], message: &str) {
     let (store, _) = changed(files);
-    let writes = store.writes();
+    let writes = store.backend.writes();
     let error = ensure(&store, &at(NOW)).unwrap_err();
     let shown = error.to_string().replace(&store.root().join("certs").display().to_string(), "…");
     assert_eq!(shown, message);
     assert!(error.help().is_some());
-    assert_eq!(store.writes(), writes, "nothing is changed");
+    assert_eq!(store.backend.writes(), writes, "nothing is changed");
 }
 
 /// Without its key an authority issues nothing, and a new one is for a person to decide.
@@ -193,11 +190,11 @@ fn an_authority_without_its_key_is_explained_and_left_alone() {
 }
 
 /// Files of a folder that are kept beside others, with what is in them.
-fn kept(store: &MemoryStore, names: &[&str]) -> Vec<(String, Vec<u8>)> {
+fn kept(store: &Plain<MemoryStore>, names: &[&str]) -> Vec<(String, Vec<u8>)> {
     let of = |name: &&str| {
         let kept = format!("{name}.damaged-2026-11-21");
         let content = store.read(Area::Certs, &kept).unwrap()?;
-        assert_eq!(store.mode(Area::Certs, &kept), Some(Mode::Private), "{kept}");
+        assert_eq!(store.backend.mode(Area::Certs, &kept), Some(Mode::Private), "{kept}");
         Some(((*name).to_owned(), content))
     };
     names.iter().filter_map(of).collect()
@@ -231,9 +228,9 @@ fn what_is_damaged_is_made_again() {
             let want: Vec<_> = content.map(|content| ((*name).to_owned(), content.to_vec())).into_iter().collect();
             assert_eq!(kept(&store, &[name]), want, "{files:?}");
         }
-        let writes = store.writes();
+        let writes = store.backend.writes();
         assert_eq!(ensure(&store, &at(NOW)).unwrap(), repaired);
-        assert_eq!(store.writes(), writes, "once is enough");
+        assert_eq!(store.backend.writes(), writes, "once is enough");
     }
 }
 
@@ -246,7 +243,7 @@ fn the_certificate_of_an_authority_comes_back_from_a_copy() {
         let machine = MachineName::new("m").unwrap();
         store.put(&MachineRecord::new(machine.clone(), None, "none", OptionValues::new())).unwrap();
         store.write(Area::Machine(&machine), CA, first.ca.as_bytes(), Mode::Public).unwrap();
-        let (repaired, deeds) = super::ensure(&store, &AuthFiles::of_store(&store.root()), &at(NOW)).unwrap();
+        let (repaired, deeds) = now(super::ensure(&store, &AuthFiles::of_store(&store.root()), &at(NOW))).unwrap();
         assert_eq!(repaired, first);
         assert!(matches!(&deeds[..], [.., Deed::RestoredAuthority(_, from)] if *from == machine), "{deeds:?}");
         sound(&store, &repaired, NOW);
@@ -263,7 +260,7 @@ fn clocks_that_were_wrong_end_in_one_run() {
     for made in [-YEARS, 0, YEARS] {
         for now in [-YEARS, 0, YEARS] {
             let (made, now) = (NOW.plus_days(made), NOW.plus_days(now));
-            let store = MemoryStore::default();
+            let store = plain::memory();
             let first = ensure(&store, &at(made)).unwrap();
             let key = text(&store, CA_KEY);
             let repaired = ensure(&store, &at(now)).unwrap();
@@ -273,9 +270,9 @@ fn clocks_that_were_wrong_end_in_one_run() {
             assert_eq!(text(&store, CA_KEY), key, "the authority is the same one");
             assert!(inspect(&first.cert).unwrap().signed_by(&about).unwrap(), "{made} → {now}");
             assert_eq!(repaired.ca == first.ca, made <= now);
-            let writes = store.writes();
+            let writes = store.backend.writes();
             ensure(&store, &at(now)).unwrap();
-            assert_eq!(store.writes(), writes);
+            assert_eq!(store.backend.writes(), writes);
         }
     }
 }
@@ -283,11 +280,11 @@ fn clocks_that_were_wrong_end_in_one_run() {
 /// What people keep elsewhere is theirs: it is named, and stays as it is.
 #[test]
 fn what_lies_outside_of_the_store_is_never_rewritten() {
-    let store = MemoryStore::default();
+    let store = plain::memory();
     let files = own(Path::new("/nowhere"));
-    super::ensure(&store, &files, &at(NOW)).unwrap();
-    let late = inspect(&String::from_utf8(auth::read(&store, &files.ca_cert).unwrap().unwrap()).unwrap()).unwrap();
-    for (path, now) in [
+    now(super::ensure(&store, &files, &at(NOW))).unwrap();
+    let late = inspect(&String::from_utf8(now(auth::read(&store, &files.ca_cert)).unwrap().unwrap()).unwrap()).unwrap();
+    for (path, when) in [
         (Some(&files.ca_cert), NOW),
         (Some(&files.client_cert), NOW),
         (Some(&files.client_key), NOW),
@@ -295,7 +292,7 @@ fn what_lies_outside_of_the_store_is_never_rewritten() {
         (None, NOW.plus_days(LEAF_DAYS)),
         (None, late.not_after),
     ] {
-        let before = path.map(|path| auth::read(&store, path).unwrap().unwrap());
+        let before = path.map(|path| now(auth::read(&store, path)).unwrap().unwrap());
         let write = |path: &Path, content: &[u8]| {
             let root = store.root();
             let (area, name) = auth::place(&root, path);
@@ -304,18 +301,18 @@ fn what_lies_outside_of_the_store_is_never_rewritten() {
         if let Some(path) = path {
             write(path, b"x");
         }
-        let writes = store.writes();
-        let error = super::ensure(&store, &files, &at(now)).unwrap_err();
+        let writes = store.backend.writes();
+        let error = now(super::ensure(&store, &files, &at(when))).unwrap_err();
         assert!(matches!(error, AuthorityError::Foreign { .. }), "{error}");
         assert!(error.help().unwrap().contains("/nowhere/"), "{error}");
-        assert_eq!(store.writes(), writes, "nothing is changed");
+        assert_eq!(store.backend.writes(), writes, "nothing is changed");
         if let (Some(path), Some(before)) = (path, before) {
             write(path, &before);
         }
     }
     // What is asked for in so many words is done.
-    super::renew_client(&store, &files, &at(NOW)).unwrap();
-    let error = super::renew_authority(&store, &files, &at(NOW)).unwrap_err();
+    now(super::renew_client(&store, &files, &at(NOW))).unwrap();
+    let error = now(super::renew_authority(&store, &files, &at(NOW))).unwrap_err();
     assert!(matches!(error, AuthorityError::Foreign { .. }), "{error}");
 }
 
@@ -323,7 +320,7 @@ fn what_lies_outside_of_the_store_is_never_rewritten() {
 fn a_new_authority_is_made_when_it_is_asked_for_and_the_old_one_is_kept() {
     let (store, first) = changed(&[(CA_KEY, Some(b"x"))]);
     let files = AuthFiles::of_store(&store.root());
-    let (identity, deeds) = super::renew_authority(&store, &files, &at(NOW)).unwrap();
+    let (identity, deeds) = now(super::renew_authority(&store, &files, &at(NOW))).unwrap();
     sound(&store, &identity, NOW);
     assert_ne!(identity.ca, first.ca);
     let want = vec![(CA.to_owned(), first.ca.clone().into_bytes()), (CA_KEY.to_owned(), b"x".to_vec())];
@@ -334,7 +331,7 @@ fn a_new_authority_is_made_when_it_is_asked_for_and_the_old_one_is_kept() {
 /// A second damage of one day does not take the place of the first.
 #[test]
 fn what_is_kept_is_never_replaced() {
-    let store = MemoryStore::default();
+    let store = plain::memory();
     ensure(&store, &at(NOW)).unwrap();
     for damage in ["one", "two", "two", "three"] {
         put(&store, CERT, damage);
@@ -348,13 +345,13 @@ fn what_is_kept_is_never_replaced() {
 #[test]
 fn a_machine_gets_docker_machines_files_and_a_record_of_them() {
     let dir = tempfile::tempdir().unwrap();
-    let store = DirStore::new(dir.path(), crate::driver::Drivers::built_in()).unwrap();
+    let store = plain::folder(dir.path());
     let machine = MachineName::new("web-1").unwrap();
     store.put(&MachineRecord::new(machine.clone(), None, "none", OptionValues::new())).unwrap();
     let names = server_names("web-1", "10.0.0.5", []);
-    let issued = issue(&store, &machine, &names, NOW).unwrap();
+    let issued = now(issue(&store, &machine, &names, NOW)).unwrap();
     assert_eq!(store.read(Area::Machine(&machine), SERVER).unwrap(), None, "the host must have it first");
-    issued.keep(&store, &machine).unwrap();
+    now(issued.keep(&store, &machine)).unwrap();
     let Issued { record, host, .. } = issued;
     let identity = ensure(&store, &at(NOW)).unwrap();
     let file = |file: &str| store.read(Area::Machine(&machine), file).unwrap().unwrap();
@@ -390,9 +387,9 @@ fn own(dir: &Path) -> AuthFiles {
 #[test]
 fn files_of_ones_own_are_made_where_they_were_asked_for() {
     let dir = tempfile::tempdir().unwrap();
-    let store = DirStore::new(dir.path().join("store"), crate::driver::Drivers::built_in()).unwrap();
+    let store = plain::folder(dir.path().join("store"));
     let files = own(dir.path());
-    let (identity, deeds) = super::ensure(&store, &files, &at(NOW)).unwrap();
+    let (identity, deeds) = now(super::ensure(&store, &files, &at(NOW))).unwrap();
     let told: Vec<String> = deeds.iter().map(ToString::to_string).collect();
     let shown = dir.path().display();
     assert_eq!(
@@ -404,24 +401,24 @@ fn files_of_ones_own_are_made_where_they_were_asked_for() {
         assert_eq!(found & !mode, 0, "{} is {found:o}", path.display());
     }
     assert!(!dir.path().join("store/certs/ca.pem").exists());
-    assert_eq!(super::ensure(&store, &files, &at(NOW)).unwrap(), (identity, Vec::new()));
+    assert_eq!(now(super::ensure(&store, &files, &at(NOW))).unwrap(), (identity, Vec::new()));
 
     // Those that were there are used, and those of the store are not touched.
-    let other = DirStore::new(dir.path().join("other"), crate::driver::Drivers::built_in()).unwrap();
+    let other = plain::folder(dir.path().join("other"));
     let before = std::fs::read(&files.ca_cert).unwrap();
     let client = AuthFiles { client_cert: dir.path().join("x.pem"), client_key: dir.path().join("y.pem"), ..files };
-    let (_, deeds) = super::ensure(&other, &client, &at(NOW)).unwrap();
+    let (_, deeds) = now(super::ensure(&other, &client, &at(NOW))).unwrap();
     assert_eq!(deeds, [Deed::CreatedClient(client.client_cert.clone())]);
     assert_eq!(std::fs::read(&client.ca_cert).unwrap(), before);
 }
 
 #[test]
 fn what_ends_is_said_in_docker_machines_words() {
-    let store = MemoryStore::default();
+    let store = plain::memory();
     let first = ensure(&store, &at(NOW)).unwrap();
-    let told = |now| {
+    let told = |when| {
         let copy = copy_of(&store);
-        let (_, deeds) = super::ensure(&copy, &AuthFiles::of_store(&copy.root()), &at(now)).unwrap();
+        let (_, deeds) = now(super::ensure(&copy, &AuthFiles::of_store(&copy.root()), &at(when))).unwrap();
         deeds.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     let client = "Client certificate is outdated and needs to be regenerated";
@@ -434,11 +431,10 @@ fn what_ends_is_said_in_docker_machines_words() {
 #[test]
 fn two_stores_make_one_authority_of_ones_own() {
     let dir = tempfile::tempdir().unwrap();
-    let stores =
-        ["a", "b"].map(|name| DirStore::new(dir.path().join(name), crate::driver::Drivers::built_in()).unwrap());
+    let stores = ["a", "b"].map(|name| plain::folder(dir.path().join(name)));
     let files = own(dir.path());
     let identities: Vec<Identity> = thread::scope(|scope| {
-        let run = |n: usize| super::ensure(&stores[n % 2], &files, &at(NOW)).unwrap().0;
+        let run = |n: usize| now(super::ensure(&stores[n % 2], &files, &at(NOW))).unwrap().0;
         let workers: Vec<_> = (0..50).map(|n| scope.spawn(move || run(n))).collect();
         workers.into_iter().map(|w| w.join().unwrap()).collect()
     });
@@ -449,14 +445,14 @@ fn two_stores_make_one_authority_of_ones_own() {
 fn a_crash_with_files_of_ones_own_is_finished_by_the_next_run_for_others() {
     for lossy in [false, true] {
         for writes in 0.. {
-            let store = MemoryStore::default();
+            let store = plain::memory();
             let files = own(Path::new("/nowhere"));
             let fuse = if lossy { MemoryStore::set_lossy_fuse } else { MemoryStore::set_fuse };
-            fuse(&store, Some(writes));
-            let result = super::ensure(&store, &files, &at(NOW));
-            store.set_fuse(None);
+            fuse(&store.backend, Some(writes));
+            let result = now(super::ensure(&store, &files, &at(NOW)));
+            store.backend.set_fuse(None);
             ensure(&store, &at(NOW)).unwrap();
-            let (_, deeds) = super::ensure(&store, &files, &at(NOW)).unwrap();
+            let (_, deeds) = now(super::ensure(&store, &files, &at(NOW))).unwrap();
             let noted = if lossy { writes > 0 || deeds.is_empty() } else { writes > 0 };
             assert_eq!(deeds.is_empty(), noted, "what was noted was finished by the next run");
             if result.is_ok() {
@@ -469,7 +465,7 @@ fn a_crash_with_files_of_ones_own_is_finished_by_the_next_run_for_others() {
 /// The certificate of a swarm's master is one of a client as well (docker-machine loses that here).
 #[test]
 fn the_master_of_a_swarm_is_a_client_too() {
-    let store = MemoryStore::default();
+    let store = plain::memory();
     let machine = MachineName::new("m").unwrap();
     store.put(&MachineRecord::new(machine.clone(), None, "none", OptionValues::new())).unwrap();
     for (master, want) in [(false, false), (true, true)] {
@@ -477,7 +473,7 @@ fn the_master_of_a_swarm_is_a_client_too() {
             r#"{{"ConfigVersion": 3, "DriverName": "none", "HostOptions": {{"SwarmOptions": {{"Master": {master}}}}}}}"#
         );
         store.write(Area::Machine(&machine), "config.json", config.as_bytes(), Mode::Private).unwrap();
-        let issued = issue(&store, &machine, &server_names("m", "", []), NOW).unwrap();
+        let issued = now(issue(&store, &machine, &server_names("m", "", []), NOW)).unwrap();
         let about = inspect(&issued.host.cert).unwrap();
         assert_eq!((about.server, about.client), (true, want));
     }

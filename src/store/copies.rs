@@ -9,9 +9,12 @@ use crate::{clock::Timestamp, name::MachineName, record::auth::AuthFiles};
 const FILES: [&str; 3] = ["ca.pem", "cert.pem", "key.pem"];
 
 /// What the authority and the client's files say now, if all are there.
-pub(super) fn current(store: &dyn Store, files: &AuthFiles) -> Result<Option<Identity>, StoreError> {
-    let text = |path| Ok(auth::read(store, path)?.and_then(|bytes| String::from_utf8(bytes).ok()));
-    Ok(match (text(&files.ca_cert)?, text(&files.client_cert)?, text(&files.client_key)?) {
+pub(super) async fn current(store: &Store, files: &AuthFiles) -> Result<Option<Identity>, StoreError> {
+    let text = async |path| {
+        let bytes = auth::read(store, path).await?;
+        Ok::<_, StoreError>(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
+    };
+    Ok(match (text(&files.ca_cert).await?, text(&files.client_cert).await?, text(&files.client_key).await?) {
         (Some(ca), Some(cert), Some(key)) => Some(Identity { ca, cert, key }),
         _ => None,
     })
@@ -21,13 +24,13 @@ pub(super) fn current(store: &dyn Store, files: &AuthFiles) -> Result<Option<Ide
 ///
 /// # Errors
 /// When one cannot be read.
-pub fn of(store: &dyn Store, machine: &MachineName) -> Result<Option<Identity>, StoreError> {
-    let text = |name| {
-        let bytes = store.read(Area::Machine(machine), name)?;
+pub async fn of(store: &Store, machine: &MachineName) -> Result<Option<Identity>, StoreError> {
+    let text = async |name| {
+        let bytes = store.files.read(Area::Machine(machine), name).await?;
         Ok::<_, StoreError>(bytes.and_then(|bytes| String::from_utf8(bytes).ok()))
     };
-    let [ca, cert, key] = FILES.map(text);
-    Ok(match (ca?, cert?, key?) {
+    let [ca, cert, key] = FILES;
+    Ok(match (text(ca).await?, text(cert).await?, text(key).await?) {
         (Some(ca), Some(cert), Some(key)) => Some(Identity { ca, cert, key }),
         _ => None,
     })
@@ -37,9 +40,9 @@ pub fn of(store: &dyn Store, machine: &MachineName) -> Result<Option<Identity>, 
 ///
 /// # Errors
 /// When they cannot be written; the old ones are still there then.
-pub fn put(store: &dyn Store, machine: &MachineName, identity: &Identity, now: Timestamp) -> Result<(), StoreError> {
-    kept::of_machine(store, machine, now)?;
-    store.write_together(Area::Machine(machine), &pems(identity))
+pub async fn put(store: &Store, machine: &MachineName, identity: &Identity, now: Timestamp) -> Result<(), StoreError> {
+    kept::of_machine(store, machine, now).await?;
+    store.files.write(Area::Machine(machine), &pems(identity)).await
 }
 
 /// The files with their texts. The authority comes last: without it the others are not looked at.
@@ -58,28 +61,28 @@ pub(super) fn pems(identity: &Identity) -> [(&'static str, &[u8], Mode); 3] {
 ///
 /// # Errors
 /// When they cannot be read or written.
-pub fn fill(store: &dyn Store, machine: &MachineName, now: Timestamp) -> Result<bool, StoreError> {
-    if of(store, machine)?.is_some() {
+pub async fn fill(store: &Store, machine: &MachineName, now: Timestamp) -> Result<bool, StoreError> {
+    if of(store, machine).await?.is_some() {
         return Ok(true);
     }
-    let Some(identity) = current(store, &auth::of(store, machine)?.files)? else { return Ok(false) };
+    let Some(identity) = current(store, &auth::of(store, machine).await?.files).await? else { return Ok(false) };
     // An authority that is there is the one its engine was given: copies of another would not let us in.
-    let own = store.read(Area::Machine(machine), FILES[0])?;
+    let own = store.files.read(Area::Machine(machine), FILES[0]).await?;
     if own.is_some_and(|own| own != identity.ca.as_bytes()) {
         return Ok(false);
     }
-    put(store, machine, &identity, now).map(|()| true)
+    put(store, machine, &identity, now).await.map(|()| true)
 }
 
 /// Gives a renewed identity to all machines whose engines know its authority. The others keep what they have.
 ///
 /// # Errors
 /// When copies cannot be read or written.
-pub fn renew(store: &dyn Store, files: &AuthFiles, identity: &Identity, now: Timestamp) -> Result<(), StoreError> {
-    for machine in auth::users(store, files)? {
+pub async fn renew(store: &Store, files: &AuthFiles, identity: &Identity, now: Timestamp) -> Result<(), StoreError> {
+    for machine in auth::users(store, files).await? {
         // A machine that has no copies uses the originals.
-        if store.read(Area::Machine(&machine), FILES[0])?.is_some_and(|own| own == identity.ca.as_bytes()) {
-            put(store, &machine, identity, now)?;
+        if store.files.read(Area::Machine(&machine), FILES[0]).await?.is_some_and(|own| own == identity.ca.as_bytes()) {
+            put(store, &machine, identity, now).await?;
         }
     }
     Ok(())
@@ -89,11 +92,11 @@ pub fn renew(store: &dyn Store, files: &AuthFiles, identity: &Identity, now: Tim
 ///
 /// # Errors
 /// When copies cannot be read.
-pub fn outdated(store: &dyn Store, files: &AuthFiles) -> Result<Vec<MachineName>, StoreError> {
-    let Some(ca) = auth::read(store, &files.ca_cert)? else { return Ok(Vec::new()) };
+pub async fn outdated(store: &Store, files: &AuthFiles) -> Result<Vec<MachineName>, StoreError> {
+    let Some(ca) = auth::read(store, &files.ca_cert).await? else { return Ok(Vec::new()) };
     let mut found = Vec::new();
-    for machine in auth::users(store, files)? {
-        if store.read(Area::Machine(&machine), FILES[0])?.is_some_and(|own| own != ca) {
+    for machine in auth::users(store, files).await? {
+        if store.files.read(Area::Machine(&machine), FILES[0]).await?.is_some_and(|own| own != ca) {
             found.push(machine);
         }
     }

@@ -12,13 +12,13 @@ use crate::{name::MachineName, provisioner::HostCertificate};
 ///
 /// # Errors
 /// When a file cannot be read.
-pub fn identity(store: &dyn Store, machine: &MachineName) -> Result<Option<Identity>, StoreError> {
-    if let Some(own) = copies::of(store, machine)? {
+pub async fn identity(store: &Store, machine: &MachineName) -> Result<Option<Identity>, StoreError> {
+    if let Some(own) = copies::of(store, machine).await? {
         return Ok(Some(own));
     }
-    let Some(current) = copies::current(store, &auth::of(store, machine)?.files)? else { return Ok(None) };
+    let Some(current) = copies::current(store, &auth::of(store, machine).await?.files).await? else { return Ok(None) };
     // The engine that a lone copy of the authority belongs to is to be asked by that.
-    let ca = text(store, Area::Machine(machine), "ca.pem")?.unwrap_or_else(|| current.ca.clone());
+    let ca = text(store, Area::Machine(machine), "ca.pem").await?.unwrap_or_else(|| current.ca.clone());
     Ok(Some(Identity { ca, ..current }))
 }
 
@@ -26,21 +26,19 @@ pub fn identity(store: &dyn Store, machine: &MachineName) -> Result<Option<Ident
 ///
 /// # Errors
 /// When a file is not there or cannot be read.
-pub fn certificate(store: &dyn Store, machine: &MachineName) -> Result<HostCertificate, AuthorityError> {
-    let file = |name: &'static str| {
-        let found = text(store, Area::Machine(machine), name)?;
+pub async fn certificate(store: &Store, machine: &MachineName) -> Result<HostCertificate, AuthorityError> {
+    let file = async |name: &'static str| {
+        let found = text(store, Area::Machine(machine), name).await?;
         found.ok_or_else(|| StoreError::Io {
             doing: "read",
-            path: store.root().join("machines").join(machine.as_str()).join(name),
+            path: store.files.root().join("machines").join(machine.as_str()).join(name),
             source: std::io::ErrorKind::NotFound.into(),
         })
     };
-    let read = || -> Result<HostCertificate, StoreError> {
-        Ok(HostCertificate { ca: file("ca.pem")?, cert: file("server.pem")?, key: file("server-key.pem")? })
-    };
-    read().map_err(AuthorityError::Store)
+    let (ca, cert, key) = (file("ca.pem").await?, file("server.pem").await?, file("server-key.pem").await?);
+    Ok(HostCertificate { ca, cert, key })
 }
 
-fn text(store: &dyn Store, area: Area<'_>, name: &str) -> Result<Option<String>, StoreError> {
-    Ok(store.read(area, name)?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
+async fn text(store: &Store, area: Area<'_>, name: &str) -> Result<Option<String>, StoreError> {
+    Ok(store.files.read(area, name).await?.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
 }

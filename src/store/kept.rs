@@ -15,24 +15,25 @@ use crate::{
 ///
 /// # Errors
 /// When it cannot be read or written.
-pub(super) fn beside(
-    store: &dyn Store,
+pub(super) async fn beside(
+    store: &Store,
     area: Area<'_>,
     name: &str,
     now: Timestamp,
 ) -> Result<Option<String>, StoreError> {
-    let Some(content) = store.read(area, name)?.filter(|bytes| !bytes.iter().all(u8::is_ascii_whitespace)) else {
+    let Some(content) = store.files.read(area, name).await?.filter(|bytes| !bytes.iter().all(u8::is_ascii_whitespace))
+    else {
         return Ok(None);
     };
     let day: String = now.to_string().chars().take_while(|c| *c != 'T').collect();
     for serial in 1.. {
         let kept = if serial == 1 { format!("{name}.damaged-{day}") } else { format!("{name}.damaged-{day}.{serial}") };
-        match store.read(area, &kept)? {
+        match store.files.read(area, &kept).await? {
             Some(there) if there != content => {}
             // A run that was cut off has kept it already.
             Some(_) => return Ok(Some(kept)),
             None => {
-                store.write(area, &kept, &content, Mode::Private)?;
+                store.files.write(area, &[(&kept, &content, Mode::Private)]).await?;
                 return Ok(Some(kept));
             }
         }
@@ -49,13 +50,13 @@ pub(super) fn is_damage(flaw: Option<&Flaw>) -> bool {
 ///
 /// # Errors
 /// When one cannot be read or written.
-pub(super) fn of_machine(store: &dyn Store, machine: &MachineName, now: Timestamp) -> Result<(), StoreError> {
+pub(super) async fn of_machine(store: &Store, machine: &MachineName, now: Timestamp) -> Result<(), StoreError> {
     let area = Area::Machine(machine);
-    let read = |name| Ok::<Found, StoreError>(Ok(store.read(area, name)?));
-    let ca = judge::copy(&read("ca.pem")?);
+    let read = async |name| Ok::<Found, StoreError>(Ok(store.files.read(area, name).await?));
+    let ca = judge::copy(&read("ca.pem").await?);
     let about = ca.as_ref().ok();
-    let client = judge::leaf(&read("cert.pem")?, &read("key.pem")?, Purpose::Client, about, now, 0);
-    let server = judge::leaf(&read("server.pem")?, &read("server-key.pem")?, Purpose::Server, None, now, 0);
+    let client = judge::leaf(&read("cert.pem").await?, &read("key.pem").await?, Purpose::Client, about, now, 0);
+    let server = judge::leaf(&read("server.pem").await?, &read("server-key.pem").await?, Purpose::Server, None, now, 0);
     let stranger = client.cert == Some(Flaw::OtherAuthority);
     for (name, damaged) in [
         ("ca.pem", is_damage(ca.as_ref().err())),
@@ -65,7 +66,7 @@ pub(super) fn of_machine(store: &dyn Store, machine: &MachineName, now: Timestam
         ("server-key.pem", is_damage(server.key.as_ref())),
     ] {
         if damaged {
-            beside(store, area, name, now)?;
+            beside(store, area, name, now).await?;
         }
     }
     Ok(())

@@ -74,34 +74,33 @@ impl Change {
 
 /// The files of one authority and its client, and when it is.
 pub(super) struct Kit<'a> {
-    pub(super) store: &'a dyn Store,
+    pub(super) store: &'a Store,
     pub(super) files: &'a AuthFiles,
     pub(super) now: Timestamp,
 }
 
 impl Kit<'_> {
-    pub(super) fn ensure(&self) -> Result<Made, AuthorityError> {
+    pub(super) async fn ensure(&self) -> Result<Made, AuthorityError> {
         // Another process may be in the middle of it: only "all is well" counts without the lock.
-        if let Some(made) = Self::good(&self.look()?) {
+        if let Some(made) = Self::good(&self.look().await?) {
             return Ok(made);
         }
-        self.locked(Wish::Good)
+        self.locked(Wish::Good).await
     }
 
-    pub(super) fn locked(&self, wish: Wish) -> Result<Made, AuthorityError> {
-        let mut result = None;
-        let outside = auth::outside(&self.store.root(), self.files);
-        self.store.with_certs_locked(&outside, &mut || result = Some(self.make(wish)))?;
-        result.expect("`with_certs_locked` runs its work before it succeeds")
+    pub(super) async fn locked(&self, wish: Wish) -> Result<Made, AuthorityError> {
+        let outside = auth::outside(self.store.files.root(), self.files);
+        let _held = self.store.files.hold_certificates(&outside).await?;
+        self.make(wish).await
     }
 
-    pub(super) fn look(&self) -> Result<Look, AuthorityError> {
+    pub(super) async fn look(&self) -> Result<Look, AuthorityError> {
         let AuthFiles { ca_cert, ca_key, client_cert, client_key } = self.files;
-        let read = |path: &Path| Ok::<Found, StoreError>(Ok(auth::read(self.store, path)?));
-        let pending = self.store.read(Area::Certs, PENDING)?.filter(|text| !text.is_empty());
+        let read = async |path| Ok::<Found, StoreError>(Ok(auth::read(self.store, path).await?));
+        let pending = self.store.files.read(Area::Certs, PENDING).await?.filter(|text| !text.is_empty());
         // Unreadable is impossible, since it is written atomically, but must not be fatal: files may be whole.
         let pending = pending.map(|text| serde_json::from_slice(&text).unwrap_or_default());
-        let found = [read(ca_cert)?, read(ca_key)?, read(client_cert)?, read(client_key)?];
+        let found = [read(ca_cert).await?, read(ca_key).await?, read(client_cert).await?, read(client_key).await?];
         let [ca, ca_key, cert, key] = &found;
         let authority = judge::authority(ca, ca_key, self.now, RENEW_DAYS);
         let about = authority.about.as_ref().filter(|about| about.authority);
@@ -118,26 +117,26 @@ impl Kit<'_> {
     }
 
     /// Makes what is missing. The lock is held.
-    fn make(&self, wish: Wish) -> Result<Made, AuthorityError> {
-        let mut seen = self.look()?;
+    async fn make(&self, wish: Wish) -> Result<Made, AuthorityError> {
+        let mut seen = self.look().await?;
         if let Some(noted) = seen.pending {
-            self.write_noted(&noted)?;
-            seen = self.look()?;
+            self.write_noted(&noted).await?;
+            seen = self.look().await?;
         }
         if let Some(made) = Self::good(&seen).filter(|_| wish == Wish::Good) {
             return Ok(made);
         }
         let mut change = Change::default();
-        let authority = self.authority(&seen, wish, &mut change)?;
-        let identity = self.client(&seen, &authority, wish, &mut change)?;
+        let authority = self.authority(&seen, wish, &mut change).await?;
+        let identity = self.client(&seen, &authority, wish, &mut change).await?;
         let text = serde_json::to_string(&change.note).expect("texts by path are plain data");
-        self.store.write(Area::Certs, PENDING, text.as_bytes(), Mode::Private)?;
-        self.write_noted(&change.note)?;
+        self.store.files.write(Area::Certs, &[(PENDING, text.as_bytes(), Mode::Private)]).await?;
+        self.write_noted(&change.note).await?;
         Ok(Made { authority, identity, deeds: change.deeds })
     }
 
     /// The authority as it will be.
-    fn authority(&self, seen: &Look, wish: Wish, change: &mut Change) -> Result<Authority, AuthorityError> {
+    async fn authority(&self, seen: &Look, wish: Wish, change: &mut Change) -> Result<Authority, AuthorityError> {
         let AuthFiles { ca_cert, ca_key, .. } = self.files;
         let made = wrong(ca_cert);
         let flaw = seen.authority.cert.clone();
@@ -145,15 +144,15 @@ impl Kit<'_> {
         let key = seen.text(1);
         let damaged = flaw.as_ref().is_none_or(|flaw| !flaw.is_of_time());
         let twin = match standing {
-            Standing::Again | Standing::Mixed if damaged => twin(self.store, self.files, &key, self.now)?,
+            Standing::Again | Standing::Mixed if damaged => twin(self.store, self.files, &key, self.now).await?,
             _ => None,
         };
         let pair = match (standing, twin) {
             (Standing::Sound, _) => return tls::load_authority(&seen.text(0), &key).map_err(made),
-            (Standing::Lost, _) | (Standing::Mixed, None) => return Err(self.lost(seen)?),
+            (Standing::Lost, _) | (Standing::Mixed, None) => return Err(self.lost(seen).await?),
             (Standing::Again | Standing::Mixed, Some((machine, cert))) => {
                 self.own(ca_cert, flaw.as_ref().unwrap_or(&Flaw::OtherAuthority))?;
-                self.keep(ca_cert, change)?;
+                self.keep(ca_cert, change).await?;
                 change.deeds.push(Deed::RestoredAuthority(ca_cert.clone(), machine));
                 Pair { cert, key }
             }
@@ -161,20 +160,20 @@ impl Kit<'_> {
                 let flaw = flaw.unwrap_or(Flaw::Absent);
                 self.own(ca_cert, &flaw)?;
                 if kept::is_damage(Some(&flaw)) {
-                    self.keep(ca_cert, change)?;
+                    self.keep(ca_cert, change).await?;
                 }
                 change.deeds.push(Deed::RenewedAuthority(ca_cert.clone(), flaw));
                 let old = seen.authority.about.as_ref().filter(|_| !damaged);
-                tls::again(&key, old, &self.organisation()?, self.now).map_err(&made)?
+                tls::again(&key, old, &self.organisation().await?, self.now).map_err(&made)?
             }
             (Standing::New, _) => {
                 let absent = [&seen.found[0], &seen.found[1]].iter().all(|found| is_absent(found));
                 if absent {
                     change.deeds.push(Deed::CreatedAuthority(ca_cert.clone()));
                 } else {
-                    self.replace(seen, wish, change)?;
+                    self.replace(seen, wish, change).await?;
                 }
-                tls::new_authority(&self.organisation()?, self.now).map_err(&made)?
+                tls::new_authority(&self.organisation().await?, self.now).map_err(&made)?
             }
         };
         let authority = tls::load_authority(&pair.cert, &pair.key).map_err(&made)?;
@@ -184,7 +183,7 @@ impl Kit<'_> {
     }
 
     /// Sees to it that nothing is lost with an authority that a new one takes the place of.
-    fn replace(&self, seen: &Look, wish: Wish, change: &mut Change) -> Result<(), AuthorityError> {
+    async fn replace(&self, seen: &Look, wish: Wish, change: &mut Change) -> Result<(), AuthorityError> {
         let AuthFiles { ca_cert, ca_key, .. } = self.files;
         for (n, path) in [ca_cert, ca_key].into_iter().enumerate() {
             if !is_absent(&seen.found[n]) {
@@ -193,21 +192,21 @@ impl Kit<'_> {
                 self.own(path, flaw.as_ref().or(judged.cert.as_ref()).unwrap_or(&Flaw::OtherKey))?;
             }
             if wish == Wish::NewAuthority {
-                self.keep(path, change)?;
+                self.keep(path, change).await?;
             }
         }
         change.deeds.push(Deed::ReplacedAuthority);
         if seen.client.is_whole() {
             // Engines go on knowing the old identity alone: it must not be lost with the files.
-            for machine in auth::users(self.store, self.files)? {
-                copies::fill(self.store, &machine, self.now)?;
+            for machine in auth::users(self.store, self.files).await? {
+                copies::fill(self.store, &machine, self.now).await?;
             }
         }
         Ok(())
     }
 
     /// The client's identity as it will be.
-    fn client(
+    async fn client(
         &self,
         seen: &Look,
         authority: &Authority,
@@ -236,7 +235,7 @@ impl Kit<'_> {
                 self.own(path, flaw.as_ref().unwrap_or(&Flaw::OtherKey))?;
             }
             if damaged {
-                self.keep(path, change)?;
+                self.keep(path, change).await?;
             }
         }
         change.deeds.push(match damage {
@@ -253,49 +252,49 @@ impl Kit<'_> {
 
     /// Refuses to replace a file of the user's own.
     fn own(&self, path: &Path, flaw: &Flaw) -> Result<(), AuthorityError> {
-        if path.starts_with(self.store.root()) {
+        if path.starts_with(self.store.files.root()) {
             return Ok(());
         }
         Err(AuthorityError::Foreign { path: path.display().to_string(), flaw: flaw.clone() })
     }
 
-    fn keep(&self, path: &Path, change: &mut Change) -> Result<(), AuthorityError> {
-        let root = self.store.root();
-        let (area, name) = auth::place(&root, path);
-        if let Some(kept) = kept::beside(self.store, area, name, self.now)? {
+    async fn keep(&self, path: &Path, change: &mut Change) -> Result<(), AuthorityError> {
+        let root = self.store.files.root();
+        let (area, name) = auth::place(root, path);
+        if let Some(kept) = kept::beside(self.store, area, name, self.now).await? {
             change.deeds.push(Deed::Kept(path.with_file_name(kept)));
         }
         Ok(())
     }
 
     /// That nothing can be issued, and who is hit by it.
-    fn lost(&self, seen: &Look) -> Result<AuthorityError, AuthorityError> {
+    async fn lost(&self, seen: &Look) -> Result<AuthorityError, AuthorityError> {
         let AuthFiles { ca_cert, ca_key, .. } = self.files;
         let (path, flaw) = match (&seen.authority.key, &seen.authority.cert) {
             (Some(flaw), _) => (ca_key, flaw.clone()),
             (None, flaw) => (ca_cert, flaw.clone().unwrap_or(Flaw::OtherKey)),
         };
         self.own(path, &flaw)?;
-        let machines = auth::users(self.store, self.files)?;
+        let machines = auth::users(self.store, self.files).await?;
         Ok(AuthorityError::Lost { path: path.display().to_string(), flaw, machines })
     }
 
     /// What a new authority is called by, beside what all are.
-    fn organisation(&self) -> Result<String, StoreError> {
-        let id = self.store.id()?;
+    async fn organisation(&self) -> Result<String, StoreError> {
+        let id = self.store.records.id().await?;
         Ok(format!("store {}", id.get(..8).unwrap_or(&id)))
     }
 
     /// Writes all that was noted, by this run or another, and says that it is done.
-    fn write_noted(&self, note: &BTreeMap<String, String>) -> Result<(), StoreError> {
-        let root = self.store.root();
+    async fn write_noted(&self, note: &BTreeMap<String, String>) -> Result<(), StoreError> {
+        let root = self.store.files.root();
         for (path, text) in note {
             // Earlier versions noted names of files in `certs`.
             let path = root.join("certs").join(path);
-            let (area, name) = auth::place(&root, &path);
-            self.store.write(area, name, text.as_bytes(), mode_of(text))?;
+            let (area, name) = auth::place(root, &path);
+            self.store.files.write(area, &[(name, text.as_bytes(), mode_of(text))]).await?;
         }
-        self.store.write(Area::Certs, PENDING, b"", Mode::Private)
+        self.store.files.write(Area::Certs, &[(PENDING, b"", Mode::Private)]).await
     }
 }
 

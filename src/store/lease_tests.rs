@@ -1,11 +1,5 @@
 use super::*;
-use crate::{clock::Timestamp, store::Doing};
 use std::collections::{BTreeSet, VecDeque};
-
-fn held(id: &str) -> Held {
-    let holder = Holder { who: "a@b".to_owned(), pid: 1, doing: Doing::machines("apply", []), since: Timestamp(0) };
-    Held { id: id.to_owned(), place: "here".to_owned(), holder }
-}
 
 fn sight(process: Process, silent: u64) -> Sight {
     Sight { process, silent: Duration::from_secs(silent) }
@@ -13,32 +7,18 @@ fn sight(process: Process, silent: u64) -> Sight {
 
 #[test]
 fn a_lease_is_judged_by_what_is_seen_of_its_holder() {
-    let free = Lease::default();
-    let lease = free.taken(held("a"));
-    for (of, seen, want) in [
-        (&free, sight(Process::Elsewhere, 0), Verdict::Free),
-        (&lease, sight(Process::There, 0), Verdict::Held),
-        (&lease, sight(Process::There, 59), Verdict::Held),
-        (&lease, sight(Process::Gone, 0), Verdict::Gone),
+    for (seen, want) in [
+        (sight(Process::There, 0), Verdict::Held),
+        (sight(Process::There, 59), Verdict::Held),
+        (sight(Process::Gone, 0), Verdict::Gone),
         // Stopped, or on a computer that sleeps.
-        (&lease, sight(Process::There, 60), Verdict::Expired),
-        (&lease, sight(Process::Elsewhere, 59), Verdict::Held),
-        (&lease, sight(Process::Elsewhere, 60), Verdict::Expired),
+        (sight(Process::There, 60), Verdict::Expired),
+        (sight(Process::Elsewhere, 59), Verdict::Held),
+        (sight(Process::Elsewhere, 60), Verdict::Expired),
     ] {
-        assert_eq!(of.judge(seen, LEASE), want, "{seen:?}");
+        assert_eq!(judge(seen, LEASE), want, "{seen:?}");
     }
     assert!(BEAT * 4 < LEASE, "a few beats may get lost");
-}
-
-#[test]
-fn a_token_only_rises_and_only_the_last_taking_counts() {
-    let first = Lease::default().taken(held("a"));
-    let second = first.freed().taken(held("b"));
-    assert_eq!((first.token, second.token), (1, 2));
-    assert!(first.is_of("a") && !second.is_of("a") && second.is_of("b") && !second.freed().is_of("b"));
-    let text = serde_json::to_string(&second).unwrap();
-    assert_eq!(serde_json::from_str::<Lease>(&text).unwrap(), second);
-    assert_eq!(serde_json::from_str::<Lease>("{\"token\":7}").unwrap(), Lease { token: 7, held: None });
 }
 
 /// How the model's runs differ from ours: each of these is a mistake that the search must find.
@@ -87,11 +67,13 @@ struct Actor {
 struct Model {
     actors: Vec<Actor>,
     guard: Option<usize>,
-    token: u64,
+    /// How often the lease was taken.
+    takings: u64,
+    /// Whose lease is there: the file that its holder looks for before each write.
     holder: Option<(usize, u8)>,
     /// For how many ticks the holder has shown no life.
     silent: u64,
-    /// The token of the last record that was written.
+    /// By which taking the last record was written.
     written: u64,
 }
 
@@ -101,25 +83,18 @@ const TICKS: u64 = 3;
 impl Model {
     fn new(actors: usize, elsewhere: bool) -> Self {
         let actor = Actor { at: At::Idle, life: Life::Runs, takings: 0, elsewhere };
-        Self { actors: vec![actor; actors], guard: None, token: 0, holder: None, silent: 0, written: 0 }
+        Self { actors: vec![actor; actors], guard: None, takings: 0, holder: None, silent: 0, written: 0 }
     }
 
-    fn name(&self, actor: usize) -> String {
-        format!("{actor}/{}", self.actors[actor].takings)
-    }
-
-    fn lease(&self) -> Lease {
-        let held = self.holder.map(|(actor, taking)| held(&format!("{actor}/{taking}")));
-        Lease { token: self.token, held }
-    }
-
-    fn verdict(&self) -> Verdict {
-        let process = match self.holder.map(|(actor, _)| &self.actors[actor]) {
-            Some(Actor { elsewhere: true, .. }) | None => Process::Elsewhere,
-            Some(Actor { life: Life::Crashed, .. }) => Process::Gone,
-            Some(_) => Process::There,
+    /// Whether the lease cannot be taken.
+    fn is_held(&self) -> bool {
+        let Some((actor, _)) = self.holder else { return false };
+        let process = match &self.actors[actor] {
+            Actor { elsewhere: true, .. } => Process::Elsewhere,
+            Actor { life: Life::Crashed, .. } => Process::Gone,
+            _ => Process::There,
         };
-        self.lease().judge(sight(process, self.silent), Duration::from_secs(TICKS))
+        judge(sight(process, self.silent), Duration::from_secs(TICKS)) == Verdict::Held
     }
 
     /// Everything that can happen next. An error is something that must never be.
@@ -171,7 +146,7 @@ impl Model {
         };
         match actor.at {
             At::Idle if free => {
-                if mistakes.no_patience || self.verdict() != Verdict::Held {
+                if mistakes.no_patience || !self.is_held() {
                     // One that was silent for all of its lease may wake now. It has lost it all the same.
                     if let Some((old, _)) = self.holder
                         && self.actors[old].life == Life::Runs
@@ -188,12 +163,12 @@ impl Model {
                 next.actors[number].takings += 1;
                 next.actors[number].at = At::Holds;
                 next.holder = Some((number, next.actors[number].takings));
-                next.token = self.lease().taken(held(&next.name(number))).token;
+                next.takings += 1;
                 next.silent = 0;
                 all.push(next);
             }
             At::Holds if free => {
-                let mine = self.lease().is_of(&self.name(number));
+                let mine = self.holder == Some((number, actor.takings));
                 enter(if mine || mistakes.no_fencing { At::MayWrite } else { At::Refused });
                 let last = all.len() - 1;
                 if all[last].actors[number].at == At::Refused {
@@ -214,7 +189,7 @@ impl Model {
                 }
                 next.guard = None;
                 next.actors[number].at = At::Holds;
-                next.written = self.token;
+                next.written = self.takings;
                 all.push(next);
             }
             At::Idle | At::Holds | At::Refused => {}
@@ -228,7 +203,7 @@ impl Model {
         let mut later = self.clone();
         later.silent = TICKS;
         let wants = |a: &Actor| a.life == Life::Runs && a.at == At::Idle;
-        self.guard.is_none() && self.actors.iter().any(wants) && later.verdict() == Verdict::Held
+        self.guard.is_none() && self.actors.iter().any(wants) && later.is_held()
     }
 }
 
@@ -242,7 +217,7 @@ fn explore(actors: usize, elsewhere: bool, takings: u8, mistakes: Mistakes) -> R
             return Err(format!("no run can ever take it: {model:?}"));
         }
         for next in model.next(mistakes)? {
-            assert!(next.written <= next.token && next.written >= model.written, "tokens of records only rise");
+            assert!(next.written <= next.takings && next.written >= model.written, "takings of records only rise");
             if next.actors.iter().map(|a| a.takings).sum::<u8>() <= takings && seen.insert(next.clone()) {
                 left.push_back(next);
             }

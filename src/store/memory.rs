@@ -1,20 +1,25 @@
-//! Records in memory, for tests. Stricter than a directory: what a careful program never does, panics.
+//! A store in memory, for tests. Stricter than a directory: what a careful program never does, panics.
 
-use super::{Area, Holder, Lock, Mode, NewFile, Store, StoreError, Subject, file::failed};
+use super::{
+    Area, Expect, Files, Held, Holder, Journal, Leases, MachineChange, Mode, NewFile, Records, Scope, Seen, Sight,
+    StoreError, Subject, folder::failed,
+};
 use crate::{
-    name::{FleetName, MachineName},
+    name::MachineName,
     record::{
-        Known, MachineRecord, Snapshot, Tombstone,
+        Known, MachineRecord, Snapshot, Tombstone, Version,
         codec::{self, Beside, Unknown},
         docker_machine::{ConfigFile, Place},
     },
 };
+use async_trait::async_trait;
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     ops::ControlFlow,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    time::Duration,
 };
 use tempfile::TempDir;
 
@@ -35,17 +40,25 @@ struct State {
     files: BTreeMap<(PathBuf, String), (Vec<u8>, Mode)>,
     tombstones: BTreeMap<String, Tombstone>,
     history: Option<String>,
-    locks: Arc<Mutex<BTreeMap<Subject, Holder>>>,
+    leases: BTreeMap<u64, (Scope, Holder)>,
+    taken: u64,
     fuse: Option<(usize, Blown)>,
     writes: usize,
     lost: Option<Subject>,
 }
 
+impl State {
+    fn version(&self, name: &MachineName) -> Option<Version> {
+        let broken = self.broken.get(name.as_str()).map(|why| Version::of(&[None, Some(why.as_bytes())]));
+        self.records.get(name).map(version).or(broken)
+    }
+}
+
 /// A store in memory. Its root and the folders of machines are a temporary directory, made at first use.
 #[derive(Debug, Default)]
 pub struct MemoryStore {
-    state: Mutex<State>,
-    certs: Mutex<()>,
+    state: Arc<Mutex<State>>,
+    certs: Arc<tokio::sync::Mutex<()>>,
     root: OnceLock<TempDir>,
 }
 
@@ -71,23 +84,81 @@ impl MemoryStore {
         self.state().lost = Some(subject);
     }
 
-    fn take(&self, subject: Subject, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {
-        let locks = self.state().locks.clone();
-        let mut held = locks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(holder) = held.get(&subject) {
-            let (holder, pass) = (Box::new(holder.clone()), String::new());
-            return Err(StoreError::Locked { subject, holder, pass });
-        }
-        held.insert(subject.clone(), holder.clone());
-        drop(held);
-        Ok(Box::new(MemoryLock { subject, locks }))
-    }
-
     /// Makes a machine's record one that will not parse.
     pub fn break_record(&self, name: &str, why: &str) {
         let mut state = self.state();
         state.records.remove(name);
         state.broken.insert(name.to_owned(), why.to_owned());
+    }
+
+    /// One record, as a test sees it.
+    ///
+    /// # Errors
+    /// As [`Records::get`].
+    pub fn get(&self, name: &MachineName) -> Result<MachineRecord, StoreError> {
+        self.find(name).map(|(record, _)| record)
+    }
+
+    /// Puts a record there, as a test does, whatever there was.
+    ///
+    /// # Errors
+    /// When the fuse is blown.
+    pub fn put(&self, record: &MachineRecord) -> Result<(), StoreError> {
+        let version = self.state().records.get(&record.name).map(version);
+        let expect = version.as_ref().map_or(Expect::Absent, Expect::Is);
+        self.write_if(MachineChange::of(record), expect).map(drop)
+    }
+
+    /// All records, as a test sees them.
+    pub fn all(&self) -> Snapshot {
+        let state = self.state();
+        let known = |record: &MachineRecord| Known { record: record.clone(), observed: None };
+        Snapshot {
+            machines: state.records.iter().map(|(name, record)| (name.clone(), known(record))).collect(),
+            broken: state.broken.clone(),
+            tombstones: state.tombstones.clone(),
+            broken_tombstones: BTreeMap::new(),
+        }
+    }
+
+    fn find(&self, name: &MachineName) -> Result<(MachineRecord, Version), StoreError> {
+        let state = self.state();
+        if let Some(why) = state.broken.get(name.as_str()) {
+            let path = PathBuf::from(name.as_str());
+            return Err(StoreError::Broken { machine: name.to_string(), path, why: why.clone() });
+        }
+        let record = state.records.get(name).ok_or_else(|| StoreError::Absent(name.to_string()))?;
+        Ok((record.clone(), version(record)))
+    }
+
+    fn write_if(&self, change: MachineChange<'_>, expect: Expect<'_>) -> Result<Version, StoreError> {
+        let MachineChange { record, files, seed } = change;
+        let text = codec::encode(record, &Beside::default(), &Unknown::default());
+        let back = codec::decode(&text).map(|document| document.record);
+        assert_eq!(back.as_ref(), Ok(record), "a record reads back");
+        files.iter().for_each(check);
+        let root = self.root().to_string_lossy().into_owned();
+        let mut config = ConfigFile::new(Place { root: &root, name: &record.name });
+        seed(&mut config);
+        let expected = |state: &State| {
+            let found = state.records.get(&record.name).map(version);
+            let broken = state.broken.contains_key(record.name.as_str());
+            match expect {
+                Expect::Absent if found.is_some() || broken => Err(StoreError::Exists(record.name.clone())),
+                Expect::Is(version) if found.as_ref() != Some(version) => Err(StoreError::Moved(record.name.clone())),
+                Expect::Absent | Expect::Is(_) => Ok(()),
+            }
+        };
+        self.change_if(record.name.as_str(), expected, |state| {
+            if state.records.insert(record.name.clone(), record.clone()).is_none() {
+                let file = key(Area::Machine(&record.name), "config.json");
+                state.files.insert(file, (config.text().into_bytes(), Mode::Private));
+            }
+            for (file, content, mode) in files {
+                state.files.insert(key(Area::Machine(&record.name), file), ((*content).to_owned(), *mode));
+            }
+        })?;
+        Ok(version(record))
     }
 
     /// Who may read a file; `None` when it is not there.
@@ -102,7 +173,18 @@ impl MemoryStore {
 
     /// Does a write, or what the fuse makes of it.
     fn change(&self, what: &str, change: impl FnOnce(&mut State)) -> Result<(), StoreError> {
+        self.change_if(what, |_| Ok(()), change)
+    }
+
+    /// As [`change`](Self::change), if it is as expected then.
+    fn change_if(
+        &self,
+        what: &str,
+        expected: impl FnOnce(&State) -> Result<(), StoreError>,
+        change: impl FnOnce(&mut State),
+    ) -> Result<(), StoreError> {
         let mut state = self.state();
+        expected(&state)?;
         state.writes += 1;
         if let Some(subject) = &state.lost {
             return Err(StoreError::LostLock { subject: subject.clone(), by: None, unreadable: None });
@@ -122,6 +204,16 @@ impl MemoryStore {
         change(&mut state);
         if lost { Err(blown(what)) } else { Ok(()) }
     }
+}
+
+fn version(record: &MachineRecord) -> Version {
+    Version::of(&[Some(codec::encode(record, &Beside::default(), &Unknown::default()).as_bytes())])
+}
+
+/// A private key must not be readable by all.
+fn check((file, content, mode): &NewFile<'_>) {
+    let secret = content.windows(12).any(|window| window == b"PRIVATE KEY-");
+    assert!(!secret || *mode == Mode::Private, "`{file}` holds a private key and would be readable by all");
 }
 
 fn blown(what: &str) -> StoreError {
@@ -145,32 +237,28 @@ fn key(area: Area<'_>, file: &str) -> (PathBuf, String) {
     (folder(area), file.to_owned())
 }
 
-struct MemoryLock {
-    subject: Subject,
-    locks: Arc<Mutex<BTreeMap<Subject, Holder>>>,
+/// A lease that is held.
+struct MemoryLease {
+    id: u64,
+    state: Arc<Mutex<State>>,
 }
 
-impl Lock for MemoryLock {}
+impl Held for MemoryLease {}
 
-impl Drop for MemoryLock {
+impl Drop for MemoryLease {
     fn drop(&mut self) {
-        self.locks.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.subject);
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).leases.remove(&self.id);
     }
 }
 
-impl Store for MemoryStore {
-    fn snapshot(&self) -> Result<Snapshot, StoreError> {
-        let state = self.state();
-        let known = |record: &MachineRecord| Known { record: record.clone(), observed: None };
-        Ok(Snapshot {
-            machines: state.records.iter().map(|(name, record)| (name.clone(), known(record))).collect(),
-            broken: state.broken.clone(),
-            tombstones: state.tombstones.clone(),
-            broken_tombstones: BTreeMap::new(),
-        })
-    }
+/// Certificates that are held.
+struct MemoryCerts(#[expect(dead_code, reason = "it is held, not used")] tokio::sync::OwnedMutexGuard<()>);
 
-    fn names(&self) -> Result<Vec<String>, StoreError> {
+impl Held for MemoryCerts {}
+
+#[async_trait]
+impl Records for MemoryStore {
+    async fn names(&self) -> Result<Vec<String>, StoreError> {
         let state = self.state();
         let mut names: Vec<String> = state.records.keys().map(ToString::to_string).collect();
         names.extend(state.broken.keys().cloned());
@@ -178,75 +266,72 @@ impl Store for MemoryStore {
         Ok(names)
     }
 
-    fn is_taken(&self, name: &MachineName) -> Result<bool, StoreError> {
-        Ok(self.names()?.iter().any(|taken| taken == name.as_str()))
+    async fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        Ok(self.all())
     }
 
-    fn is_sound(&self, name: &MachineName) -> bool {
+    async fn get(&self, name: &MachineName) -> Result<(MachineRecord, Version), StoreError> {
+        self.find(name)
+    }
+
+    async fn version(&self, name: &MachineName) -> Result<Option<Version>, StoreError> {
+        Ok(self.state().version(name))
+    }
+
+    async fn is_sound(&self, name: &MachineName) -> bool {
         self.state().records.contains_key(name)
     }
 
-    fn get(&self, name: &MachineName) -> Result<MachineRecord, StoreError> {
-        let state = self.state();
-        if let Some(why) = state.broken.get(name.as_str()) {
-            let path = PathBuf::from(name.as_str());
-            return Err(StoreError::Broken { machine: name.to_string(), path, why: why.clone() });
-        }
-        state.records.get(name).cloned().ok_or_else(|| StoreError::Absent(name.to_string()))
+    async fn put_if(&self, change: MachineChange<'_>, expect: Expect<'_>) -> Result<Version, StoreError> {
+        self.write_if(change, expect)
     }
 
-    fn put(&self, record: &MachineRecord) -> Result<(), StoreError> {
-        let text = codec::encode(record, &Beside::default(), &Unknown::default());
-        let back = codec::decode(&text).map(|document| document.record);
-        assert_eq!(back.as_ref(), Ok(record), "a record reads back");
-        assert!(!self.state().broken.contains_key(record.name.as_str()), "a broken record is left alone");
-        self.change(record.name.as_str(), |state| {
-            state.records.insert(record.name.clone(), record.clone());
-        })
-    }
-
-    fn reserve(
-        &self,
-        record: &MachineRecord,
-        files: &[NewFile<'_>],
-        seed: &dyn Fn(&mut ConfigFile),
-    ) -> Result<(), StoreError> {
-        if self.names()?.iter().any(|name| name == record.name.as_str()) {
-            return Err(StoreError::Exists(record.name.clone()));
-        }
-        self.put(record)?;
-        self.write_together(Area::Machine(&record.name), files)?;
-        let root = self.root().to_string_lossy().into_owned();
-        let mut config = ConfigFile::new(Place { root: &root, name: &record.name });
-        seed(&mut config);
-        self.write(Area::Machine(&record.name), "config.json", config.text().as_bytes(), Mode::Private)
-    }
-
-    fn remove(&self, name: &MachineName) -> Result<(), StoreError> {
-        self.change(name.as_str(), |state| {
+    async fn delete_if(&self, name: &MachineName, expect: &Version) -> Result<(), StoreError> {
+        let expected = |state: &State| match state.version(name) {
+            Some(found) if found != *expect => Err(StoreError::Moved(name.clone())),
+            _ => Ok(()),
+        };
+        self.change_if(name.as_str(), expected, |state| {
             state.records.remove(name);
             state.broken.remove(name.as_str());
             state.files.retain(|(of, _), _| *of != folder(Area::Machine(name)));
         })
     }
 
-    fn read(&self, area: Area<'_>, file: &str) -> Result<Option<Vec<u8>>, StoreError> {
+    async fn tombstones(&self) -> Result<BTreeMap<String, Result<Tombstone, String>>, StoreError> {
+        Ok(self.state().tombstones.iter().map(|(id, stone)| (id.clone(), Ok(stone.clone()))).collect())
+    }
+
+    async fn put_tombstone(&self, tombstone: &Tombstone) -> Result<(), StoreError> {
+        assert_eq!(Tombstone::decode(&tombstone.encode()).as_ref(), Ok(tombstone), "a tombstone reads back");
+        self.change(&tombstone.id(), |state| {
+            state.tombstones.insert(tombstone.id(), tombstone.clone());
+        })
+    }
+
+    async fn remove_tombstone(&self, id: &str) -> Result<(), StoreError> {
+        self.change(id, |state| {
+            state.tombstones.remove(id);
+        })
+    }
+
+    async fn id(&self) -> Result<String, StoreError> {
+        Ok("00000000000000000000000000000001".to_owned())
+    }
+}
+
+#[async_trait]
+impl Files for MemoryStore {
+    async fn read(&self, area: Area<'_>, file: &str) -> Result<Option<Vec<u8>>, StoreError> {
         Ok(self.state().files.get(&key(area, file)).map(|(content, _)| content.clone()))
     }
 
-    fn write(&self, area: Area<'_>, file: &str, content: &[u8], mode: Mode) -> Result<(), StoreError> {
-        self.write_together(area, &[(file, content, mode)])
-    }
-
-    fn write_together(&self, area: Area<'_>, files: &[NewFile<'_>]) -> Result<(), StoreError> {
+    async fn write(&self, area: Area<'_>, files: &[NewFile<'_>]) -> Result<(), StoreError> {
         if let Area::Machine(name) = area {
             let known = self.state().records.contains_key(name);
             assert!(known, "files of `{name}` are written before its record: a crash would leave them behind");
         }
-        for (file, content, mode) in files {
-            let secret = content.windows(12).any(|window| window == b"PRIVATE KEY-");
-            assert!(!secret || *mode == Mode::Private, "`{file}` holds a private key and would be readable by all");
-        }
+        files.iter().for_each(check);
         self.change(files.first().map_or("", |(file, ..)| file), |state| {
             for (file, content, mode) in files {
                 state.files.insert(key(area, file), ((*content).to_owned(), *mode));
@@ -254,45 +339,76 @@ impl Store for MemoryStore {
         })
     }
 
-    fn machine_dir(&self, name: &MachineName) -> Result<PathBuf, StoreError> {
+    async fn machine_dir(&self, name: &MachineName) -> Result<PathBuf, StoreError> {
         let dir = self.root().join("machines").join(name.as_str());
         std::fs::create_dir_all(&dir).map_err(failed("make", &dir))?;
         Ok(dir)
     }
 
-    fn root(&self) -> PathBuf {
-        let root = self.root.get_or_init(|| tempfile::tempdir().expect("tests can make temporary directories"));
-        root.path().to_owned()
-    }
-
-    fn id(&self) -> Result<String, StoreError> {
-        Ok("00000000000000000000000000000001".to_owned())
-    }
-
-    fn tombstones(&self) -> Result<BTreeMap<String, Result<Tombstone, String>>, StoreError> {
-        Ok(self.state().tombstones.iter().map(|(id, stone)| (id.clone(), Ok(stone.clone()))).collect())
-    }
-
-    fn put_tombstone(&self, tombstone: &Tombstone) -> Result<(), StoreError> {
-        assert_eq!(Tombstone::decode(&tombstone.encode()).as_ref(), Ok(tombstone), "a tombstone reads back");
-        self.change(&tombstone.id(), |state| {
-            state.tombstones.insert(tombstone.id(), tombstone.clone());
-        })
-    }
-
-    fn remove_tombstone(&self, id: &str) -> Result<(), StoreError> {
-        self.change(id, |state| {
-            state.tombstones.remove(id);
-        })
-    }
-
-    fn tombstone_dir(&self) -> Result<PathBuf, StoreError> {
+    async fn tombstone_dir(&self) -> Result<PathBuf, StoreError> {
         let dir = self.root().join("tombstones");
         std::fs::create_dir_all(&dir).map_err(failed("make", &dir))?;
         Ok(dir)
     }
 
-    fn append_history(&self, line: &str) -> Result<(), StoreError> {
+    fn root(&self) -> &Path {
+        self.root.get_or_init(|| tempfile::tempdir().expect("tests can make temporary directories")).path()
+    }
+
+    async fn hold_certificates(&self, _: &BTreeSet<PathBuf>) -> Result<Box<dyn Held>, StoreError> {
+        Ok(Box::new(MemoryCerts(self.certs.clone().lock_owned().await)))
+    }
+}
+
+#[async_trait]
+impl Leases for MemoryStore {
+    async fn take(&self, scope: &Scope, holder: &Holder) -> Result<Box<dyn Held>, StoreError> {
+        let mut state = self.state();
+        for (id, (theirs, holder)) in &state.leases {
+            if let Some(subject) = scope.meets(theirs) {
+                return Err(StoreError::Locked { subject, holder: Box::new(holder.clone()), pass: id.to_string() });
+            }
+        }
+        state.taken += 1;
+        let id = state.taken;
+        state.leases.insert(id, (scope.clone(), holder.clone()));
+        Ok(Box::new(MemoryLease { id, state: Arc::clone(&self.state) }))
+    }
+
+    async fn still_held(&self) -> Result<(), StoreError> {
+        match &self.state().lost {
+            Some(subject) => Err(StoreError::LostLock { subject: subject.clone(), by: None, unreadable: None }),
+            None => Ok(()),
+        }
+    }
+
+    fn passes(&self) -> String {
+        self.state().leases.keys().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    async fn held(&self) -> Result<Vec<Seen>, StoreError> {
+        let seen = |(scope, holder): &(Scope, Holder)| Seen {
+            scope: Some(scope.clone()),
+            state: Sight::Held { holder: holder.clone(), silent: Duration::ZERO, alive: true },
+        };
+        Ok(self.state().leases.values().map(seen).collect())
+    }
+
+    async fn end(&self, subject: &Subject) -> Result<(), StoreError> {
+        let mut state = self.state();
+        let before = state.leases.len();
+        state.leases.retain(|_, (scope, _)| !scope.has(subject));
+        // All who use this store are one process.
+        if state.leases.len() < before {
+            state.lost = Some(subject.clone());
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Journal for MemoryStore {
+    async fn append(&self, line: &str) -> Result<(), StoreError> {
         assert!(!line.contains('\n'), "a line of the history is one line");
         self.change("history", |state| {
             let history = state.history.get_or_insert_default();
@@ -301,30 +417,9 @@ impl Store for MemoryStore {
         })
     }
 
-    fn history(&self, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), StoreError> {
+    async fn tail(&self, each: &mut (dyn for<'l> FnMut(&'l [u8]) -> ControlFlow<()> + Send)) -> Result<(), StoreError> {
         let history = self.state().history.clone().unwrap_or_default();
         let _ = history.lines().rev().try_for_each(|line| each(line.as_bytes()));
-        Ok(())
-    }
-
-    fn lock(&self, fleet: &FleetName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {
-        self.take(Subject::Fleet(fleet.clone()), holder)
-    }
-
-    fn lock_machine(&self, machine: &MachineName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {
-        self.take(Subject::Machine(machine.clone()), holder)
-    }
-
-    fn still_held(&self) -> Result<(), StoreError> {
-        match &self.state().lost {
-            Some(subject) => Err(StoreError::LostLock { subject: subject.clone(), by: None, unreadable: None }),
-            None => Ok(()),
-        }
-    }
-
-    fn with_certs_locked(&self, _: &BTreeSet<PathBuf>, work: &mut dyn FnMut()) -> Result<(), StoreError> {
-        let _held = self.certs.lock().unwrap_or_else(PoisonError::into_inner);
-        work();
         Ok(())
     }
 }
@@ -332,14 +427,14 @@ impl Store for MemoryStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::Timestamp, record::OptionValues, store::Doing};
+    use crate::record::OptionValues;
 
     fn record(name: &str) -> MachineRecord {
         MachineRecord::new(MachineName::new(name).unwrap(), None, "none", OptionValues::new())
     }
 
-    #[test]
-    fn a_fuse_counts_writes_and_may_lie_about_the_last() {
+    #[tokio::test]
+    async fn a_fuse_counts_writes_and_may_lie_about_the_last() {
         for lossy in [false, true] {
             let store = MemoryStore::default();
             let fuse = if lossy { MemoryStore::set_lossy_fuse } else { MemoryStore::set_fuse };
@@ -348,36 +443,26 @@ mod tests {
             store.put(&record("b")).unwrap_err();
             store.put(&record("c")).unwrap_err();
             let want: &[&str] = if lossy { &["a", "b"] } else { &["a"] };
-            assert_eq!(store.names().unwrap(), want);
+            assert_eq!(store.names().await.unwrap(), want);
             assert_eq!(store.writes(), 3);
             store.set_fuse(None);
-            store.remove(&record("a").name).unwrap();
-            store.remove(&record("a").name).unwrap();
+            let version = version(&record("a"));
+            store.delete_if(&record("a").name, &version).await.unwrap();
+            store.delete_if(&record("a").name, &version).await.unwrap();
         }
     }
 
-    #[test]
-    fn a_fleet_is_locked_until_its_holder_lets_go() {
-        let store = MemoryStore::default();
-        let fleet = FleetName::new("f").unwrap();
-        let holder =
-            Holder { who: "a@b".to_owned(), pid: 1, doing: Doing::fleet("apply", &fleet), since: Timestamp(0) };
-        let held = store.lock(&fleet, &holder).unwrap();
-        assert!(matches!(store.lock(&fleet, &holder), Err(StoreError::Locked { .. })));
-        drop(held);
-        store.lock(&fleet, &holder).unwrap();
-    }
-
-    #[test]
+    #[tokio::test]
     #[should_panic(expected = "before its record")]
-    fn files_before_the_record_are_a_mistake() {
+    async fn files_before_the_record_are_a_mistake() {
         let store = MemoryStore::default();
-        let _ = store.write(Area::Machine(&record("a").name), "server.pem", b"x", Mode::Public);
+        let _ = store.write(Area::Machine(&record("a").name), &[("server.pem", b"x", Mode::Public)]).await;
     }
 
-    #[test]
+    #[tokio::test]
     #[should_panic(expected = "readable by all")]
-    fn a_public_private_key_is_a_mistake() {
-        let _ = MemoryStore::default().write(Area::Certs, "key.pem", b"-----BEGIN PRIVATE KEY-----", Mode::Public);
+    async fn a_public_private_key_is_a_mistake() {
+        let key = [("key.pem", &b"-----BEGIN PRIVATE KEY-----"[..], Mode::Public)];
+        let _ = MemoryStore::default().write(Area::Certs, &key).await;
     }
 }

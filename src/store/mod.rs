@@ -1,45 +1,80 @@
 //! Where records, keys and certificates are kept.
 //!
-//! [`dir`] is docker-machine's directory; [`memory`] is for tests. Every change is durable when the
-//! call returns, and a reader sees the old or the new content, never neither. [`authority`] keeps the
-//! certificates of a store, whichever it is.
+//! [`traits`] has the four traits of a store. [`folder`] is docker-machine's directory; [`memory`] is for tests. What all
+//! stores share stands on the traits: [`Store`] carries changes of records past each other, [`authority`] keeps the
+//! certificates, whichever store it is.
 
 pub mod auth;
 pub mod authority;
 pub mod copies;
-pub mod dir;
+pub mod folder;
 pub mod issued;
 pub mod local;
 pub mod memory;
 pub mod plans;
 
-mod alive;
-mod aside;
-mod file;
+#[cfg(test)]
+#[path = "conformance_tests.rs"]
+mod conformance;
 mod holder;
-mod journal;
 mod kept;
 mod kit;
 mod lease;
-mod lock;
+#[cfg(test)]
+#[expect(dead_code, reason = "the test programs use the rest")]
+#[path = "../../tests/kit/plain.rs"]
+pub(crate) mod plain;
 mod subject;
+mod traits;
+mod versioned;
 
 use crate::{
     name::{FleetName, MachineName},
-    record::{MachineRecord, Snapshot, Tombstone, docker_machine::ConfigFile},
+    record::OptionFields,
 };
 use std::{
-    collections::{BTreeMap, BTreeSet},
     io::ErrorKind,
-    ops::ControlFlow,
     path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
 };
 use thiserror::Error;
 
 pub use holder::{Doing, Holder};
 pub use lease::LEASE;
-pub use lock::{Seen, Sight};
-pub use subject::Subject;
+pub use subject::{Scope, Subject};
+pub use traits::{Expect, Files, Held, Journal, Leases, MachineChange, Records, Seed};
+pub use versioned::Versioned;
+
+/// A store, whichever it is. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    /// What is recorded of machines.
+    pub records: Arc<dyn Records>,
+    /// Files beside records.
+    pub files: Arc<dyn Files>,
+    /// Which runs work on what.
+    pub leases: Arc<dyn Leases>,
+    /// What was done.
+    pub journal: Arc<dyn Journal>,
+}
+
+impl<B: Records + Files + Leases + Journal + 'static> From<Arc<B>> for Store {
+    fn from(backend: Arc<B>) -> Self {
+        let (records, files, leases, journal) = (backend.clone(), backend.clone(), backend.clone(), backend);
+        Self { records, files, leases, journal }
+    }
+}
+
+impl Store {
+    /// The store in a folder, which need not exist. `fields` knows what drivers keep in config.json.
+    ///
+    /// # Errors
+    /// When `root` is relative and the current directory is gone.
+    pub fn folder(root: impl AsRef<Path>, fields: impl OptionFields + 'static) -> Result<Self, StoreError> {
+        Ok(Arc::new(folder::FolderStore::new(root, fields)?).into())
+    }
+}
 
 /// What ends badly between us and the store.
 #[derive(Debug, Error)]
@@ -75,6 +110,17 @@ pub enum StoreError {
         machine: String,
         /// Its folder.
         dir: PathBuf,
+    },
+    /// A machine is not as it was when it was read.
+    #[error("`{0}` was changed by another run or by docker-machine meanwhile")]
+    Moved(MachineName),
+    /// Two changed one field of a record, each to something else.
+    #[error("`{machine}` was changed by another run or by docker-machine meanwhile: its {field} is another now")]
+    Conflict {
+        /// The machine.
+        machine: MachineName,
+        /// What both changed.
+        field: &'static str,
     },
     /// No such machine.
     #[error("machine \"{0}\" does not exist")]
@@ -146,9 +192,13 @@ impl StoreError {
             Self::Locked { .. } | Self::LockedByOwn { .. } | Self::UnreadableLock { .. } | Self::LostLock { .. } => {
                 true
             }
-            Self::Io { .. } | Self::Broken { .. } | Self::TwoRecords { .. } | Self::Absent(_) | Self::Exists(_) => {
-                false
-            }
+            Self::Io { .. }
+            | Self::Broken { .. }
+            | Self::TwoRecords { .. }
+            | Self::Moved(_)
+            | Self::Conflict { .. }
+            | Self::Absent(_)
+            | Self::Exists(_) => false,
         }
     }
 
@@ -165,6 +215,9 @@ impl StoreError {
                 "look at both and move the one that is wrong out of the folder; nothing is done to `{machine}` until then. \
                  If record.json is right:\n  mv {} {machine}-record.kdl",
                 crate::quote::quote(&dir.join("record.kdl").to_string_lossy())
+            )),
+            Self::Moved(name) | Self::Conflict { machine: name, .. } => Some(format!(
+                "nothing was recorded over it; look at it, then run the command again:\n  machine inspect {name}"
             )),
             Self::Absent(_) => Some("see which machines there are:\n  machine ls".to_owned()),
             Self::Exists(name) => Some(format!(
@@ -196,8 +249,8 @@ impl StoreError {
 /// What a disk says that cannot read or write a block.
 const EIO: i32 = 5;
 
-fn io_help(path: &Path, error: &std::io::Error) -> Option<String> {
-    let path = path.display();
+fn io_help(whole: &Path, error: &std::io::Error) -> Option<String> {
+    let path = whole.display();
     Some(match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             format!(
@@ -211,7 +264,9 @@ fn io_help(path: &Path, error: &std::io::Error) -> Option<String> {
             "the store is read-only: mount it writable, or choose another with --storage-path".to_owned()
         }
         ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
-            format!("{path} must be a folder: move the file away, or choose another store with --storage-path")
+            // It may be any of those above it.
+            let file = whole.ancestors().find(|above| above.is_file()).unwrap_or(whole).display();
+            format!("{file} must be a folder: move the file away, or choose another store with --storage-path")
         }
         _ if error.raw_os_error() == Some(EIO) => format!(
             "look at the disk that holds {path}, it may be about to fail; what was there is still there:\n  dmesg | tail"
@@ -251,179 +306,35 @@ pub type NewFile<'a> = (&'a str, &'a [u8], Mode);
 /// In the environment of a child: the locks of the run that started it.
 pub const PASS: &str = "MACHINE_LOCK_PASS";
 
-/// Held while a fleet is applied; dropping it gives the fleet free.
-pub trait Lock: Send + Sync {}
+/// A lease as others see it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Seen {
+    /// Of what; `None`: that cannot be read, so it may be anything.
+    pub scope: Option<Scope>,
+    /// Who has it, as far as that can be told.
+    pub state: Sight,
+}
 
-/// Keeps records and the files beside them. All calls block; they are short.
-pub trait Store: Send + Sync {
-    /// All records.
-    ///
-    /// # Errors
-    /// When the store cannot be read at all; single records that will not parse are in [`Snapshot::broken`].
-    fn snapshot(&self) -> Result<Snapshot, StoreError>;
+/// What can be told of something that is not free.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Sight {
+    /// A run holds it.
+    Held {
+        /// Who.
+        holder: Holder,
+        /// How long ago its heart beat last, if that can be told.
+        silent: Duration,
+        /// Whether it shows life, or is about to lose it.
+        alive: bool,
+    },
+    /// It cannot be read, so it counts as held.
+    Unreadable(Unreadable),
+}
 
-    /// Names of all machines, without reading their records, sorted.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn names(&self) -> Result<Vec<String>, StoreError>;
-
-    /// Whether there is anything under this name, a machine or not, so that [`reserve`](Store::reserve) would refuse it.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn is_taken(&self, name: &MachineName) -> Result<bool, StoreError>;
-
-    /// Whether a machine seems to have a record that can be read, by the least that tells: it is not read.
-    fn is_sound(&self, name: &MachineName) -> bool;
-
-    /// One record.
-    ///
-    /// # Errors
-    /// [`StoreError::Absent`] when there is no such machine.
-    fn get(&self, name: &MachineName) -> Result<MachineRecord, StoreError>;
-
-    /// Writes one record.
-    ///
-    /// # Errors
-    /// When it cannot be written; the old one is still there then.
-    fn put(&self, record: &MachineRecord) -> Result<(), StoreError>;
-
-    /// Writes the first record of a machine that must not be there yet, not even half, and `files` beside it: all of it
-    /// appears at once. `seed` fills in what only config.json holds. Of several callers at once, one succeeds.
-    ///
-    /// # Errors
-    /// [`StoreError::Exists`] when there is anything under this name; nothing is changed then.
-    fn reserve(
-        &self,
-        record: &MachineRecord,
-        files: &[NewFile<'_>],
-        seed: &dyn Fn(&mut ConfigFile),
-    ) -> Result<(), StoreError>;
-
-    /// Removes a machine's record, keys and certificates. Succeeds when there is nothing.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    fn remove(&self, name: &MachineName) -> Result<(), StoreError>;
-
-    /// Reads a file; `None` when it is not there.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    fn read(&self, area: Area<'_>, file: &str) -> Result<Option<Vec<u8>>, StoreError>;
-
-    /// Writes a file, atomically and durably.
-    ///
-    /// # Errors
-    /// When it cannot be written; the old content is still there then.
-    fn write(&self, area: Area<'_>, file: &str, content: &[u8], mode: Mode) -> Result<(), StoreError>;
-
-    /// Writes files of one folder, durably: none is changed before all of them are on the disk.
-    ///
-    /// # Errors
-    /// When one cannot be written; then, but for a failure of the disk's at the very end, all are as they were.
-    fn write_together(&self, area: Area<'_>, files: &[NewFile<'_>]) -> Result<(), StoreError>;
-
-    /// The directory of a machine, made if need be, 0700.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    fn machine_dir(&self, name: &MachineName) -> Result<PathBuf, StoreError>;
-
-    /// The root of the store, as docker-machine's `--storage-path`.
-    fn root(&self) -> PathBuf;
-
-    /// Distinguishes this store from all others; made at first use, then kept.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    fn id(&self) -> Result<String, StoreError>;
-
-    /// Removals that were not confirmed, by their id; of those that cannot be read, why.
-    ///
-    /// # Errors
-    /// When none can be read.
-    fn tombstones(&self) -> Result<BTreeMap<String, Result<Tombstone, String>>, StoreError>;
-
-    /// Keeps a removal that was not confirmed, without secrets. An older one of the same instance is replaced.
-    ///
-    /// # Errors
-    /// When it cannot be written; the machine's record must stay then.
-    fn put_tombstone(&self, tombstone: &Tombstone) -> Result<(), StoreError>;
-
-    /// Forgets a removal, which is confirmed now. Succeeds when there is none of this id.
-    ///
-    /// # Errors
-    /// When it cannot be removed.
-    fn remove_tombstone(&self, id: &str) -> Result<(), StoreError>;
-
-    /// A folder for drivers that look for what has no record any more, made if need be, 0700.
-    ///
-    /// # Errors
-    /// When it cannot be made.
-    fn tombstone_dir(&self) -> Result<PathBuf, StoreError>;
-
-    /// Appends a line to the store's history, whole and durably, also while others append. What a killed writer
-    /// left half written stays, on a line of its own.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    fn append_history(&self, line: &str) -> Result<(), StoreError>;
-
-    /// Gives the lines of the store's history to `each`, the newest first, until that has enough; no more is read than it
-    /// takes. No beginning of a run is given twice.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    fn history(&self, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), StoreError>;
-
-    /// Takes the lock of a fleet.
-    ///
-    /// # Errors
-    /// [`StoreError::Locked`] when another run holds it, [`StoreError::UnreadableLock`] when the lock cannot be read.
-    fn lock(&self, fleet: &FleetName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError>;
-
-    /// Takes the lock of a machine that no fleet has.
-    ///
-    /// # Errors
-    /// [`StoreError::Locked`] when another run holds it.
-    fn lock_machine(&self, machine: &MachineName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError>;
-
-    /// Whether everything that was locked through this store is still held. Every write of records asks by itself;
-    /// this is for effects elsewhere, which cannot be refused.
-    ///
-    /// # Errors
-    /// [`StoreError::LostLock`] when another run took over.
-    fn still_held(&self) -> Result<(), StoreError> {
-        Ok(())
+impl Seen {
+    /// Whether this is held by it, or may be.
+    #[must_use]
+    pub fn may_hold(&self, subject: &Subject) -> bool {
+        self.scope.as_ref().is_none_or(|scope| scope.has(subject))
     }
-
-    /// What a child is given in [`PASS`], so that it knows the locks of its parent; empty when none are held.
-    fn passes(&self) -> String {
-        String::new()
-    }
-
-    /// All locks that are held. Nothing is written to find out.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    fn locks(&self) -> Result<Vec<Seen>, StoreError> {
-        Ok(Vec::new())
-    }
-
-    /// Takes a lock away from its holder and returns what was read of it. The holder can write nothing from then on.
-    ///
-    /// # Errors
-    /// When the store cannot be written.
-    fn break_lock(&self, _: &Subject) -> Result<Option<Sight>, StoreError> {
-        Ok(None)
-    }
-
-    /// Runs `work` while no other process on this computer runs its `work` on the store's certificates, nor on
-    /// those in `outside`: two first runs must not make two authorities.
-    ///
-    /// # Errors
-    /// When the lock cannot be taken.
-    fn with_certs_locked(&self, outside: &BTreeSet<PathBuf>, work: &mut dyn FnMut()) -> Result<(), StoreError>;
 }

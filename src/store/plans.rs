@@ -25,11 +25,11 @@ struct Plans {
     plans: BTreeMap<String, Progress>,
 }
 
-fn read(store: &dyn Store, fleet: &FleetName) -> Result<Plans, StoreError> {
-    let Some(bytes) = store.read(Area::Fleet(fleet), FILE)? else { return Ok(Plans::default()) };
+async fn read(store: &Store, fleet: &FleetName) -> Result<Plans, StoreError> {
+    let Some(bytes) = store.files.read(Area::Fleet(fleet), FILE).await? else { return Ok(Plans::default()) };
     serde_json::from_slice(&bytes).map_err(|e| StoreError::Broken {
         machine: format!("fleet {fleet}"),
-        path: store.root().join("fleets").join(fleet.as_str()).join(FILE),
+        path: store.files.root().join("fleets").join(fleet.as_str()).join(FILE),
         why: e.to_string(),
     })
 }
@@ -38,36 +38,38 @@ fn read(store: &dyn Store, fleet: &FleetName) -> Result<Plans, StoreError> {
 ///
 /// # Errors
 /// When the notes cannot be read.
-pub fn progress(store: &dyn Store, fleet: &FleetName, digest: &str) -> Result<Option<Progress>, StoreError> {
-    Ok(read(store, fleet)?.plans.get(digest).copied())
+pub async fn progress(store: &Store, fleet: &FleetName, digest: &str) -> Result<Option<Progress>, StoreError> {
+    Ok(read(store, fleet).await?.plans.get(digest).copied())
 }
 
 /// Notes that a plan is begun, before its first effect.
 ///
 /// # Errors
 /// When that cannot be written.
-pub fn begin(store: &dyn Store, fleet: &FleetName, digest: &str, now: Timestamp) -> Result<(), StoreError> {
+pub async fn begin(store: &Store, fleet: &FleetName, digest: &str, now: Timestamp) -> Result<(), StoreError> {
     change(store, fleet, |plans| {
         plans.entry(digest.to_owned()).or_insert(Progress { begun: now, done: None });
     })
+    .await
 }
 
 /// Notes that all of a plan is done.
 ///
 /// # Errors
 /// When that cannot be written.
-pub fn end(store: &dyn Store, fleet: &FleetName, digest: &str, now: Timestamp) -> Result<(), StoreError> {
+pub async fn end(store: &Store, fleet: &FleetName, digest: &str, now: Timestamp) -> Result<(), StoreError> {
     change(store, fleet, |plans| {
         plans.entry(digest.to_owned()).or_insert(Progress { begun: now, done: None }).done = Some(now);
     })
+    .await
 }
 
-fn change(
-    store: &dyn Store,
+async fn change(
+    store: &Store,
     fleet: &FleetName,
     change: impl FnOnce(&mut BTreeMap<String, Progress>),
 ) -> Result<(), StoreError> {
-    let mut all = read(store, fleet)?;
+    let mut all = read(store, fleet).await?;
     all.version = 1;
     change(&mut all.plans);
     while all.plans.len() > KEPT {
@@ -75,7 +77,7 @@ fn change(
         all.plans.remove(&oldest.expect("there are some"));
     }
     let text = serde_json::to_vec_pretty(&all).expect("notes are plain data");
-    store.write(Area::Fleet(fleet), FILE, &text, Mode::Private)
+    store.files.write(Area::Fleet(fleet), &[(FILE, &text, Mode::Private)]).await
 }
 
 #[cfg(test)]
@@ -83,21 +85,22 @@ mod tests {
     use super::*;
     use crate::store::memory::MemoryStore;
 
-    #[test]
-    fn a_plan_is_begun_once_and_done_for_good() {
-        let (store, fleet) = (MemoryStore::default(), FleetName::new("shop").unwrap());
-        assert_eq!(progress(&store, &fleet, "a").unwrap(), None);
-        begin(&store, &fleet, "a", Timestamp(1)).unwrap();
-        begin(&store, &fleet, "a", Timestamp(2)).unwrap();
-        assert_eq!(progress(&store, &fleet, "a").unwrap(), Some(Progress { begun: Timestamp(1), done: None }));
-        end(&store, &fleet, "a", Timestamp(3)).unwrap();
+    #[tokio::test]
+    async fn a_plan_is_begun_once_and_done_for_good() {
+        let store = Store::from(std::sync::Arc::new(MemoryStore::default()));
+        let fleet = FleetName::new("shop").unwrap();
+        assert_eq!(progress(&store, &fleet, "a").await.unwrap(), None);
+        begin(&store, &fleet, "a", Timestamp(1)).await.unwrap();
+        begin(&store, &fleet, "a", Timestamp(2)).await.unwrap();
+        assert_eq!(progress(&store, &fleet, "a").await.unwrap(), Some(Progress { begun: Timestamp(1), done: None }));
+        end(&store, &fleet, "a", Timestamp(3)).await.unwrap();
         let done = Progress { begun: Timestamp(1), done: Some(Timestamp(3)) };
-        assert_eq!(progress(&store, &fleet, "a").unwrap(), Some(done));
-        assert_eq!(progress(&store, &FleetName::new("other").unwrap(), "a").unwrap(), None);
+        assert_eq!(progress(&store, &fleet, "a").await.unwrap(), Some(done));
+        assert_eq!(progress(&store, &FleetName::new("other").unwrap(), "a").await.unwrap(), None);
         let later = Progress { begun: Timestamp(10), done: None };
-        change(&store, &fleet, |plans| plans.extend((1..KEPT).map(|n| (format!("n{n}"), later)))).unwrap();
-        assert_eq!(progress(&store, &fleet, "a").unwrap(), Some(done), "as many as are kept");
-        begin(&store, &fleet, "one more", Timestamp(10)).unwrap();
-        assert_eq!(progress(&store, &fleet, "a").unwrap(), None, "old ones are forgotten");
+        change(&store, &fleet, |plans| plans.extend((1..KEPT).map(|n| (format!("n{n}"), later)))).await.unwrap();
+        assert_eq!(progress(&store, &fleet, "a").await.unwrap(), Some(done), "as many as are kept");
+        begin(&store, &fleet, "one more", Timestamp(10)).await.unwrap();
+        assert_eq!(progress(&store, &fleet, "a").await.unwrap(), None, "old ones are forgotten");
     }
 }

@@ -155,6 +155,11 @@ fn lasting(path: &str) -> String {
     if let Some((folder, _)) = path.split_once("/alive-") {
         return format!("{folder}/alive-N");
     }
+    // A lease is called by its id.
+    if let Some((folder, lease)) = path.split_once("/leases/") {
+        let dot = if lease.starts_with('.') { "." } else { "" };
+        return format!("{folder}/leases/{dot}N.json");
+    }
     let own = format!(".{}-", std::process::id());
     let Some((before, after)) = path.split_once(&own) else { return path.to_owned() };
     format!("{before}.N{}", after.trim_start_matches(|c: char| c.is_ascii_digit()))

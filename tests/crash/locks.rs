@@ -1,6 +1,7 @@
 //! Locks and first runs with several real processes (pains 10 and 11). Those are this program, and this test binary
 //! itself: started again with `LOCKS_ROLE` it plays a part instead of testing.
 
+use crate::plain::{self, Plain, now};
 use crate::{
     home::Home,
     tls_engine::{Authority, Server, healthy},
@@ -10,7 +11,7 @@ use machine::{
     docker::{DockerApi as _, Endpoint, client::HttpDocker},
     name::{FleetName, MachineName},
     record::{MachineRecord, OptionValues},
-    store::{Doing, Holder, Lock, Store as _, StoreError, authority, dir::DirStore, issued},
+    store::{Doing, Held, Holder, StoreError, authority, folder::FolderStore, issued},
 };
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
@@ -76,7 +77,7 @@ pub(crate) fn main() -> Option<ExitCode> {
 
 /// Takes the lock until the count is full, and sees each time that no other process is inside.
 fn rounds(root: &Path) {
-    let store = DirStore::new(root, machine::driver::Drivers::built_in()).unwrap();
+    let store = plain::folder(root);
     let (inside, count) = (root.join("inside"), root.join("count"));
     let mut options = OpenOptions::new();
     options.read(true).write(true);
@@ -136,7 +137,7 @@ fn lives(pid: &str) -> bool {
 
 /// Holds the lock, and writes a record whenever it is told to.
 fn late(root: &Path) {
-    let store = DirStore::with_lease(root, LEASE, machine::driver::Drivers::built_in()).unwrap();
+    let store = plain::impatient(root, LEASE);
     let _lock = store.lock(&shop(), &holder()).unwrap();
     println!("held");
     for line in std::io::stdin().lines() {
@@ -154,10 +155,10 @@ fn create(root: &Path, name: &str) {
     create.arg("-s").arg(root).args(["create", "-d", "none", "--url", "tcp://127.0.0.1:9", name]);
     let made = create.output().unwrap();
     assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
-    let (store, name) =
-        (DirStore::new(root, machine::driver::Drivers::built_in()).unwrap(), MachineName::new(name).unwrap());
+    let (store, name) = (plain::folder(root), MachineName::new(name).unwrap());
     let names = BTreeSet::from(["127.0.0.1".to_owned()]);
-    authority::issue(&store, &name, &names, SystemClock.now()).unwrap().keep(&store, &name).unwrap();
+    let issued = now(authority::issue(&store, &name, &names, SystemClock.now())).unwrap();
+    now(issued.keep(&store, &name)).unwrap();
 }
 
 fn line(output: &mut impl std::io::BufRead) -> String {
@@ -175,7 +176,7 @@ fn signal(child: &Child, signal: Signal) {
     kill_process(Pid::from_child(child), signal).unwrap();
 }
 
-fn taken(store: &DirStore, limit: Duration) -> Box<dyn Lock> {
+fn taken(store: &Plain<FolderStore>, limit: Duration) -> Box<dyn Held> {
     let begun = Instant::now();
     loop {
         match store.lock(&shop(), &holder()) {
@@ -220,13 +221,13 @@ pub(crate) fn never_two_hold_a_lock() {
     }
     println!("{ROUNDS} rounds and {killed} killed in {:?}", begun.elapsed());
     assert!(killed > 0);
-    assert_eq!(DirStore::new(dir.path(), machine::driver::Drivers::built_in()).unwrap().locks().unwrap(), []);
+    assert_eq!(plain::folder(dir.path()).locks().unwrap(), []);
 }
 
 /// pain 11: who is killed loses its lock at once, who is stopped after its lease; and that one, woken, writes nothing.
 pub(crate) fn a_stopped_holder_loses_its_lock_and_cannot_write() {
     let dir = temp();
-    let store = DirStore::with_lease(dir.path(), LEASE, machine::driver::Drivers::built_in()).unwrap();
+    let store = plain::impatient(dir.path(), LEASE);
     let mut child = part("late", dir.path()).spawn().unwrap();
     let (mut say, mut hear) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
     assert_eq!(line(&mut hear), "held");
@@ -267,7 +268,7 @@ pub(crate) fn a_stopped_holder_loses_its_lock_and_cannot_write() {
 /// pain 11: one who waits says for whom, goes on as soon as it can, and ends with 5 when it cannot.
 pub(crate) fn one_can_wait_for_a_lock() {
     let home = Home::new();
-    let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
+    let store = plain::folder(home.store());
     home.write("../fleet.yaml", FLEET);
     let fleet = home.store().join("../fleet.yaml").display().to_string();
     let lock = store.lock(&shop(), &holder()).unwrap();
@@ -300,7 +301,7 @@ pub(crate) fn one_can_wait_for_a_lock() {
 /// pain 11: who holds what can be seen, in words and in JSON, and taken away.
 pub(crate) fn locks_are_listed_and_broken() {
     let home = Home::new();
-    let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
+    let store = plain::folder(home.store());
     let run = home.in_store("machine", &["lock", "ls"]);
     assert_eq!((run.status, run.stdout.as_str()), (0, "No lock is held.\n"));
     assert_eq!(home.in_store("machine", &["lock", "ls", "--json"]).stdout, "{\"version\":1,\"locks\":[]}\n");
@@ -322,7 +323,7 @@ pub(crate) fn locks_are_listed_and_broken() {
         ("pid", std::process::id().into()),
         ("command", "apply shop".into()),
         ("since", "2027-01-15T08:00:00Z".into()),
-        ("token", 1.into()),
+        ("machines", serde_json::json!([])),
         ("alive", true.into()),
     ] {
         assert_eq!(first[key], want, "{key}");
@@ -347,7 +348,7 @@ pub(crate) fn locks_are_listed_and_broken() {
 /// pain 11: a hook that applies its own fleet is told at once, however long it would wait; it can read.
 pub(crate) fn a_child_of_the_holder_is_not_left_waiting() {
     let home = Home::new();
-    let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
+    let store = plain::folder(home.store());
     home.write("../fleet.yaml", FLEET);
     let fleet = home.store().join("../fleet.yaml").display().to_string();
     let root = home.store().display().to_string();
@@ -369,7 +370,7 @@ pub(crate) fn a_child_of_the_holder_is_not_left_waiting() {
 pub(crate) fn a_machine_without_a_fleet_has_a_lock_of_its_own() {
     let home = Home::new();
     home.none("web", "tcp://127.0.0.1:1");
-    let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
+    let store = plain::folder(home.store());
     let lock = store.lock_machine(&MachineName::new("web").unwrap(), &holder()).unwrap();
     for words in
         [&["provision", "web"][..], &["rm", "-f", "web"], &["regenerate-certs", "-f", "web"], &["upgrade", "web"]]
@@ -396,7 +397,7 @@ pub(crate) async fn fifty_creations_at_once_make_one_authority() {
         let ended = child.wait_with_output().unwrap();
         assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     }
-    let store = DirStore::new(dir.path(), machine::driver::Drivers::built_in()).unwrap();
+    let store = plain::folder(dir.path());
     let ca = fs::read_to_string(dir.path().join("certs/ca.pem")).unwrap();
     assert_eq!(store.names().unwrap().len(), 50);
     for name in &names {
@@ -406,7 +407,7 @@ pub(crate) async fn fifty_creations_at_once_make_one_authority() {
         let authority = Authority { pem: ca.clone(), ..Authority::new("its key is not asked for") };
         let pair = (of("server.pem"), of("server-key.pem"));
         let server = Server::tls(healthy(), &authority, pair, &rustls::version::TLS13).await;
-        let authority::Identity { ca, cert, key } = issued::identity(&store, &machine).unwrap().unwrap();
+        let authority::Identity { ca, cert, key } = now(issued::identity(&store, &machine)).unwrap().unwrap();
         let endpoint = Endpoint::Tls { host: "127.0.0.1".to_owned(), port: server.port, ca, cert, key };
         let answer = HttpDocker.version(&machine, &endpoint, Duration::from_secs(20)).await;
         assert_eq!(answer.unwrap().version, "28.2.2", "{name}");
@@ -432,7 +433,7 @@ pub(crate) fn read_only_commands_write_nothing_and_wait_for_nobody() {
     home.write("../fleet.yaml", FLEET);
     let fleet = home.store().join("../fleet.yaml").display().to_string();
     assert_eq!(home.in_store("machine", &["apply", "-y", &fleet]).status, 0);
-    let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
+    let store = plain::folder(home.store());
     let _lock = store.lock(&shop(), &holder()).unwrap();
     // The holder's heart beats into one file.
     let looked = || -> BTreeMap<_, _> {

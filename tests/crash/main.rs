@@ -36,6 +36,9 @@ mod home;
 #[expect(dead_code, reason = "`lab` uses the rest")]
 #[path = "../kit/lab/mod.rs"]
 mod lab;
+#[expect(dead_code, reason = "the other test programs use the rest")]
+#[path = "../kit/plain.rs"]
+mod plain;
 #[expect(dead_code, reason = "`it` and `lab` use the rest")]
 #[path = "../kit/sample.rs"]
 mod sample;

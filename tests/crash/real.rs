@@ -2,12 +2,12 @@
 //!
 //! A life is: created, changed, removed, and in each of the three a kill.
 
+use crate::plain::{self};
 use crate::{
     child::{self, DO, How, Point},
     full::full,
     lab::{self, Lab, Said},
 };
-use machine::store::{Store as _, dir::DirStore};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
@@ -65,8 +65,7 @@ impl Life {
         let killed = output.status.signal() == Some(9);
         assert!(killed || output.status.success(), "{point}: {:?}", Said::of(&output));
         // Whatever the moment, everything that is recorded can be read.
-        let snapshot =
-            DirStore::new(self.lab.store(), machine::driver::Drivers::built_in()).unwrap().snapshot().unwrap();
+        let snapshot = plain::folder(self.lab.store()).snapshot().unwrap();
         assert_eq!(snapshot.broken, BTreeMap::new(), "{point}");
         assert!(snapshot.machines.len() <= 1, "{point}");
         let there = self.instances();
@@ -111,8 +110,7 @@ impl Life {
     /// `rm` alone; when it was all but done, there is no such machine any more.
     #[track_caller]
     fn removes(&self) {
-        let there =
-            !DirStore::new(self.lab.store(), machine::driver::Drivers::built_in()).unwrap().names().unwrap().is_empty();
+        let there = !plain::folder(self.lab.store()).names().unwrap().is_empty();
         self.lab.machine(&["rm", "-y", "m"]).code(i32::from(!there));
     }
 

@@ -2,6 +2,7 @@
 //! hooks around all of it, and with remains of two machines whose removal was not confirmed. The store is a real
 //! folder; the provider is a file that outlives the processes that ask it.
 
+use crate::plain::{self, AtOnce as _, Plain};
 use crate::support::{self, Cloud, FakeMachine, NOW, Shared};
 use machine::{
     apply::{End, Interrupt, Options, Outcome, apply},
@@ -12,7 +13,7 @@ use machine::{
     observe::observe,
     plan::{Inputs, Plan},
     record::Tombstone,
-    store::{Doing, Holder, Store, StoreError, dir::DirStore},
+    store::{Doing, Holder, StoreError, folder::FolderStore},
     world::World,
 };
 use std::{
@@ -20,7 +21,6 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::Arc,
 };
 use tokio::sync::mpsc::unbounded_channel;
 
@@ -119,8 +119,8 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn store(&self) -> DirStore {
-        DirStore::new(self.root.join("store"), machine::driver::Drivers::built_in()).unwrap()
+    pub(crate) fn store(&self) -> Plain<FolderStore> {
+        plain::folder(self.root.join("store"))
     }
 
     fn disk(&self) -> PathBuf {
@@ -128,7 +128,7 @@ impl Place {
     }
 
     pub(crate) fn world(&self) -> (World, Shared) {
-        support::world_on(Cloud::at(&self.disk()), Arc::new(self.store()))
+        support::world_on(Cloud::at(&self.disk()), self.store().store)
     }
 
     /// What the provider has.
@@ -150,7 +150,7 @@ impl Place {
         cloud.hooked = true;
         for lost in ["lost", "second"] {
             let record = store.get(&name(lost)).unwrap();
-            store.put_tombstone(&Tombstone::of(&record, NOW, "no answer")).unwrap();
+            plain::now(store.records.put_tombstone(&Tombstone::of(&record, NOW, "no answer"))).unwrap();
             store.remove(&record.name).unwrap();
         }
         // Hooks of a removal ran with those removals; and hooks of what no record names yet are unknown.
@@ -195,8 +195,7 @@ impl Place {
         let hidden: Vec<String> =
             files("machines").into_iter().filter(|n| n.starts_with('.') && n.ends_with(".removed")).collect();
         assert_eq!(hidden, Vec::<String>::new(), "keys of removed machines lie there after {context}");
-        let alive: Vec<String> = files("fleets/test").into_iter().filter(|n| n.starts_with("alive-")).collect();
-        assert_eq!(alive, Vec::<String>::new(), "of locks of who is gone after {context}");
+        assert_eq!(files("leases"), Vec::<String>::new(), "leases of runs that are gone after {context}");
         let Cloud { hooks, machines, hooked, .. } = Cloud::at(&self.disk());
         let at = |name: &str, which: &str| hooks.iter().rposition(|(of, _, point)| of == name && point == which);
         for name in hooks.iter().map(|(name, ..)| name).filter(|name| !machines.contains_key(*name)) {
@@ -279,8 +278,8 @@ async fn perform(world: &World, step: &str) -> Result<Plan, Failed> {
         doing: Doing::fleet("apply", &fleet_name()),
         since: NOW,
     };
-    let _lock = world.store.lock(&fleet_name(), &holder).map_err(|e| failed_store(&e))?;
-    let snapshot = world.store.snapshot().map_err(|e| failed_store(&e))?;
+    let _lock = world.store.at_once().lock(&fleet_name(), &holder).map_err(|e| failed_store(&e))?;
+    let snapshot = world.store.at_once().snapshot().map_err(|e| failed_store(&e))?;
     let plan = if step == "destroy" {
         Plan::destroy(&fleet_name(), &snapshot)
     } else {

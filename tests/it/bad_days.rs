@@ -3,6 +3,7 @@
 //!
 //! Without `sshd` the tests that need it say `SKIPPED` and why.
 
+use crate::plain::{self, Plain};
 use crate::{
     home::{Home, Run},
     sshd::{Keys, Server, free_port, new_key, user},
@@ -10,7 +11,7 @@ use crate::{
 use machine::{
     clock::Timestamp,
     name::{FleetName, MachineName},
-    store::{Doing, Holder, Store, dir::DirStore},
+    store::{Doing, Holder, folder::FolderStore},
 };
 use std::{
     collections::BTreeMap,
@@ -26,8 +27,8 @@ fn write(path: &Path, text: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-fn store(home: &Home) -> DirStore {
-    DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap()
+fn store(home: &Home) -> Plain<FolderStore> {
+    plain::folder(home.store())
 }
 
 fn name(text: &str) -> MachineName {
@@ -327,7 +328,7 @@ fn a_store_that_cannot_be_written_is_told_with_its_path() {
     assert_eq!((run.status, run.stdout.as_str()), (1, ""));
     told(&home, || {
         insta::assert_snapshot!(run.stderr, @r"
-        error: cannot make HOME/file: File exists (os error 17)
+        error: cannot read HOME/file/store/machines: Not a directory (os error 20)
           help: HOME/file must be a folder: move the file away, or choose another store with --storage-path
         ");
     });

@@ -1,6 +1,7 @@
 //! Whatever is wrong with the files of TLS on this computer, and whatever its clock said before: one `apply` puts it
 //! right, or it is refused with a command that does.
 
+use crate::plain::{self, Plain};
 use crate::{
     properties::properties,
     support::{self, NOW, Shared},
@@ -15,7 +16,7 @@ use machine::{
     observe::{self, observe},
     plan::{Inputs, Plan, Reason},
     record::{Snapshot, auth::AuthFiles},
-    store::{Area, Mode, Store, authority, copies, local::Locals, memory::MemoryStore},
+    store::{Area, Mode, authority, copies, local::Locals, memory::MemoryStore},
     tls::{self, Purpose, Role},
     world::{World, ask_engine},
 };
@@ -56,7 +57,7 @@ fn fleet() -> Fleet {
 struct Stage {
     world: World,
     cloud: Shared,
-    store: Arc<MemoryStore>,
+    store: Plain<MemoryStore>,
 }
 
 impl Stage {
@@ -118,10 +119,10 @@ impl Stage {
     async fn is_well(&self) {
         let plan = self.plan().await;
         assert!(plan.is_noop(), "the second plan is not empty: {plan}");
-        let locals = Locals::new(self.store.clone(), self.now());
+        let locals = Locals::new(self.store.store.clone(), self.now());
         for host in ["a", "b"].map(name) {
             let record = self.store.get(&host).unwrap();
-            let flaws = locals.judge(&record);
+            let flaws = locals.judge(&record).await;
             assert!(flaws.iter().all(|flawed| flawed.role == Role::AuthorityKey), "{flaws:?}");
             ask_engine(&self.world, &record, record.engine.as_ref().unwrap(), Duration::from_secs(1)).await.unwrap();
             let on_host = self.cloud.lock().unwrap().machines[host.as_str()].files.clone();
@@ -140,8 +141,8 @@ impl Stage {
     /// What `regenerate-certs --new-authority` of both machines does.
     async fn new_authority(&self) {
         let files = AuthFiles::of_store(&self.store.root());
-        let (identity, _) = authority::renew_authority(&*self.store, &files, &*self.world.clock).unwrap();
-        copies::renew(&*self.store, &files, &identity, self.now()).unwrap();
+        let (identity, _) = plain::now(authority::renew_authority(&self.store, &files, &*self.world.clock)).unwrap();
+        plain::now(copies::renew(&self.store, &files, &identity, self.now())).unwrap();
         for host in ["a", "b"].map(name) {
             renew_certificate(&self.world, &host, &|_| ()).await.unwrap();
         }
@@ -183,7 +184,7 @@ fn what_is_of_the_future_is_shown() {
             assert!(plan.contains(&want), "no `{want}` in\n{plan}");
         }
         // What lies on this computer can be judged without asking any host.
-        let known = observe::offline(&stage.world, stage.store.snapshot().unwrap(), |_| true);
+        let known = observe::offline(&stage.world, stage.store.snapshot().unwrap(), |_| true).await;
         assert!(stage.planned(&known).to_string().contains("certs/ca.pem in the store: not valid before"));
     });
 }

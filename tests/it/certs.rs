@@ -1,5 +1,6 @@
 //! Replacing certificates, in a world of fakes: whatever fails, an engine and its clients go on knowing each other.
 
+use crate::plain::{AtOnce as _, Plain, now};
 use crate::support::{self, FakeMachine, NOW, Shared};
 use machine::{
     apply::{StepError, renew_certificate},
@@ -7,7 +8,7 @@ use machine::{
     engine::EngineSpec,
     name::MachineName,
     record::{EngineRecord, Instance, MachineRecord, OptionValues, Part, Pending, SshEndpoint, auth::AuthFiles},
-    store::{Area, Mode, Store, authority, copies, memory::MemoryStore},
+    store::{Area, Mode, authority, copies, memory::MemoryStore},
     tls::inspect,
     world::{World, ask_engine},
 };
@@ -18,7 +19,7 @@ fn name(text: &str) -> MachineName {
 }
 
 /// Machines with engines, but without certificates.
-async fn machines(names: &[&str]) -> (World, Shared, Arc<MemoryStore>) {
+async fn machines(names: &[&str]) -> (World, Shared, Plain<MemoryStore>) {
     let (world, cloud, store) = support::world();
     for (serial, text) in (1_u64..).zip(names) {
         let engine = EngineSpec::default();
@@ -61,19 +62,19 @@ fn at(world: &World, now: Timestamp) -> World {
     World { clock: Arc::new(FixedClock(now)), ..world.clone() }
 }
 
-fn file(store: &MemoryStore, machine: &str, file: &str) -> String {
+fn file(store: &Plain<MemoryStore>, machine: &str, file: &str) -> String {
     String::from_utf8(store.read(Area::Machine(&name(machine)), file).unwrap().unwrap()).unwrap()
 }
 
 /// The engine of a machine lets in all who have what lies in the machine's folder.
 #[track_caller]
 fn answers(world: &World, machine: &str) -> impl Future<Output = bool> {
-    let (world, record) = (world.clone(), world.store.get(&name(machine)).unwrap());
+    let (world, record) = (world.clone(), world.store.at_once().get(&name(machine)).unwrap());
     async move { ask_engine(&world, &record, record.engine.as_ref().unwrap(), Duration::from_secs(1)).await.is_ok() }
 }
 
 /// A time when the store's authority is about to end.
-fn late(store: &MemoryStore) -> Timestamp {
+fn late(store: &Plain<MemoryStore>) -> Timestamp {
     let ca = store.read(Area::Certs, "ca.pem").unwrap().unwrap();
     inspect(&String::from_utf8(ca).unwrap()).unwrap().not_after.plus_days(-10)
 }
@@ -129,21 +130,21 @@ async fn machines_keep_the_old_identity_until_their_engines_know_the_new_authori
     store.write_together(Area::Machine(&name("c")), &[("ca.pem", old.as_bytes(), Mode::Public)]).unwrap();
     renew(&world, "a").await.unwrap();
     let files = AuthFiles::of_store(&store.root());
-    assert_eq!(copies::outdated(&*store, &files).unwrap(), [name("b"), name("c")]);
+    assert_eq!(now(copies::outdated(&store, &files)).unwrap(), [name("b"), name("c")]);
     for machine in ["a", "b", "c"] {
         assert!(answers(&world, machine).await, "{machine}");
     }
-    let (identity, deeds) = authority::renew_client(&*store, &files, &*world.clock).unwrap();
+    let (identity, deeds) = now(authority::renew_client(&store, &files, &*world.clock)).unwrap();
     let told: Vec<String> = deeds.iter().map(ToString::to_string).collect();
     assert_eq!(told, [format!("Creating client certificate: {}", files.client_cert.display())]);
-    copies::renew(&*store, &files, &identity, NOW).unwrap();
+    now(copies::renew(&store, &files, &identity, NOW)).unwrap();
     assert_eq!(file(&store, "a", "key.pem"), identity.key);
     assert_ne!(file(&store, "b", "key.pem"), identity.key, "its engine knows the old authority alone");
     for machine in ["b", "c"] {
         renew(&world, machine).await.unwrap();
         assert_eq!(file(&store, machine, "key.pem"), identity.key);
     }
-    assert_eq!(copies::outdated(&*store, &files).unwrap(), []);
+    assert_eq!(now(copies::outdated(&store, &files)).unwrap(), []);
 }
 
 /// What is asked for is made, though nothing had ended (docker-machine leaves all as it is).
@@ -152,8 +153,8 @@ async fn a_new_client_certificate_is_really_new() {
     let (world, _, store) = machines(&["a", "b"]).await;
     let files = AuthFiles::of_store(&store.root());
     let before = (file(&store, "a", "ca.pem"), file(&store, "a", "cert.pem"));
-    let (identity, _) = authority::renew_client(&*store, &files, &FixedClock(NOW)).unwrap();
-    copies::renew(&*store, &files, &identity, NOW).unwrap();
+    let (identity, _) = now(authority::renew_client(&store, &files, &FixedClock(NOW))).unwrap();
+    now(copies::renew(&store, &files, &identity, NOW)).unwrap();
     for machine in ["a", "b"] {
         assert_eq!(file(&store, machine, "ca.pem"), before.0);
         assert_ne!(file(&store, machine, "cert.pem"), before.1);

@@ -1,12 +1,8 @@
 //! Words about certificates, as people and scripts read them.
 
+use crate::plain;
 use crate::{home::Home, http_engine};
-use machine::{
-    clock::FixedClock,
-    record::auth::AuthFiles,
-    store::{authority, dir::DirStore},
-    tls,
-};
+use machine::{clock::FixedClock, record::auth::AuthFiles, store::authority, tls};
 use std::fs;
 
 /// Word for word what docker-machine 0.16 prints, the empty line at the end included.
@@ -87,10 +83,10 @@ fn a_client_certificate_of_ones_own_is_renewed_where_it_lies() {
         client_cert: file("me.crt"),
         client_key: file("me.key"),
     };
-    let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
+    let store = plain::folder(home.store());
     // Now, by the clock of this computer: a certificate from the past would be renewed in any case.
     let now = machine::clock::Clock::now(&machine::clock::SystemClock);
-    authority::ensure(&store, &files, &FixedClock(now)).unwrap();
+    plain::now(authority::ensure(&store, &files, &FixedClock(now))).unwrap();
     let paths = serde_json::json!({"AuthOptions": {
         "CaCertPath": files.ca_cert, "CaPrivateKeyPath": files.ca_key,
         "ClientCertPath": files.client_cert, "ClientKeyPath": files.client_key,

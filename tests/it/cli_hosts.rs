@@ -2,17 +2,18 @@
 //!
 //! Without `sshd` the tests that need it say `SKIPPED` and why.
 
+use crate::plain::{self, Plain};
 use crate::{home::Home, sshd::Server};
 use machine::{
     clock::Timestamp,
     driver,
     name::{FleetName, MachineName},
     record::{Instance, MachineRecord, OptionValues, SshEndpoint},
-    store::{Doing, Holder, Store, dir::DirStore},
+    store::{Doing, Holder, Scope, folder::FolderStore},
 };
 
-fn store(home: &Home) -> DirStore {
-    DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap()
+fn store(home: &Home) -> Plain<FolderStore> {
+    plain::folder(home.store())
 }
 
 fn record(name: &str, fleet: Option<&str>, ssh: Option<SshEndpoint>) -> MachineRecord {
@@ -145,7 +146,8 @@ fn rm_waits_for_nobody_who_holds_the_fleet() {
         doing: Doing::fleet("apply", &fleet),
         since: Timestamp(0),
     };
-    let lock = store(&home).lock(&fleet, &holder).unwrap();
+    let held = Scope::of_fleet(&fleet, [&MachineName::new("web-1").unwrap()]);
+    let lock = store(&home).take(&held, &holder).unwrap();
     for words in [&["rm", "-y", "web-1"][..], &["rm", "-f", "web-1"]] {
         let run = home.in_store("machine", words);
         assert_eq!(run.status, 5, "{words:?}: {}", run.stderr);

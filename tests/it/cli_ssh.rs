@@ -319,11 +319,11 @@ fn a_host_of_the_users_ssh_config_is_a_machine() {
     }
     add(&home, "web", server.target().ssh);
     let store = hosts::store(&home);
-    let mut record = machine::store::Store::get(&store, &machine::name::MachineName::new("web").unwrap()).unwrap();
+    let mut record = store.get(&machine::name::MachineName::new("web").unwrap()).unwrap();
     let ssh = record.instance.as_mut().unwrap().ssh.as_mut().unwrap();
     (ssh.host, ssh.port, ssh.key) = ("web1".to_owned(), 22, None);
     record.options = [("ip", "web1"), ("ssh-config", "~/.ssh/config")].map(|(k, v)| (k.to_owned(), v.into())).into();
-    machine::store::Store::put(&store, &record).unwrap();
+    store.put(&record).unwrap();
     fs::create_dir(home.path().join(".ssh")).unwrap();
     let path = home.path().join(".ssh/config");
     let write = |text: &str| fs::File::create(&path).unwrap().write_all(text.as_bytes()).unwrap();

@@ -46,11 +46,17 @@ fn started(home: &Home, words: &[&str]) -> Child {
     command.spawn().unwrap()
 }
 
+/// The one lease that is held.
+fn lease(home: &Home) -> PathBuf {
+    let mut all = fs::read_dir(home.store().join("leases")).unwrap().map(|entry| entry.unwrap().path());
+    all.find(|path| path.extension().is_some_and(|ending| ending == "json")).unwrap()
+}
+
 /// While it holds its lock, and after it was killed with it, a run is known by its command and names.
 #[track_caller]
-fn told_and_killed(home: &Home, mut run: Child, lock: &Path, want: &str, refused: &[&str], names: &[&str]) {
+fn told_and_killed(home: &Home, mut run: Child, want: &str, refused: &[&str], names: &[&str]) {
     until("the lock", || home.in_store("machine", &["lock", "ls"]).stdout.contains(want));
-    assert!(fs::read_to_string(lock).is_ok_and(|text| text.contains("\"holder\"")));
+    assert!(fs::read_to_string(lease(home)).is_ok_and(|text| text.contains("\"holder\"")));
     assert!(nothing_kept(home, names) > 1);
     let listed = quiet(home, &["lock", "ls"]);
     assert!(listed.stdout.contains(want), "{want}: {}", listed.stdout);
@@ -92,7 +98,7 @@ fn tokens_of_providers_are_told_to_nobody() {
         let engine = ["--engine-env", &env, "--engine-registry-mirror", &mirror];
         let run =
             started(&home, &[&["--debug", "create", "-d", driver][..], words, &[&url], &engine, &["web"]].concat());
-        told_and_killed(&home, run, &home.store().join("locks/web/lock"), "create web", CREATE, &["web"]);
+        told_and_killed(&home, run, "create web", CREATE, &["web"]);
     }
 }
 
@@ -114,10 +120,10 @@ fn fleet(home: &Home) -> String {
 fn an_apply_and_a_removal_are_told_by_their_names() {
     let home = Home::new();
     let fleet = fleet(&home);
-    let (given, lock) = (format!("token={TOKEN}"), home.store().join("fleets/shop/lock"));
+    let given = format!("token={TOKEN}");
     let run = started(&home, &["--debug", "apply", "-y", "--var", &given, &fleet]);
     until("the hook", || home.path().join("started-create").exists());
-    told_and_killed(&home, run, &lock, "apply shop", &["apply", "-y", "--var", "token=x", &fleet], &["a"]);
+    told_and_killed(&home, run, "apply shop", &["apply", "-y", "--var", "token=x", &fleet], &["a"]);
     home.write("../go", "");
     let made = home.in_store("machine", &["apply", "-y", "--var", &given, &fleet]);
     assert_eq!(made.status, 0, "{}", made.stderr);
@@ -125,12 +131,12 @@ fn an_apply_and_a_removal_are_told_by_their_names() {
     let tls = format!("--tls-ca-cert=/{TOKEN}/ca.pem");
     let run = started(&home, &["--debug", &tls, "rm", "-y", "a"]);
     until("the hook", || home.path().join("started-rm").exists());
-    told_and_killed(&home, run, &lock, "rm a", &["stop", "a"], &["a"]);
+    told_and_killed(&home, run, "rm a", &["stop", "a"], &["a"]);
     fs::remove_file(home.path().join("started-rm")).unwrap();
     let run = started(&home, &["destroy", "-y", "--allow-delete", "1", "--var", &given, &fleet]);
     // What the removal records of itself is written by then.
     until("the hook", || home.path().join("started-rm").exists());
-    told_and_killed(&home, run, &lock, "destroy shop", &["rm", "-f", "a"], &["a"]);
+    told_and_killed(&home, run, "destroy shop", &["rm", "-f", "a"], &["a"]);
 }
 
 /// A hook that fails is kept by its point and its end, not by its text.
@@ -186,17 +192,24 @@ fn debug_tells_no_words_of_a_command_for_a_host() {
 fn what_an_earlier_version_wrote_is_honoured_and_not_shown() {
     let home = Home::new();
     let fleet = fleet(&home);
-    let lock = home.store().join("fleets/shop/lock");
     let mut run = started(&home, &["apply", "-y", &fleet]);
     until("the hook", || home.path().join("started-create").exists());
-    let text = fs::read_to_string(&lock).unwrap();
-    let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
-    let holder = value["held"]["holder"].as_object_mut().unwrap();
+    // The same run, as if it were one of an earlier version: its lock, and the file that says that it lives.
+    let lease = lease(&home);
+    let mut taking: serde_json::Value = serde_json::from_str(&fs::read_to_string(&lease).unwrap()).unwrap();
+    let mut taking = taking["taking"].take();
+    let alive = format!("alive-{}", taking["id"].as_str().unwrap());
+    let folder = home.store().join("fleets/shop");
+    fs::create_dir_all(&folder).unwrap();
+    fs::hard_link(lease.with_file_name(&alive), folder.join(&alive)).unwrap();
+    let holder = taking["holder"].as_object_mut().unwrap();
     holder.remove("names");
     holder.remove("more");
     holder["command"] = format!("machine -s /x apply -y --var token={TOKEN} fleet.yaml").into();
+    let lock = serde_json::json!({ "token": 1, "held": taking }).to_string();
     #[expect(clippy::disallowed_methods, reason = "as an earlier version wrote it")]
-    fs::write(&lock, value.to_string()).unwrap();
+    fs::write(folder.join("lock"), lock).unwrap();
+    fs::remove_file(&lease).unwrap();
     let other = quiet(&home, &["apply", "-y", &fleet]);
     assert!(other.status == 5 && other.stderr.contains("`apply`, since"), "{}", other.stderr);
     assert!(quiet(&home, &["lock", "ls"]).stdout.contains("apply"));

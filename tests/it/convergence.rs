@@ -21,6 +21,7 @@
 //! | the store's own certificate is not compared | `converges` |
 //! | ownership is not recorded | `converges` |
 
+use crate::plain::{AtOnce as _, Plain};
 use crate::{
     properties::properties,
     support::{self, Cloud, NOW, Shared},
@@ -34,7 +35,7 @@ use machine::{
     observe::observe,
     plan::{Inputs, Plan, StepId, audit::audit},
     record::{Part, Pending},
-    store::{Area, Mode, Store as _},
+    store::{Area, Mode},
     world::World,
 };
 use proptest::prelude::*;
@@ -175,7 +176,7 @@ fn mishap() -> impl Strategy<Value = Mishap> {
     })
 }
 
-fn happen(mishap: Mishap, cloud: &mut Cloud, store: &machine::store::memory::MemoryStore) {
+fn happen(mishap: Mishap, cloud: &mut Cloud, store: &Plain<machine::store::memory::MemoryStore>) {
     let mut at = |n: u8, change: &dyn Fn(&mut support::FakeMachine)| {
         if let Some(machine) = cloud.machines.get_mut(name(n).as_str()) {
             change(machine);
@@ -203,7 +204,7 @@ fn happen(mishap: Mishap, cloud: &mut Cloud, store: &machine::store::memory::Mem
 
 /// Looks, plans and applies once, and checks what must hold of every run, failed or not.
 async fn once(fleet: &Fleet, world: &World) -> (Plan, Outcome) {
-    let snapshot = observe(world, world.store.snapshot().unwrap(), 4, |_| true, |_, _, _| {}).await;
+    let snapshot = observe(world, world.store.at_once().snapshot().unwrap(), 4, |_| true, |_, _, _| {}).await;
     let inputs = Inputs { drivers: &world.drivers, provisioners: world.provisioners, now: NOW, prune: true };
     let plan = Plan::new(fleet, &snapshot, &inputs);
     assert_eq!(audit(&plan), []);
@@ -294,7 +295,7 @@ fn every_effect_is_announced_in_the_record() {
             }
             cloud.lock().unwrap().fuse = Some(effects);
             once(fleet, &world).await;
-            let record = world.store.get(&name(0)).unwrap();
+            let record = world.store.at_once().get(&name(0)).unwrap();
             assert_eq!(record.pending, BTreeMap::from([(part, pending)]), "{part} {pending}");
             assert!(record.instance.is_some(), "an instance is recorded as soon as there is one");
         });
@@ -352,11 +353,11 @@ proptest! {
             assert!(plan.is_noop(), "the second plan is not empty: {plan}");
             assert_eq!(cloud.lock().unwrap().effects, before, "the second apply touched something");
             assert_eq!(reality(&cloud), wanted(last));
-            let recorded: BTreeSet<String> = world.store.names().unwrap().into_iter().collect();
+            let recorded: BTreeSet<String> = world.store.at_once().names().unwrap().into_iter().collect();
             assert_eq!(recorded, last.hosts.keys().map(ToString::to_string).collect());
             let cloud = cloud.lock().unwrap();
             for (name, machine) in &cloud.machines {
-                let record = world.store.get(&MachineName::new(name.as_str()).unwrap()).unwrap();
+                let record = world.store.at_once().get(&MachineName::new(name.as_str()).unwrap()).unwrap();
                 assert_eq!(record.hooks.pending, [], "{name}: a hook is still due");
                 let told = |(of, serial, point): &(String, Option<u64>, String)| {
                     of == name && *serial == Some(machine.serial) && point == "post-create"
@@ -383,14 +384,14 @@ proptest! {
             once(&fleet, &world).await;
             cloud.lock().unwrap().fuse = None;
             store.set_fuse(None);
-            let plan = Plan::destroy(&fleet.name, &world.store.snapshot().unwrap());
+            let plan = Plan::destroy(&fleet.name, &world.store.at_once().snapshot().unwrap());
             assert_eq!(audit(&plan), []);
             let (events, _inbox) = unbounded_channel();
             let options = Options { parallel: 4, on_error: OnError::StopDependants, retries: 0 };
             let outcome = apply(&plan, &world, &options, &Interrupt::default(), &events).await;
             assert!(outcome.values().all(|end| matches!(end, End::Done)), "{outcome:?}");
             assert_eq!(reality(&cloud), BTreeMap::new());
-            assert_eq!(world.store.names().unwrap(), Vec::<String>::new());
+            assert_eq!(world.store.at_once().names().unwrap(), Vec::<String>::new());
         });
     }
 }

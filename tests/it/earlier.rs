@@ -2,13 +2,13 @@
 //! on; archives are imported; saved plans and JSON are still what their schemas say.
 
 use crate::home::Home;
+use crate::plain::{self, now};
 use machine::{
     plan::document::Document,
     record::{
         MachineRecord, Part,
         docker_machine::{ConfigFile, Place},
     },
-    store::{Store as _, dir::DirStore},
 };
 use serde_json::Value;
 use std::{
@@ -95,7 +95,7 @@ fn stores_are_read_whole() {
         let mut text = String::new();
         for store_name in names(&folder).iter().filter(|name| !is(name, "yaml")) {
             let home = stored(format_name, store_name);
-            let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
+            let store = plain::folder(home.store());
             let snapshot = store.snapshot().unwrap();
             assert_eq!(snapshot.broken, BTreeMap::new(), "{store_name}");
             assert_eq!(snapshot.broken_tombstones, BTreeMap::new(), "{store_name}");
@@ -125,7 +125,7 @@ fn stores_are_shared_with_docker_machine_after_the_first_write() {
     for format_name in FORMATS {
         for store_name in names(&format(format_name).join("stores")).iter().filter(|name| !is(name, "yaml")) {
             let home = stored(format_name, store_name);
-            let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
+            let store = plain::folder(home.store());
             for known in store.snapshot().unwrap().machines.into_values() {
                 let (name, mut record) = (known.record.name.clone(), known.record);
                 let place = Place { root: home.store().to_str().unwrap(), name: &name };
@@ -172,7 +172,7 @@ fn a_store_that_was_moved_leads_to_itself() {
         for written in [false, true] {
             let first = stored(format_name, "fleet");
             if written {
-                let store = DirStore::new(first.store(), machine::driver::Drivers::built_in()).unwrap();
+                let store = plain::folder(first.store());
                 for known in store.snapshot().unwrap().machines.values() {
                     store.put(&known.record).unwrap();
                 }
@@ -192,8 +192,8 @@ fn a_store_that_was_moved_leads_to_itself() {
                 }
             }
             // By these `env` and `config` go.
-            let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
-            let auth = machine::store::auth::of(&store, &"web-1".parse().unwrap()).unwrap();
+            let store = plain::folder(home.store());
+            let auth = now(machine::store::auth::of(&store, &"web-1".parse().unwrap())).unwrap();
             assert!(auth.files.all().iter().all(|file| file.starts_with(home.store())), "{auth:?}");
             let key = home.in_store("machine", &["inspect", "-f", "{{.Driver.SSHKeyPath}}", "web-1"]).stdout;
             assert!(Path::new(key.trim()).starts_with(home.store()) && Path::new(key.trim()).exists(), "{key}");
@@ -230,7 +230,7 @@ fn stores_are_used_by_every_command_that_only_reads() {
 fn what_was_half_made_is_planned_and_its_locks_are_free() {
     for format_name in FORMATS {
         let home = stored(format_name, "half-made");
-        let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
+        let store = plain::folder(home.store());
         let begun = store.snapshot().unwrap();
         assert!(begun.machines.values().any(|known| known.record.pending.contains_key(&Part::Engine)), "an engine was");
         let fleet = format(format_name).join("stores/half.yaml").display().to_string();

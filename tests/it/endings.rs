@@ -2,7 +2,8 @@
 //! what was started here ends with its group, the history says so, and the next run goes on from there.
 
 use crate::home::Home;
-use machine::{name::MachineName, store::Store as _, store::dir::DirStore};
+use crate::plain::{self};
+use machine::name::MachineName;
 use rustix::process::{Pid, Signal, kill_process};
 use std::{
     fs::{self, File, OpenOptions},
@@ -92,7 +93,7 @@ fn cancelled(home: &Home, fleet: &str, pids: &[String], by: &str) {
     assert_eq!(json["runs"][0]["ended"]["cancelled"], by);
     assert_eq!(json["runs"][0]["ended"]["hosts"]["b"], "not started");
     // What was begun is due, and what depends on it was not begun.
-    let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
+    let store = plain::folder(home.store());
     let record = store.get(&MachineName::new("a").unwrap()).unwrap();
     assert_eq!(record.hooks.pending.len(), 1, "{:?}", record.hooks);
     assert!(store.get(&MachineName::new("b").unwrap()).is_err());
@@ -210,13 +211,7 @@ fn a_removal_that_is_ended_removes_nothing() {
         let status = ended(&mut rm, Duration::from_secs(20));
         assert_eq!(status.code(), Some(143), "{force}");
         until("the end of the hook's group", || !pids.iter().any(|pid| lives(pid)));
-        assert!(
-            DirStore::new(home.store(), machine::driver::Drivers::built_in())
-                .unwrap()
-                .get(&MachineName::new("a").unwrap())
-                .is_ok(),
-            "{force}"
-        );
+        assert!(plain::folder(home.store()).get(&MachineName::new("a").unwrap()).is_ok(), "{force}");
         let told = home.in_store("machine", &["history"]).stdout;
         assert!(told.contains("rm  shop") && told.contains("cancelled by SIGTERM, "), "{told}");
         assert_eq!(home.in_store("machine", &["lock", "ls"]).stdout, "No lock is held.\n");
@@ -239,7 +234,7 @@ fn a_signal_ends_the_wait_for_a_lock_in_the_middle_of_a_command() {
     until("the wait", || fs::read_to_string(&waiting).is_ok_and(|said| said.contains("waiting up to ")));
     signal(&rm, Signal::TERM);
     assert_eq!(ended(&mut rm, Duration::from_secs(20)).code(), Some(143));
-    assert_eq!(DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap().names().unwrap(), ["a"]);
+    assert_eq!(plain::folder(home.store()).names().unwrap(), ["a"]);
     signal(&run, Signal::TERM);
     heard(&home);
     signal(&run, Signal::TERM);
@@ -256,7 +251,7 @@ fn a_reader_that_leaves_stops_no_change_half_way() {
         let run = home.without_reader(&["create", "-d", "none", "--url", "tcp://127.0.0.1:1", name]);
         assert_eq!((run.status, run.stderr.as_str()), (0, ""), "{name}");
     }
-    let store = DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap();
+    let store = plain::folder(home.store());
     assert_eq!(store.names().unwrap(), names);
     let run = home.without_reader(&["ls"]);
     assert_eq!((run.status, run.stderr.as_str()), (0, ""));
@@ -283,10 +278,7 @@ fn words_that_go_nowhere_end_nothing() {
     let status = rm.stdout(side()).stderr(side()).status().unwrap();
     // All is done; only the words about it could not be written.
     assert_eq!(status.code(), Some(1));
-    assert_eq!(
-        DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap().names().unwrap(),
-        Vec::<String>::new()
-    );
+    assert_eq!(plain::folder(home.store()).names().unwrap(), Vec::<String>::new());
 }
 
 #[test]

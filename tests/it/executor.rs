@@ -1,5 +1,6 @@
 //! What the executor does when steps fail, answers are lost and people press Ctrl-C.
 
+use crate::plain::{self, AtOnce as _};
 use crate::support;
 use async_trait::async_trait;
 use machine::{
@@ -12,7 +13,7 @@ use machine::{
     plan::{Inputs, Plan, StepId},
     record::{Instance, OptionValues, Part, Pending, Power, Snapshot},
     report::summary::{Verdict, verdict},
-    store::{Subject, memory::MemoryStore},
+    store::Subject,
     world::World,
 };
 use serde::Deserialize;
@@ -353,9 +354,9 @@ async fn interrupted_once_nothing_more_begins_and_what_is_under_way_ends_well() 
             .await;
         let b = if parallel == 2 { "done" } else { "not started" };
         assert_eq!(ended.words(), format!("a done, b {b}, c not started, d not started"));
-        let record = run.world.store.get(&name("a")).unwrap();
+        let record = run.world.store.at_once().get(&name("a")).unwrap();
         assert!(record.instance.is_some() && record.pending.is_empty());
-        assert!(run.world.store.get(&name("c")).is_err());
+        assert!(run.world.store.at_once().get(&name("c")).is_err());
     }
 }
 
@@ -363,8 +364,8 @@ async fn interrupted_once_nothing_more_begins_and_what_is_under_way_ends_well() 
 #[tokio::test]
 async fn a_run_that_lost_its_lock_begins_nothing_more() {
     let mut run = Run::new("a, b, c, d: a", &[]).parallel(1);
-    let store = Arc::new(MemoryStore::default());
-    run.world.store = store.clone();
+    let store = plain::memory();
+    run.world.store = store.store.clone();
     let ended = run
         .go(|event| {
             if matches!(event, Event::Finished { step, .. } if step.machine == name("a")) {
@@ -394,7 +395,7 @@ async fn interrupted_twice_what_is_under_way_is_cut_off_and_the_record_knows() {
     assert_eq!(ended.words(), "a cut off, b not started, c not started");
     assert_eq!(ended.verdict(), Verdict::Partial);
     // The driver may not even have been called, but the intent is never missing when it was.
-    let record = run.world.store.get(&name("a"));
+    let record = run.world.store.at_once().get(&name("a"));
     assert_eq!(run.calls("a") > 0, record.is_ok_and(|r| r.pending.get(&Part::Instance) == Some(&Pending::Create)));
 }
 
@@ -413,7 +414,7 @@ async fn a_creation_that_was_cut_off_is_recorded_as_intended() {
         .await;
     assert_eq!(ended.words(), "a cut off, b done");
     assert_eq!(run.calls("a"), 1);
-    let record = run.world.store.get(&name("a")).unwrap();
+    let record = run.world.store.at_once().get(&name("a")).unwrap();
     assert_eq!((record.pending.get(&Part::Instance), record.instance), (Some(&Pending::Create), None));
 }
 
@@ -443,7 +444,7 @@ async fn answers_that_stay_lost_fail_the_step_with_its_intent_recorded() {
     assert_eq!(run.calls("a"), 3);
     let End::Failed(error) = &ended.outcome[&instance("a")] else { panic!("it failed") };
     assert!(matches!(&**error, StepError::Driver(DriverError::Lost { .. })), "{error}");
-    let record = run.world.store.get(&name("a")).unwrap();
+    let record = run.world.store.at_once().get(&name("a")).unwrap();
     assert_eq!(record.pending.get(&Part::Instance), Some(&Pending::Create));
 }
 

@@ -3,6 +3,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "the test runs the program and writes its input files")]
 
+use crate::plain::AtOnce as _;
 use crate::support::{self, NOW, Shared};
 use machine::{
     apply::{End, Interrupt, Options, Outcome, apply},
@@ -329,7 +330,7 @@ fn fake_fleet(size: i64, region: &str, label: &str) -> Fleet {
 }
 
 async fn once(world: &World, fleet: &Fleet) -> (Plan, Outcome) {
-    let snapshot = observe(world, world.store.snapshot().unwrap(), 4, |_| true, |_, _, _| {}).await;
+    let snapshot = observe(world, world.store.at_once().snapshot().unwrap(), 4, |_| true, |_, _, _| {}).await;
     let inputs = Inputs { drivers: &world.drivers, provisioners: world.provisioners, now: NOW, prune: true };
     let plan = Plan::new(fleet, &snapshot, &inputs);
     assert_eq!(audit(&plan), []);
@@ -360,7 +361,7 @@ async fn each_point_has_its_time() {
         assert!(outcome.values().all(|end| matches!(end, End::Done)), "{what}: {outcome:?}");
         assert_eq!(ran(&cloud), want, "{what}: {plan}");
     }
-    assert_eq!(world.store.names().unwrap(), Vec::<String>::new());
+    assert_eq!(world.store.at_once().names().unwrap(), Vec::<String>::new());
 }
 
 /// Whatever single effect fails, before or after it happened: what ended well is not run again in the next apply.

@@ -1,19 +1,20 @@
 //! Machines of driver `generic` that are real OpenSSH servers on loopback.
 
+use crate::plain::{self, Plain};
 use crate::{home::Home, skip::skipped, sshd::Server};
 use machine::{
     driver,
     name::MachineName,
     record::{Instance, MachineRecord, OptionValues, SshEndpoint},
-    store::{Store, dir::DirStore},
+    store::folder::FolderStore,
 };
 use std::process::Command;
 
 /// What `scp` and `sshfs` need of a server.
 pub(crate) const SFTP: &str = "Subsystem sftp internal-sftp\n";
 
-pub(crate) fn store(home: &Home) -> DirStore {
-    DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap()
+pub(crate) fn store(home: &Home) -> Plain<FolderStore> {
+    plain::folder(home.store())
 }
 
 /// Records a machine that was never met.

@@ -1,5 +1,6 @@
 //! Which instance a record is of, and where that was made: what apply records of it, and when.
 
+use crate::plain::AtOnce as _;
 use crate::support::{self, NOW};
 use machine::{
     apply::{End, Interrupt, Options, Outcome, apply},
@@ -10,7 +11,6 @@ use machine::{
     observe::observe,
     plan::{Inputs, Plan},
     record::{MachineRecord, Part, Pending},
-    store::Store as _,
     world::World,
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +38,7 @@ fn fleet(size: i64, region: &str, note: &str) -> Fleet {
 }
 
 async fn once(fleet: &Fleet, world: &World) -> Outcome {
-    let snapshot = observe(world, world.store.snapshot().unwrap(), 1, |_| true, |_, _, _| {}).await;
+    let snapshot = observe(world, world.store.at_once().snapshot().unwrap(), 1, |_| true, |_, _, _| {}).await;
     let inputs = Inputs { drivers: &world.drivers, provisioners: world.provisioners, now: NOW, prune: true };
     let plan = Plan::new(fleet, &snapshot, &inputs);
     let (events, _inbox) = unbounded_channel();
@@ -54,7 +54,7 @@ fn is_well(outcome: &Outcome) -> bool {
 async fn applied(fleet: &Fleet, world: &World) -> MachineRecord {
     let outcome = once(fleet, world).await;
     assert!(is_well(&outcome), "{outcome:?}");
-    world.store.get(&web()).unwrap()
+    world.store.at_once().get(&web()).unwrap()
 }
 
 fn place(record: &MachineRecord) -> Option<String> {

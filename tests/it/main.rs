@@ -17,6 +17,9 @@ mod canary;
 mod full;
 #[path = "../kit/home.rs"]
 mod home;
+#[expect(dead_code, reason = "the other test programs use the rest")]
+#[path = "../kit/plain.rs"]
+mod plain;
 #[path = "../kit/properties.rs"]
 mod properties;
 #[expect(dead_code, reason = "`lab` uses the rest")]

@@ -74,7 +74,7 @@ impl Driver for Clumsy {
         tokio::task::yield_now().await;
         options.pass("create");
         fs::create_dir_all(place(cx)).unwrap();
-        cx.checkpoint.instance(&instance(cx))?;
+        cx.checkpoint.instance(&instance(cx)).await?;
         options.pass("created");
         Ok(instance(cx))
     }

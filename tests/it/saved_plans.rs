@@ -1,6 +1,7 @@
 //! Plans that are kept: what is read back is what was saved; it is done once, in that order, and not at all when
 //! something that it touches has moved (pains 6, 7 and 28).
 
+use crate::plain::AtOnce as _;
 use crate::{
     properties::properties,
     support::{self, NOW, Shared},
@@ -74,7 +75,7 @@ fn inputs(world: &World) -> Inputs<'_> {
 }
 
 async fn look(world: &World) -> Snapshot {
-    observe(world, world.store.snapshot().unwrap(), 4, |_| true, |_, _, _| {}).await
+    observe(world, world.store.at_once().snapshot().unwrap(), 4, |_| true, |_, _, _| {}).await
 }
 
 fn seal() -> Seal {
@@ -248,9 +249,9 @@ fn drift_is_silent_after_an_apply_a_hundred_times() {
 type Move = fn(usize, &World, &Shared);
 
 fn record(world: &World, host: usize, change: impl FnOnce(&mut machine::record::MachineRecord)) {
-    let mut record = world.store.get(&name(host)).unwrap();
+    let mut record = world.store.at_once().get(&name(host)).unwrap();
     change(&mut record);
-    world.store.put(&record).unwrap();
+    world.store.at_once().put(&record).unwrap();
 }
 
 /// Pain 7: what moved on a host that the plan touches is named with host and field; on any other it is no matter.
@@ -267,7 +268,7 @@ fn a_plan_is_stale_when_what_it_touches_has_moved() {
         ("instance id: i-", |n, world, _| {
             record(world, n, |r| r.instance.as_mut().unwrap().id = "i-other".to_owned());
         }),
-        ("recorded: yes → no", |n, world, _| world.store.remove(&name(n)).unwrap()),
+        ("recorded: yes → no", |n, world, _| world.store.at_once().remove(&name(n)).unwrap()),
         ("unfinished engine: (none) → upgrade", |n, world, _| {
             record(world, n, |r| {
                 r.pending.insert(machine::record::Part::Engine, machine::record::Pending::Upgrade);
@@ -284,7 +285,7 @@ fn a_plan_is_stale_when_what_it_touches_has_moved() {
         }),
         ("server.pem in the store: ", |n, world, _| {
             let area = machine::store::Area::Machine(&name(n));
-            world.store.write(area, "server.pem", b"other", machine::store::Mode::Public).unwrap();
+            world.store.at_once().write(area, "server.pem", b"other", machine::store::Mode::Public).unwrap();
         }),
     ];
     for (want, change) in moves {

@@ -2,6 +2,7 @@
 //!
 //! Without `sshd`, `age` or `docker` the tests that need them say `SKIPPED` and why.
 
+use crate::plain::{self, Plain};
 use crate::{
     home::{Home, Run},
     http_engine,
@@ -12,14 +13,14 @@ use machine::{
     driver,
     name::MachineName,
     record::{Instance, MachineRecord, OptionValues},
-    store::{Area, Mode, Store, dir::DirStore},
+    store::{Area, Mode, folder::FolderStore},
 };
 use std::{fs, os::unix::fs::PermissionsExt};
 
 const PASSPHRASE: (&str, &str) = ("MACHINE_EXPORT_PASSPHRASE", "correct horse");
 
-fn store(home: &Home) -> DirStore {
-    DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap()
+fn store(home: &Home) -> Plain<FolderStore> {
+    plain::folder(home.store())
 }
 
 fn name(text: &str) -> MachineName {

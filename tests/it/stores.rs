@@ -1,10 +1,7 @@
 //! Stores that docker-machine wrote, of every version of its schema: they load, list, and survive a rewrite.
 
-use machine::{
-    name::MachineName,
-    record::MachineRecord,
-    store::{Store as _, dir::DirStore},
-};
+use crate::plain::{self, Plain};
+use machine::{name::MachineName, record::MachineRecord, store::folder::FolderStore};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -26,11 +23,11 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// A sample store, somewhere else than where it was written.
-fn sample(version: &str) -> (TempDir, DirStore) {
+fn sample(version: &str) -> (TempDir, Plain<FolderStore>) {
     let dir = tempfile::tempdir().unwrap();
     let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stores").join(version);
     copy(&from, dir.path());
-    let store = DirStore::new(dir.path(), machine::driver::Drivers::built_in()).unwrap();
+    let store = plain::folder(dir.path());
     (dir, store)
 }
 

@@ -1,20 +1,20 @@
 //! What could not be looked at is neither gone nor fine.
 
+use crate::plain::{self, AtOnce as _};
 use crate::support;
 use machine::{
     name::MachineName,
     observe::observe,
     record::{Instance, MachineRecord, OptionValues, Power, Reach},
-    store::{Store as _, dir::DirStore},
 };
-use std::{fs, sync::Arc};
+use std::fs;
 
 /// Without the store's id its machines cannot be told from those of others. The provider, which has none of the name,
 /// would say that it is gone.
 #[tokio::test]
 async fn a_store_without_its_id_believes_no_machine_gone() {
     let dir = tempfile::tempdir().unwrap();
-    let store = DirStore::new(dir.path(), machine::driver::Drivers::built_in()).unwrap();
+    let store = plain::folder(dir.path());
     let mut record = MachineRecord::new(MachineName::new("web").unwrap(), None, "fake", OptionValues::new());
     record.instance = Some(Instance {
         id: "7".to_owned(),
@@ -25,9 +25,9 @@ async fn a_store_without_its_id_believes_no_machine_gone() {
         jump_keys: Vec::new(),
     });
     store.put(&record).unwrap();
-    let (world, _) = support::world_on(support::Cloud::default(), Arc::new(store));
+    let (world, _) = support::world_on(support::Cloud::default(), store.store);
     let looked = async || {
-        let snapshot = observe(&world, world.store.snapshot().unwrap(), 1, |_| true, |_, _, _| {}).await;
+        let snapshot = observe(&world, world.store.at_once().snapshot().unwrap(), 1, |_| true, |_, _, _| {}).await;
         snapshot.machines[&record.name].observed.clone().expect("it was looked at")
     };
     assert_eq!(looked().await.power, Power::Gone, "with the id it is known to be");

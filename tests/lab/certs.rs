@@ -3,11 +3,11 @@
 //! Without root or the programs the tests say `SKIPPED` and why.
 
 use crate::lab::{self, Lab, Said};
+use crate::plain;
 use machine::{
     clock::{Clock as _, SystemClock, Timestamp},
-    driver::Drivers,
     name::MachineName,
-    store::{Store as _, authority, dir::DirStore},
+    store::authority,
 };
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -136,17 +136,17 @@ fn what_is_broken_here_is_mended_under_a_running_container() {
 
 /// Everything that the store and the host have is made anew as if it were another time, by the program itself.
 fn made_at(lab: &Lab, now: Timestamp) {
-    let store = DirStore::new(lab.store(), Drivers::built_in()).unwrap();
+    let store = plain::folder(lab.store());
     for name in ["ca.pem", "ca-key.pem", "cert.pem", "key.pem"] {
         fs::remove_file(lab.store().join("certs").join(name)).unwrap();
     }
     let machine = MachineName::new("a").unwrap();
     let mut record = store.get(&machine).unwrap();
     let names = record.certificate.as_ref().unwrap().names.clone();
-    let issued = authority::issue(&store, &machine, &names, now).unwrap();
+    let issued = plain::now(authority::issue(&store, &machine, &names, now)).unwrap();
     let (provisioner, facts) = lab.look("a");
     lab.script("a", &provisioner.certificate(&facts, &issued.host)).ok();
-    issued.keep(&store, &machine).unwrap();
+    plain::now(issued.keep(&store, &machine)).unwrap();
     record.certificate = Some(machine::record::CertificateRecord { names, ..issued.record });
     store.put(&record).unwrap();
 }

@@ -17,6 +17,9 @@ mod canary;
 mod full;
 #[path = "../kit/lab/mod.rs"]
 mod lab;
+#[expect(dead_code, reason = "the other test programs use the rest")]
+#[path = "../kit/plain.rs"]
+mod plain;
 #[expect(dead_code, reason = "`it` and `crash` use the rest")]
 #[path = "../kit/sample.rs"]
 mod sample;

@@ -33,8 +33,9 @@ impl Connect for NoConnect {
 #[derive(Default)]
 struct Seen(Mutex<Vec<Instance>>);
 
+#[async_trait::async_trait]
 impl Checkpoint for Seen {
-    fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
+    async fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
         self.0.lock().unwrap().push(instance.clone());
         Ok(())
     }
@@ -42,8 +43,9 @@ impl Checkpoint for Seen {
 
 struct Refusing;
 
+#[async_trait::async_trait]
 impl Checkpoint for Refusing {
-    fn instance(&self, _: &Instance) -> Result<(), DriverError> {
+    async fn instance(&self, _: &Instance) -> Result<(), DriverError> {
         Err(DriverError::Checkpoint("disk full".to_owned()))
     }
 }

@@ -3,7 +3,13 @@
 mod engine;
 mod flags;
 
-use super::{CliError, Cx, Exit, Group, Out, Run, claim, error::NamesError, fleet, signals, story};
+use super::{
+    CliError, Cx, Exit, Group, Out, Run, claim,
+    error::NamesError,
+    fleet, signals,
+    stored::{settled, stored},
+    story,
+};
 use crate::{
     apply::{self, Interrupt, StepError, preflight},
     driver::{AnyDriver, DriverError, Drivers},
@@ -13,9 +19,10 @@ use crate::{
     plan::Plan,
     record::{
         MachineRecord, OptionValues, Snapshot,
+        docker_machine::ConfigFile,
         docker_machine::{EngineOptions, SwarmOptions},
     },
-    store::{Area, Mode, authority},
+    store::{Area, Expect, MachineChange, Mode, authority},
     world::World,
 };
 use clap::{ArgMatches, Command};
@@ -77,32 +84,31 @@ impl Run for Create {
         let asked = Asked::read(&flags::Given::new(&self.0, cx))?;
         let world = cx.world()?;
         // Before anything is made, so that a name that is taken costs nothing.
-        if world.store.is_taken(&name).map_err(CliError::Store)? {
+        if stored(world.store.records.version(&name))?.is_some() {
             return Err(CliError::Store(crate::store::StoreError::Exists(name)));
         }
         let spec = asked.host()?;
-        let files = cx.tls.files(&world.store.root());
-        let (_, deeds) = authority::ensure(&*world.store, &files, &*world.clock)
+        let files = cx.tls.files(world.store.files.root());
+        let (_, deeds) = settled(authority::ensure(&world.store, &files, &*world.clock))?
             .map_err(|e| CliError::Authority(e).doing("Error generating certificates"))?;
         for deed in deeds {
             out.line(&deed.to_string())?;
         }
-        let lock = claim::single(cx, &world, &name)?;
+        let lock = claim::machines(cx, &world, [&name])?;
         let snapshot = remains(&world, &name)?;
         out.line("Running pre-create checks...")?;
         // Before there is a record, so that a provider that says no leaves nothing behind.
         let had = cx.block_on(preflight::provider(&name, &spec, &world))?;
         had.map_err(|e| CliError::Precheck(Arc::new(e)))?;
         let record = MachineRecord::new(name.clone(), None, asked.driver.name(), asked.options.clone());
-        world
-            .store
-            .reserve(&record, &[], &|config| {
-                config.set_engine_options(&asked.engine);
-                config.set_swarm(&asked.swarm);
-                config.set_tls_sans(&asked.sans);
-                config.set_auth_files(&files);
-            })
-            .map_err(CliError::Store)?;
+        let seed = |config: &mut ConfigFile| {
+            config.set_engine_options(&asked.engine);
+            config.set_swarm(&asked.swarm);
+            config.set_tls_sans(&asked.sans);
+            config.set_auth_files(&files);
+        };
+        let first = MachineChange { record: &record, files: &[], seed: &seed };
+        stored(world.store.records.put_if(first, Expect::Absent))?;
         // What an earlier machine of the name left goes first: the new one would be found by the same tag.
         let plan = Plan::machine(&name, &spec, &snapshot, &fleet::inputs(&world, false));
         let made = make(cx, out, &world, &name, &plan)?;
@@ -110,7 +116,7 @@ impl Run for Create {
             return Err(self.failed(&world, cx, out, &name, error));
         }
         drop(lock);
-        crate::context::sync_if_used(&world);
+        cx.keep_contexts(&world);
         if spec.engine.is_some() {
             out.line("Docker is up and running!")?;
         }
@@ -125,7 +131,7 @@ impl Run for Create {
 /// Removals that were not confirmed. An error if it is unknown what an earlier machine of the name left.
 fn remains(world: &World, name: &MachineName) -> Result<Snapshot, CliError> {
     let mut snapshot = Snapshot::default();
-    snapshot.add_tombstones(world.store.tombstones().map_err(CliError::Store)?);
+    snapshot.add_tombstones(stored(world.store.records.tombstones())?);
     match snapshot.unreadable_remains(name) {
         None => Ok(snapshot),
         Some(why) => Err(CliError::said(format!("`{name}` cannot be made: {why}"))),
@@ -189,18 +195,18 @@ impl Create {
     fn failed(&self, world: &World, cx: &Cx, out: &mut Out, name: &MachineName, error: CliError) -> CliError {
         if let CliError::Step { error: cause, .. } = &error
             && let StepError::Driver(DriverError::Unprepared { .. }) = &**cause
-            && world.store.get(name).is_ok_and(|record| record.instance.is_none())
+            && stored(world.store.get(name)).is_ok_and(|record| record.instance.is_none())
         {
             // Nothing was made, so nothing is kept; if that fails, `rm` will do it.
-            let _ = world.store.remove(name);
+            let _ = stored(world.store.remove(name));
             return CliError::Precheck(Arc::clone(cause));
         }
         if self.0.get_flag(ROLLBACK) {
             // It goes with the machine's folder, and would be the only place that tells everything.
-            let log = world.store.read(Area::Machine(name), apply::LOG).ok().flatten();
+            let log = stored(world.store.files.read(Area::Machine(name), apply::LOG)).ok().flatten();
             let machine = super::machine::Machine::load(world, name.as_str());
             let removed = machine.and_then(|machine| cx.block_on(machine.rm(&|_| ()))?).and_then(|()| {
-                world.store.remove(name).map_err(CliError::Store)?;
+                stored(world.store.remove(name))?;
                 out.line(&format!("Successfully removed {name}"))
             });
             if let Err(second) = removed {
@@ -220,10 +226,10 @@ impl Create {
 
 /// Keeps what a script printed when its machine is gone; where it is then.
 fn keep_log(world: &World, name: &MachineName, log: &[u8]) -> Option<PathBuf> {
-    let root = world.store.root();
+    let root = world.store.files.root();
     let file = format!("{name}-{}", apply::LOG);
     // Its last lines are told anyhow.
-    world.store.write(Area::Outside(&root), &file, log, Mode::Private).ok()?;
+    stored(world.store.files.write(Area::Outside(root), &[(&file, log, Mode::Private)])).ok()?;
     Some(root.join(file))
 }
 

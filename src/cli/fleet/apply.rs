@@ -103,10 +103,9 @@ impl Apply {
 
     fn fleet(&self, cx: &Cx, out: &mut Out, fleet: &Fleet) -> Result<Exit, CliError> {
         let world = limited(self.fleet.world(cx)?, &fleet.policy);
-        let _lock = claim::fleet(cx, &world, &fleet.name)?;
+        let (_lease, snapshot) = claim::fleet(cx, &world, &fleet.name, fleet.hosts.keys())?;
         // One runtime for looking and doing, so that connections made to look are there to do.
         let runtime = cx.runtime()?;
-        let snapshot = world.store.snapshot().map_err(CliError::Store)?;
         let scope = self.narrow.scope(fleet, &snapshot)?;
         let snapshot = runtime.block_on(look_within(&world, snapshot, fleet, &scope));
         let plan = Plan::new(fleet, &snapshot, &inputs(&world, self.prune || fleet.policy.prune));
@@ -134,9 +133,8 @@ impl Apply {
             return Err(CliError::said(format!("{} is of no fleet", file.name)));
         };
         let world = limited(self.place(file).world(cx)?, file.policy());
-        let _lock = claim::fleet(cx, &world, &fleet)?;
+        let (_lease, snapshot) = claim::fleet(cx, &world, &fleet, file.document().machines())?;
         let runtime = cx.runtime()?;
-        let snapshot = world.store.snapshot().map_err(CliError::Store)?;
         if let Some(when) = file.done(&world)? {
             return self.nothing(out, file, Some(when));
         }

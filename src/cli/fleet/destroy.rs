@@ -38,8 +38,7 @@ impl Run for Destroy {
     fn run(self, cx: &Cx, out: &mut Out) -> Result<Exit, CliError> {
         let fleet = self.fleet.load(&cx.drivers)?;
         let world = limited(self.fleet.world(cx)?, &fleet.policy);
-        let _lock = claim::fleet(cx, &world, &fleet.name)?;
-        let snapshot = world.store.snapshot().map_err(CliError::Store)?;
+        let (_lease, snapshot) = claim::fleet(cx, &world, &fleet.name, [])?;
         let scope = self.narrow.scope(&fleet, &snapshot)?;
         let (plan, left_out) = scope.of(Plan::destroy(&fleet.name, &snapshot));
         let consent = guard::Consent { destroy: true, delete: self.allow_delete, replace: false };

@@ -17,7 +17,7 @@ pub(super) mod validate;
 use fleet_file::Contents;
 pub(super) use fleet_file::{FleetFile, read};
 
-use super::{CliError, Cx, Exit, Out};
+use super::{CliError, Cx, Exit, Out, stored::stored};
 use crate::{
     fleet::{self, Fleet, Policy},
     name::MachineName,
@@ -48,7 +48,7 @@ pub(super) fn preview(cx: &Cx, world: &World, fleet: &Fleet, out: &mut Out) -> R
 /// Reads the store, and looks at the machines of a fleet unless told not to.
 fn look(cx: &Cx, world: &World, fleet: &Fleet, offline: bool) -> Result<Snapshot, CliError> {
     let hosts: BTreeSet<MachineName> = fleet.hosts.keys().cloned().collect();
-    let snapshot = world.store.snapshot().map_err(CliError::Store)?;
+    let snapshot = stored(world.store.records.snapshot())?;
     if offline {
         return Ok(snapshot);
     }

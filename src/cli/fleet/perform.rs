@@ -30,8 +30,12 @@ pub(super) struct How {
 /// Applies the plan, reports as it goes, and says at the end how it ended for every host.
 pub(super) async fn perform(world: &World, plan: &Plan, how: &How, out: &mut Out) -> Result<Exit, CliError> {
     // A run without effects is nothing to remember.
-    let begin = || history::begin(world, &how.origin, plan.fleet.as_ref(), Deed::of_plan(plan));
-    let open = (!plan.is_noop()).then(begin).transpose().map_err(CliError::Store)?;
+    let open = if plan.is_noop() {
+        None
+    } else {
+        let begun = history::begin(world, &how.origin, plan.fleet.as_ref(), Deed::of_plan(plan)).await;
+        Some(begun.map_err(CliError::Store)?)
+    };
     let (events, mut inbox) = unbounded_channel::<Event>();
     let interrupt = Interrupt::default();
     let listening = signals::listen(&interrupt);
@@ -50,14 +54,17 @@ pub(super) async fn perform(world: &World, plan: &Plan, how: &How, out: &mut Out
     let options = Options { parallel: how.parallel, on_error: how.on_error, retries: RETRIES };
     let outcome = apply(plan, world, &options, &interrupt, &events).await;
     drop(events);
-    let noted = open.map_or(Ok(()), |open| open.end_of(world, plan, &outcome, interrupt.by()));
+    let noted = match open {
+        Some(open) => open.end_of(world, plan, &outcome, interrupt.by()).await,
+        None => Ok(()),
+    };
     // A report that broke off takes nothing from what was done.
     let took = reporting.await.unwrap_or_default();
     drop(listening);
     if let Err(e) = noted {
         story::not_noted(&e);
     }
-    crate::context::sync_if_used(world);
+    crate::context::sync_if_used(world).await;
     let log_of = |name: &MachineName| -> Option<PathBuf> {
         let path = world::machine_dir(world, name).join(crate::apply::LOG);
         path.exists().then_some(path)

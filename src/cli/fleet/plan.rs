@@ -1,5 +1,6 @@
 //! `plan`: what `apply` would do, and why.
 
+use super::super::stored::stored;
 use super::{
     Contents, FleetFile, inputs, limited, look_within,
     narrow::{self, Narrow},
@@ -106,11 +107,12 @@ impl Plan {
 
     fn make(&self, cx: &Cx, out: &mut Out, fleet: &Fleet) -> Result<Exit, CliError> {
         let world = limited(cx.world()?, &fleet.policy);
-        let snapshot = world.store.snapshot().map_err(CliError::Store)?;
+        let snapshot = stored(world.store.records.snapshot())?;
         let scope = self.narrow.scope(fleet, &snapshot)?;
         let snapshot = if self.offline {
             let hosts = fleet.hosts.keys().cloned().collect();
-            observe::offline(&world, snapshot, observe::of_fleet(&fleet.name, &hosts))
+            let picked = observe::of_fleet(&fleet.name, &hosts);
+            cx.block_on(observe::offline(&world, snapshot, picked))?
         } else {
             cx.block_on(look_within(&world, snapshot, fleet, &scope))?
         };

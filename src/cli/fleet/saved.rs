@@ -1,5 +1,6 @@
 //! Plans in files: writing one, telling one from a fleet file, and applying exactly that.
 
+use super::super::stored::stored;
 use super::{FleetFile, inputs};
 use crate::{
     cli::CliError,
@@ -109,7 +110,7 @@ impl SavedPlan {
     /// When all of it was done here, if it was.
     pub(super) fn done(&self, world: &World) -> Result<Option<Timestamp>, CliError> {
         let (Some(fleet), Some(saved)) = (&self.document.fleet, &self.document.saved) else { return Ok(None) };
-        let progress = plans::progress(&*world.store, fleet, &saved.digest).map_err(CliError::Store)?;
+        let progress = stored(plans::progress(&world.store, fleet, &saved.digest))?;
         Ok(progress.and_then(|progress| progress.done))
     }
 
@@ -130,9 +131,9 @@ impl SavedPlan {
         named: Option<&Path>,
     ) -> Result<Opened, CliError> {
         let saved = self.document.saved.clone().ok_or_else(|| no_plan(&self.name, "it is not complete"))?;
-        let seal = Seal::new(&world.store.id().map_err(CliError::Store)?);
+        let seal = Seal::new(&stored(world.store.records.id())?);
         if seal.store() != saved.store {
-            let field = format!("the store (it was made for another than {})", world.store.root().display());
+            let field = format!("the store (it was made for another than {})", world.store.files.root().display());
             return Err(self.stale(&saved, vec![Moved { host: None, field, old: None, new: None }]));
         }
         let mut document = self.document.clone();
@@ -267,7 +268,7 @@ impl Opened {
     /// What is left to do.
     pub(super) fn left(&self, world: &World, snapshot: &Snapshot) -> Result<Left, CliError> {
         let Some(fleet) = &self.plan.fleet else { return Err(no_plan(&self.name, "it is of no fleet")) };
-        let progress = plans::progress(&*world.store, fleet, &self.saved.digest).map_err(CliError::Store)?;
+        let progress = stored(plans::progress(&world.store, fleet, &self.saved.digest))?;
         let inputs = inputs(world, self.saved.consent.prune);
         let left = self.saved.left(&self.plan, snapshot, &inputs, &self.seal, progress.is_some());
         let left = left.map_err(|moved| stale(&self.name, &self.saved, moved))?;
@@ -278,13 +279,13 @@ impl Opened {
     /// Notes that the plan is begun.
     pub(super) fn begin(&self, world: &World) -> Result<(), CliError> {
         let Some(fleet) = &self.plan.fleet else { return Ok(()) };
-        plans::begin(&*world.store, fleet, &self.saved.digest, world.clock.now()).map_err(CliError::Store)
+        stored(plans::begin(&world.store, fleet, &self.saved.digest, world.clock.now()))
     }
 
     /// Notes that all of it is done.
     pub(super) fn end(&self, world: &World) -> Result<(), CliError> {
         let Some(fleet) = &self.plan.fleet else { return Ok(()) };
-        plans::end(&*world.store, fleet, &self.saved.digest, world.clock.now()).map_err(CliError::Store)
+        stored(plans::end(&world.store, fleet, &self.saved.digest, world.clock.now()))
     }
 }
 
@@ -306,7 +307,7 @@ pub(super) fn write(
     origin: &Origin<'_>,
     inputs: &Inputs<'_>,
 ) -> Result<(), CliError> {
-    let seal = Seal::new(&world.store.id().map_err(CliError::Store)?);
+    let seal = Seal::new(&stored(world.store.records.id())?);
     let files: Vec<SourceFile> = origin.file.sources()?;
     let sources = files.clone();
     let commit = files.first().and_then(|file| history::Origin::of_file("plan", Path::new(&file.path)).commit);
@@ -333,7 +334,7 @@ pub(super) fn write(
     if path.exists() && sources.iter().any(same) {
         return Err(unwritable(&path, "that is the fleet file"));
     }
-    world.store.write(Area::Outside(folder), name, text.as_bytes(), Mode::Private).map_err(CliError::Store)
+    stored(world.store.files.write(Area::Outside(folder), &[(name, text.as_bytes(), Mode::Private)]))
 }
 
 fn unwritable(path: &Path, why: &str) -> CliError {

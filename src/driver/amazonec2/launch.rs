@@ -176,7 +176,7 @@ impl Region<'_> {
                 return Err(e);
             }
         };
-        cx.checkpoint.instance(&seen.recorded(self.options, login.path.clone()))?;
+        cx.checkpoint.instance(&seen.recorded(self.options, login.path.clone())).await?;
         self.remember_account(&seen)?;
         self.forget_attempt()?;
         let seen = self.wait_running(seen.id()).await?;
@@ -226,7 +226,7 @@ impl Region<'_> {
                 ),
             });
         }
-        self.cx.checkpoint.instance(&seen.recorded(self.options, login.path.clone()))?;
+        self.cx.checkpoint.instance(&seen.recorded(self.options, login.path.clone())).await?;
         self.remember_account(&seen)?;
         self.forget_attempt()?;
         self.start(&id).await?;

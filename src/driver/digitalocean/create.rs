@@ -61,7 +61,7 @@ pub(super) async fn create(actor: &Actor<'_>, options: &Options) -> Result<Insta
         }
         None => make(actor, options, &tag, &prepared).await?,
     };
-    cx.checkpoint.instance(&instance(cx, options, &droplet, None)?)?;
+    cx.checkpoint.instance(&instance(cx, options, &droplet, None)?).await?;
     let note = Note::load(cx)?;
     Note { asked: None, ..note }.save(cx)?;
     let droplet = actor.switch_on_when_made(droplet.id).await?;
@@ -133,7 +133,7 @@ async fn make(actor: &Actor<'_>, options: &Options, tag: &Tag, prepared: &Prepar
     }
     owner::making(cx, account).await?;
     // Whatever becomes of us from here on, who removes the machine looks for all that carries the tag.
-    cx.checkpoint.instance(&unborn(tag))?;
+    cx.checkpoint.instance(&unborn(tag)).await?;
     let vpc = match options.vpc.as_deref().filter(|vpc| !vpc.is_empty()) {
         Some(vpc) => Some(advice::vpc(account, vpc, &options.region).await?),
         None => None,

@@ -143,7 +143,7 @@ impl Driver for Nspawn {
             Some(record) => taken_over(&folder, record, login_key).await?,
             None => allocate(&place, cx, &folder, options, login_key).await?,
         };
-        cx.checkpoint.instance(&instance(cx, &id, &record))?;
+        cx.checkpoint.instance(&instance(cx, &id, &record)).await?;
         let record = start(&place, cx, &folder, record, options).await?;
         Ok(instance(cx, &id, &record))
     }

@@ -95,7 +95,7 @@ impl Driver for Qemu {
             Some(record) => taken_over(&folder, record, login_key).await?,
             None => allocate(&place, cx, &folder, options, login_key).await?,
         };
-        cx.checkpoint.instance(&instance(cx, &folder, &record, options))?;
+        cx.checkpoint.instance(&instance(cx, &folder, &record, options)).await?;
         record = come_up(&place, cx, &folder, record, options).await?;
         Ok(instance(cx, &folder, &record, options))
     }

@@ -93,7 +93,7 @@ impl Driver for VirtualBox {
         };
         let vm = Vm::new(&manage, &id);
         let made = instance(&vm, cx, options, &info).await?;
-        cx.checkpoint.instance(&made)?;
+        cx.checkpoint.instance(&made).await?;
         if info.state() == State::Off {
             prepare(&vm, cx, options, &info, &login).await?;
         }

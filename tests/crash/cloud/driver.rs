@@ -85,7 +85,7 @@ impl Driver for Cloud {
     async fn create(&self, cx: &DriverContext<'_>, options: &Options) -> Result<Instance, DriverError> {
         enter(cx, options).await?;
         fs::File::create(place(cx.machine.as_str())).unwrap();
-        cx.checkpoint.instance(&instance(cx))?;
+        cx.checkpoint.instance(&instance(cx)).await?;
         Ok(instance(cx))
     }
 

@@ -1,5 +1,6 @@
 //! Fleets on the provider that exists only in memory, and one run of them.
 
+use crate::plain::AtOnce as _;
 use crate::support::{self, NOW};
 use machine::{
     apply::{Event, Interrupt, Options, Outcome, apply},
@@ -49,7 +50,7 @@ pub(crate) fn fleet(called: &str, hosts: &str) -> Fleet {
 }
 
 pub(crate) async fn look(world: &World) -> Snapshot {
-    observe(world, world.store.snapshot().unwrap(), 4, |_| true, |_, _, _| {}).await
+    observe(world, world.store.at_once().snapshot().unwrap(), 4, |_| true, |_, _, _| {}).await
 }
 
 pub(crate) fn planned(fleet: &Fleet, snapshot: &Snapshot, world: &World) -> Plan {

@@ -1,6 +1,7 @@
 //! Removals: how many, which, and whose.
 
 use super::fakes::{apply_well, fleet, go, look, name, planned, run, there};
+use crate::plain::AtOnce as _;
 use crate::support;
 use machine::{
     apply::End,
@@ -92,9 +93,9 @@ fn a_removal_that_was_begun_is_ended() {
         let (world, cloud, _) = support::world();
         apply_well(&fleet("shop", "a, b, c"), &world).await;
         for gone in ["a", "b"] {
-            let mut record = world.store.get(&name(gone)).unwrap();
+            let mut record = world.store.at_once().get(&name(gone)).unwrap();
             record.pending.insert(Part::Instance, Pending::Rm);
-            world.store.put(&record).unwrap();
+            world.store.at_once().put(&record).unwrap();
         }
         let rest = fleet("shop", "c");
         let snapshot = look(&world).await;
@@ -119,15 +120,15 @@ fn a_machine_of_another_fleet_is_not_touched() {
     run(async {
         let (world, cloud, _) = support::world();
         apply_well(&fleet("shop", "a, b"), &world).await;
-        let before = (there(&cloud), world.store.snapshot().unwrap());
+        let before = (there(&cloud), world.store.at_once().snapshot().unwrap());
         let other = fleet("blog", "a");
         let ended = go(&other, &world, 4, OnError::StopDependants).await;
         assert!(ended.plan.to_string().contains("belongs to fleet `shop`"), "{}", ended.plan);
         assert!(ended.outcome.values().all(|end| matches!(end, End::Failed(_))), "{:?}", ended.outcome);
         apply_well(&fleet("blog", ""), &world).await;
-        let destroy = Plan::destroy(&FleetName::new("blog").unwrap(), &world.store.snapshot().unwrap());
+        let destroy = Plan::destroy(&FleetName::new("blog").unwrap(), &world.store.at_once().snapshot().unwrap());
         assert!(destroy.is_noop(), "{destroy}");
-        assert_eq!((there(&cloud), world.store.snapshot().unwrap()), before);
+        assert_eq!((there(&cloud), world.store.at_once().snapshot().unwrap()), before);
     });
 }
 
@@ -142,16 +143,19 @@ fn what_came_into_other_hands_since_the_plan_is_not_touched() {
         for next in [bigger, fleet("shop", "")] {
             let plan = planned(&next, &look(&world).await, &world);
             assert!(!plan.is_noop());
-            let mut record = world.store.get(&name("a")).unwrap();
+            let mut record = world.store.at_once().get(&name("a")).unwrap();
             record.fleet = FleetName::new("blog").ok();
-            world.store.put(&record).unwrap();
-            let before = (cloud.lock().unwrap().machines.clone(), world.store.get(&name("a")).unwrap());
+            world.store.at_once().put(&record).unwrap();
+            let before = (cloud.lock().unwrap().machines.clone(), world.store.at_once().get(&name("a")).unwrap());
             let (tell, _inbox) = tokio::sync::mpsc::unbounded_channel();
             let options = machine::apply::Options { parallel: 2, on_error: OnError::KeepGoing, retries: 0 };
             machine::apply::apply(&plan, &world, &options, &machine::apply::Interrupt::default(), &tell).await;
-            assert_eq!((cloud.lock().unwrap().machines.clone(), world.store.get(&name("a")).unwrap()), before);
+            assert_eq!(
+                (cloud.lock().unwrap().machines.clone(), world.store.at_once().get(&name("a")).unwrap()),
+                before
+            );
             record.fleet = FleetName::new("shop").ok();
-            world.store.put(&record).unwrap();
+            world.store.at_once().put(&record).unwrap();
         }
     });
 }
@@ -162,9 +166,9 @@ fn a_machine_made_by_hand_is_adopted_visibly_and_never_replaced() {
     run(async {
         let (world, cloud, _) = support::world();
         apply_well(&fleet("shop", "a"), &world).await;
-        let mut record = world.store.get(&name("a")).unwrap();
+        let mut record = world.store.at_once().get(&name("a")).unwrap();
         record.fleet = None;
-        world.store.put(&record).unwrap();
+        world.store.at_once().put(&record).unwrap();
         let before = there(&cloud);
 
         let mut other = fleet("shop", "");
@@ -172,25 +176,25 @@ fn a_machine_made_by_hand_is_adopted_visibly_and_never_replaced() {
         let ended = go(&other, &world, 4, OnError::StopDependants).await;
         assert!(ended.plan.to_string().contains("belongs to no fleet and would have to be replaced"), "{}", ended.plan);
         assert_eq!(ended.plan.count(machine::plan::Action::Rm), 0);
-        assert_eq!((there(&cloud), world.store.get(&name("a")).unwrap()), (before.clone(), record.clone()));
+        assert_eq!((there(&cloud), world.store.at_once().get(&name("a")).unwrap()), (before.clone(), record.clone()));
 
         let mut begun = record.clone();
         begun.instance = None;
         begun.pending.insert(Part::Instance, Pending::Create);
-        world.store.put(&begun).unwrap();
+        world.store.at_once().put(&begun).unwrap();
         let ended = go(&fleet("shop", "a"), &world, 4, OnError::StopDependants).await;
         assert!(ended.plan.to_string().contains("was begun outside of the fleet"), "{}", ended.plan);
-        assert_eq!(world.store.get(&name("a")).unwrap(), begun, "a run may be making it now");
+        assert_eq!(world.store.at_once().get(&name("a")).unwrap(), begun, "a run may be making it now");
 
-        world.store.put(&record).unwrap();
+        world.store.at_once().put(&record).unwrap();
         let ended = apply_well(&fleet("shop", "a"), &world).await;
         assert!(ended.plan.to_string().contains("adopted from the store"), "{}", ended.plan);
         assert_eq!(there(&cloud), before, "it is the same machine");
 
         // Also when its instance is gone and made anew.
-        let mut record = world.store.get(&name("a")).unwrap();
+        let mut record = world.store.at_once().get(&name("a")).unwrap();
         record.fleet = None;
-        world.store.put(&record).unwrap();
+        world.store.at_once().put(&record).unwrap();
         cloud.lock().unwrap().machines.clear();
         let ended = apply_well(&fleet("shop", "a"), &world).await;
         let (_, step) = ended.plan.changes().find(|(_, step)| step.work == Work::CreateInstance).unwrap();

@@ -2,12 +2,13 @@
 
 use super::fakes::name;
 use crate::home::{Home, Run};
+use crate::plain::{self, Plain};
 use machine::{
     clock::Timestamp,
     history::{History, Pick},
     name::FleetName,
     record::{Instance, MachineRecord, OptionValues, Tombstone},
-    store::{Store, dir::DirStore},
+    store::folder::FolderStore,
 };
 use std::{
     fs,
@@ -35,8 +36,8 @@ fn machine(home: &Home, words: &[&str]) -> Run {
     home.run("machine", &[&["-s", &store], words].concat(), &[("MACHINE_NSPAWN_DIR", &instances)], "")
 }
 
-fn store(home: &Home) -> DirStore {
-    DirStore::new(home.store(), machine::driver::Drivers::built_in()).unwrap()
+fn store(home: &Home) -> Plain<FolderStore> {
+    plain::folder(home.store())
 }
 
 #[track_caller]
@@ -358,12 +359,9 @@ fn lines_of_several_writers_are_whole() {
             scope.spawn(move || {
                 let store = store(home);
                 for line in 0..40 {
-                    store
-                        .append_history(&format!(
-                            "{{\"writer\":{writer},\"line\":{line},\"x\":\"{}\"}}",
-                            "y".repeat(5_000)
-                        ))
-                        .unwrap();
+                    let text = "y".repeat(5_000);
+                    let line = format!("{{\"writer\":{writer},\"line\":{line},\"x\":\"{text}\"}}");
+                    plain::now(store.journal.append(&line)).unwrap();
                 }
             });
         }

@@ -1,6 +1,7 @@
 //! Removals that were not confirmed: remembered, shown, tried again, and never mistaken for a new machine.
 
 use super::fakes::{Ended, apply_well, fleet, go, look, name, planned, run, there};
+use crate::plain::{self, AtOnce as _};
 use crate::support::{self, NOW, Shared};
 use machine::{
     apply::End,
@@ -14,15 +15,15 @@ use machine::{
 
 /// As `rm -f` leaves it when the provider does not answer: the record goes, the instance stays.
 fn lose(world: &World, machine: &str) -> Tombstone {
-    let record = world.store.get(&name(machine)).unwrap();
+    let record = world.store.at_once().get(&name(machine)).unwrap();
     let stone = Tombstone::of(&record, NOW, "no answer");
-    world.store.put_tombstone(&stone).unwrap();
-    world.store.remove(&record.name).unwrap();
+    plain::now(world.store.records.put_tombstone(&stone)).unwrap();
+    world.store.at_once().remove(&record.name).unwrap();
     stone
 }
 
 fn stones(world: &World) -> Vec<String> {
-    world.store.tombstones().unwrap().into_keys().collect()
+    world.store.at_once().tombstones().unwrap().into_keys().collect()
 }
 
 async fn lost_web() -> (World, Shared, Tombstone) {
@@ -57,7 +58,7 @@ fn the_next_apply_removes_what_was_left() {
         assert_eq!(there(&cloud), [("db".to_owned(), 1)]);
         assert_eq!(stones(&world), [""; 0]);
         assert!(planned(&rest, &look(&world).await, &world).is_noop());
-        world.store.remove_tombstone(&stone.id()).unwrap();
+        plain::now(world.store.records.remove_tombstone(&stone.id())).unwrap();
     });
 }
 
@@ -99,13 +100,13 @@ fn a_new_machine_of_the_name_is_not_confused_with_the_old() {
             cloud.lock().unwrap().fuse = Some(0);
             let ended = go(&shop, &world, 1, on_error).await;
             assert!(matches!(ended.outcome[&create], End::Skipped(_)), "{:?}", ended.outcome);
-            assert!(world.store.get(&name("web")).is_err());
+            assert!(world.store.at_once().get(&name("web")).is_err());
         }
 
         // A tombstone of an instance that is long gone does not take the new one with it.
         cloud.lock().unwrap().fuse = None;
         apply_well(&shop, &world).await;
-        world.store.put_tombstone(&stone).unwrap();
+        plain::now(world.store.records.put_tombstone(&stone)).unwrap();
         let before = there(&cloud);
         apply_well(&shop, &world).await;
         assert_eq!((there(&cloud), stones(&world)), (before, Vec::new()));
@@ -118,8 +119,8 @@ fn a_new_machine_of_another_driver_does_not_wait() {
     run(async {
         let (world, _, stone) = lost_web().await;
         let elsewhere = Tombstone { driver: "vmwarefusion".to_owned(), ..stone.clone() };
-        world.store.remove_tombstone(&stone.id()).unwrap();
-        world.store.put_tombstone(&elsewhere).unwrap();
+        plain::now(world.store.records.remove_tombstone(&stone.id())).unwrap();
+        plain::now(world.store.records.put_tombstone(&elsewhere)).unwrap();
         let shop = fleet("shop", "db, web");
         let ended = apply_well(&shop, &world).await;
         assert!(ended.plan.to_string().contains("it cannot be looked for"), "{}", ended.plan);
@@ -140,8 +141,8 @@ fn the_remains_of_another_fleet_are_not_touched() {
         apply_well(&fleet("blog", "x"), &world).await;
         assert_eq!((there(&cloud).len(), stones(&world)), (3, vec![stone.id()]));
         let nobodys = Tombstone { fleet: None, ..stone.clone() };
-        world.store.remove_tombstone(&stone.id()).unwrap();
-        world.store.put_tombstone(&nobodys).unwrap();
+        plain::now(world.store.records.remove_tombstone(&stone.id())).unwrap();
+        plain::now(world.store.records.put_tombstone(&nobodys)).unwrap();
         assert!(planned(&fleet("shop", "db"), &look(&world).await, &world).is_noop());
     });
 }
@@ -153,8 +154,8 @@ fn an_instance_that_is_recorded_is_no_remains() {
         let (world, cloud, _) = support::world();
         let shop = fleet("shop", "db, web");
         apply_well(&shop, &world).await;
-        let stone = Tombstone::of(&world.store.get(&name("web")).unwrap(), Timestamp(1), "killed");
-        world.store.put_tombstone(&stone).unwrap();
+        let stone = Tombstone::of(&world.store.at_once().get(&name("web")).unwrap(), Timestamp(1), "killed");
+        plain::now(world.store.records.put_tombstone(&stone)).unwrap();
         let before = there(&cloud);
         let ended = apply_well(&shop, &world).await;
         assert_eq!(ended.plan.count(Action::Rm), 1);
@@ -167,8 +168,8 @@ fn an_instance_that_is_recorded_is_no_remains() {
 fn what_was_never_recorded_is_found_by_its_tag() {
     run(async {
         let (world, cloud, stone) = lost_web().await;
-        world.store.remove_tombstone(&stone.id()).unwrap();
-        world.store.put_tombstone(&Tombstone { instance: None, ..stone }).unwrap();
+        plain::now(world.store.records.remove_tombstone(&stone.id())).unwrap();
+        plain::now(world.store.records.put_tombstone(&Tombstone { instance: None, ..stone })).unwrap();
         apply_well(&fleet("shop", "db"), &world).await;
         assert_eq!((there(&cloud).len(), stones(&world).len()), (1, 0));
     });
@@ -179,7 +180,7 @@ fn what_was_never_recorded_is_found_by_its_tag() {
 fn destroying_a_fleet_removes_what_was_left() {
     run(async {
         let (world, cloud, _) = lost_web().await;
-        let snapshot = world.store.snapshot().unwrap();
+        let snapshot = world.store.at_once().snapshot().unwrap();
         let plan = machine::plan::Plan::destroy(&FleetName::new("shop").unwrap(), &snapshot);
         assert_eq!(machine::plan::audit::audit(&plan), []);
         let (tell, _inbox) = tokio::sync::mpsc::unbounded_channel();

@@ -5,12 +5,13 @@
 
 mod slow;
 
+use crate::plain::{self, now};
 use machine::{
     clock::{Clock, SystemClock},
     fleet::{self, Fleet, Inputs},
     name::MachineName,
     record::{EngineRecord, Instance, MachineRecord, SshEndpoint, certificate_names},
-    store::{Store, authority, dir::DirStore},
+    store::authority,
 };
 use russh::{
     Channel, ChannelId,
@@ -97,12 +98,12 @@ impl Farm {
         let (file, fleet) = fleet_of(dir.path(), ground);
         #[expect(clippy::disallowed_methods, reason = "a fixture needs no durability")]
         std::fs::write(dir.path().join("fleet.yaml"), &file).expect("the fleet file is written");
-        let store = DirStore::new(dir.path().join("store"), machine::driver::Drivers::built_in()).expect("a store");
+        let store = plain::folder(dir.path().join("store"));
         let mut stuffing = Vec::new();
         for (n, (name, host)) in fleet.hosts.iter().enumerate() {
             let at: Ipv4Addr = host.options["ip"].as_str().and_then(|ip| ip.parse().ok()).expect("an address");
             let names = certificate_names(name, &at.to_string(), &host.tls_names);
-            let issued = authority::issue(&store, name, &names, SystemClock.now()).expect("a certificate");
+            let issued = now(authority::issue(&store, name, &names, SystemClock.now())).expect("a certificate");
             let host_key = key_of(n + 1);
             let pinned = host_key.public_key().to_openssh().expect("a public key has a text");
             if n < ground.black_holes {
@@ -126,7 +127,7 @@ impl Farm {
                 os: "Debian GNU/Linux 12 (bookworm)".to_owned(),
             });
             store.put(&record).expect("a record is kept");
-            issued.keep(&store, name).expect("a certificate is kept");
+            now(issued.keep(&store, name)).expect("a certificate is kept");
         }
         Self { dir, _runtime: runtime, counts, _stuffing: stuffing }
     }

@@ -6,6 +6,7 @@ mod host;
 
 pub(crate) use host::{FakeConnect, PROVISIONERS};
 
+use crate::plain::{self, Plain};
 use async_trait::async_trait;
 use machine::{
     clock::{FixedClock, Timestamp},
@@ -268,7 +269,7 @@ impl Driver for FakeDriver {
                 made
             }
         };
-        cx.checkpoint.instance(&made)?;
+        cx.checkpoint.instance(&made).await?;
         lock(&self.0).effect().map_err(|()| lost("creating the instance"))?;
         Ok(made)
     }
@@ -350,14 +351,14 @@ impl DockerApi for FakeDocker {
 }
 
 /// A world of fakes, its provider and its store.
-pub(crate) fn world() -> (World, Shared, Arc<MemoryStore>) {
-    let store = Arc::new(MemoryStore::default());
-    let (world, cloud) = world_on(Cloud::default(), store.clone());
+pub(crate) fn world() -> (World, Shared, Plain<MemoryStore>) {
+    let store = plain::memory();
+    let (world, cloud) = world_on(Cloud::default(), store.store.clone());
     (world, cloud, store)
 }
 
 /// A world of fakes around this provider and this store.
-pub(crate) fn world_on(cloud: Cloud, store: Arc<dyn Store>) -> (World, Shared) {
+pub(crate) fn world_on(cloud: Cloud, store: Store) -> (World, Shared) {
     let cloud = Arc::new(Mutex::new(cloud));
     let world = World {
         drivers: Drivers::default().with(FakeDriver(cloud.clone())),

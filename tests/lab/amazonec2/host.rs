@@ -34,8 +34,9 @@ impl Connect for NoConnect {
 #[derive(Default)]
 pub(crate) struct Seen(Mutex<Vec<Instance>>);
 
+#[async_trait::async_trait]
 impl Checkpoint for Seen {
-    fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
+    async fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
         self.0.lock().unwrap().push(instance.clone());
         Ok(())
     }

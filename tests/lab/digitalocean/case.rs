@@ -79,8 +79,9 @@ impl Reveal for Tokens {
 #[derive(Default)]
 pub(crate) struct Kept(pub(crate) Mutex<Vec<Instance>>);
 
+#[async_trait::async_trait]
 impl Checkpoint for Kept {
-    fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
+    async fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
         self.0.lock().unwrap().push(instance.clone());
         Ok(())
     }

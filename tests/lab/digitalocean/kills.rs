@@ -44,8 +44,9 @@ struct Task {
 /// Keeps what was checkpointed where it outlives the process.
 struct Written(PathBuf);
 
+#[async_trait::async_trait]
 impl Checkpoint for Written {
-    fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
+    async fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
         fs::write(&self.0, serde_json::to_vec(instance).unwrap()).unwrap();
         Ok(())
     }

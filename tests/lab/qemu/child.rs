@@ -62,8 +62,9 @@ pub(crate) struct Answer {
 
 struct Forgets;
 
+#[async_trait::async_trait]
 impl Checkpoint for Forgets {
-    fn instance(&self, _: &Instance) -> Result<(), DriverError> {
+    async fn instance(&self, _: &Instance) -> Result<(), DriverError> {
         Ok(())
     }
 }

@@ -49,8 +49,9 @@ pub(crate) struct Answer {
 #[derive(Default)]
 struct Kept(std::sync::Mutex<Vec<Instance>>);
 
+#[async_trait::async_trait]
 impl Checkpoint for Kept {
-    fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
+    async fn instance(&self, instance: &Instance) -> Result<(), DriverError> {
         self.0.lock().unwrap().push(instance.clone());
         Ok(())
     }

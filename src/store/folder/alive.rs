@@ -1,12 +1,14 @@
 //! The file that says that a holder lives: the system keeps a lock on it for as long as its process does, and its heart
-//! beats into it. Beside it lies `lock`, in [`lock`](super::lock).
+//! beats into it. Beside it lies what is held, in [`leases`](super::leases).
 
-use super::{
-    StoreError,
-    file::failed,
-    lease::{Held, Process},
+use super::disk::failed;
+use crate::{
+    fault,
+    store::{
+        StoreError,
+        lease::{Process, Taking},
+    },
 };
-use crate::fault;
 use rustix::{
     fs::{OFlags, Timespec, Timestamps, UTIME_NOW, UTIME_OMIT},
     time::ClockId,
@@ -34,6 +36,11 @@ impl Alive {
         folder.join(format!("{PREFIX}{id}"))
     }
 
+    /// Whose such a file is, by its name.
+    pub(super) fn id(name: &str) -> Option<&str> {
+        name.strip_prefix(PREFIX)
+    }
+
     /// Makes the file of a new holder, which lives from now on.
     pub(super) fn make(path: &Path) -> Result<Self, StoreError> {
         let options = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).clone();
@@ -50,7 +57,7 @@ impl Alive {
     }
 
     /// Opens the file of a holder, if it is there, and looks whether the holder is.
-    pub(super) fn find(path: &Path, held: &Held) -> io::Result<(Option<Self>, Process)> {
+    pub(super) fn find(path: &Path, taking: &Taking) -> io::Result<(Option<Self>, Process)> {
         fault::point("look.alive", path)?;
         let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits();
         let file = match OpenOptions::new().read(true).custom_flags(flags.cast_signed()).open(path) {
@@ -63,7 +70,7 @@ impl Alive {
             return Err(io::Error::other("it is no file"));
         }
         let alive = Self(file);
-        if place(about.dev()) != held.place {
+        if place(about.dev()) != taking.place {
             return Ok((Some(alive), Process::Elsewhere));
         }
         match alive.0.try_lock_shared() {
@@ -111,14 +118,11 @@ impl Alive {
     }
 }
 
-/// Removes the files of all holders but one from a folder: those that are not known any more. What cannot be removed
-/// lies there until the next one tries.
-pub(super) fn tidy(folder: &Path, but: Option<&str>) {
-    let keep = but.map(|id| Alive::path(folder, id));
+/// Removes the files of all holders from a folder. What cannot be removed lies there until the next one tries.
+pub(super) fn tidy(folder: &Path) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        let path = entry.path();
-        if entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()) && Some(&path) != keep.as_ref() {
-            remove(&path);
+        if entry.file_name().to_str().and_then(Alive::id).is_some() {
+            remove(&entry.path());
         }
     }
 }
@@ -126,7 +130,7 @@ pub(super) fn tidy(folder: &Path, but: Option<&str>) {
 /// Whether there is the file of any holder in a folder.
 pub(super) fn has_any(folder: &Path) -> bool {
     let mut entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.any(|entry| entry.file_name().as_encoded_bytes().starts_with(PREFIX.as_bytes()))
+    entries.any(|entry| entry.file_name().to_str().and_then(Alive::id).is_some())
 }
 
 /// Removes the file of a holder. Without it the holder is gone, and with it, too, when its process is.
@@ -165,22 +169,56 @@ fn uptime() -> u64 {
     u64::try_from(now.tv_sec).unwrap_or_default() * 1000 + u64::try_from(now.tv_nsec).unwrap_or_default() / 1_000_000
 }
 
-/// Waits for a lock of the system's, which lasts as long as the file is open.
+/// Waits for a lock of the system's, which lasts as long as the file is open. For those that are held for a moment.
 pub(super) fn wait(path: &Path, limit: Duration) -> Result<File, StoreError> {
-    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
-    let file = fault::point("lock.open", path).and_then(|()| options.open(path)).map_err(failed("open", path))?;
-    let begun = Instant::now();
-    let mut pause = Duration::from_micros(200);
-    loop {
-        match file.try_lock() {
-            Ok(()) => return Ok(file),
-            Err(TryLockError::Error(e)) => return Err(failed("lock", path)(e)),
-            Err(TryLockError::WouldBlock) if begun.elapsed() >= limit => {
-                let why = format!("another process has held it for {} s", limit.as_secs());
-                return Err(failed("lock", path)(io::Error::new(io::ErrorKind::TimedOut, why)));
-            }
-            Err(TryLockError::WouldBlock) => thread::sleep(pause),
+    let mut wait = Wait::new(path, limit)?;
+    while let Some(pause) = wait.attempt()? {
+        thread::sleep(pause);
+    }
+    Ok(wait.file)
+}
+
+/// As [`wait`], for those that are held while others work.
+pub(super) async fn wait_long(path: &Path, limit: Duration) -> Result<File, StoreError> {
+    let mut wait = Wait::new(path, limit)?;
+    while let Some(pause) = wait.attempt()? {
+        match tokio::runtime::Handle::try_current() {
+            Ok(_) => tokio::time::sleep(pause).await,
+            // Who has no runtime has nothing else to do meanwhile.
+            Err(_) => thread::sleep(pause),
         }
-        pause = (pause * 2).min(Duration::from_millis(5));
+    }
+    Ok(wait.file)
+}
+
+struct Wait<'a> {
+    path: &'a Path,
+    file: File,
+    begun: Instant,
+    limit: Duration,
+    pause: Duration,
+}
+
+impl<'a> Wait<'a> {
+    fn new(path: &'a Path, limit: Duration) -> Result<Self, StoreError> {
+        let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).clone();
+        let file = fault::point("lock.open", path).and_then(|()| options.open(path)).map_err(failed("open", path))?;
+        Ok(Self { path, file, begun: Instant::now(), limit, pause: Duration::from_micros(100) })
+    }
+
+    /// `None`: it is ours. Else how long to wait until the next attempt.
+    fn attempt(&mut self) -> Result<Option<Duration>, StoreError> {
+        match self.file.try_lock() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::Error(e)) => Err(failed("lock", self.path)(e)),
+            Err(TryLockError::WouldBlock) if self.begun.elapsed() >= self.limit => {
+                let why = format!("another process has held it for {} s", self.limit.as_secs());
+                Err(failed("lock", self.path)(io::Error::new(io::ErrorKind::TimedOut, why)))
+            }
+            Err(TryLockError::WouldBlock) => {
+                self.pause = (self.pause * 2).min(Duration::from_millis(5));
+                Ok(Some(self.pause))
+            }
+        }
     }
 }

@@ -10,76 +10,89 @@
 //!
 //! What is wrong with one machine never concerns another (pain 9).
 
-use super::{
-    Area, Holder, Lock, Mode, NewFile, Seen, Sight, Store, StoreError, Subject, alive,
-    aside::Aside,
-    file::{Files, Staged, failed, hidden},
-    journal::Journal,
-    lock::{self, Locks},
-};
+mod alive;
+mod backend;
+mod disk;
+mod earlier_locks;
+mod found;
+mod journal;
+mod leases;
+mod tombstones;
+mod written;
+
+use super::{Area, Expect, MachineChange, NewFile, StoreError};
 use crate::{
-    name::{FleetName, MachineName},
+    name::MachineName,
     panicked::caught,
-    record::{Known, MachineRecord, OptionFields, Snapshot, Tombstone, Version, codec::Unknown, docker_machine::Place},
+    record::{Known, MachineRecord, OptionFields, Snapshot, Version, codec::Unknown, docker_machine::Place},
 };
+pub(in crate::store) use disk::failed;
+use disk::{Disk, Staged, hidden};
+use found::{Earlier, Found};
+use leases::{FolderLeases, Ground};
 use std::{
-    collections::{BTreeMap, BTreeSet},
     ffi::OsStr,
     fmt::Write as _,
     fs::{self, File},
     io,
-    ops::ControlFlow,
     path::{Component, Path, PathBuf},
     sync::Arc,
     thread,
+    time::Duration,
 };
+use tombstones::Tombstones;
+use written::New;
 
 const RECORD: &str = "record.json";
 const EARLIER: &str = "record.kdl";
 const CONFIG: &str = "config.json";
 
-#[path = "dir_folder.rs"]
-mod folder;
-
-#[path = "dir_found.rs"]
-mod found;
-
-#[path = "dir_locks.rs"]
-mod locks;
-
-use folder::{New, Seed};
-use found::{Earlier, Found};
-
 /// A store in docker-machine's layout.
 #[derive(Clone, Debug)]
-pub struct DirStore {
+pub struct FolderStore {
     root: PathBuf,
     /// `root` as config.json has it.
     root_text: String,
-    files: Files,
-    locks: Locks,
+    disk: Disk,
+    leases: FolderLeases,
     fields: Arc<dyn OptionFields>,
 }
 
-impl DirStore {
+impl FolderStore {
     /// The store at `root`, which need not exist. `fields` knows what drivers keep in config.json.
     ///
     /// # Errors
     /// When `root` is relative and the current directory is gone.
     pub fn new(root: impl AsRef<Path>, fields: impl OptionFields + 'static) -> Result<Self, StoreError> {
-        Self::with_files(root.as_ref(), Files::default(), fields)
+        Self::with_disk(root.as_ref(), Disk::default(), fields)
     }
 
-    fn with_files(root: &Path, files: Files, fields: impl OptionFields + 'static) -> Result<Self, StoreError> {
+    fn with_disk(root: &Path, disk: Disk, fields: impl OptionFields + 'static) -> Result<Self, StoreError> {
         let root = std::path::absolute(root).map_err(failed("find", root))?;
         // `components` drops `.`, `//` and a trailing `/`, so that paths in config.json look as they should.
         let root: PathBuf = root.components().collect();
         let root_text = root.to_string_lossy().into_owned();
-        Ok(Self { root, root_text, files, locks: Locks::default(), fields: Arc::new(fields) })
+        Ok(Self { root, root_text, disk, leases: FolderLeases::default(), fields: Arc::new(fields) })
     }
 
-    fn aside(&self) -> Aside<'_> {
-        Aside { root: &self.root, files: &self.files, fields: &*self.fields }
+    /// A store whose leases expire sooner than others' do; for tests, which do not wait a minute.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_lease(
+        root: impl AsRef<Path>,
+        lease: Duration,
+        fields: impl OptionFields + 'static,
+    ) -> Result<Self, StoreError> {
+        Ok(Self { leases: FolderLeases::with_lease(lease, lease / 6), ..Self::new(root, fields)? })
+    }
+
+    fn tombstones(&self) -> Tombstones<'_> {
+        Tombstones { root: &self.root, disk: &self.disk, fields: &*self.fields }
+    }
+
+    fn ground<'a>(&'a self, guard: &'a Path) -> Ground<'a> {
+        Ground { disk: &self.disk, root: &self.root, guard }
     }
 
     fn machines(&self) -> PathBuf {
@@ -93,14 +106,6 @@ impl DirStore {
     /// The machine's folder, as records have it.
     fn dir_text(&self, name: &MachineName) -> String {
         format!("{}/machines/{name}", self.root_text)
-    }
-
-    /// One record, and which state of the machine's files that is.
-    ///
-    /// # Errors
-    /// As [`Store::get`].
-    pub fn get_versioned(&self, name: &MachineName) -> Result<(MachineRecord, Version), StoreError> {
-        self.load(name)
     }
 
     /// What of the record that was found this version does not know, to be written back with `record`.
@@ -139,13 +144,13 @@ impl DirStore {
     /// One writer of records at a time; readers need no lock. Ends with the file. A run that lost one of its locks
     /// writes nothing any more, and while this is held no lock can be taken.
     fn write_lock(&self) -> Result<File, StoreError> {
-        let guard = alive::wait(&self.guard()?, lock::GUARD)?;
-        self.locks.check()?;
+        let guard = alive::wait(&self.guard()?, leases::GUARD)?;
+        self.leases.check(&self.root)?;
         Ok(guard)
     }
 
     fn guard(&self) -> Result<PathBuf, StoreError> {
-        self.files.make_dir(&self.machines())?;
+        self.disk.make_dir(&self.machines())?;
         Ok(self.machines().join(".lock"))
     }
 
@@ -178,8 +183,8 @@ impl DirStore {
 
     /// Deletes [`leftovers`](Self::leftovers), in which keys may lie. No run makes or removes a machine meanwhile.
     fn sweep(&self) -> Result<(), StoreError> {
-        self.sweep_locks()?;
-        self.leftovers()?.iter().try_for_each(|path| self.files.remove_dir(path))
+        leases::sweep(self.ground(&self.guard()?))?;
+        self.leftovers()?.iter().try_for_each(|path| self.disk.remove_dir(path))
     }
 }
 
@@ -198,7 +203,8 @@ fn is_closed(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
 }
 
-impl Store for DirStore {
+/// The same as the traits, without their promise to wait for anything: a folder answers at once.
+impl FolderStore {
     fn snapshot(&self) -> Result<Snapshot, StoreError> {
         let names = self.names()?;
         let read = |names: &[String]| -> Vec<(String, Result<MachineRecord, String>)> {
@@ -228,7 +234,7 @@ impl Store for DirStore {
                 }
             }
         }
-        snapshot.add_tombstones(self.tombstones()?);
+        snapshot.add_tombstones(self.tombstones().all()?);
         Ok(snapshot)
     }
 
@@ -266,58 +272,67 @@ impl Store for DirStore {
         }
         match found::earlier(&dir.join(EARLIER)) {
             Ok(Earlier::Record(text)) => !text.is_empty(),
-            Ok(Earlier::Absent) => Files::read(&dir.join(CONFIG)).ok().flatten().is_some_and(|text| is_document(&text)),
+            Ok(Earlier::Absent) => Disk::read(&dir.join(CONFIG)).ok().flatten().is_some_and(|text| is_document(&text)),
             // It says that there is a record, and there is none.
             Ok(Earlier::Stub) | Err(_) => false,
         }
     }
 
-    fn get(&self, name: &MachineName) -> Result<MachineRecord, StoreError> {
-        self.load(name).map(|(record, _)| record)
+    fn version(&self, name: &MachineName) -> Result<Option<Version>, StoreError> {
+        Ok(self.is_taken(name)?.then(|| self.state(name)))
     }
 
-    fn put(&self, record: &MachineRecord) -> Result<(), StoreError> {
-        let record = &self.fields.without_secrets(record);
-        let _lock = self.write_lock()?;
-        let dir = self.dir_of(&record.name);
-        let found = self.find(&record.name)?;
-        let unknown = &self.unknown(record, &found)?;
-        if let (None, Earlier::Absent, Some(config)) = (&found.record, &found.earlier, &found.config) {
-            // A foreign machine that cannot be read: not ours to overwrite.
-            self.parse_config(&record.name, &config.text)
-                .map_err(|e| self.broken(record.name.as_str(), CONFIG, e.to_string()))?;
+    /// Which state a machine is in that is there. One that cannot be read can be removed all the same.
+    fn state(&self, name: &MachineName) -> Version {
+        match self.find(name) {
+            Ok(found) => found.version(),
+            Err(e) => Version::of(&[Some(e.to_string().as_bytes())]),
         }
-        let new = New { record, unknown, files: &[], seed: &|_| {} };
-        if dir.is_dir() { self.write_files(&dir, &new, &found) } else { self.make_machine(&dir, &new, &found) }
     }
 
-    fn reserve(&self, record: &MachineRecord, files: &[NewFile<'_>], seed: Seed<'_>) -> Result<(), StoreError> {
+    fn put_if(&self, change: MachineChange<'_>, expect: Expect<'_>) -> Result<Version, StoreError> {
+        let MachineChange { record, files, seed } = change;
         let record = &self.fields.without_secrets(record);
-        let _lock = self.write_lock()?;
-        let dir = self.dir_of(&record.name);
-        files.iter().try_for_each(|(file, ..)| self.file(Area::Machine(&record.name), file).map(drop))?;
-        if self.is_taken(&record.name)? {
-            return Err(StoreError::Exists(record.name.clone()));
-        }
-        // Of a run that was killed; what cannot be deleted now is no reason to make nothing.
-        let _ = self.sweep();
-        self.make_machine(&dir, &New { record, unknown: &Unknown::default(), files, seed }, &Found::nothing())
-    }
-
-    fn remove(&self, name: &MachineName) -> Result<(), StoreError> {
+        let name = &record.name;
+        files.iter().try_for_each(|(file, ..)| self.file(Area::Machine(name), file).map(drop))?;
+        let _guard = self.write_lock()?;
         let dir = self.dir_of(name);
-        match fs::symlink_metadata(&dir) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => {
-                if self.leftovers()?.is_empty() && !self.has_holders()? {
-                    return Ok(());
+        match expect {
+            Expect::Absent => {
+                if self.is_taken(name)? {
+                    return Err(StoreError::Exists(name.clone()));
                 }
+                // Of a run that was killed; what cannot be deleted now is no reason to make nothing.
+                let _ = self.sweep();
+                self.make_machine(&dir, &New { record, unknown: &Unknown::default(), files, seed })
             }
-            Err(e) => return Err(failed("remove", &dir)(e)),
-            Ok(_) => {}
+            Expect::Is(version) => {
+                let found = self.find(name)?;
+                if !dir.is_dir() || found.version() != *version {
+                    return Err(StoreError::Moved(name.clone()));
+                }
+                let unknown = &self.unknown(record, &found)?;
+                if let (None, Earlier::Absent, Some(config)) = (&found.record, &found.earlier, &found.config) {
+                    // A foreign machine that cannot be read: not ours to overwrite.
+                    self.parse_config(name, &config.text)
+                        .map_err(|e| self.broken(name.as_str(), CONFIG, e.to_string()))?;
+                }
+                self.write_files(&dir, &New { record, unknown, files, seed }, &found)
+            }
         }
-        let _lock = self.write_lock()?;
+    }
+
+    fn delete_if(&self, name: &MachineName, expect: &Version) -> Result<(), StoreError> {
+        let dir = self.dir_of(name);
+        if !self.is_taken(name)? && self.leftovers()?.is_empty() && !leases::has_any(&self.root)? {
+            return Ok(());
+        }
+        let _guard = self.write_lock()?;
+        if self.is_taken(name)? && self.state(name) != *expect {
+            return Err(StoreError::Moved(name.clone()));
+        }
         // Gone at once, whatever happens while its files are deleted.
-        match self.files.rename_dir(&dir, &hidden(&dir, "removed"), "remove") {
+        match self.disk.rename_dir(&dir, &hidden(&dir, "removed"), "remove") {
             Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
             other => other?,
         }
@@ -325,139 +340,57 @@ impl Store for DirStore {
     }
 
     fn read(&self, area: Area<'_>, file: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        Files::read(&self.file(area, file)?)
+        Disk::read(&self.file(area, file)?)
     }
 
-    fn write(&self, area: Area<'_>, file: &str, content: &[u8], mode: Mode) -> Result<(), StoreError> {
-        let path = self.file(area, file)?;
-        let _lock = self.area_lock(area)?;
-        self.files.make_dir(&self.folder(area))?;
-        self.files.write(&path, content, mode)
-    }
-
-    fn write_together(&self, area: Area<'_>, files: &[NewFile<'_>]) -> Result<(), StoreError> {
+    fn write(&self, area: Area<'_>, files: &[NewFile<'_>]) -> Result<(), StoreError> {
         let folder = self.folder(area);
-        let _lock = self.area_lock(area)?;
-        self.files.make_dir(&folder)?;
-        let stage = |(name, content, mode): &NewFile<'_>| -> Result<Staged<'_>, StoreError> {
-            self.files.stage(&self.file(area, name)?, content, *mode)
-        };
+        let paths = files.iter().map(|(name, ..)| self.file(area, name)).collect::<Result<Vec<_>, _>>()?;
+        let _guard = self.area_lock(area)?;
+        self.disk.make_dir(&folder)?;
         // Everything that a full disk can refuse comes before anything is changed.
-        let staged = files.iter().map(stage).collect::<Result<Vec<_>, _>>()?;
+        let staged = files.iter().zip(&paths).map(|((_, content, mode), path)| self.disk.stage(path, content, *mode));
+        let staged = staged.collect::<Result<Vec<_>, _>>()?;
         staged.into_iter().try_for_each(Staged::name)?;
-        self.files.sync_dir(&folder)
+        self.disk.sync_dir(&folder)
     }
 
     fn machine_dir(&self, name: &MachineName) -> Result<PathBuf, StoreError> {
         let dir = self.dir_of(name);
         if !dir.is_dir() {
             let _lock = self.write_lock()?;
-            self.files.make_dir(&dir)?;
+            self.disk.make_dir(&dir)?;
         }
         Ok(dir)
     }
 
-    fn root(&self) -> PathBuf {
-        self.root.clone()
-    }
-
     fn id(&self) -> Result<String, StoreError> {
         let path = self.root.join("machine-id");
-        if Files::read(&path)?.is_none() {
-            self.files.make_dir(&self.root)?;
+        if Disk::read(&path)?.is_none() {
+            self.disk.make_dir(&self.root)?;
             let mut random = [0_u8; 16];
             aws_lc_rs::rand::fill(&mut random).map_err(|_| failed("make", &path)(io::Error::other("no randomness")))?;
             let id = random.iter().fold(String::new(), |mut hex, byte| {
                 let _ = write!(hex, "{byte:02x}");
                 hex
             });
-            self.files.write_once(&path, id.as_bytes())?;
+            self.disk.write_once(&path, id.as_bytes())?;
         }
         // Not what we made up: another process may have been first.
-        let bytes = Files::read(&path)?.unwrap_or_default();
+        let bytes = Disk::read(&path)?.unwrap_or_default();
         let id = String::from_utf8_lossy(&bytes).trim().to_owned();
         if id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit()) {
             return Ok(id);
         }
         Err(failed("use", &path)(io::Error::new(io::ErrorKind::InvalidData, "it does not hold 32 hex digits")))
     }
-
-    fn tombstones(&self) -> Result<BTreeMap<String, Result<Tombstone, String>>, StoreError> {
-        self.aside().tombstones()
-    }
-
-    fn put_tombstone(&self, tombstone: &Tombstone) -> Result<(), StoreError> {
-        self.aside().put_tombstone(tombstone)
-    }
-
-    fn remove_tombstone(&self, id: &str) -> Result<(), StoreError> {
-        self.aside().remove_tombstone(id)
-    }
-
-    fn tombstone_dir(&self) -> Result<PathBuf, StoreError> {
-        self.aside().tombstone_dir()
-    }
-
-    fn append_history(&self, line: &str) -> Result<(), StoreError> {
-        Journal::new(&self.root, &self.files).append(line)
-    }
-
-    fn history(&self, each: &mut dyn FnMut(&[u8]) -> ControlFlow<()>) -> Result<(), StoreError> {
-        Journal::new(&self.root, &self.files).back(each).map(drop)
-    }
-
-    fn lock(&self, fleet: &FleetName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {
-        let held = self.take(&Subject::Fleet(fleet.clone()), holder)?;
-        // Of a run that was killed. What cannot be deleted now is by the next one.
-        if !self.leftovers()?.is_empty() {
-            let _ = self.write_lock().and_then(|_lock| self.sweep());
-        }
-        Ok(held)
-    }
-
-    fn lock_machine(&self, machine: &MachineName, holder: &Holder) -> Result<Box<dyn Lock>, StoreError> {
-        self.take(&Subject::Machine(machine.clone()), holder)
-    }
-
-    fn still_held(&self) -> Result<(), StoreError> {
-        self.locks.check()
-    }
-
-    fn passes(&self) -> String {
-        self.locks.passes()
-    }
-
-    fn locks(&self) -> Result<Vec<Seen>, StoreError> {
-        self.seen()
-    }
-
-    fn break_lock(&self, subject: &Subject) -> Result<Option<Sight>, StoreError> {
-        lock::break_up(&self.files, &self.root, &self.guard()?, subject)
-    }
-
-    fn with_certs_locked(&self, outside: &BTreeSet<PathBuf>, work: &mut dyn FnMut()) -> Result<(), StoreError> {
-        let certs = self.folder(Area::Certs);
-        // In one order for all, so that two stores that share files do not wait for each other.
-        let folders: BTreeSet<&PathBuf> = outside.iter().chain([&certs]).collect();
-        let mut locks = Vec::new();
-        for folder in folders {
-            let locked = self.files.make_dir(folder).and_then(|()| alive::wait(&folder.join(".lock"), lock::CERTS));
-            match locked {
-                Ok(lock) => locks.push(lock),
-                // A folder in which we may write nothing is none we could spoil.
-                Err(StoreError::Io { source, .. }) if *folder != certs && is_closed(&source) => {}
-                Err(e) => return Err(e),
-            }
-        }
-        work();
-        Ok(())
-    }
 }
 
 #[cfg(test)]
-#[path = "dir_tests.rs"]
+mod testing;
+
+#[cfg(test)]
 mod tests;
 
 #[cfg(test)]
-#[path = "dir_earlier_tests.rs"]
 mod earlier_tests;

@@ -5,15 +5,16 @@ use super::*;
 use crate::{
     driver::Drivers,
     record::{Part, Pending, Uid, docker_machine::ConfigFile, kdl},
-    store::file::Effect,
+    store::folder::disk::Effect,
 };
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use tempfile::TempDir;
 
 /// A machine of a store that an earlier version wrote, and the root of that store.
 const WEB: [&str; 3] = [
-    include_str!("../../tests/earlier/records-in-kdl/stores/fleet/machines/web-1/record.kdl"),
-    include_str!("../../tests/earlier/records-in-kdl/stores/fleet/machines/web-1/config.json"),
+    include_str!("../../../tests/earlier/records-in-kdl/stores/fleet/machines/web-1/record.kdl"),
+    include_str!("../../../tests/earlier/records-in-kdl/stores/fleet/machines/web-1/config.json"),
     "/srv/earlier/fleet",
 ];
 const BAK: &str = "record.kdl.bak";
@@ -26,27 +27,27 @@ fn temp() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-fn open(root: &Path) -> DirStore {
-    DirStore::new(root, Drivers::built_in()).unwrap()
+fn open(root: &Path) -> FolderStore {
+    FolderStore::new(root, Drivers::built_in()).unwrap()
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests play the part of an earlier version")]
-fn scribble(store: &DirStore, file: &str, text: &str) {
+fn scribble(store: &FolderStore, file: &str, text: &str) {
     let dir = store.machines().join("web-1");
     fs::create_dir_all(&dir).unwrap();
     fs::write(dir.join(file), text).unwrap();
 }
 
-fn slurp(store: &DirStore, file: &str) -> Option<String> {
+fn slurp(store: &FolderStore, file: &str) -> Option<String> {
     fs::read_to_string(store.machines().join("web-1").join(file)).ok()
 }
 
-fn erase(store: &DirStore, file: &str) {
+fn erase(store: &FolderStore, file: &str) {
     fs::remove_file(store.machines().join("web-1").join(file)).unwrap();
 }
 
 /// A store as an earlier version left it, where it was or moved here.
-fn earlier(moved: bool) -> (TempDir, DirStore) {
+fn earlier(moved: bool) -> (TempDir, FolderStore) {
     let dir = temp();
     let store = open(dir.path());
     let here = |text: &str| if moved { text.to_owned() } else { text.replace(WEB[2], &store.root_text) };
@@ -61,7 +62,7 @@ fn earlier(moved: bool) -> (TempDir, DirStore) {
 
 /// Whether all is as a write by this version leaves it.
 #[track_caller]
-fn is_settled(store: &DirStore, record: &MachineRecord, old: &str) {
+fn is_settled(store: &FolderStore, record: &MachineRecord, old: &str) {
     assert_eq!(store.get(&record.name).unwrap(), *record);
     assert_eq!(slurp(store, EARLIER).as_deref(), Some(kdl::STUB));
     assert_eq!(slurp(store, BAK).as_deref(), Some(old));
@@ -121,7 +122,7 @@ fn a_failure_or_crash_anywhere_in_the_first_write_forgets_nothing() {
                 if (crash && n >= at) || (n == at && !temporary) { Err(kind.into()) } else { Ok(()) }
             };
             let faulty =
-                DirStore::with_files(dir.path(), Files::with_hook(Arc::new(hook)), Drivers::built_in()).unwrap();
+                FolderStore::with_disk(dir.path(), Disk::with_hook(Arc::new(hook)), Drivers::built_in()).unwrap();
             let result = faulty.put(&new);
             let context = format!("moved {moved}, crash {crash}, at {at}: {result:?}");
             if done.load(Ordering::Relaxed) <= at {
@@ -172,7 +173,7 @@ fn what_was_copied_half_is_told_as_such() {
     let record = store.get(&name("web-1")).unwrap();
     store.put(&record).unwrap();
     let text = slurp(&store, RECORD).unwrap();
-    let why = |store: &DirStore| {
+    let why = |store: &FolderStore| {
         let error = store.get(&record.name).unwrap_err();
         assert!(store.snapshot().unwrap().machines.is_empty(), "{error}");
         error.to_string()
@@ -227,9 +228,9 @@ fn a_version_is_that_of_all_files_of_a_record() {
     let (_dir, store) = earlier(false);
     let web = name("web-1");
     let mut versions = BTreeSet::new();
-    let mut next = |store: &DirStore| {
-        let (record, version) = store.get_versioned(&web).unwrap();
-        assert_eq!(store.get_versioned(&web).unwrap(), (record.clone(), version.clone()));
+    let mut next = |store: &FolderStore| {
+        let (record, version) = store.load(&web).unwrap();
+        assert_eq!(store.load(&web).unwrap(), (record.clone(), version.clone()));
         assert!(versions.insert(version.to_string()), "another content is another version");
         record
     };

@@ -6,7 +6,7 @@ use crate::{
         EngineRecord, Instance, OptionValues, Part, Pending, SshEndpoint, Uid, any_record::record as any_record,
         docker_machine::ConfigFile,
     },
-    store::file::Effect,
+    store::{Mode, folder::disk::Effect},
 };
 use proptest::prelude::*;
 use std::{
@@ -28,9 +28,9 @@ fn temp() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 
-fn store() -> (TempDir, DirStore) {
+fn store() -> (TempDir, FolderStore) {
     let dir = temp();
-    let store = DirStore::new(dir.path().join("store"), crate::driver::Drivers::built_in()).unwrap();
+    let store = FolderStore::new(dir.path().join("store"), crate::driver::Drivers::built_in()).unwrap();
     (dir, store)
 }
 
@@ -62,13 +62,13 @@ fn machine(text: &str, address: &str) -> MachineRecord {
 }
 
 #[expect(clippy::disallowed_methods, reason = "tests play the part of docker-machine, which is not careful")]
-fn scribble(store: &DirStore, machine: &str, file: &str, text: &str) {
+fn scribble(store: &FolderStore, machine: &str, file: &str, text: &str) {
     let dir = store.machines().join(machine);
     fs::create_dir_all(&dir).unwrap();
     fs::write(dir.join(file), text).unwrap();
 }
 
-fn slurp(store: &DirStore, machine: &str, file: &str) -> String {
+fn slurp(store: &FolderStore, machine: &str, file: &str) -> String {
     fs::read_to_string(store.machines().join(machine).join(file)).unwrap()
 }
 
@@ -132,15 +132,15 @@ fn folders_and_records_are_private_from_the_first_byte() {
         }
         Ok(())
     };
-    let store = DirStore::with_files(
+    let store = FolderStore::with_disk(
         &dir.path().join("s"),
-        Files::with_hook(Arc::new(hook)),
+        Disk::with_hook(Arc::new(hook)),
         crate::driver::Drivers::built_in(),
     )
     .unwrap();
     store.put(&machine("web-1", "10.0.0.1")).unwrap();
-    store.write(Area::Certs, "ca-key.pem", b"key", Mode::Private).unwrap();
-    store.write(Area::Machine(&name("web-1")), "server.pem", b"cert", Mode::Public).unwrap();
+    store.write_one(Area::Certs, "ca-key.pem", b"key", Mode::Private).unwrap();
+    store.write_one(Area::Machine(&name("web-1")), "server.pem", b"cert", Mode::Public).unwrap();
     store.id().unwrap();
     assert!(seen.load(Ordering::Relaxed) >= 5);
     let tree = tree(&dir.path().join("s"));
@@ -159,14 +159,14 @@ fn folders_and_records_are_private_from_the_first_byte() {
 }
 
 /// What a process does to a store in the test of failures.
-fn history(store: &DirStore) -> Vec<Result<(), StoreError>> {
+fn history(store: &FolderStore) -> Vec<Result<(), StoreError>> {
     let mut renewed = machine("a", "10.0.0.2");
     renewed.pending.insert(Part::Engine, Pending::Upgrade);
     vec![
         store.put(&renewed),
         store.remove(&name("b")),
         store.put(&machine("c", "10.0.0.4")),
-        store.write(Area::Certs, "ca.pem", b"new authority", Mode::Public),
+        store.write_one(Area::Certs, "ca.pem", b"new authority", Mode::Public),
         store.id().map(drop),
     ]
 }
@@ -183,11 +183,11 @@ fn a_failure_or_crash_anywhere_leaves_each_record_old_or_new() {
     for fault in [Fault::Once(io::ErrorKind::StorageFull), Fault::Once(io::ErrorKind::Other), Fault::Crash] {
         for at in 0.. {
             let dir = temp();
-            let sound = DirStore::new(dir.path(), crate::driver::Drivers::built_in()).unwrap();
+            let sound = FolderStore::new(dir.path(), crate::driver::Drivers::built_in()).unwrap();
             for (machine_name, address) in [("a", "10.0.0.1"), ("b", "10.0.0.3"), ("z", "10.0.0.9")] {
                 sound.put(&machine(machine_name, address)).unwrap();
             }
-            sound.write(Area::Certs, "ca.pem", b"old authority", Mode::Public).unwrap();
+            sound.write_one(Area::Certs, "ca.pem", b"old authority", Mode::Public).unwrap();
 
             let done = Arc::new(AtomicUsize::new(0));
             let count = done.clone();
@@ -202,7 +202,7 @@ fn a_failure_or_crash_anywhere_leaves_each_record_old_or_new() {
                 }
             };
             let faulty =
-                DirStore::with_files(dir.path(), Files::with_hook(Arc::new(hook)), crate::driver::Drivers::built_in())
+                FolderStore::with_disk(dir.path(), Disk::with_hook(Arc::new(hook)), crate::driver::Drivers::built_in())
                     .unwrap();
             let results = history(&faulty);
             let failed = results.iter().filter(|r| r.is_err()).count();
@@ -259,11 +259,11 @@ fn content_is_on_the_disk_before_it_has_a_name_and_the_name_before_success() {
         log.lock().unwrap().push(effect);
         Ok(())
     };
-    let store =
-        DirStore::with_files(dir.path(), Files::with_hook(Arc::new(hook)), crate::driver::Drivers::built_in()).unwrap();
+    let store = FolderStore::with_disk(dir.path(), Disk::with_hook(Arc::new(hook)), crate::driver::Drivers::built_in())
+        .unwrap();
     store.put(&machine("a", "10.0.0.1")).unwrap();
     trace.lock().unwrap().clear();
-    store.write(Area::Machine(&name("a")), "x", b"x", Mode::Private).unwrap();
+    store.write_one(Area::Machine(&name("a")), "x", b"x", Mode::Private).unwrap();
     assert_eq!(*trace.lock().unwrap(), [Effect::Create, Effect::Write, Effect::Sync, Effect::Rename, Effect::SyncDir]);
     trace.lock().unwrap().clear();
     store.put(&machine("a", "10.0.0.1")).unwrap();
@@ -298,7 +298,7 @@ fn what_docker_machine_changes_is_noticed_and_what_it_keeps_survives() {
         assert_eq!(store.get(&ours.name).unwrap(), machine("web-1", "10.0.0.3"));
         store.put(&machine("web-1", "10.0.0.3")).unwrap();
         assert!(slurp(&store, "web-1", CONFIG).contains("10.0.0.3"));
-        assert_eq!(store.machines().join("web-1").join(folder::BACKUP).exists(), kept);
+        assert_eq!(store.machines().join("web-1").join(written::BACKUP).exists(), kept);
     }
     // A newer docker-machine's is neither read nor touched.
     scribble(&store, "web-1", CONFIG, "{\"ConfigVersion\": 4}");
@@ -346,7 +346,7 @@ fn a_broken_record_is_shown_and_left_alone() {
     assert_eq!(snapshot.machines.keys().map(MachineName::as_str).collect::<Vec<_>>(), ["a", "e"]);
     assert_eq!(snapshot.broken.keys().collect::<Vec<_>>(), ["b", "c", "d", "empty", "not_a_name"]);
     assert_eq!(store.names().unwrap(), ["a", "b", "c", "d", "e", "empty", "not_a_name"]);
-    let why = |machine: &str| snapshot.broken[machine].replace(store.root().to_str().unwrap(), "…");
+    let why = |machine: &str| snapshot.broken[machine].replace(store.root.to_str().unwrap(), "…");
     let place =
         "the record of `b` will not parse: …/machines/b/record.json: line 3, column 12: the file ends too early";
     assert!(why("b").starts_with(place), "{}", why("b"));
@@ -369,7 +369,7 @@ fn a_broken_record_is_shown_and_left_alone() {
 fn no_file_name_leads_out_of_its_folder() {
     let (dir, store) = store();
     for bad in ["", ".", "..", "../x", "a/b", "/etc/passwd", "a/", "./a"] {
-        assert!(store.write(Area::Certs, bad, b"x", Mode::Private).is_err(), "{bad}");
+        assert!(store.write_one(Area::Certs, bad, b"x", Mode::Private).is_err(), "{bad}");
         assert!(store.read(Area::Certs, bad).is_err(), "{bad}");
     }
     assert!(tree(dir.path()).is_empty());
@@ -398,7 +398,7 @@ fn a_store_that_cannot_be_written_says_so_with_path_and_help() {
     ] {
         let hook = move |effect: Effect, _: &Path| if effect == Effect::Create { Err(kind.into()) } else { Ok(()) };
         let store =
-            DirStore::with_files(dir.path(), Files::with_hook(Arc::new(hook)), crate::driver::Drivers::built_in())
+            FolderStore::with_disk(dir.path(), Disk::with_hook(Arc::new(hook)), crate::driver::Drivers::built_in())
                 .unwrap();
         let error = store.put(&machine("a", "10.0.0.1")).unwrap_err();
         assert!(error.to_string().starts_with("cannot write "), "{error}");
@@ -416,7 +416,7 @@ fn all_processes_agree_on_the_id() {
         workers.into_iter().map(|w| w.join().unwrap()).collect()
     });
     assert!(ids.iter().all(|id| *id == ids[0] && id.len() == 32));
-    assert_eq!(tree(&store.root()).len(), 1);
+    assert_eq!(tree(&store.root).len(), 1);
 }
 
 /// pain 10: readers beside a writer see one of its records whole.

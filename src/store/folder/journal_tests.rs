@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::file::Effect;
+use crate::store::folder::disk::Effect;
 use std::{
     io::Write as _,
     sync::{
@@ -23,12 +23,12 @@ fn temp() -> TempDir {
 }
 
 /// A few lines fill a file.
-fn small<'a>(root: &'a Path, files: &'a Files) -> Journal<'a> {
-    Journal { limit: 500, ..Journal::new(root, files) }
+fn small<'a>(root: &'a Path, disk: &'a Disk) -> FolderJournal<'a> {
+    FolderJournal { limit: 500, ..FolderJournal::new(root, disk) }
 }
 
 /// All lines, the newest first.
-fn lines(journal: &Journal<'_>) -> Vec<String> {
+fn lines(journal: &FolderJournal<'_>) -> Vec<String> {
     let mut found = Vec::new();
     let each = &mut |line: &[u8]| {
         found.push(String::from_utf8(line.to_owned()).unwrap());
@@ -46,8 +46,8 @@ fn put(path: &Path, text: &str) {
 #[test]
 fn lines_are_read_from_the_end_wherever_a_block_ends() {
     let dir = temp();
-    let files = Files::default();
-    let journal = Journal::new(dir.path(), &files);
+    let disk = Disk::default();
+    let journal = FolderJournal::new(dir.path(), &disk);
     assert_eq!(lines(&journal), Vec::<String>::new());
     let long = "y".repeat(3 * BLOCK);
     for length in [0, 1, BLOCK - 2, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK] {
@@ -64,8 +64,8 @@ fn lines_are_read_from_the_end_wherever_a_block_ends() {
 #[test]
 fn a_history_is_bounded_and_forgets_no_run_that_has_not_ended() {
     let dir = temp();
-    let files = Files::default();
-    let journal = small(dir.path(), &files);
+    let disk = Disk::default();
+    let journal = small(dir.path(), &disk);
     // Two that never end, one that ends a thousand runs later.
     for run in [1, 2, 3] {
         journal.append(&begin(run)).unwrap();
@@ -108,8 +108,8 @@ fn a_history_is_bounded_and_forgets_no_run_that_has_not_ended() {
 #[test]
 fn what_is_kept_of_killed_runs_is_bounded() {
     let dir = temp();
-    let files = Files::default();
-    let journal = Journal { limit: 100_000, ..Journal::new(dir.path(), &files) };
+    let disk = Disk::default();
+    let journal = FolderJournal { limit: 100_000, ..FolderJournal::new(dir.path(), &disk) };
     let wide = |run: usize| begin(run).replace("xxxx", &"x".repeat(200));
     for run in 0..1500 {
         journal.append(&wide(run)).unwrap();
@@ -126,8 +126,8 @@ fn what_is_kept_of_killed_runs_is_bounded() {
 #[test]
 fn the_newest_of_killed_runs_stays_however_long_it_is() {
     let dir = temp();
-    let files = Files::default();
-    let journal = small(dir.path(), &files);
+    let disk = Disk::default();
+    let journal = small(dir.path(), &disk);
     let huge = begin(1).replace("xxxx", &"x".repeat(OPEN_KEPT));
     journal.append(&huge).unwrap();
     // Three a file, so the first of them goes soon.
@@ -146,7 +146,7 @@ fn a_line_goes_to_a_file_that_is_there() {
     let path = dir.path().join(CURRENT);
     let (current, locked) = (path.clone(), Arc::new(AtomicUsize::new(0)));
     let seen = Arc::clone(&locked);
-    let watching = Files::with_hook(Arc::new(move |effect, at| {
+    let watching = Disk::with_hook(Arc::new(move |effect, at| {
         if matches!(effect, Effect::Write) && at == current {
             let free = File::open(&current)?.try_lock().is_ok();
             seen.fetch_add(usize::from(!free), Ordering::SeqCst);
@@ -156,7 +156,7 @@ fn a_line_goes_to_a_file_that_is_there() {
     small(dir.path(), &watching).append(&begin(1)).unwrap();
     assert_eq!(locked.load(Ordering::SeqCst), 1, "another could have removed it");
 
-    let files = Files::default();
+    let disk = Disk::default();
     let holding = OpenOptions::new().read(true).write(true).open(&path).unwrap();
     holding.lock().unwrap();
     // As the system lists one that waits for the lock of a file.
@@ -166,7 +166,7 @@ fn a_line_goes_to_a_file_that_is_there() {
         locks.lines().any(|line| line.contains("-> ") && line.contains(&inode))
     };
     thread::scope(|scope| {
-        let writer = scope.spawn(|| small(dir.path(), &files).append(&begin(2)).unwrap());
+        let writer = scope.spawn(|| small(dir.path(), &disk).append(&begin(2)).unwrap());
         let begun = std::time::Instant::now();
         while !waits() && !writer.is_finished() && begun.elapsed() < std::time::Duration::from_secs(20) {
             thread::yield_now();
@@ -174,15 +174,15 @@ fn a_line_goes_to_a_file_that_is_there() {
         fs::remove_file(&path).unwrap();
         holding.unlock().unwrap();
     });
-    assert_eq!(lines(&small(dir.path(), &files)), [begin(2)]);
+    assert_eq!(lines(&small(dir.path(), &disk)), [begin(2)]);
 }
 
 /// C14d: killed, or on a disk that fails, at any effect of a rotation: what was written is there, once.
 #[test]
 fn a_rotation_that_is_cut_off_anywhere_loses_and_doubles_nothing() {
     let fill = |root: &Path| {
-        let files = Files::default();
-        let journal = small(root, &files);
+        let disk = Disk::default();
+        let journal = small(root, &disk);
         journal.append(&begin(1)).unwrap();
         let mut run = 10;
         // Until the next line takes the oldest file away.
@@ -197,16 +197,16 @@ fn a_rotation_that_is_cut_off_anywhere_loses_and_doubles_nothing() {
     loop {
         let dir = temp();
         fill(dir.path());
-        let files = Files::default();
-        let before = lines(&small(dir.path(), &files));
+        let disk = Disk::default();
+        let before = lines(&small(dir.path(), &disk));
         let count = Arc::new(AtomicUsize::new(0));
         let (counting, dies) = (Arc::clone(&count), at);
-        let failing = Files::with_hook(Arc::new(move |_, _| {
+        let failing = Disk::with_hook(Arc::new(move |_, _| {
             if counting.fetch_add(1, Ordering::SeqCst) >= dies { Err(io::Error::other("killed")) } else { Ok(()) }
         }));
         let written = small(dir.path(), &failing).append(&begin(9999)).is_ok();
         let whole = count.load(Ordering::SeqCst) <= at;
-        let journal = small(dir.path(), &files);
+        let journal = small(dir.path(), &disk);
         let mut found = lines(&journal);
         // Half of the last line may be there, too; its writer was never told that it was written.
         found.retain(|line| !line.contains("00009999"));
@@ -233,8 +233,8 @@ fn a_rotation_that_is_cut_off_anywhere_loses_and_doubles_nothing() {
 #[test]
 fn a_file_that_is_still_written_to_is_not_removed() {
     let dir = temp();
-    let files = Files::default();
-    let journal = small(dir.path(), &files);
+    let disk = Disk::default();
+    let journal = small(dir.path(), &disk);
     journal.append(&begin(0)).unwrap();
     let stopped = OpenOptions::new().append(true).open(dir.path().join(CURRENT)).unwrap();
     stopped.lock_shared().unwrap();
@@ -259,14 +259,14 @@ fn a_reader_beside_writers_loses_and_doubles_nothing() {
     const WRITERS: usize = 4;
     const EACH: usize = 300;
     let dir = temp();
-    let files = Files::default();
+    let disk = Disk::default();
     let done = AtomicUsize::new(0);
     thread::scope(|scope| {
         for writer in 0..WRITERS {
-            let (root, files, done) = (dir.path(), &files, &done);
+            let (root, disk, done) = (dir.path(), &disk, &done);
             scope.spawn(move || {
                 for n in 0..EACH {
-                    small(root, files).append(&begin(writer * 10_000 + n)).unwrap();
+                    small(root, disk).append(&begin(writer * 10_000 + n)).unwrap();
                 }
                 done.fetch_add(1, Ordering::SeqCst);
             });
@@ -274,7 +274,7 @@ fn a_reader_beside_writers_loses_and_doubles_nothing() {
         // None of them ends, so all of them stay: of each writer what is seen has no gap and nothing twice.
         loop {
             let ended = done.load(Ordering::SeqCst) == WRITERS;
-            let found = lines(&small(dir.path(), &files));
+            let found = lines(&small(dir.path(), &disk));
             let mut of: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); WRITERS];
             for line in &found {
                 let run: usize = serde_json::from_str::<Head>(line).unwrap().run.parse().unwrap();
@@ -295,8 +295,8 @@ fn a_reader_beside_writers_loses_and_doubles_nothing() {
 #[test]
 fn the_last_runs_of_a_million_cost_a_block_or_two() {
     let dir = tempfile::tempdir().unwrap();
-    let files = Files::default();
-    let journal = Journal::new(dir.path(), &files);
+    let disk = Disk::default();
+    let journal = FolderJournal::new(dir.path(), &disk);
     let path = dir.path().join(CURRENT);
     let mut file = std::io::BufWriter::new(OpenOptions::new().create(true).append(true).open(&path).unwrap());
     for run in 0..500_000 {

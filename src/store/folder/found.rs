@@ -1,6 +1,6 @@
 //! What lies in a machine's folder, and how it is read: always all files of a record, such that they belong together.
 
-use super::{CONFIG, DirStore, EARLIER, RECORD};
+use super::{CONFIG, EARLIER, FolderStore, RECORD};
 use crate::{
     digest::sha256_hex,
     name::MachineName,
@@ -12,7 +12,7 @@ use crate::{
     },
     store::{
         StoreError,
-        file::{Files, failed},
+        folder::disk::{Disk, failed},
     },
     tls,
 };
@@ -51,8 +51,13 @@ impl Found {
             (None, Earlier::Record(text)) => Some(text.as_slice()),
             _ => None,
         };
-        Version::of(&[self.record.as_deref(), earlier, self.config.as_ref().map(|config| config.text.as_slice())])
+        version(self.record.as_deref(), earlier, self.config.as_ref().map(|config| config.text.as_slice()))
     }
+}
+
+/// The state of a machine with these documents: our record, that of an earlier version, docker-machine's.
+pub(super) fn version(record: Option<&[u8]>, earlier: Option<&[u8]>, config: Option<&[u8]>) -> Version {
+    Version::of(&[record, earlier, config])
 }
 
 /// Tells one writing of a file from the next: each makes a new file.
@@ -61,16 +66,16 @@ fn stamp(path: &Path) -> Option<(u64, i64, i64)> {
     Some((about.ino(), about.ctime(), about.ctime_nsec()))
 }
 
-impl DirStore {
+impl FolderStore {
     /// Reads the files such that they belong together, though another process may be writing them.
     pub(super) fn find(&self, name: &MachineName) -> Result<Found, StoreError> {
         let dir = self.dir_of(name);
         let (json, kdl) = (dir.join(RECORD), dir.join(EARLIER));
         loop {
             let before = stamp(&json).or_else(|| stamp(&kdl));
-            let record = Files::read(&json)?;
+            let record = Disk::read(&json)?;
             let earlier = earlier(&kdl)?;
-            let config = Files::read(&dir.join(CONFIG))?.map(|text| Config { sha256: sha256_hex(&text), text });
+            let config = Disk::read(&dir.join(CONFIG))?.map(|text| Config { sha256: sha256_hex(&text), text });
             let own = match (&record, &earlier) {
                 (Some(record), _) | (None, Earlier::Record(record)) => Some(record.as_slice()),
                 (None, Earlier::Absent | Earlier::Stub) => None,
@@ -183,7 +188,7 @@ impl DirStore {
     /// What docker-machine issued for a machine's engine, as far as it can be read.
     fn certificate_of(&self, name: &MachineName) -> Result<Option<CertificateRecord>, StoreError> {
         let read = |file: &str| -> Result<Option<tls::Inspected>, StoreError> {
-            let content = Files::read(&self.dir_of(name).join(file))?;
+            let content = Disk::read(&self.dir_of(name).join(file))?;
             Ok(content.and_then(|bytes| tls::inspect(&String::from_utf8(bytes).ok()?).ok()))
         };
         let (Some(server), Some(ca)) = (read("server.pem")?, read("ca.pem")?) else { return Ok(None) };
@@ -204,7 +209,7 @@ pub(super) fn earlier(path: &Path) -> Result<Earlier, StoreError> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Earlier::Absent),
         Ok(_) | Err(_) => {}
     }
-    Ok(match Files::read(path)? {
+    Ok(match Disk::read(path)? {
         None => Earlier::Absent,
         Some(text) if kdl::is_stub(&text) => Earlier::Stub,
         Some(text) => Earlier::Record(text),

@@ -4,11 +4,11 @@
 //! Lines are read from the end, so what was done last costs no more after years. A reader meets writers and a rotation
 //! without losing a line or seeing one twice: files are told apart by their inode, runs by their name.
 
-use super::{
-    Mode, StoreError,
-    file::{Files, failed},
+use super::disk::{Disk, failed};
+use crate::{
+    fault,
+    store::{Mode, StoreError},
 };
-use crate::fault;
 use serde::Deserialize;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,9 +37,9 @@ const OPEN_KEPT: usize = 1 << 20;
 const BLOCK: usize = 64 << 10;
 
 /// The history of a store.
-pub(super) struct Journal<'a> {
+pub(super) struct FolderJournal<'a> {
     pub(super) root: &'a Path,
-    pub(super) files: &'a Files,
+    pub(super) disk: &'a Disk,
     pub(super) limit: u64,
 }
 
@@ -57,14 +57,14 @@ enum Event {
     End,
 }
 
-impl<'a> Journal<'a> {
-    pub(super) fn new(root: &'a Path, files: &'a Files) -> Self {
-        Self { root, files, limit: LIMIT }
+impl<'a> FolderJournal<'a> {
+    pub(super) fn new(root: &'a Path, disk: &'a Disk) -> Self {
+        Self { root, disk, limit: LIMIT }
     }
 
     /// Appends a line, whole and durably, also while other processes append.
     pub(super) fn append(&self, line: &str) -> Result<(), StoreError> {
-        self.files.make_dir(self.root)?;
+        self.disk.make_dir(self.root)?;
         let path = self.root.join(CURRENT);
         let is_full = || fs::metadata(&path).is_ok_and(|about| about.len() >= self.limit);
         // One that was killed before the oldest had gone.
@@ -73,7 +73,7 @@ impl<'a> Journal<'a> {
             // A history that could not be divided grows on; the next line tries again.
             let _ = self.rotate();
         }
-        self.files.append_line(&path, line)
+        self.disk.append_line(&path, line)
     }
 
     /// Begins a new file, and lets go of the oldest. One that was killed in it leaves nothing that the next does not see.
@@ -91,7 +91,7 @@ impl<'a> Journal<'a> {
         if fs::metadata(&current).is_ok_and(|about| about.len() >= self.limit) {
             let number = older.last_key_value().map_or(0, |(number, _)| *number) + 1;
             let (before, after) = OLDER;
-            self.files.rename_dir(&current, &self.root.join(format!("{before}{number:08}{after}")), "rename")?;
+            self.disk.rename_dir(&current, &self.root.join(format!("{before}{number:08}{after}")), "rename")?;
         }
         let older: Vec<PathBuf> = self.older()?.into_values().collect();
         let gone = older.len().saturating_sub(OLDER_KEPT);
@@ -102,7 +102,7 @@ impl<'a> Journal<'a> {
                 break;
             }
             self.keep_open(path, &older[place + 1..])?;
-            self.files.remove_file(path)?;
+            self.disk.remove_file(path)?;
         }
         Ok(())
     }
@@ -161,7 +161,7 @@ impl<'a> Journal<'a> {
         if text.is_empty() && !keep.exists() {
             return Ok(());
         }
-        self.files.write(&keep, &text, Mode::Private)
+        self.disk.write(&keep, &text, Mode::Private)
     }
 
     /// Gives every line to `each`, the newest first, until that has enough. How many bytes were read.

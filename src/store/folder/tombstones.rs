@@ -1,37 +1,37 @@
-//! What a directory keeps beside machines, where docker-machine does not look: tombstones.
+//! The tombstones of a folder, beside its machines, where docker-machine does not look.
 
-use super::{
-    Mode, StoreError,
-    file::{Files, failed},
+use super::disk::{Disk, failed};
+use crate::{
+    record::{OptionFields, Tombstone},
+    store::{Mode, StoreError},
 };
-use crate::record::{OptionFields, Tombstone};
 use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
 };
 
-/// The files of one store that are not of machines.
-pub(super) struct Aside<'a> {
+/// Where they lie.
+pub(super) struct Tombstones<'a> {
     pub(super) root: &'a Path,
-    pub(super) files: &'a Files,
+    pub(super) disk: &'a Disk,
     pub(super) fields: &'a dyn OptionFields,
 }
 
 /// Folder of the tombstones; each is a file.
-const TOMBSTONES: &str = "tombstones";
+const FOLDER: &str = "tombstones";
 /// How their names end.
 const ENDING: &str = ".json";
 
-impl Aside<'_> {
-    pub(super) fn tombstone_dir(&self) -> Result<PathBuf, StoreError> {
-        let dir = self.root.join(TOMBSTONES);
-        self.files.make_dir(&dir)?;
+impl Tombstones<'_> {
+    pub(super) fn dir(&self) -> Result<PathBuf, StoreError> {
+        let dir = self.root.join(FOLDER);
+        self.disk.make_dir(&dir)?;
         Ok(dir)
     }
 
-    pub(super) fn tombstones(&self) -> Result<BTreeMap<String, Result<Tombstone, String>>, StoreError> {
-        let dir = self.root.join(TOMBSTONES);
+    pub(super) fn all(&self) -> Result<BTreeMap<String, Result<Tombstone, String>>, StoreError> {
+        let dir = self.root.join(FOLDER);
         let entries = match fs::read_dir(&dir) {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
             other => other.map_err(failed("read", &dir))?,
@@ -42,7 +42,7 @@ impl Aside<'_> {
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let Some(id) = name.strip_suffix(ENDING).filter(|id| !id.starts_with('.')) else { continue };
             // One that went in this moment is confirmed.
-            let read = match Files::read(&path) {
+            let read = match Disk::read(&path) {
                 Ok(None) => continue,
                 Ok(Some(bytes)) => String::from_utf8(bytes).map_err(|e| e.to_string()),
                 Err(e) => Err(e.to_string()),
@@ -56,13 +56,13 @@ impl Aside<'_> {
         Ok(found)
     }
 
-    pub(super) fn put_tombstone(&self, stone: &Tombstone) -> Result<(), StoreError> {
+    pub(super) fn put(&self, stone: &Tombstone) -> Result<(), StoreError> {
         let stone = Tombstone { options: self.fields.plain(&stone.driver, &stone.options), ..stone.clone() };
-        let path = self.tombstone_dir()?.join(stone.id() + ENDING);
-        self.files.write(&path, stone.encode().as_bytes(), Mode::Private)
+        let path = self.dir()?.join(stone.id() + ENDING);
+        self.disk.write(&path, stone.encode().as_bytes(), Mode::Private)
     }
 
-    pub(super) fn remove_tombstone(&self, id: &str) -> Result<(), StoreError> {
-        self.files.remove_file(&self.root.join(TOMBSTONES).join(format!("{id}{ENDING}")))
+    pub(super) fn remove(&self, id: &str) -> Result<(), StoreError> {
+        self.disk.remove_file(&self.root.join(FOLDER).join(format!("{id}{ENDING}")))
     }
 }

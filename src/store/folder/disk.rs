@@ -1,8 +1,10 @@
 //! Changes to files that survive a crash: a temporary file in the same folder, fsync, rename, fsync of
 //! the folder. All effects on files go through here, so that tests can make any one of them fail.
 
-use super::{Mode, StoreError};
-use crate::fault;
+use crate::{
+    fault,
+    store::{Mode, StoreError},
+};
 use std::{
     ffi::OsStr,
     fmt,
@@ -50,31 +52,31 @@ pub(super) type Hook = Arc<dyn Fn(Effect, &Path) -> io::Result<()> + Send + Sync
 
 /// The file system.
 #[derive(Clone, Default)]
-pub(super) struct Files {
+pub(super) struct Disk {
     hook: Option<Hook>,
 }
 
-impl fmt::Debug for Files {
+impl fmt::Debug for Disk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Files").finish_non_exhaustive()
+        f.debug_struct("Disk").finish_non_exhaustive()
     }
 }
 
 /// Makes `map_err` of an effect.
-pub(super) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+pub(in crate::store) fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
     move |source| StoreError::Io { doing, path: path.to_owned(), source }
 }
 
 /// Content that is on the disk but does not have its name yet. Dropped, it is as if it had never been.
 #[must_use]
 pub(super) struct Staged<'f> {
-    files: &'f Files,
+    disk: &'f Disk,
     temp: PathBuf,
     to: PathBuf,
     named: bool,
 }
 
-impl Files {
+impl Disk {
     #[cfg(test)]
     pub(super) fn with_hook(hook: Hook) -> Self {
         Self { hook: Some(hook) }
@@ -118,7 +120,7 @@ impl Files {
     /// Writes content beside its place, durably.
     pub(super) fn stage(&self, to: &Path, content: &[u8], mode: Mode) -> Result<Staged<'_>, StoreError> {
         let (mut file, temp) = self.create_temp(to, mode).map_err(failed("write", to))?;
-        let staged = Staged { files: self, temp, to: to.to_owned(), named: false };
+        let staged = Staged { disk: self, temp, to: to.to_owned(), named: false };
         if let Err(e) = self.ask(Effect::Write, to) {
             // What a full disk leaves behind.
             let _ = file.write_all(&content[..content.len() / 2]);
@@ -226,7 +228,7 @@ impl Files {
 impl Staged<'_> {
     /// Gives the content its name. The folder is not synced yet.
     pub(super) fn name(mut self) -> Result<(), StoreError> {
-        self.files
+        self.disk
             .ask(Effect::Rename, &self.to)
             .and_then(|()| fs::rename(&self.temp, &self.to))
             .map_err(failed("write", &self.to))?;
@@ -237,7 +239,7 @@ impl Staged<'_> {
 
 impl Drop for Staged<'_> {
     fn drop(&mut self) {
-        if !self.named && self.files.ask(Effect::Remove, &self.temp).is_ok() {
+        if !self.named && self.disk.ask(Effect::Remove, &self.temp).is_ok() {
             // If it cannot be removed, it lies there, ignored, until its folder is.
             let _ = fs::remove_file(&self.temp);
         }
