@@ -125,13 +125,25 @@ pub(super) async fn rm(task: &Task) -> Result<(), StepError> {
     task.intend(&mut record, Pending::Rm).await?;
     let (driver, options, recorded) = (record.driver.clone(), record.options.clone(), record.instance.clone());
     let place = Place::new(task, record).await?;
-    // An interrupted creation left no instance in the record, but maybe one in the world.
-    let instance = match recorded {
-        Some(instance) => Some(instance),
-        None => place.call(&driver, &options, Call::Find).await?,
+    let removal = async {
+        // An interrupted creation left no instance in the record, but maybe one in the world.
+        let instance = match recorded {
+            Some(instance) => Some(instance),
+            None => place.call(&driver, &options, Call::Find).await?,
+        };
+        match instance {
+            Some(instance) => place.call(&driver, &options, Call::Rm(&instance)).await.map(drop),
+            None => Ok(()),
+        }
     };
-    if let Some(instance) = instance {
-        place.call(&driver, &options, Call::Rm(&instance)).await?;
+    if let Err(error) = removal.await {
+        if matches!(&error, StepError::Driver(e) if e.is_refusal()) {
+            // What was refused is not half done: it is asked for anew, or it is not wanted any more (C2).
+            let mut record = place.record();
+            record.pending.remove(&Part::Instance);
+            task.save(&mut record).await?;
+        }
+        return Err(error);
     }
     if task.later.is_empty() {
         task.world.store.remove(&task.id.machine).await?;

@@ -14,7 +14,7 @@ use crate::{
     hook::Point,
     name::MachineName,
     panicked::caught,
-    record::{Part, Tombstone},
+    record::{MachineRecord, Part, Pending, Tombstone},
     store::{Scope, StoreError},
     world::World,
 };
@@ -132,6 +132,30 @@ async fn forget(world: &World, name: &MachineName, why: &str) -> Result<Removed,
     Ok(Removed::Unconfirmed(Box::new(stone)))
 }
 
+/// Records what is about to become of the instance, so that others know of it if this run is cut off.
+async fn note(
+    world: &World,
+    name: &MachineName,
+    change: impl FnOnce(&mut MachineRecord) + Send,
+) -> Result<(), StoreError> {
+    let mut record = world.store.load(name).await?;
+    change(&mut record);
+    match world.store.save(&mut record).await {
+        // What makes room must be possible where there is none.
+        Err(StoreError::Io { source, .. }) if source.kind() == io::ErrorKind::StorageFull => Ok(()),
+        other => other,
+    }
+}
+
+/// Whether it is certain that nothing was removed.
+fn is_refusal(error: &CliError) -> bool {
+    match error {
+        CliError::Driver(error) => error.is_refusal(),
+        CliError::NoDriver(_) => true,
+        _ => false,
+    }
+}
+
 impl Rm {
     fn rm(&self, cx: &Cx, world: &World, name: &str) -> Result<Removed, CliError> {
         let machine = match Machine::load(world, name) {
@@ -157,8 +181,28 @@ impl Rm {
             return Err(CliError::Protected(machine.record.name));
         }
         let removed = noted(world, &machine, Part::Instance, || {
-            rm_hooks::run(cx, world, &machine.record, Point::PreRm, self.force)?;
-            self.rm_loaded(cx, world, &machine)
+            stored(note(world, machine.name(), |record| {
+                record.pending.insert(Part::Instance, Pending::Rm);
+                let due = [Point::PreRm, Point::PostRm].map(|point| record.hooks.spec.at(point));
+                record.hooks.pending = due.into_iter().flatten().map(|(id, _)| (id.point, id.name)).collect();
+            }))?;
+            let hooks = rm_hooks::run(cx, world, &machine.record, Point::PreRm, self.force);
+            let (removed, begun) = match hooks {
+                Ok(()) => {
+                    let removed = self.rm_loaded(cx, world, &machine);
+                    let begun = !removed.as_ref().is_err_and(is_refusal);
+                    (removed, begun)
+                }
+                Err(e) => (Err(e), false),
+            };
+            if !begun {
+                // What was refused is not half done. If this fails, too, the next removal ends it.
+                let _ = stored(note(world, machine.name(), |record| {
+                    record.pending.clone_from(&machine.record.pending);
+                    record.hooks.pending.clone_from(&machine.record.hooks.pending);
+                }));
+            }
+            removed
         });
         drop(lock);
         removed

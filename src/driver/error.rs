@@ -84,6 +84,20 @@ impl DriverError {
         }
     }
 
+    /// Whether it was said that it is not done: nothing more of it is to be expected.
+    #[must_use]
+    pub fn is_refusal(&self) -> bool {
+        match self {
+            Self::Unprepared { .. }
+            | Self::Refused { .. }
+            | Self::Stranger { .. }
+            | Self::Cannot { .. }
+            | Self::Secret(_) => true,
+            // What came of it is not known, or not recorded.
+            Self::Lost { .. } | Self::Transport(_) | Self::Checkpoint(_) => false,
+        }
+    }
+
     /// What to do about it.
     #[must_use]
     pub fn help(&self) -> Option<String> {

@@ -12,6 +12,7 @@ use crate::{
     part::{Action, Reason, Step, Work},
     provisioner::Difference,
     record::{Known, MachineRecord, Observed, Part, Pending, Power, Reach},
+    spoken::spoken,
 };
 use std::collections::BTreeSet;
 
@@ -33,6 +34,8 @@ pub(crate) enum Next {
     Create(Vec<Reason>),
     /// It goes, and another is made.
     Replace(Vec<Reason>),
+    /// Nothing may be done to it, and why.
+    Blocked(String),
 }
 
 /// What becomes of it.
@@ -49,7 +52,14 @@ pub(crate) fn next(fleet: Option<&FleetName>, spec: &HostSpec, known: &Known, dr
     let change = compare(driver.options(), &record.options, &spec.options);
     let pending = record.pending.get(&Part::Instance).copied();
     match (pending, &change) {
-        (Some(Pending::Rm), _) => return Next::Replace(vec![Reason::Interrupted(Pending::Rm)]),
+        // The same change is still wanted, so it is carried on.
+        (Some(Pending::Rm), Change::Replace(_)) => return Next::Replace(vec![Reason::Interrupted(Pending::Rm)]),
+        // The removal is not wanted any more: what is there stays.
+        (Some(Pending::Rm), _) => {
+            if let Some(next) = unwanted_removal(known, driver) {
+                return next;
+            }
+        }
         (Some(Pending::Create), Change::Nothing | Change::Recorded) => {
             return Next::Create(vec![Reason::Interrupted(Pending::Create)]);
         }
@@ -72,6 +82,35 @@ pub(crate) fn next(fleet: Option<&FleetName>, spec: &HostSpec, known: &Known, dr
     }
     let adopted = record.fleet.is_none() && fleet.is_some();
     Next::Step(upgrade(spec, known, adopted, pending, &change, driver))
+}
+
+/// What becomes of an instance whose removal was begun, and that is wanted again; `None`: it is there, and stays.
+fn unwanted_removal(known: &Known, driver: &dyn AnyDriver) -> Option<Next> {
+    let interrupted = || vec![Reason::Interrupted(Pending::Rm)];
+    if known.record.instance.is_none() {
+        return Some(Next::Create(interrupted()));
+    }
+    // A host that exists by itself is not removed by forgetting it.
+    if !driver.creates() {
+        return None;
+    }
+    let name = &known.record.name;
+    match known.observed.as_ref().map(|observed| observed.power) {
+        Some(Power::Running | Power::Starting) => None,
+        Some(Power::Gone) => Some(Next::Create(interrupted())),
+        // It may be half gone, and a start would not show that.
+        Some(power @ (Power::Stopped | Power::Stopping | Power::Paused | Power::Saved)) => {
+            Some(Next::Blocked(format!(
+                "its removal was begun and did not finish, and it is {} now; end the removal with `machine rm {name}`, or \
+             switch it on with `machine start {name}` if it is to stay",
+                spoken(&format!("{power:?}")).to_lowercase()
+            )))
+        }
+        Some(Power::Unknown) | None => Some(Next::Blocked(format!(
+            "its removal was begun and did not finish, and it is not known whether it is still there; \
+             end the removal with `machine rm {name}`, or look again"
+        ))),
+    }
 }
 
 /// An instance that stays: what changes in place, in its power, or in its record only.

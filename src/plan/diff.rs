@@ -101,6 +101,7 @@ fn parts(
             ));
             create_for(name, spec, &reasons, steps);
         }
+        Next::Blocked(why) => block(name, why, steps),
         Next::Step(step) => {
             steps.push((id(name, Part::Instance), step));
             on_host(&ask, steps);

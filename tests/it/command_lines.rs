@@ -7,7 +7,7 @@ use crate::home::{Home, Run};
 use std::{
     fs,
     net::TcpListener,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Stdio},
 };
 

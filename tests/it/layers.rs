@@ -313,7 +313,10 @@ fn every_change_of_a_file_passes_a_point_at_which_tests_kill_the_program() {
             wrong.push(format!("{} changes no files any more", path.display()));
         }
     }
-    assert!(wrong.is_empty(), "write with `store::file`, or pass `fault::point` before each effect: {wrong:#?}");
+    assert!(
+        wrong.is_empty(),
+        "write with `store::folder::disk`, or pass `fault::point` before each effect: {wrong:#?}"
+    );
 }
 
 #[test]

@@ -65,6 +65,7 @@ mod hooks;
 mod hostile;
 mod identity;
 mod inherited;
+mod intents;
 mod language;
 mod layers;
 mod layout;

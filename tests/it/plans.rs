@@ -257,11 +257,8 @@ fn interrupted_steps_are_done_again() {
       web-1
         ~ upgrade engine       an earlier upgrade did not finish
       web-2
-        - rm      instance     an earlier rm did not finish
-        + create  instance     an earlier rm did not finish
-        + create  certificate  the instance is new
-        + create  engine       the instance is new
-    8 steps on 3 of 3 hosts: 6 to create, 1 to upgrade, 1 to rm, 2 to keep.
+        ! keep    instance     blocked: its removal was begun and did not finish, and it is not known whether it is still there; end the removal with `machine rm web-2`, or look again
+    4 steps on 2 of 3 hosts: 3 to create, 1 to upgrade, 3 to keep.
     ");
     let refused = guard::refusals(&case.plan(), &case.snapshot, Limit::number(1), guard::Consent::default());
     assert_eq!(refused, [], "finishing what was begun needs no new consent");

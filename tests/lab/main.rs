@@ -27,6 +27,7 @@ mod sample;
 mod skip;
 
 mod amazonec2;
+mod at_once;
 mod bad_days;
 mod certs;
 mod digitalocean;

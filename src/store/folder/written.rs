@@ -61,7 +61,7 @@ impl FolderStore {
         let mut beside = Beside { config: old_digest.clone(), ..Beside::default() };
         if let Some((text, _)) = &new_config {
             let current = sha256_hex(text.as_bytes());
-            beside.replaces = old_digest.filter(|old| *old != current);
+            beside.replaces = old_digest.clone().filter(|old| *old != current);
             beside.config = Some(current);
         }
         if let Earlier::Record(text) = &found.earlier {
@@ -99,6 +99,11 @@ impl FolderStore {
                 self.disk.write(&dir.join(BACKUP), old, Mode::Private)?;
             }
             staged.push(stage(CONFIG, text.as_bytes())?);
+        }
+        // docker-machine takes no lock: what it wrote meanwhile is read before it is written over.
+        let now = Disk::read(&dir.join(CONFIG))?.map(|text| sha256_hex(&text));
+        if now != old_digest {
+            return Err(StoreError::Moved(record.name.clone()));
         }
         for staged in staged {
             staged.name()?;

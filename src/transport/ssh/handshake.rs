@@ -7,7 +7,7 @@ use russh::{
     client::{self, DisconnectReason, Handle},
     keys::{Algorithm, HashAlg, PublicKey, PublicKeyOrCertificate},
 };
-use std::{borrow::Cow, pin::Pin, sync::Arc, time::Duration};
+use std::{borrow::Cow, io, pin::Pin, sync::Arc, time::Duration};
 use tokio::{
     sync::{oneshot, watch},
     time::timeout,
@@ -176,12 +176,19 @@ pub(super) fn other_host_key(peer: &Peer, pins: &[String], met: &str) -> Transpo
     }
 }
 
+/// What a host does that ends a connection before it is one.
+const CLOSED: &str = "the host closed the connection";
+
 /// What russh says, as a fragment for people.
 pub(super) fn error_text(e: &russh::Error) -> String {
     match e {
+        // Whether reading or writing meets it first is chance.
+        russh::Error::IO(e) if matches!(e.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::UnexpectedEof) => {
+            CLOSED.to_owned()
+        }
         russh::Error::IO(e) => io_text(e),
         russh::Error::Disconnect | russh::Error::HUP | russh::Error::RecvError | russh::Error::SendError => {
-            "the host closed the connection".to_owned()
+            CLOSED.to_owned()
         }
         russh::Error::KeepaliveTimeout | russh::Error::InactivityTimeout => "the host stopped answering".to_owned(),
         russh::Error::Version => "it does not speak SSH".to_owned(),
@@ -211,6 +218,14 @@ mod tests {
         assert_eq!(pinned[0].as_str(), "ecdsa-sha2-nistp256");
         assert_eq!(pinned.len(), unpinned.len());
         assert_eq!(host_key_algorithms(&[ED25519.to_owned()])[0], Algorithm::Ed25519);
+    }
+
+    #[test]
+    fn a_host_that_hangs_up_is_told_the_same_whoever_meets_it_first() {
+        for kind in [io::ErrorKind::BrokenPipe, io::ErrorKind::UnexpectedEof] {
+            assert_eq!(error_text(&russh::Error::IO(kind.into())), error_text(&russh::Error::Disconnect), "{kind}");
+        }
+        assert_eq!(error_text(&russh::Error::IO(io::ErrorKind::TimedOut.into())), "timed out");
     }
 
     #[test]

@@ -61,6 +61,9 @@ pub(crate) struct Cloud {
     pub(crate) hooks: Vec<(String, Option<u64>, String)>,
     /// Whether there are hooks at all points, so that nothing may be done without them.
     pub(crate) hooked: bool,
+    /// Whether it says no to every removal.
+    #[serde(default)]
+    pub(crate) keeps: bool,
     serial: u64,
     /// Where it is kept, so that it outlives the process, as providers do.
     #[serde(skip)]
@@ -312,6 +315,10 @@ impl Driver for FakeDriver {
 
     async fn rm(&self, cx: &DriverContext<'_>, old: &Instance, _: &Options) -> Result<(), DriverError> {
         let mut cloud = lock(&self.0);
+        if cloud.keeps {
+            let (doing, why) = ("removing the instance".to_owned(), "403 Forbidden".to_owned());
+            return Err(DriverError::Refused { doing, why, help: "ask whose account it is".to_owned() });
+        }
         cloud.begin().map_err(|()| lost("removing the instance"))?;
         let name = cx.machine.as_str();
         let serial = cloud.machines.get(name).map(|m| m.serial);
