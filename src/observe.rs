@@ -2,14 +2,13 @@
 //! the same time. It changes nothing, and never fails as a whole: what cannot be looked at says why.
 
 use crate::{
-    digest::sha256_hex,
     driver::{AnyDriver, NothingMade},
     engine::spec::TLS_PORT,
     name::{FleetName, MachineName},
     panicked::{Panicked, caught, caught_async, joined},
     provisioner::facts,
     record::{ApiFact, EngineRecord, Instance, Known, MachineRecord, Observed, Power, Reach, Snapshot},
-    store::{Area, Store, auth, local::Locals},
+    store::local::{Local, Locals},
     transport::{Limits, TransportError},
     world::{self, Site, World},
 };
@@ -55,7 +54,7 @@ pub async fn observe(
             };
             let looked = match caught_async(look).await {
                 Ok(looked) => looked,
-                Err(why) => (unseen(&world, &locals, &record, &why).await, None),
+                Err(why) => (unseen(&locals, &record, &why).await, None),
             };
             (name, looked)
         });
@@ -79,8 +78,8 @@ pub async fn observe(
 }
 
 /// What is known of a machine at which the look failed by a mistake of ours.
-async fn unseen(world: &World, locals: &Locals, record: &MachineRecord, why: &Panicked) -> Observed {
-    Observed { host: Reach::Failed(why.to_string()), ..blank(world, locals, record).await }
+async fn unseen(locals: &Locals, record: &MachineRecord, why: &Panicked) -> Observed {
+    Observed { host: Reach::Failed(why.to_string()), ..blank(locals, record).await }
 }
 
 /// The engine with what its secrets are, or why they are not to be had; `None`: it has none.
@@ -105,16 +104,6 @@ pub fn of_fleet<'a>(
     move |known| known.record.fleet.as_ref() == Some(fleet) || hosts.contains(&known.record.name)
 }
 
-async fn digest(store: &Store, area: Area<'_>, file: &str) -> Option<String> {
-    store.files.read(area, file).await.ok().flatten().map(|bytes| sha256_hex(&bytes))
-}
-
-/// Of the authority a machine goes by now.
-async fn authority_digest(store: &Store, machine: &MachineName) -> Option<String> {
-    let files = auth::of(store, machine).await.ok()?.files;
-    auth::read(store, &files.ca_cert).await.ok().flatten().map(|bytes| sha256_hex(&bytes))
-}
-
 /// Fills in what can be known of machines without asking any of them: what lies on this computer.
 pub async fn offline(world: &World, mut snapshot: Snapshot, wanted: impl Fn(&Known) -> bool) -> Snapshot {
     let locals = Arc::new(Locals::new(world.store.clone(), world.clock.now()));
@@ -123,11 +112,11 @@ pub async fn offline(world: &World, mut snapshot: Snapshot, wanted: impl Fn(&Kno
     let mut looking = JoinSet::new();
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     for part in picked.chunks(picked.len().div_ceil(threads).max(PART)) {
-        let (world, locals, part) = (world.clone(), locals.clone(), part.to_vec());
+        let (locals, part) = (locals.clone(), part.to_vec());
         looking.spawn(async move {
             let mut found = Vec::with_capacity(part.len());
             for record in part {
-                found.push((record.name.clone(), blank(&world, &locals, &record).await));
+                found.push((record.name.clone(), blank(&locals, &record).await));
             }
             found
         });
@@ -146,20 +135,21 @@ pub async fn offline(world: &World, mut snapshot: Snapshot, wanted: impl Fn(&Kno
 const PART: usize = 64;
 
 /// What is known of a machine that was not looked at.
-async fn blank(world: &World, locals: &Locals, record: &MachineRecord) -> Observed {
+async fn blank(locals: &Locals, record: &MachineRecord) -> Observed {
+    let Local { certificate, authority, flawed } = locals.of(record).await;
     Observed {
         power: Power::Unknown,
         instance: None,
         host: Reach::NotAsked,
         api: ApiFact::NotAsked,
-        local_certificate: digest(&world.store, Area::Machine(&record.name), "server.pem").await,
-        local_ca: authority_digest(&world.store, &record.name).await,
-        local: locals.judge(record).await,
+        local_certificate: certificate,
+        local_ca: authority,
+        local: flawed,
     }
 }
 
 async fn look(world: &World, locals: &Locals, record: &MachineRecord, store_id: Result<&str, &String>) -> Observed {
-    let mut observed = blank(world, locals, record).await;
+    let mut observed = blank(locals, record).await;
     let Some(instance) = &record.instance else { return observed };
     // A driver that this program does not have cannot be asked; the host can.
     let driver = world.drivers.get(&record.driver);

@@ -32,12 +32,15 @@ mod qemu;
 use lab::{Lab, ready};
 use machine::{
     clock::{Clock, SystemClock},
-    fleet::{self, HostSpec, Inputs},
+    fleet::{self, Fleet, HostSpec, Inputs},
     name::{FleetName, MachineName},
     record::{CertificateRecord, EngineRecord, Instance, MachineRecord, SshEndpoint, certificate_names},
+    store::{Area, Expect, MachineChange, Mode, authority, folder::FolderStore},
 };
 use pairs::{Pairs, Ratio};
+use plain::Plain;
 use std::{
+    collections::BTreeSet,
     fmt::Write as _,
     fs,
     io::{BufRead, BufReader, Read},
@@ -200,6 +203,29 @@ fn alike(table: &mut Table, turns: usize) {
 }
 
 /// What the store knows of a host after it was applied.
+/// A store in which a fleet is as it was applied. One certificate does for all: what is in it is read as often.
+fn record_all(store: &Plain<FolderStore>, fleet: &Fleet) {
+    let Some((first, _)) = fleet.hosts.first_key_value() else { return };
+    let names = certificate_names(first, "", &BTreeSet::new());
+    let issued = plain::now(authority::issue(store, first, &names, SystemClock.now())).expect("a certificate");
+    let [cert, key] = ["cert.pem", "key.pem"]
+        .map(|file| store.read(Area::Certs, file).expect("the store can be read").expect("the client has an identity"));
+    let files = [
+        ("ca.pem", issued.host.ca.as_bytes(), Mode::Public),
+        ("cert.pem", &cert[..], Mode::Public),
+        ("key.pem", &key[..], Mode::Private),
+        ("server.pem", issued.host.cert.as_bytes(), Mode::Public),
+        ("server-key.pem", issued.host.key.as_bytes(), Mode::Private),
+    ];
+    for (name, host) in &fleet.hosts {
+        let mut record = applied(name, &fleet.name, host);
+        let names = record.certificate.take().map(|certificate| certificate.names).unwrap_or_default();
+        record.certificate = Some(CertificateRecord { names, ..issued.record.clone() });
+        let change = MachineChange { record: &record, files: &files, seed: &|_| {} };
+        plain::now(store.records.put_if(change, Expect::Absent)).expect("a record is kept");
+    }
+}
+
 fn applied(name: &MachineName, fleet: &FleetName, host: &HostSpec) -> MachineRecord {
     let address = host.options["ip"].as_str().unwrap_or_default().to_owned();
     let names = certificate_names(name, &address, &host.tls_names);
@@ -264,10 +290,7 @@ fn plans(table: &mut Table, quick: bool) {
         let (empty, full) = (dir.path().join("empty"), dir.path().join("full"));
         let fleet = fleet::load("large.yaml", &text, &Inputs::default(), &machine::driver::Drivers::built_in())
             .expect("a sound fleet");
-        let store = plain::folder(&full);
-        for (name, host) in &fleet.hosts {
-            store.put(&applied(name, &fleet.name, host)).expect("a record is kept");
-        }
+        record_all(&plain::folder(&full), &fleet);
         let args = ["plan", "--offline", file.to_str().expect("a plain path")];
         let said = machine(&full, &args).output().expect("machine starts");
         let words = String::from_utf8_lossy(&said.stdout).into_owned();

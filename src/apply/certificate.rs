@@ -121,7 +121,7 @@ pub async fn renew(
     world.store.save(&mut record).await?;
     let clocks = issue_to(&worker, &mut record, &names).await?;
     let locals = Locals::new(world.store.clone(), world.clock.now());
-    let unsound = locals.judge(&record).await;
+    let unsound = locals.of(&record).await.flawed;
     if unsound.iter().any(|flawed| flawed.role != Role::AuthorityKey) {
         return Err(AuthorityError::Unsound(unsound).into());
     }

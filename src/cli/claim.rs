@@ -1,7 +1,7 @@
 //! Taking locks for a command: at once, or after those who have them, for as long as `--lock-timeout` says.
 
 use super::{
-    CliError, Cx,
+    CliError, Cx, copied,
     stored::{settled, stored},
 };
 use crate::{
@@ -132,6 +132,7 @@ fn holder(cx: &Cx, world: &World, doing: Doing) -> Holder {
 /// Takes a scope, or waits for it. A signal ends the wait.
 fn waiting(cx: &Cx, world: &World, scope: &Scope, doing: &Doing) -> Result<Box<dyn Held>, CliError> {
     let take = || settled(world.store.leases.take(scope, &holder(cx, world, doing.clone())));
+    copied::tell(cx, world);
     let begun = Instant::now();
     let own = cx.var(PASS).unwrap_or_default();
     let mut told = None;

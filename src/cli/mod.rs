@@ -12,6 +12,7 @@ mod complete;
 mod completion;
 mod config;
 mod context;
+mod copied;
 mod create;
 mod debug;
 mod descriptors;

@@ -6,69 +6,86 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    digest::sha256_hex,
     name::MachineName,
     record::{CertificateRecord, MachineRecord, auth::AuthFiles},
     tls::{
         Flawed, Found,
-        flawed::{self, File, Files, Recorded, When},
+        flawed::{self, File, Own, Recorded, Shared, When},
         judge::{self, Standing},
     },
 };
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 use tokio::sync::Mutex;
 
 /// One look at a store. What machines share is read once.
 pub struct Locals {
     store: Store,
     now: Timestamp,
-    originals: Mutex<BTreeMap<AuthFiles, Originals>>,
+    shared: Mutex<BTreeMap<AuthFiles, Arc<Originals>>>,
 }
 
 /// The authority and the client, as the machines that go by them share them.
-#[derive(Clone)]
 struct Originals {
-    authority: [File; 2],
-    client: [File; 2],
-    twin: Option<Vec<u8>>,
+    shared: Shared,
+    /// Of the authority's certificate, if it can be read.
+    authority: Option<String>,
+}
+
+/// What lies on this computer for a machine.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Local {
+    /// SHA-256 of `server.pem`, in hex.
+    pub certificate: Option<String>,
+    /// SHA-256 of the certificate of the authority that it goes by now, in hex.
+    pub authority: Option<String>,
+    /// All that is wrong with the files of its TLS. Nothing is needed for an engine without a certificate.
+    pub flawed: Vec<Flawed>,
 }
 
 impl Locals {
     /// A look at a moment.
     #[must_use]
     pub fn new(store: Store, now: Timestamp) -> Self {
-        Self { store, now, originals: Mutex::default() }
+        Self { store, now, shared: Mutex::default() }
     }
 
-    /// All that is wrong with the files of a machine. Nothing is needed for an engine without a certificate.
-    #[must_use]
-    pub async fn judge(&self, record: &MachineRecord) -> Vec<Flawed> {
-        let Some(certificate) = &record.certificate else { return Vec::new() };
+    /// What lies there for a machine.
+    pub async fn of(&self, record: &MachineRecord) -> Local {
+        let name = &record.name;
+        let server = self.own(name, "server.pem").await;
+        let digest = |file: &File| file.found.as_ref().ok().and_then(|found| found.as_deref().map(sha256_hex));
+        let certificate = digest(&server);
         // What config.json says is in the record as well: one that cannot be read is told by that.
-        let Ok(auth) = auth::of(&self.store, &record.name).await else { return Vec::new() };
-        let Originals { authority, client, twin } = self.originals(&auth.files).await;
-        let own = async |name: &str| self.own(&record.name, name).await;
-        let ca = own("ca.pem").await;
-        let copies =
-            if ca.name == authority[0].name { None } else { Some([ca, own("cert.pem").await, own("key.pem").await]) };
-        let server = [own("server.pem").await, own("server-key.pem").await];
-        let files = Files { authority, client, copies, server, twin };
-        let CertificateRecord { sha256, ca_sha256, .. } = certificate;
-        let recorded = Recorded { server: sha256, authority: ca_sha256 };
-        flawed::judge(&files, recorded, When { now: self.now, renew: RENEW_DAYS })
+        let Ok(auth) = auth::of(&self.store, name).await else { return Local { certificate, ..Local::default() } };
+        let originals = self.originals(&auth.files).await;
+        let authority = originals.authority.clone();
+        let Some(recorded) = &record.certificate else { return Local { certificate, authority, ..Local::default() } };
+        let ca = self.own(name, "ca.pem").await;
+        let copies = if ca.name == originals.shared.authority().name {
+            None
+        } else {
+            Some([ca, self.own(name, "cert.pem").await, self.own(name, "key.pem").await])
+        };
+        let own = Own { copies, server: [server, self.own(name, "server-key.pem").await] };
+        let CertificateRecord { sha256, ca_sha256, .. } = recorded;
+        let flawed = flawed::judge(&originals.shared, &own, Recorded { server: sha256, authority: ca_sha256 });
+        Local { certificate, authority, flawed }
     }
 
-    async fn originals(&self, files: &AuthFiles) -> Originals {
-        let mut known = self.originals.lock().await;
+    async fn originals(&self, files: &AuthFiles) -> Arc<Originals> {
+        let mut known = self.shared.lock().await;
         if let Some(found) = known.get(files) {
-            return found.clone();
+            return Arc::clone(found);
         }
-        let found = self.read(files).await;
-        known.insert(files.clone(), found.clone());
+        let found = Arc::new(self.read(files).await);
+        known.insert(files.clone(), Arc::clone(&found));
         found
     }
 
     async fn read(&self, files: &AuthFiles) -> Originals {
         let AuthFiles { ca_cert, ca_key, client_cert, client_key } = files;
+        let when = When { now: self.now, renew: RENEW_DAYS };
         let authority = [self.file(ca_cert).await, self.file(ca_key).await];
         let [cert, key] = authority.each_ref().map(|file| &file.found);
         let judged = judge::authority(cert, key, self.now, RENEW_DAYS);
@@ -81,7 +98,9 @@ impl Locals {
             None => None,
         };
         let twin = twin.map(|(_, pem)| pem.into_bytes());
-        Originals { client: [self.file(client_cert).await, self.file(client_key).await], twin, authority }
+        let digest = cert.as_ref().ok().and_then(|found| found.as_deref().map(sha256_hex));
+        let client = [self.file(client_cert).await, self.file(client_key).await];
+        Originals { shared: Shared::of(authority, client, twin, when), authority: digest }
     }
 
     async fn file(&self, path: &Path) -> File {

@@ -246,6 +246,17 @@ impl StoreError {
     }
 }
 
+/// What a file system says that has no room for locks, as NFS without its lock service.
+const ENOLCK: i32 = 37;
+
+fn no_locks(path: &Path) -> String {
+    format!(
+        "the file system of {} cannot lock files, so two runs could not be kept apart: mount it with locks (NFS needs its \
+         lock service), or choose a store on another disk with --storage-path",
+        path.display()
+    )
+}
+
 /// What a disk says that cannot read or write a block.
 const EIO: i32 = 5;
 
@@ -268,6 +279,8 @@ fn io_help(whole: &Path, error: &std::io::Error) -> Option<String> {
             let file = whole.ancestors().find(|above| above.is_file()).unwrap_or(whole).display();
             format!("{file} must be a folder: move the file away, or choose another store with --storage-path")
         }
+        ErrorKind::Unsupported => no_locks(whole),
+        _ if error.raw_os_error() == Some(ENOLCK) => no_locks(whole),
         _ if error.raw_os_error() == Some(EIO) => format!(
             "look at the disk that holds {path}, it may be about to fail; what was there is still there:\n  dmesg | tail"
         ),

@@ -94,21 +94,57 @@ pub struct File {
     pub foreign: bool,
 }
 
-/// All that the TLS of a machine needs on this computer.
+/// What the TLS of all machines needs that go by one authority and one client, judged once for all of them.
 #[derive(Clone, Debug)]
-pub struct Files {
-    /// The authority's certificate and key.
-    pub authority: [File; 2],
-    /// The client's certificate and key.
-    pub client: [File; 2],
+pub struct Shared {
+    authority: [File; 2],
+    client: [File; 2],
+    twin: Option<Vec<u8>>,
+    judged_authority: Judged,
+    judged_client: Judged,
+    standing: Standing,
+    when: When,
+}
+
+impl Shared {
+    /// Certificate and key of the authority, and of the client. `twin` is a copy of the authority's certificate that fits
+    /// its key, from the folder of a machine; it is only looked for where the certificate itself is damaged.
+    #[must_use]
+    pub fn of(authority: [File; 2], client: [File; 2], twin: Option<Vec<u8>>, when: When) -> Self {
+        let [cert, key] = &authority;
+        let judged_authority = judge::authority(&cert.found, &key.found, when.now, when.renew);
+        let standing = judge::standing(&judged_authority);
+        let about = judged_authority.about.as_ref().filter(|about| about.authority && standing != Standing::Mixed);
+        let [cert, key] = &client;
+        let judged_client = judge::leaf(&cert.found, &key.found, Purpose::Client, about, when.now, when.renew);
+        Self { authority, client, twin, judged_authority, judged_client, standing, when }
+    }
+
+    /// The file with the authority's certificate.
+    #[must_use]
+    pub const fn authority(&self) -> &File {
+        &self.authority[0]
+    }
+
+    /// Whether copies are those of what is sound here, byte by byte: most are, and then all is known of them.
+    fn has_made([ca, cert, key]: &[File; 3], shared: &Self, recorded: Recorded<'_>) -> bool {
+        let about = shared.judged_authority.about.as_ref();
+        shared.standing == Standing::Sound
+            && about.is_some_and(|about| about.sha256 == recorded.authority)
+            && ca.found == shared.authority[0].found
+            && cert.found == shared.client[0].found
+            && key.found == shared.client[1].found
+    }
+}
+
+/// What the TLS of one machine needs besides.
+#[derive(Clone, Debug)]
+pub struct Own {
     /// The machine's copies of the authority's certificate, the client's certificate, and its key; `None` where the
     /// originals lie in the machine's folder, as those of an imported one do.
     pub copies: Option<[File; 3]>,
     /// Certificate and key of the engine.
     pub server: [File; 2],
-    /// A copy of the authority's certificate that fits its key, from the folder of a machine. Only looked for where the
-    /// certificate itself is damaged.
-    pub twin: Option<Vec<u8>>,
 }
 
 /// What is recorded of an engine's certificate, as digests of PEM texts.
@@ -131,7 +167,8 @@ pub struct When {
 
 /// Everything that is wrong, the authority first.
 #[must_use]
-pub fn judge(files: &Files, recorded: Recorded<'_>, when: When) -> Vec<Flawed> {
+pub fn judge(shared: &Shared, own: &Own, recorded: Recorded<'_>) -> Vec<Flawed> {
+    let when = shared.when;
     let mut all = Vec::new();
     let mut note = |file: &File, role, flaw: &Option<Flaw>, repair| {
         if let Some(flaw) = flaw.clone() {
@@ -144,17 +181,16 @@ pub fn judge(files: &Files, recorded: Recorded<'_>, when: When) -> Vec<Flawed> {
         if file.foreign && flaw != Some(&Flaw::Absent) { Repair::Yours } else { repair }
     };
 
-    let [cert, key] = &files.authority;
-    let authority = judge::authority(&cert.found, &key.found, when.now, when.renew);
-    let standing = judge::standing(&authority);
-    let restored = files.twin.as_deref().is_some_and(|twin| sha256_hex(twin) == recorded.authority);
+    let [cert, key] = &shared.authority;
+    let (authority, standing) = (&shared.judged_authority, shared.standing);
+    let restored = shared.twin.as_deref().is_some_and(|twin| sha256_hex(twin) == recorded.authority);
     let repair = match standing {
         Standing::Sound => Repair::Put,
         Standing::New => owned(cert, authority.cert.as_ref(), Repair::Issue),
         Standing::Again | Standing::Mixed if cert.foreign => Repair::Yours,
         Standing::Again | Standing::Mixed if restored => Repair::Put,
         Standing::Again => Repair::Issue,
-        Standing::Mixed if files.twin.is_some() => Repair::Issue,
+        Standing::Mixed if shared.twin.is_some() => Repair::Issue,
         Standing::Lost | Standing::Mixed if cert.foreign || key.foreign => Repair::Yours,
         Standing::Lost | Standing::Mixed => Repair::Decide,
     };
@@ -166,10 +202,15 @@ pub fn judge(files: &Files, recorded: Recorded<'_>, when: When) -> Vec<Flawed> {
         note(key, Role::AuthorityKey, &authority.key, if signs { Repair::Issue } else { repair.max(Repair::Decide) });
     }
 
-    let copies = files.copies.as_ref().map(|copies| Copies::judge(copies, recorded, when));
-    let about = authority.about.as_ref().filter(|about| about.authority && standing != Standing::Mixed);
-    let [cert, key] = &files.client;
-    let client = judge::leaf(&cert.found, &key.found, Purpose::Client, about, when.now, when.renew);
+    let copies = own.copies.as_ref().map(|copies| {
+        if Shared::has_made(copies, shared, recorded) {
+            Copies { ca: None, client: shared.judged_client.clone() }
+        } else {
+            Copies::judge(copies, recorded, when)
+        }
+    });
+    let [cert, key] = &shared.client;
+    let client = &shared.judged_client;
     // One that cannot be issued again is not missed as long as this machine has good copies.
     let missed = signs || copies.as_ref().is_none_or(|copies| !copies.are_sound());
     let mut source = Repair::Put;
@@ -181,13 +222,13 @@ pub fn judge(files: &Files, recorded: Recorded<'_>, when: When) -> Vec<Flawed> {
             note(file, role, flaw, repair);
         }
     }
-    if let (Some([ca, cert, key]), Some(copies)) = (&files.copies, &copies) {
+    if let (Some([ca, cert, key]), Some(copies)) = (&own.copies, &copies) {
         note(ca, Role::CopyOfAuthority, &copies.ca, source);
         note(cert, Role::CopyOfClient, &copies.client.cert, source);
         note(key, Role::CopyOfClientKey, &copies.client.key, source);
     }
 
-    let [cert, key] = &files.server;
+    let [cert, key] = &own.server;
     // Of one that is not the recorded one, nothing else matters.
     if cert.found.as_ref().is_ok_and(|found| found.as_deref().map(sha256_hex).as_deref() == Some(recorded.server)) {
         let server = judge::leaf(&cert.found, &key.found, Purpose::Server, None, when.now, 0);

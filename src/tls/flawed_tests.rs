@@ -1,6 +1,6 @@
 use super::{
     LEAF_DAYS, Pair, Purpose,
-    flawed::{File, Files, Flawed, Recorded, Repair, Role, When, judge},
+    flawed::{self, File, Flawed, Own, Recorded, Repair, Role, Shared, When},
     issue_client, issue_server,
     judge::{Flaw, Found},
     load_authority, new_authority, server_names,
@@ -31,6 +31,20 @@ fn sound() -> (Files, String, String) {
         twin: None,
     };
     (files, sha256_hex(server.cert.as_bytes()), sha256_hex(ca.cert.as_bytes()))
+}
+
+/// All files, as the tests change them.
+struct Files {
+    authority: [File; 2],
+    client: [File; 2],
+    copies: Option<[File; 3]>,
+    server: [File; 2],
+    twin: Option<Vec<u8>>,
+}
+
+fn judge(files: &Files, recorded: Recorded<'_>, when: When) -> Vec<Flawed> {
+    let shared = Shared::of(files.authority.clone(), files.client.clone(), files.twin.clone(), when);
+    flawed::judge(&shared, &Own { copies: files.copies.clone(), server: files.server.clone() }, recorded)
 }
 
 fn judged(change: impl FnOnce(&mut Files)) -> Vec<(Role, Repair)> {

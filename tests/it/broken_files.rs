@@ -122,7 +122,7 @@ impl Stage {
         let locals = Locals::new(self.store.store.clone(), self.now());
         for host in ["a", "b"].map(name) {
             let record = self.store.get(&host).unwrap();
-            let flaws = locals.judge(&record).await;
+            let flaws = locals.of(&record).await.flawed;
             assert!(flaws.iter().all(|flawed| flawed.role == Role::AuthorityKey), "{flaws:?}");
             ask_engine(&self.world, &record, record.engine.as_ref().unwrap(), Duration::from_secs(1)).await.unwrap();
             let on_host = self.cloud.lock().unwrap().machines[host.as_str()].files.clone();

@@ -80,6 +80,7 @@ mod share;
 mod shells;
 mod ssh;
 mod ssh_config;
+mod store_days;
 mod stores;
 mod suite;
 mod templates;

@@ -208,7 +208,8 @@ impl<'a> Wait<'a> {
 
     /// `None`: it is ours. Else how long to wait until the next attempt.
     fn attempt(&mut self) -> Result<Option<Duration>, StoreError> {
-        match self.file.try_lock() {
+        let locked = fault::point("lock.flock", self.path).map_err(TryLockError::Error);
+        match locked.and_then(|()| self.file.try_lock()) {
             Ok(()) => Ok(None),
             Err(TryLockError::Error(e)) => Err(failed("lock", self.path)(e)),
             Err(TryLockError::WouldBlock) if self.begun.elapsed() >= self.limit => {

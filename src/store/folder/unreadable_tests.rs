@@ -210,12 +210,20 @@ fn a_sign_of_life_that_cannot_be_read_is_one() {
 /// As on a disk that fails: reads in stores that hold this file end in an error.
 const FAILING: &str = "the disk fails";
 
+/// As on a file system without locks.
+const NO_LOCKS: &str = "no locks";
+
 fn failing_disks() {
     fault::install(Box::new(|name, about| {
         let store = about.ancestors().find(|path| path.file_name().is_some_and(|name| name == "store"));
         let reads = matches!(name, "look.lock" | "look.alive");
         let fails = reads && store.is_some_and(|store: &Path| store.join(FAILING).exists());
-        if fails { Err(io::Error::from_raw_os_error(5)) } else { Ok(()) }
+        let bare = name == "lock.flock" && store.is_some_and(|store: &Path| store.join(NO_LOCKS).exists());
+        match (fails, bare) {
+            (true, _) => Err(io::Error::from_raw_os_error(5)),
+            (_, true) => Err(io::Error::from_raw_os_error(37)),
+            _ => Ok(()),
+        }
     }));
 }
 
@@ -237,6 +245,27 @@ fn a_disk_that_fails_frees_no_lease() {
         drop(held);
         use_it(&other, &subject).unwrap();
     }
+}
+
+/// Where runs cannot be kept apart nothing is begun and nothing is written, and it is said what helps.
+#[test]
+fn a_disk_without_locks_is_told() {
+    failing_disks();
+    let (_dir, store) = store();
+    store.put(&record()).unwrap();
+    let before = fs::read(store.root.join("machines/web/record.json")).unwrap();
+    fs::write(store.root.join(NO_LOCKS), "").unwrap();
+    for refused in
+        [store.take(&scope(&subjects()[0]), &holder()).map(drop), store.put(&record()), store.remove(&record().name)]
+    {
+        let error = refused.unwrap_err();
+        assert!(error.to_string().starts_with("cannot lock "), "{error}");
+        assert!(error.help().unwrap().contains("cannot lock files"), "{:?}", error.help());
+    }
+    assert_eq!(fs::read(store.root.join("machines/web/record.json")).unwrap(), before);
+    // Looking needs none.
+    store.get(&record().name).unwrap();
+    assert_eq!(seen(&store.root).unwrap(), []);
 }
 
 /// What a later version adds about a holder hides nothing of what we know.
