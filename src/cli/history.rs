@@ -73,6 +73,7 @@ fn told(run: &history::Run) -> String {
     words.extend(begun.fleet.as_ref().map(ToString::to_string));
     words.push(format!("by {}", begun.who));
     words.extend(begun.commit.as_ref().map(|commit| format!("at {}", commit.short())));
+    words.extend(begun.consents.iter().cloned());
     let end = match ended {
         None => "did not end: it was killed, or is still under way".to_owned(),
         Some(end) => {

@@ -180,7 +180,7 @@ impl Rm {
         if machine.record.protect {
             return Err(CliError::Protected(machine.record.name));
         }
-        let removed = noted(world, &machine, Part::Instance, || {
+        let removed = noted(world, &machine, self.force, || {
             stored(note(world, machine.name(), |record| {
                 record.pending.insert(Part::Instance, Pending::Rm);
                 let due = [Point::PreRm, Point::PostRm].map(|point| record.hooks.spec.at(point));
@@ -305,11 +305,12 @@ fn failed(error: StepError, name: &MachineName) -> CliError {
 fn noted(
     world: &World,
     machine: &Machine,
-    part: Part,
+    force: bool,
     work: impl FnOnce() -> Result<Removed, CliError>,
 ) -> Result<Removed, CliError> {
     let (name, fleet) = (machine.name(), machine.record.fleet.as_ref());
-    let open = stored(history::begin(world, &Origin::of(Rm::NAME), fleet, vec![Deed::rm(name, part)]))?;
+    let (part, origin) = (Part::Instance, Origin::of(Rm::NAME).allowed(force.then(|| "--force".to_owned())));
+    let open = stored(history::begin(world, &origin, fleet, vec![Deed::rm(name, part)]))?;
     let removed = work();
     let done = history::How::from(history::Result::Done);
     let (how, end, failure) = match &removed {

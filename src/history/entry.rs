@@ -5,7 +5,7 @@ use crate::{
     clock::Timestamp,
     name::{FleetName, MachineName},
     plan::Action,
-    record::Part,
+    record::{Part, Uid},
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -47,6 +47,9 @@ pub struct Begun {
     /// Commit of the fleet file's folder.
     #[serde(default)]
     pub commit: Option<Commit>,
+    /// What it was allowed beyond what needs no word, as flags: `--allow-replace`, `--force`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub consents: Vec<String>,
     /// What it set out to do.
     pub steps: Vec<Deed>,
 }
@@ -57,6 +60,10 @@ pub struct Deed {
     /// The machine.
     #[schemars(with = "String")]
     pub machine: MachineName,
+    /// Which instance of that name it was then; null when there was none, or it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<String>")]
+    pub uid: Option<Uid>,
     /// `instance`, `certificate`, `engine`, or `remains` of an earlier machine.
     #[schemars(with = "String")]
     pub part: Part,

@@ -39,20 +39,29 @@ pub struct Origin {
     pub file: Option<String>,
     /// What the file is of.
     pub commit: Option<Commit>,
+    /// What the run is allowed, as flags. They hold no secrets.
+    pub consents: Vec<String>,
 }
 
 impl Origin {
     /// A command on machines by name.
     #[must_use]
     pub fn of(command: &'static str) -> Self {
-        Self { command, file: None, commit: None }
+        Self { command, file: None, commit: None, consents: Vec::new() }
+    }
+
+    /// With what it is allowed.
+    #[must_use]
+    pub fn allowed(self, consents: impl IntoIterator<Item = String>) -> Self {
+        Self { consents: consents.into_iter().collect(), ..self }
     }
 
     /// A command on a fleet file.
     #[must_use]
     pub fn of_file(command: &'static str, file: &Path) -> Self {
         let var = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
-        Self { command, file: Some(file.display().to_string()), commit: Commit::of(file, &var) }
+        let (file, commit) = (Some(file.display().to_string()), Commit::of(file, &var));
+        Self { command, file, commit, consents: Vec::new() }
     }
 }
 
@@ -86,8 +95,13 @@ pub async fn begin(
     world: &World,
     origin: &Origin,
     fleet: Option<&FleetName>,
-    steps: Vec<Deed>,
+    mut steps: Vec<Deed>,
 ) -> std::result::Result<Open, StoreError> {
+    for of_machine in steps.chunk_by_mut(|a, b| a.machine == b.machine) {
+        // One that is not recorded yet, or cannot be read, has none to name.
+        let uid = world.store.get(&of_machine[0].machine).await.ok().map(|record| record.uid);
+        of_machine.iter_mut().for_each(|step| step.uid.clone_from(&uid));
+    }
     let run = name_of_run();
     let begun = Begun {
         run: run.clone(),
@@ -99,6 +113,7 @@ pub async fn begin(
         fleet: fleet.cloned(),
         file: origin.file.clone(),
         commit: origin.commit.clone(),
+        consents: origin.consents.clone(),
         steps,
     };
     world.store.journal.append(&Entry::Begin(begun).line()).await?;
@@ -159,6 +174,7 @@ impl Deed {
     pub fn of_plan(plan: &Plan) -> Vec<Self> {
         let deed = |id: &StepId, action: Action, reasons: &[Reason]| Self {
             machine: id.machine.clone(),
+            uid: None,
             part: id.part,
             action,
             reasons: reasons.iter().map(told).collect(),
@@ -170,7 +186,7 @@ impl Deed {
     #[must_use]
     pub fn rm(machine: &MachineName, part: Part) -> Self {
         let reasons = vec![Reason::Asked.to_string()];
-        Self { machine: machine.clone(), part, action: Action::Rm, reasons }
+        Self { machine: machine.clone(), uid: None, part, action: Action::Rm, reasons }
     }
 }
 

@@ -152,8 +152,10 @@ mod tests {
             fleet: FleetName::new(fleet).ok(),
             file: None,
             commit: None,
+            consents: Vec::new(),
             steps: vec![Deed {
                 machine: name(machine),
+                uid: None,
                 part: Part::Engine,
                 action: Action::Upgrade,
                 reasons: vec!["labels.tier: web → api".to_owned()],

@@ -19,6 +19,17 @@ pub struct Consent {
     pub destroy: bool,
 }
 
+impl Consent {
+    /// As it was said, for the history.
+    #[must_use]
+    pub fn flags(self) -> Vec<String> {
+        // A removal of the whole fleet is a command of its own.
+        let Self { replace, delete, destroy: _ } = self;
+        let replace = replace.then(|| "--allow-replace".to_owned());
+        replace.into_iter().chain(delete.map(|number| format!("--allow-delete={number}"))).collect()
+    }
+}
+
 /// Why a plan is refused.
 #[derive(Clone, Debug, Eq, Error, PartialEq)]
 pub enum Refusal {

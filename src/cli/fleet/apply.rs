@@ -116,7 +116,7 @@ impl Apply {
             return Ok(Exit::Done);
         }
         runtime.block_on(equipped(&world, &plan))?;
-        let exit = runtime.block_on(perform(&world, &plan, &self.how(&fleet.policy), out))?;
+        let exit = runtime.block_on(perform(&world, &plan, &self.how(&fleet.policy, self.consent()), out))?;
         runtime.shutdown_background();
         self.ended(cx, out, &ready, exit)
     }
@@ -161,7 +161,7 @@ impl Apply {
         if busy {
             opened.begin(&world)?;
         }
-        let exit = runtime.block_on(perform(&world, &plan, &self.how(policy), out))?;
+        let exit = runtime.block_on(perform(&world, &plan, &self.how(policy, consent), out))?;
         runtime.shutdown_background();
         if exit == Exit::Done && busy {
             opened.end(&world)?;
@@ -224,17 +224,18 @@ impl Apply {
         Ok(true)
     }
 
-    fn how(&self, policy: &Policy) -> How {
+    fn how(&self, policy: &Policy, consent: Consent) -> How {
         let on_error = match (self.fail_fast, self.keep_going) {
             (true, _) => OnError::FailFast,
             (_, true) => OnError::KeepGoing,
             _ => policy.on_error,
         };
+        let prune = self.prune.then(|| "--prune".to_owned());
         How {
             parallel: self.parallel.unwrap_or(policy.parallel),
             on_error,
             style: self.style(),
-            origin: self.fleet.origin(Self::NAME),
+            origin: self.fleet.origin(Self::NAME).allowed(consent.flags().into_iter().chain(prune)),
         }
     }
 

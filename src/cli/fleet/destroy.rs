@@ -66,7 +66,7 @@ impl Run for Destroy {
                 return Ok(Exit::Done);
             }
         }
-        let origin = self.fleet.origin(Self::NAME);
+        let origin = self.fleet.origin(Self::NAME).allowed(consent.flags());
         let how = How { parallel: fleet.policy.parallel, on_error: fleet.policy.on_error, style, origin };
         let runtime = cx.runtime()?;
         runtime.block_on(equipped(&world, &plan))?;

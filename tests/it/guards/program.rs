@@ -404,5 +404,5 @@ fn the_committed_schema_is_current() {
         fs::write(path, &want).unwrap();
     }
     let have = fs::read_to_string(path).unwrap_or_default();
-    assert!(have == want, "{path} is not current: run `UPDATE_SCHEMA=1 cargo test --test guards`");
+    assert!(have == want, "{path} is not current: run `UPDATE_SCHEMA=1 cargo test --test it schema`");
 }

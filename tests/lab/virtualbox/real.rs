@@ -141,6 +141,10 @@ fn a_vm_of_docker_machines_is_taken_as_it_is() {
 /// A VM whose files were deleted is all VirtualBox has: it is forgotten, and made anew.
 #[test]
 fn a_machine_whose_folder_was_deleted_can_be_made_again_and_removed() {
+    if !full() {
+        println!("left to `just lab-full`: two virtual machines are booted for it, which takes most of a minute");
+        return;
+    }
     if !lab::ready(&PROGRAMS) {
         return;
     }
@@ -417,6 +421,10 @@ fn by_docker_machine(lab: &Lab, vms: &Vms, address: Ipv4Addr) {
 
 #[test]
 fn a_machine_of_docker_machines_is_listed_started_stopped_and_removed_and_nothing_else_is() {
+    if !full() {
+        println!("left to `just lab-full`: a virtual machine is booted three times, which takes a minute and a half");
+        return;
+    }
     if !lab::ready(&PROGRAMS) {
         return;
     }
