@@ -15,6 +15,7 @@ pub mod excerpt;
 pub mod fault;
 pub mod graph;
 pub mod harmless;
+pub mod kdl;
 pub mod name;
 pub mod panicked;
 pub mod quote;

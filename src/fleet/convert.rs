@@ -1,9 +1,7 @@
 //! A fleet file in the other form, with its comments. What cannot be kept is said; what would change is refused.
 
 use super::{
-    FleetProblems, Form, Source, kdl,
-    kdl_token::{self, Kind},
-    kdl_write,
+    FleetProblems, Form, Source, kdl, kdl_write,
     node::{Meaning, Node, Scalar, Value},
     parse,
     problem::{Code, Problem, Problems},
@@ -11,6 +9,7 @@ use super::{
     shape::Shape,
     yaml_write,
 };
+use crate::kdl::Kind;
 use std::ops::Range;
 
 /// A file in another form.
@@ -127,8 +126,7 @@ fn comments(form: Form, text: &str, dropped: &[Range<usize>]) -> Vec<Comment> {
             .map(|at| Comment { start: at.start, lines: vec![bare(&text[at], "#")] })
             .collect(),
         Form::Kdl => {
-            let tokens = kdl_token::tokens(0, text, &mut Problems::default()).unwrap_or_default();
-            let mut found: Vec<Comment> = tokens
+            let mut found: Vec<Comment> = kdl::tokens(text)
                 .iter()
                 .filter(|t| t.kind == Kind::Comment && !dropped.iter().any(|out| out.contains(&t.start)))
                 .map(|t| Comment { start: t.start, lines: kdl_lines(&text[t.start..t.end]) })

@@ -2,10 +2,10 @@
 
 use super::{
     convert::means_the_same,
-    kdl,
-    kdl_token::{Kind, Token, tokens},
+    kdl::{self, tokens},
     problem::Problems,
 };
+use crate::kdl::{Kind, Token};
 
 /// How often a layout may be laid out until it is settled.
 const SETTLES: usize = 4;
@@ -31,13 +31,12 @@ pub(super) fn format(text: &str, problems: &mut Problems) -> Option<String> {
 
 /// What a text is made of, but for blanks and ends of lines.
 fn kinds(text: &str) -> Vec<String> {
-    let all = tokens(0, text, &mut Problems::default()).unwrap_or_default();
-    let solid = all.into_iter().filter(|t| t.kind != Kind::Newline);
+    let solid = tokens(text).into_iter().filter(|t| t.kind != Kind::Newline);
     solid.map(|t| text[t.start..t.end].trim_end().to_owned()).collect()
 }
 
 fn laid_out(text: &str) -> String {
-    let all = tokens(0, text, &mut Problems::default()).unwrap_or_default();
+    let all = tokens(text);
     let mut out = String::with_capacity(text.len() + 64);
     let mut depth = 0_usize;
     let mut last: Option<&Token> = None;

@@ -2,13 +2,12 @@
 
 use super::{
     convert::{end_of, on_one_line},
-    kdl_string::quoted,
-    kdl_token::{is_blank, is_newline, is_reserved, is_word, looks_like_number, number},
     node::{Entry, Meaning, Node, Place, Scalar, Value},
     remarks::Remarks,
     shape::Shape,
     yaml_write,
 };
+use crate::kdl::{is_blank, is_newline, is_reserved, is_word, looks_like_number, number, quoted};
 
 /// Lines are broken beyond this.
 const WIDTH: usize = 100;

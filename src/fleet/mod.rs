@@ -16,8 +16,6 @@ mod group;
 mod hooks;
 mod kdl;
 mod kdl_fmt;
-mod kdl_string;
-mod kdl_token;
 mod kdl_write;
 mod limit;
 mod names;

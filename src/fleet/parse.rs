@@ -20,7 +20,7 @@ pub(super) const MAX_DEPTH: usize = 64;
 /// Values that aliases may copy: 10,000 hosts with ten options each, five times over.
 const MAX_COPIED: usize = 500_000;
 /// Values of a file: 100,000 hosts with a dozen options each.
-const MAX_VALUES: usize = 2_000_000;
+pub(super) const MAX_VALUES: usize = 2_000_000;
 
 /// Bytes of a text that is worth a second thread.
 const LARGE: usize = 1 << 18;
@@ -130,15 +130,14 @@ pub(super) fn empty_file(file: u16) -> Problem {
 }
 
 /// Refuses a file of more values than any fleet has.
-pub(super) fn refuse_many(values: usize, at: Place) -> Result<(), Box<Problem>> {
-    if values <= MAX_VALUES {
-        return Ok(());
-    }
-    Err(Box::new(
-        Problem::new(Code::TooLarge, format!("the file has more than {MAX_VALUES} values"))
-            .at(at, "here it becomes too many")
-            .help("use `count` for hosts that are alike, or split the fleet"),
-    ))
+fn refuse_many(values: usize, at: Place) -> Result<(), Box<Problem>> {
+    if values <= MAX_VALUES { Ok(()) } else { Err(Box::new(too_many(at))) }
+}
+
+pub(super) fn too_many(at: Place) -> Problem {
+    Problem::new(Code::TooLarge, format!("the file has more than {MAX_VALUES} values"))
+        .at(at, "here it becomes too many")
+        .help("use `count` for hosts that are alike, or split the fleet")
 }
 
 fn syntax(error: &ScanError, places: &Places<'_>) -> Problem {

@@ -452,10 +452,6 @@ impl Problems {
         others.found.into_iter().for_each(|problem| self.push(problem));
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.found.len()
-    }
-
     pub(super) fn is_empty(&self) -> bool {
         self.found.is_empty()
     }

@@ -13,6 +13,7 @@ const PURE: &[&str] = &[
     "name",
     "graph",
     "harmless",
+    "kdl",
     "quote",
     "secret",
     "digest",
@@ -65,7 +66,7 @@ fn module(path: &Path) -> String {
 /// Code without comments, and without tests: those at its foot, or the whole file when it is one of tests.
 fn code(path: &Path) -> String {
     let name = path.file_stem().unwrap().to_str().unwrap();
-    if name == "tests" || name.ends_with("_tests") || name == "fixtures" || name == "compliance" {
+    if name == "tests" || name.ends_with("_tests") || ["any_record", "fixtures", "compliance"].contains(&name) {
         return String::new();
     }
     let text = fs::read_to_string(path).unwrap();
@@ -249,20 +250,40 @@ fn files_can_be_held_in_the_head() {
     assert!(long.is_empty(), "{long:#?}");
 }
 
-#[test]
-fn there_is_one_crypto_backend() {
-    let lock = fs::read_to_string("Cargo.lock").unwrap();
-    for single in ["rustls", "tokio", "hyper", "russh", "aws-lc-sys"] {
-        assert_eq!(lock.matches(&format!("name = \"{single}\"\n")).count(), 1, "one version of {single}");
-    }
-    // Cargo.lock also names what features could bring in; the tree is what is built.
+/// The crates that are built into the program, a line each. Cargo.lock also names what features could bring in.
+fn built() -> String {
     #[expect(clippy::disallowed_methods, reason = "only cargo knows what it builds")]
     let tree = std::process::Command::new(env!("CARGO"))
         .args(["tree", "--offline", "--locked", "--edges", "normal,build", "--prefix", "none", "--format", "{p}"])
         .output()
         .unwrap();
     assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
-    let tree = String::from_utf8(tree.stdout).unwrap();
+    String::from_utf8(tree.stdout).unwrap()
+}
+
+/// Two readers would be two opinions. The kdl crate is one, and is asked by tests alone.
+#[test]
+fn kdl_is_read_by_one_module() {
+    assert!(!built().lines().any(|l| l.starts_with("kdl v")), "the kdl crate is built into the program");
+    let mut readers = BTreeSet::new();
+    for path in files(Path::new("src")).into_iter().filter(|path| module(path) != "kdl") {
+        let code = code(&path);
+        // A word that all readers meet. What writes KDL puts a `#` before a value.
+        assert!(!code.contains("\"#true\""), "{} reads KDL by hand", path.display());
+        if used(&code).contains("kdl") {
+            readers.insert(module(&path));
+        }
+    }
+    assert_eq!(readers, ["fleet", "record"].map(str::to_owned).into());
+}
+
+#[test]
+fn there_is_one_crypto_backend() {
+    let lock = fs::read_to_string("Cargo.lock").unwrap();
+    for single in ["rustls", "tokio", "hyper", "russh", "aws-lc-sys"] {
+        assert_eq!(lock.matches(&format!("name = \"{single}\"\n")).count(), 1, "one version of {single}");
+    }
+    let tree = built();
     for banned in ["ring", "openssl-sys", "native-tls", "serde_yml", "libyml"] {
         assert!(!tree.lines().any(|l| l.starts_with(&format!("{banned} v"))), "{banned} is built");
     }

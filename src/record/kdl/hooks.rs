@@ -2,7 +2,7 @@
 
 use super::{
     need,
-    nodes::{Node, Reader},
+    reader::{Node, Reader},
     set, unword,
 };
 use crate::{

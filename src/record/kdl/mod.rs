@@ -2,7 +2,7 @@
 //! first write makes a `record.json` of it.
 
 mod hooks;
-mod nodes;
+mod reader;
 
 use super::{
     CertificateRecord, EngineRecord, Instance, MachineRecord, Part, Pending, SshEndpoint, Uid,
@@ -14,7 +14,7 @@ use crate::{
     name::{FleetName, MachineName},
     secret::Secret,
 };
-use nodes::{Node, Reader, parse};
+use reader::{Node, Reader, parse};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,14 +1,12 @@
 //! What a KDL string in quotes says, and texts in quotes.
 
 use super::{
-    kdl_token::{is_banned, is_blank, is_newline},
-    node::Place,
-    problem::{Code, Problem},
+    Flaw, Step,
+    token::{is_banned, is_blank, is_newline},
 };
 
 /// A string of a text, whose ends are known.
 pub(super) struct Quoted<'a> {
-    pub(super) file: u16,
     pub(super) text: &'a str,
     /// Where its quotes begin.
     pub(super) start: usize,
@@ -17,16 +15,15 @@ pub(super) struct Quoted<'a> {
     pub(super) end: usize,
 }
 
-type Step<T> = Result<T, Box<Problem>>;
-
 impl<'a> Quoted<'a> {
     /// What stands between its quotes.
     pub(super) fn body(&self) -> &'a str {
         &self.text[self.from..self.end]
     }
 
-    fn wrong(&self, start: usize, end: usize, message: &str, label: &str, help: &str) -> Problem {
-        Problem::new(Code::Syntax, message).at(Place::new(self.file, start, end), label).help(help)
+    /// What is wrong with all of it, said where it begins.
+    fn wrong(&self, message: &str, label: &'static str, help: &str) -> Flaw {
+        Flaw::syntax(self.start..self.from, message, label, help)
     }
 
     /// The lines between `"""` without what the last one begins with.
@@ -36,22 +33,18 @@ impl<'a> Quoted<'a> {
         let normal = joined.replace("\r\n", "\n").replace(is_newline, "\n");
         let lines: Vec<&str> = normal.split('\n').collect();
         let [first, inner @ .., last] = &lines[..] else {
-            return Err(Box::new(self.wrong(
-                self.start,
-                self.from,
+            return Err(self.wrong(
                 "a string between `\"\"\"` begins on the next line",
                 "a new line must follow",
                 "break the line after it, and before the closing one",
-            )));
+            ));
         };
         if !first.is_empty() || last.contains(|c| !is_blank(c)) {
-            return Err(Box::new(self.wrong(
-                self.start,
-                self.from,
+            return Err(self.wrong(
                 "`\"\"\"` stands alone on its line",
                 "text beside it, or beside the closing one",
                 "break the line after it, and before the closing one",
-            )));
+            ));
         }
         let mut text = String::with_capacity(normal.len());
         for (n, line) in inner.iter().enumerate() {
@@ -62,13 +55,11 @@ impl<'a> Quoted<'a> {
                 continue;
             }
             let Some(line) = line.strip_prefix(last) else {
-                return Err(Box::new(self.wrong(
-                    self.start,
-                    self.from,
+                return Err(self.wrong(
                     "a line of this string begins before its end",
                     "in this string",
                     "begin all lines with the blanks that stand before the closing `\"\"\"`",
-                )));
+                ));
             };
             text.push_str(&if escapes { self.without_escapes(line)? } else { line.to_owned() });
         }
@@ -106,25 +97,24 @@ impl<'a> Quoted<'a> {
                     let c = c.and_then(|(digits, after)| {
                         Some((char::from_u32(u32::from_str_radix(digits, 16).ok()?)?, after))
                     });
-                    let Some((c, after)) = c else { return Err(Box::new(self.bad_escape("\\u"))) };
+                    let Some((c, after)) = c else { return Err(self.bad_escape("\\u")) };
                     rest = after;
                     c
                 }
-                _ => return Err(Box::new(self.bad_escape(&format!("\\{escape}")))),
+                _ => return Err(self.bad_escape(&format!("\\{escape}"))),
             });
         }
         text.push_str(rest);
         Ok(text)
     }
 
-    fn bad_escape(&self, escape: &str) -> Problem {
+    fn bad_escape(&self, escape: &str) -> Flaw {
         let at = self.from + self.body().find(escape).unwrap_or_default();
-        self.wrong(
-            at,
-            at + escape.len(),
-            &format!("`{escape}` means nothing in a string"),
+        Flaw::syntax(
+            at..at + escape.len(),
+            format!("`{escape}` means nothing in a string"),
             "not an escape",
-            "write `\\\\` for the character itself; a raw string stands between `#\"` and `\"#`",
+            "write `\\` for the character itself; a raw string stands between `#\"` and `\"#`",
         )
     }
 }
@@ -153,7 +143,7 @@ fn without_blank_escapes(body: &str) -> String {
 }
 
 /// A text in quotes, on one line.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
     out.push('"');
     for c in text.chars() {

@@ -1,26 +1,24 @@
 //! KDL 2 text to tokens, each with its place. It knows words, strings and comments, and no structure.
-//!
-//! By hand, as `record.kdl` is read: the kdl crate recurses as deep as a file nests, reads every entry twice, and
-//! has no places for keys and values of properties. A property test holds that both agree.
 
 use super::{
-    kdl_string::{Quoted, quoted},
-    node::Place,
-    parse::MAX_DEPTH,
-    problem::{Code, Problem, Problems},
+    Flaw, Limits, Step,
+    string::{Quoted, quoted},
 };
+
+/// More of them are of no use, and a file of mistakes must not exhaust memory.
+const FLAWS: usize = 10_000;
 
 /// A piece of the text.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) struct Token {
-    pub(super) kind: Kind,
-    pub(super) start: usize,
-    pub(super) end: usize,
+pub(crate) struct Token {
+    pub(crate) kind: Kind,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
 }
 
 /// What a piece is.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// The end of a line that is not continued.
     Newline,
     Semicolon,
@@ -40,35 +38,42 @@ pub(super) enum Kind {
     /// `#true` or `#false`.
     Flag,
     Null,
-    /// A value that a problem is about.
+    /// `#inf`, `#-inf` or `#nan`.
+    NotFinite,
+    /// A value that a flaw is about.
     Unknown,
     /// `//` to the end of the line, or `/* */`.
     Comment,
 }
 
-/// The tokens of a text. `None`: the problems say where it cannot be read any further.
-pub(super) fn tokens(file: u16, text: &str, problems: &mut Problems) -> Option<Vec<Token>> {
-    let mut lexer = Lexer { file, text, at: 0, tokens: Vec::new(), depth: 0, values: 0, problems };
+/// The tokens of a text. `None`: the flaws say where it cannot be read any further.
+pub(crate) fn tokens(text: &str, limits: Limits, flaws: &mut Vec<Flaw>) -> Option<Vec<Token>> {
+    let mut lexer = Lexer { text, limits, at: 0, tokens: Vec::new(), depth: 0, values: 0, flaws };
     if text.starts_with('\u{feff}') {
         lexer.at = '\u{feff}'.len_utf8();
     }
     while let Some(c) = lexer.peek() {
         let before = lexer.tokens.len();
         // Here already, for megabytes of nonsense would make a tree before it is refused.
-        if let Err(problem) = lexer.next(c).and_then(|()| lexer.bounded(before)) {
-            lexer.problems.push(*problem);
+        if let Err(flaw) = lexer.next(c).and_then(|()| lexer.bounded(before)) {
+            lexer.flaws.push(flaw);
             return None;
         }
     }
     Some(lexer.tokens)
 }
 
-pub(super) fn is_newline(c: char) -> bool {
+pub(crate) fn is_newline(c: char) -> bool {
     matches!(c, '\n' | '\r' | '\u{85}' | '\u{b}' | '\u{c}' | '\u{2028}' | '\u{2029}')
 }
 
-pub(super) fn is_blank(c: char) -> bool {
+pub(crate) fn is_blank(c: char) -> bool {
     matches!(c, '\t' | ' ' | '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}')
+}
+
+/// How long the end of a line is that `rest` begins with.
+fn newline(rest: &str, first: char) -> usize {
+    if rest.starts_with("\r\n") { 2 } else { first.len_utf8() }
 }
 
 /// Characters that no KDL text may have: they show as nothing, or turn the direction of what follows.
@@ -76,7 +81,7 @@ pub(super) fn is_banned(c: char) -> bool {
     matches!(c, '\0'..='\u{8}' | '\u{e}'..='\u{1f}' | '\u{7f}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-pub(super) fn is_word(c: char) -> bool {
+pub(crate) fn is_word(c: char) -> bool {
     !(is_blank(c)
         || is_newline(c)
         || is_banned(c)
@@ -84,29 +89,27 @@ pub(super) fn is_word(c: char) -> bool {
 }
 
 /// A word that is no string although it looks like one.
-pub(super) fn is_reserved(word: &str) -> bool {
+pub(crate) fn is_reserved(word: &str) -> bool {
     matches!(word, "true" | "false" | "null" | "inf" | "-inf" | "nan")
 }
 
 /// Whether a word begins as a number does.
-pub(super) fn looks_like_number(word: &str) -> bool {
+pub(crate) fn looks_like_number(word: &str) -> bool {
     let rest = word.strip_prefix(['-', '+']).unwrap_or(word);
     rest.strip_prefix('.').unwrap_or(rest).starts_with(|c: char| c.is_ascii_digit())
 }
 
 struct Lexer<'a> {
-    file: u16,
     text: &'a str,
+    limits: Limits,
     at: usize,
     tokens: Vec<Token>,
     /// Blocks that are open.
     depth: usize,
     /// Keys and values so far.
     values: usize,
-    problems: &'a mut Problems,
+    flaws: &'a mut Vec<Flaw>,
 }
-
-type Step<T> = Result<T, Box<Problem>>;
 
 impl<'a> Lexer<'a> {
     fn rest(&self) -> &'a str {
@@ -121,30 +124,40 @@ impl<'a> Lexer<'a> {
         self.tokens.push(Token { kind, start, end: self.at });
     }
 
-    /// Refuses what is deeper or larger than any fleet. `before` is how many tokens there were.
+    /// Notes what is wrong with one value, and goes on.
+    fn note(&mut self, flaw: Flaw) {
+        if self.flaws.len() < FLAWS {
+            self.flaws.push(flaw);
+        }
+    }
+
+    /// Refuses what is deeper or larger than its reader wants. `before` is how many tokens there were.
     fn bounded(&mut self, before: usize) -> Step<()> {
         let Some(last) = self.tokens.get(before..).and_then(<[Token]>::last) else { return Ok(()) };
-        let at = self.place(last.start, last.end);
+        let at = last.start..last.end;
         match last.kind {
             Kind::Open => self.depth += 1,
             Kind::Close => self.depth = self.depth.saturating_sub(1),
-            Kind::Bare | Kind::Text(_) | Kind::Number(_) | Kind::Flag | Kind::Null | Kind::Unknown => self.values += 1,
+            Kind::Bare
+            | Kind::Text(_)
+            | Kind::Number(_)
+            | Kind::Flag
+            | Kind::Null
+            | Kind::NotFinite
+            | Kind::Unknown => {
+                self.values += 1;
+            }
             // A property is one value, and an annotation none.
             Kind::Equals | Kind::OpenType => self.values = self.values.saturating_sub(1),
             _ => {}
         }
-        if self.depth > MAX_DEPTH {
-            return Err(Box::new(super::parse::too_deep(at)));
+        if self.depth > self.limits.depth {
+            return Err(Flaw::TooDeep(at));
         }
-        super::parse::refuse_many(self.values, at)
-    }
-
-    fn place(&self, start: usize, end: usize) -> Place {
-        Place::new(self.file, start, end)
-    }
-
-    fn wrong(&self, start: usize, end: usize, message: &str, label: &str, help: &str) -> Problem {
-        Problem::new(Code::Syntax, message).at(self.place(start, end), label).help(help)
+        if self.values > self.limits.values {
+            return Err(Flaw::TooMany(at));
+        }
+        Ok(())
     }
 
     /// Takes what begins with `c`.
@@ -166,11 +179,10 @@ impl<'a> Lexer<'a> {
         } else if is_blank(c) {
             self.at += rest.find(|c| !is_blank(c)).unwrap_or(rest.len());
         } else if is_newline(c) {
-            self.at += if rest.starts_with("\r\n") { 2 } else { c.len_utf8() };
+            self.at += newline(rest, c);
             self.push(Kind::Newline, start);
         } else if rest.starts_with("//") {
-            self.at += rest.find(is_newline).unwrap_or(rest.len());
-            self.push(Kind::Comment, start);
+            self.line_comment(start);
         } else if rest.starts_with("/*") {
             self.block_comment(start)?;
         } else if rest.starts_with("/-") {
@@ -186,28 +198,32 @@ impl<'a> Lexer<'a> {
             self.word(start);
         } else if is_banned(c) {
             let message = format!("the character U+{:04X} is no text", c as u32);
-            return Err(Box::new(self.wrong(
-                start,
-                start + c.len_utf8(),
+            return Err(Flaw::syntax(
+                start..start + c.len_utf8(),
                 &message,
                 "not seen, and not allowed",
                 "remove it; in a string write it as `\\u{…}`",
-            )));
+            ));
         } else {
             let help = if matches!(c, '[' | ']') {
                 "a list is written as values with blanks between, as `depends_on db cache`"
             } else {
                 "put a text that has this character in quotes"
             };
-            return Err(Box::new(self.wrong(
-                start,
-                start + c.len_utf8(),
-                &format!("`{c}` means nothing in KDL"),
+            return Err(Flaw::syntax(
+                start..start + c.len_utf8(),
+                format!("`{c}` means nothing in KDL"),
                 "it cannot be read from here",
                 help,
-            )));
+            ));
         }
         Ok(())
+    }
+
+    fn line_comment(&mut self, start: usize) {
+        let rest = self.rest();
+        self.at += rest.find(is_newline).unwrap_or(rest.len());
+        self.push(Kind::Comment, start);
     }
 
     fn block_comment(&mut self, start: usize) -> Step<()> {
@@ -233,40 +249,36 @@ impl<'a> Lexer<'a> {
                 _ => at += 1,
             }
         }
-        Err(Box::new(self.wrong(
-            start,
-            start + 2,
-            "this comment is not closed",
-            "it begins here",
-            "close it with `*/`",
-        )))
+        Err(Flaw::syntax(start..start + 2, "this comment is not closed", "it begins here", "close it with `*/`"))
     }
 
     /// A line that goes on in the next one.
     fn continued(&mut self, start: usize) -> Step<()> {
-        let rest = &self.rest()[1..];
-        let blanks = rest.find(|c| !is_blank(c)).unwrap_or(rest.len());
-        let after = &rest[blanks..];
-        let comment = if after.starts_with("//") { after.find(is_newline).unwrap_or(after.len()) } else { 0 };
-        let end = &after[comment..];
-        let Some(c) = end.chars().next() else {
-            self.at = self.text.len();
-            return Ok(());
-        };
-        if !is_newline(c) {
-            return Err(Box::new(self.wrong(
-                start,
-                start + 1,
-                "`\\` only continues a line",
-                "more follows it on this line",
-                "put a text that has this character in quotes, and write it twice there: `\\\\`",
-            )));
+        self.at += 1;
+        loop {
+            let rest = self.rest();
+            self.at += rest.find(|c| !is_blank(c)).unwrap_or(rest.len());
+            if !self.rest().starts_with("/*") {
+                break;
+            }
+            self.block_comment(self.at)?;
         }
-        if comment > 0 {
-            let from = start + 1 + blanks;
-            self.tokens.push(Token { kind: Kind::Comment, start: from, end: from + comment });
+        if self.rest().starts_with("//") {
+            self.line_comment(self.at);
         }
-        self.at += 1 + blanks + comment + if end.starts_with("\r\n") { 2 } else { c.len_utf8() };
+        let rest = self.rest();
+        match rest.chars().next() {
+            None => {}
+            Some(c) if is_newline(c) => self.at += newline(rest, c),
+            Some(_) => {
+                return Err(Flaw::syntax(
+                    start..start + 1,
+                    "`\\` only continues a line",
+                    "more follows it on this line",
+                    "put a text that has this character in quotes, and write it twice there: `\\\\`",
+                ));
+            }
+        }
         Ok(())
     }
 
@@ -280,28 +292,16 @@ impl<'a> Lexer<'a> {
         let kind = match word {
             "true" | "false" => Kind::Flag,
             "null" => Kind::Null,
-            "inf" | "-inf" | "nan" => {
-                let problem = self.wrong(
-                    start,
-                    start + 1 + word.len(),
-                    &format!("`#{word}` is no value of a fleet"),
-                    "no key wants this",
-                    "write a number",
-                );
-                self.problems.push(problem);
-                Kind::Unknown
-            }
+            "inf" | "-inf" | "nan" => Kind::NotFinite,
             _ => {
                 // A comment of YAML, most likely.
                 let line = self.rest().find(is_newline).unwrap_or(self.rest().len());
-                let problem = self.wrong(
-                    start,
-                    start + 1,
+                self.note(Flaw::syntax(
+                    start..start + 1,
                     "`#` begins no comment in KDL",
                     "not `#true`, `#false` or `#null` either",
                     "a comment begins with `//`",
-                );
-                self.problems.push(problem);
+                ));
                 self.at += line;
                 return Ok(());
             }
@@ -317,14 +317,12 @@ impl<'a> Lexer<'a> {
         self.at += word.len();
         let help = format!("write `#{word}` for the value, or `\"{word}\"` for the text");
         let kind = if is_reserved(word) {
-            let problem = self.wrong(
-                start,
-                self.at,
-                &format!("`{word}` alone is neither a value nor a text"),
+            self.note(Flaw::syntax(
+                start..self.at,
+                format!("`{word}` alone is neither a value nor a text"),
                 "a word that KDL keeps for itself",
                 &help,
-            );
-            self.problems.push(problem);
+            ));
             Kind::Unknown
         } else if !looks_like_number(word) {
             Kind::Bare
@@ -340,14 +338,12 @@ impl<'a> Lexer<'a> {
                 self.at += more.len();
             }
             let all = &self.text[start..self.at];
-            let problem = self.wrong(
-                start,
-                self.at,
-                &format!("`{all}` begins as a number and is none"),
+            self.note(Flaw::syntax(
+                start..self.at,
+                format!("`{all}` begins as a number and is none"),
                 "a text that begins with a digit",
-                &format!("put it in quotes: `{}`", quoted(all)),
-            );
-            self.problems.push(problem);
+                format!("put it in quotes: `{}`", quoted(all)),
+            ));
             Kind::Unknown
         };
         self.push(kind, start);
@@ -367,8 +363,8 @@ impl<'a> Lexer<'a> {
                 break at;
             }
             match rest.chars().next() {
-                None => return Err(Box::new(self.unclosed(start, from, &close))),
-                Some(c) if is_newline(c) && !many => return Err(Box::new(self.unclosed(start, from, &close))),
+                None => return Err(Self::unclosed(start, from, &close)),
+                Some(c) if is_newline(c) && !many => return Err(Self::unclosed(start, from, &close)),
                 Some('\\') if hashes == 0 => {
                     let escaped = rest[1..].chars().next();
                     at += 1 + escaped.map_or(0, char::len_utf8);
@@ -379,18 +375,17 @@ impl<'a> Lexer<'a> {
                 }
                 Some(c) if is_banned(c) => {
                     let message = format!("the character U+{:04X} is no text", c as u32);
-                    return Err(Box::new(self.wrong(
-                        at,
-                        at + c.len_utf8(),
+                    return Err(Flaw::syntax(
+                        at..at + c.len_utf8(),
                         &message,
                         "not seen, and not allowed",
                         "remove it, or write it as `\\u{…}`",
-                    )));
+                    ));
                 }
                 Some(c) => at += c.len_utf8(),
             }
         };
-        let string = Quoted { file: self.file, text: self.text, start, from, end };
+        let string = Quoted { text: self.text, start, from, end };
         let text = if many {
             string.dedented(hashes == 0)?
         } else if hashes > 0 {
@@ -403,13 +398,12 @@ impl<'a> Lexer<'a> {
         Ok(())
     }
 
-    fn unclosed(&self, start: usize, from: usize, close: &str) -> Problem {
-        self.wrong(
-            start,
-            from,
+    fn unclosed(start: usize, from: usize, close: &str) -> Flaw {
+        Flaw::syntax(
+            start..from,
             "this string is not closed",
             "it begins here",
-            &format!("end it with `{close}`; a string of several lines stands between `\"\"\"`"),
+            format!("end it with `{close}`; a string of several lines stands between `\"\"\"`"),
         )
     }
 }
@@ -419,7 +413,7 @@ fn closing(quotes: &str, hashes: usize) -> String {
 }
 
 /// A word that is a number, as YAML would write it.
-pub(super) fn number(word: &str) -> Option<String> {
+pub(crate) fn number(word: &str) -> Option<String> {
     let (sign, unsigned) = match word.strip_prefix('-') {
         Some(rest) => ("-", rest),
         None => ("", word.strip_prefix('+').unwrap_or(word)),
