@@ -36,7 +36,7 @@ bench *PARTS:
 
 # Bring generated files up to date: the schema, the snapshots of what people read.
 regenerate:
-    UPDATE_SCHEMA=1 cargo test --locked --test it fleets::
+    UPDATE_SCHEMA=1 cargo test --locked --test it -- fleets:: schema
     INSTA_UPDATE=always cargo test --locked --lib --test it
 
 # One reader under libFuzzer, as `just fuzz fleet`; needs cargo-fuzz and a nightly toolchain.

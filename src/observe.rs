@@ -104,36 +104,6 @@ pub fn of_fleet<'a>(
     move |known| known.record.fleet.as_ref() == Some(fleet) || hosts.contains(&known.record.name)
 }
 
-/// Fills in what can be known of machines without asking any of them: what lies on this computer.
-pub async fn offline(world: &World, mut snapshot: Snapshot, wanted: impl Fn(&Known) -> bool) -> Snapshot {
-    let locals = Arc::new(Locals::new(world.store.clone(), world.clock.now()));
-    let picked: Vec<MachineRecord> =
-        snapshot.machines.values().filter(|known| wanted(known)).map(|known| known.record.clone()).collect();
-    let mut looking = JoinSet::new();
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    for part in picked.chunks(picked.len().div_ceil(threads).max(PART)) {
-        let (locals, part) = (locals.clone(), part.to_vec());
-        looking.spawn(async move {
-            let mut found = Vec::with_capacity(part.len());
-            for record in part {
-                found.push((record.name.clone(), blank(&locals, &record).await));
-            }
-            found
-        });
-    }
-    while let Some(joined) = looking.join_next().await {
-        for (name, observed) in self::joined(joined.map(Ok).map_err(JoinError::into_panic)) {
-            if let Some(known) = snapshot.machines.get_mut(&name) {
-                known.observed = Some(observed);
-            }
-        }
-    }
-    snapshot
-}
-
-/// A thread costs as much as looking at a few machines.
-const PART: usize = 64;
-
 /// What is known of a machine that was not looked at.
 async fn blank(locals: &Locals, record: &MachineRecord) -> Observed {
     let Local { certificate, authority, flawed } = locals.of(record).await;

@@ -100,7 +100,9 @@ pub async fn begin(
     for of_machine in steps.chunk_by_mut(|a, b| a.machine == b.machine) {
         // One that is not recorded yet, or cannot be read, has none to name.
         let uid = world.store.get(&of_machine[0].machine).await.ok().map(|record| record.uid);
-        of_machine.iter_mut().for_each(|step| step.uid.clone_from(&uid));
+        for step in of_machine {
+            step.uid.clone_from(&uid);
+        }
     }
     let run = name_of_run();
     let begun = Begun {

@@ -307,9 +307,12 @@ async fn certificates_are_made_by_one_at_a_time(store: &Store) {
     drop(second.await.unwrap());
 }
 
+/// What is held of a store.
+type Check = fn(&Store);
+
 /// Every check, each on a store of its own.
 fn conform(new: &dyn Fn() -> Store) {
-    let checks: [(&str, fn(&Store)); 14] = [
+    let checks: [(&str, Check); 14] = [
         ("an empty store has nothing", an_empty_store_has_nothing),
         ("what is put is got", what_is_put_is_got_with_the_version_that_was_answered),
         ("nothing is written over what was not read", nothing_is_written_over_what_was_not_read),

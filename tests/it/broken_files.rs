@@ -13,7 +13,7 @@ use machine::{
     fleet::{Fleet, HostSpec, OnError, Policy},
     hook::Hooks,
     name::{FleetName, MachineName},
-    observe::{self, observe},
+    observe::observe,
     plan::{Inputs, Plan, Reason},
     record::{Snapshot, auth::AuthFiles},
     store::{Area, Mode, authority, copies, local::Locals, memory::MemoryStore},
@@ -183,9 +183,9 @@ fn what_is_of_the_future_is_shown() {
             let want = format!("{file} in the store: not valid before {from}; is the clock of this computer right?");
             assert!(plan.contains(&want), "no `{want}` in\n{plan}");
         }
-        // What lies on this computer can be judged without asking any host.
-        let known = observe::offline(&stage.world, stage.store.snapshot().unwrap(), |_| true).await;
-        assert!(stage.planned(&known).to_string().contains("certs/ca.pem in the store: not valid before"));
+        // By the records alone nothing is known of files: where only those came along, as to a CI, nothing is missed.
+        let known = stage.store.snapshot().unwrap();
+        assert!(!stage.planned(&known).to_string().contains("in the store"));
     });
 }
 

@@ -160,13 +160,13 @@ impl Stage {
         // The host's own machine is in the kept store, too.
         self.copy(&lab.path("store.kept"), &lab.store());
         let after = Duration::from_millis(draw(*SEED, &context) % 400);
-        let mut runs = [self.command(first).spawn().unwrap(), {
+        let runs = [self.command(first).spawn().unwrap(), {
             thread::sleep(after);
             self.command(second).spawn().unwrap()
         }]
         .map(|run| Said::of(&run.wait_with_output().unwrap()));
         let codes = runs.each_ref().map(|run| run.code);
-        let said = runs.iter_mut().map(|run| format!("--- {}\n{}{}", run.code, run.out, run.err)).collect::<String>();
+        let said = runs.each_ref().map(|run| format!("--- {}\n{}{}", run.code, run.out, run.err)).concat();
         let record = self.record();
         assert_ne!(codes, [LOCKED, LOCKED], "{context}: both were refused\n{said}");
         for (run, code, other, of_other) in [(first, codes[0], second, codes[1]), (second, codes[1], first, codes[0])] {

@@ -10,7 +10,6 @@ use super::{
 use crate::{
     cli::{CliError, Cx, Exit, Group, Out, Run},
     fleet::Fleet,
-    observe,
     plan::{
         Plan as Steps,
         document::Document,
@@ -109,13 +108,7 @@ impl Plan {
         let world = limited(cx.world()?, &fleet.policy);
         let snapshot = stored(world.store.records.snapshot())?;
         let scope = self.narrow.scope(fleet, &snapshot)?;
-        let snapshot = if self.offline {
-            let hosts = fleet.hosts.keys().cloned().collect();
-            let picked = observe::of_fleet(&fleet.name, &hosts);
-            cx.block_on(observe::offline(&world, snapshot, picked))?
-        } else {
-            cx.block_on(look_within(&world, snapshot, fleet, &scope))?
-        };
+        let snapshot = if self.offline { snapshot } else { cx.block_on(look_within(&world, snapshot, fleet, &scope))? };
         let prune = self.prune || fleet.policy.prune;
         let inputs = inputs(&world, prune);
         let (plan, left_out) = scope.of(Steps::new(fleet, &snapshot, &inputs));
