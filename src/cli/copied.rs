@@ -38,8 +38,9 @@ async fn other(world: &World) -> Result<Option<String>, StoreError> {
         return Ok(None);
     }
     // One without an id has made nothing yet that could be meant.
-    let Some(id) = world.store.files.read(Area::Outside(root), ID).await? else { return Ok(None) };
-    if let Some(there) = noted.filter(|there| is_another(Path::new(there), root, &id)) {
+    let id = world.store.files.read(Area::Outside(root), ID).await?;
+    let there = noted.zip(id).filter(|(there, id)| is_another(Path::new(there), root, id));
+    if let Some((there, _)) = there {
         return Ok(Some(there));
     }
     let text = format!("{here}\n");

@@ -8,7 +8,7 @@ use crate::{
 use std::{
     ffi::OsStr,
     fmt,
-    fs::{self, DirBuilder, File, OpenOptions},
+    fs::{self, DirBuilder, DirEntry, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
@@ -93,6 +93,14 @@ impl Disk {
             Ok(content) => Ok(Some(content)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(failed("read", path)(e)),
+        }
+    }
+
+    /// What is in a folder, in no order; nothing when it is not there.
+    pub(super) fn entries(folder: &Path) -> Result<Vec<DirEntry>, StoreError> {
+        match fs::read_dir(folder) {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            other => other.and_then(Iterator::collect).map_err(failed("read", folder)),
         }
     }
 

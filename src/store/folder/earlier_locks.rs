@@ -4,7 +4,7 @@
 
 use super::{
     alive::{self, Alive},
-    disk::{Disk, failed, hidden},
+    disk::{Disk, hidden},
     leases::{self, FolderLeases, Ground, bytes, locked},
 };
 use crate::{
@@ -168,13 +168,8 @@ fn subjects(root: &Path) -> Result<Vec<Subject>, StoreError> {
 
 /// The folders in a folder, sorted, and what may be one.
 fn folders(folder: &Path) -> Result<Vec<String>, StoreError> {
-    let entries = match fs::read_dir(folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(failed("read", folder))?,
-    };
     let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(failed("read", folder))?;
+    for entry in Disk::entries(folder)? {
         if fs::metadata(entry.path()).map_or(true, |about| about.is_dir()) {
             names.push(entry.file_name().to_string_lossy().into_owned());
         }

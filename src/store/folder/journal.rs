@@ -109,13 +109,9 @@ impl<'a> FolderJournal<'a> {
 
     /// Older files by their number.
     fn older(&self) -> Result<BTreeMap<u64, PathBuf>, StoreError> {
-        let entries = match fs::read_dir(self.root) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-            other => other.map_err(failed("read", self.root))?,
-        };
         let mut found = BTreeMap::new();
-        for entry in entries {
-            let name = entry.map_err(failed("read", self.root))?.file_name();
+        for entry in Disk::entries(self.root)? {
+            let name = entry.file_name();
             let number = name.to_str().and_then(|name| name.strip_prefix(OLDER.0)?.strip_suffix(OLDER.1)?.parse().ok());
             found.extend(number.map(|number| (number, self.root.join(&name))));
         }

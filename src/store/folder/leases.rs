@@ -282,7 +282,7 @@ fn successor(root: &Path, scope: &Scope) -> Option<Box<Holder>> {
     Some(Box::new(theirs.taking.holder))
 }
 
-/// All that is held, as seen by one who only looks: nothing is written.
+/// All that is held. Nothing is written to find out.
 pub(super) fn seen(root: &Path) -> Result<Vec<Seen>, StoreError> {
     let mut all = Vec::new();
     for (path, lease) in read_all(&root.join(FOLDER))? {
@@ -299,7 +299,7 @@ pub(super) fn seen(root: &Path) -> Result<Vec<Seen>, StoreError> {
     Ok(all)
 }
 
-/// What one who only looks can tell of a taking; `None`: its holder is gone.
+/// What can be told of a taking without the guard; `None`: its holder is gone.
 pub(super) fn sight(heart: &Path, taking: Taking) -> Option<Sight> {
     let (alive, process) = match Alive::find(heart, &taking) {
         Ok(found) => found,
@@ -382,13 +382,9 @@ type Read = (PathBuf, Result<Written, Unreadable>);
 
 /// All leases, sorted, and what may be one.
 fn read_all(folder: &Path) -> Result<Vec<Read>, StoreError> {
-    let entries = match fs::read_dir(folder) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        other => other.map_err(failed("read", folder))?,
-    };
     let mut paths = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(failed("read", folder))?.path();
+    for entry in Disk::entries(folder)? {
+        let path = entry.path();
         if id(&path).is_some_and(|id| !id.starts_with('.')) {
             paths.push(path);
         }

@@ -166,13 +166,9 @@ impl FolderStore {
     /// What was interrupted while it was made or removed.
     fn leftovers(&self) -> Result<Vec<PathBuf>, StoreError> {
         let machines = self.machines();
-        let entries = match fs::read_dir(&machines) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other.map_err(failed("read", &machines))?,
-        };
         let mut left = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(failed("read", &machines))?.path();
+        for entry in Disk::entries(&machines)? {
+            let path = entry.path();
             let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
             if hidden && path.extension().is_some_and(|ending| ending == "removed" || ending == "new") {
                 left.push(path);
@@ -240,13 +236,8 @@ impl FolderStore {
 
     fn names(&self) -> Result<Vec<String>, StoreError> {
         let machines = self.machines();
-        let entries = match fs::read_dir(&machines) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other.map_err(failed("read", &machines))?,
-        };
         let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry.map_err(failed("read", &machines))?;
+        for entry in Disk::entries(&machines)? {
             let name = entry.file_name().to_string_lossy().into_owned();
             if !name.starts_with('.') && entry.file_type().map_err(failed("read", &machines))?.is_dir() {
                 names.push(name);

@@ -1,13 +1,12 @@
 //! The tombstones of a folder, beside its machines, where docker-machine does not look.
 
-use super::disk::{Disk, failed};
+use super::disk::Disk;
 use crate::{
     record::{OptionFields, Tombstone},
     store::{Mode, StoreError},
 };
 use std::{
     collections::BTreeMap,
-    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -32,13 +31,9 @@ impl Tombstones<'_> {
 
     pub(super) fn all(&self) -> Result<BTreeMap<String, Result<Tombstone, String>>, StoreError> {
         let dir = self.root.join(FOLDER);
-        let entries = match fs::read_dir(&dir) {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-            other => other.map_err(failed("read", &dir))?,
-        };
         let mut found = BTreeMap::new();
-        for entry in entries {
-            let path = entry.map_err(failed("read", &dir))?.path();
+        for entry in Disk::entries(&dir)? {
+            let path = entry.path();
             let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let Some(id) = name.strip_suffix(ENDING).filter(|id| !id.starts_with('.')) else { continue };
             // One that went in this moment is confirmed.

@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn a_host_that_hangs_up_is_told_the_same_whoever_meets_it_first() {
+    fn a_host_that_hangs_up_is_told_the_same_by_readers_and_writers() {
         for kind in [io::ErrorKind::BrokenPipe, io::ErrorKind::UnexpectedEof] {
             assert_eq!(error_text(&russh::Error::IO(kind.into())), error_text(&russh::Error::Disconnect), "{kind}");
         }
