@@ -258,10 +258,11 @@ impl Machine {
             let transport = self.connect(Duration::ZERO).await?;
             return Ok(Endpoint::Ssh { transport, socket: SOCKET.to_owned() });
         }
-        if let Some((host, port)) = url.strip_prefix("tcp://").and_then(split_host_port)
-            && let Some(Identity { ca, cert, key }) = stored(issued::identity(&self.world.store, self.name()))?
-        {
-            return Ok(Endpoint::Tls { host: host.to_owned(), port, ca, cert, key });
+        if let Some((host, port)) = url.strip_prefix("tcp://").and_then(split_host_port) {
+            let identity = issued::identity(&self.world.store, self.name()).await.map_err(CliError::Store)?;
+            if let Some(Identity { ca, cert, key }) = identity {
+                return Ok(Endpoint::Tls { host: host.to_owned(), port, ca, cert, key });
+            }
         }
         Ok(Endpoint::Plain(url.to_owned()))
     }

@@ -5,7 +5,6 @@ use super::{
     machine::{self, Machine},
     power::{Changed, Hold, Lines, progress, say, together},
     provision::desired,
-    stored::stored,
     story,
 };
 use crate::{driver::PowerAction, plan::Plan, record::Power};
@@ -57,7 +56,7 @@ async fn upgrade(mut machine: Machine, lines: Lines) -> Result<Changed, CliError
     say(&lines, "Upgrading docker...".to_owned());
     let plan = Plan::upgrade(&machine.record, engine);
     story::carry_out(&world, Upgrade::NAME, &name, &plan, &lines.interrupt, &|line| say(&lines, line)).await?;
-    let record = stored(world.store.get(&name))?;
+    let record = world.store.get(&name).await.map_err(CliError::Store)?;
     let after = record.engine.map(|engine| engine.version).unwrap_or_default();
     say(
         &lines,

@@ -142,6 +142,11 @@ impl FolderStore {
     pub(super) fn load(&self, name: &MachineName) -> Result<(MachineRecord, Version), StoreError> {
         let found = self.find(name)?;
         let version = found.version();
+        Ok((self.record_of(name, found)?, version))
+    }
+
+    /// The record in what was found.
+    pub(super) fn record_of(&self, name: &MachineName, found: Found) -> Result<MachineRecord, StoreError> {
         if let Some(Document { mut record, beside }) = self.decode(name, &found)? {
             self.settle_paths(&mut record, &found);
             let changed = found.config.filter(|config| !beside.covers(&config.sha256));
@@ -149,7 +154,7 @@ impl FolderStore {
             if let Some(Ok(config)) = changed.map(|config| self.parse_config(name, &config.text)) {
                 config.overlay(&mut record);
             }
-            return Ok((record, version));
+            return Ok(record);
         }
         let Some(Config { text, .. }) = found.config else {
             let dir = self.dir_of(name);
@@ -167,7 +172,7 @@ impl FolderStore {
         let config = self.parse_config(name, &text).map_err(|e| self.broken(name.as_str(), CONFIG, e.to_string()))?;
         let mut record = config.to_record(self.place(name), self.fields.options_of(&config));
         record.certificate = self.certificate_of(name)?;
-        Ok((record, version))
+        Ok(record)
     }
 
     /// Paths into the machine's folder lead there, wherever the store was when they were written.

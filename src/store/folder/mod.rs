@@ -207,8 +207,8 @@ impl FolderStore {
             let load = |name: &String| {
                 let valid = MachineName::new(name.as_str()).map_err(|e| e.to_string())?;
                 // A mistake of ours in one record is none in all others.
-                let loaded = caught(|| self.load(&valid)).map_err(|panicked| panicked.to_string())?;
-                loaded.map(|(record, _)| record).map_err(|e| e.to_string())
+                let read = || self.find(&valid).and_then(|found| self.record_of(&valid, found));
+                caught(read).map_err(|panicked| panicked.to_string())?.map_err(|e| e.to_string())
             };
             names.iter().map(|name| (name.clone(), load(name))).collect()
         };
