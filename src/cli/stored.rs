@@ -2,10 +2,14 @@
 
 use super::CliError;
 use crate::store::StoreError;
-use std::sync::OnceLock;
+use std::{
+    pin::pin,
+    sync::OnceLock,
+    task::{Context, Poll, Waker},
+};
 use tokio::runtime::{Builder, Handle, Runtime};
 
-/// One for all, for it is asked often; without threads, for a folder needs none.
+/// One for all, for the store is asked often.
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 
 /// What the store answers.
@@ -17,6 +21,11 @@ pub(super) fn stored<T>(work: impl Future<Output = Result<T, StoreError>>) -> Re
 pub(super) fn settled<T>(work: impl Future<Output = T>) -> Result<T, CliError> {
     if let Ok(runtime) = Handle::try_current() {
         return Ok(tokio::task::block_in_place(|| runtime.block_on(work)));
+    }
+    let mut work = pin!(work);
+    // A folder answers at once, and no runtime is made for it.
+    if let Poll::Ready(result) = work.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        return Ok(result);
     }
     if let Some(runtime) = RUNTIME.get() {
         return Ok(runtime.block_on(work));
