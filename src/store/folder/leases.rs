@@ -181,7 +181,6 @@ impl FolderLeases {
                 return Err(e);
             }
         };
-        drop(guard);
         let mut state = self.heart.state();
         // What was lost and is taken again is ours again.
         state.mine.retain(|_, old| !scope.covers(&old.scope) || !matches!(is_there(&old.path), Ok(false)));
@@ -192,6 +191,8 @@ impl FolderLeases {
             thread::spawn(move || keep_beating(&heart, every));
         }
         drop(state);
+        // Only now: a write of this process that comes next asks for this lease, too.
+        drop(guard);
         Ok(Box::new(Taken { leases: self.clone(), id, disk: on.disk.clone() }))
     }
 

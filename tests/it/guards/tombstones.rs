@@ -140,9 +140,9 @@ fn the_remains_of_another_fleet_are_not_touched() {
         }
         apply_well(&fleet("blog", "x"), &world).await;
         assert_eq!((there(&cloud).len(), stones(&world)), (3, vec![stone.id()]));
-        let nobodys = Tombstone { fleet: None, ..stone.clone() };
+        let of_no_fleet = Tombstone { fleet: None, ..stone.clone() };
         plain::now(world.store.records.remove_tombstone(&stone.id())).unwrap();
-        plain::now(world.store.records.put_tombstone(&nobodys)).unwrap();
+        plain::now(world.store.records.put_tombstone(&of_no_fleet)).unwrap();
         assert!(planned(&fleet("shop", "db"), &look(&world).await, &world).is_noop());
     });
 }
